@@ -1,0 +1,66 @@
+# make                 builds podero.so for $(LUA), in build/$(LUA)
+# make demo            a table of users from the mock Partner API
+# make test            everything that is checked, for each Lua
+# make install         into $(DESTDIR)$(INST_LIBDIR)
+# make help            the other targets
+
+LUA ?= lua5.4
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+WERROR ?=
+
+# LuaRocks names the folder of Lua's headers; else pkg-config knows it.
+ifdef LUA_INCDIR
+LUA_CFLAGS := -I$(LUA_INCDIR)
+BUILD := build/rock$(subst /,-,$(LUA_INCDIR))
+else
+LUA_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LUA))
+BUILD := build/$(LUA)$(VARIANT)
+endif
+
+MODULE := $(BUILD)/podero.so
+SOURCES := $(sort $(wildcard src/core/*.c src/lua/*.c))
+HEADERS := $(sort $(wildcard src/*.h src/core/*.h src/lua/*.h))
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/%.o)
+
+CURL_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)
+ifdef CURL_LIBDIR
+CURL_LIBS := -L$(CURL_LIBDIR) -lcurl
+else
+CURL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null || echo -lcurl)
+endif
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+# _DEFAULT_SOURCE: POSIX, and explicit_bzero and getentropy, beside C11.
+ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc $(WARNINGS) $(WERROR) \
+  $(LUA_CFLAGS) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+
+ifeq ($(shell uname -s),Darwin)
+LIBFLAG ?= -bundle -undefined dynamic_lookup
+else
+LIBFLAG ?= -shared
+# Never unloaded: a thread of libcurl's that resolves a name may outlive the Lua state.
+MODULE_LDFLAGS := -Wl,-z,nodelete
+endif
+
+# Where Lua of this version looks for C modules.
+PREFIX ?= /usr/local
+LUA_VERSION = $(if $(filter luajit%,$(LUA)),5.1,$(LUA:lua%=%))
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+
+.PHONY: all install clean
+all: $(MODULE)
+
+$(MODULE): $(OBJECTS)
+	$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm -lpthread
+
+$(BUILD)/%.o: src/%.c $(HEADERS) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+install: $(MODULE)
+	install -d "$(DESTDIR)$(INST_LIBDIR)"
+	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+
+clean:
+	rm -rf build

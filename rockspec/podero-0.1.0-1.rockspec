@@ -1,0 +1,29 @@
+rockspec_format = "3.0"
+package = "podero"
+version = "0.1.0-1"
+source = {
+  url = "git+https://github.com/podero/podero-lua.git",
+  tag = "v0.1.0",
+}
+description = {
+  summary = "Client for Podero's Partner API",
+  detailed = [[
+    Lists the users of an organization, with OAuth2 (client credentials and password), retries and
+    one shared connection, as Lua tables. A C module on libcurl.
+  ]],
+  license = "MIT",
+}
+supported_platforms = { "unix" }
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0" }
+-- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
+external_dependencies = { CURL = { library = "curl" } }
+build = {
+  type = "make",
+  build_variables = {
+    CFLAGS = "$(CFLAGS)",
+    LIBFLAG = "$(LIBFLAG)",
+    LUA_INCDIR = "$(LUA_INCDIR)",
+    CURL_LIBDIR = "$(CURL_LIBDIR)",
+  },
+  install_variables = { LUA_INCDIR = "$(LUA_INCDIR)", INST_LIBDIR = "$(LIBDIR)" },
+}

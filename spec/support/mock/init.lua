@@ -1,0 +1,380 @@
+--- Starts and steers mock servers of the Partner API: one nginx each, on loopback ports of its own.
+-- Needs Linux, nginx with its Lua module, LuaSocket, lua-cjson and, for TLS, the openssl command.
+
+local cjson = require "cjson"
+local http = require "socket.http"
+local ltn12 = require "ltn12"
+local socket = require "socket"
+local users = require "spec.support.mock.users"
+
+local mock = {}
+
+mock.ORG = users.ORG
+mock.credentials = {
+  client_id = "demo-client", client_secret = "demo-secret", username = "ada@example.com", password = "correct horse",
+}
+
+local CONNECTIONS = 8192
+local START_ATTEMPTS = 5
+
+-- shell --------------------------------------------------------------------------------------------------------------
+
+local function quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function run(command)
+  local status = os.execute(command)
+  return status == true or status == 0
+end
+
+local function output_of(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+local function read_file(name)
+  local file = io.open(name, "rb")
+  if not file then return nil end
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function write_file(name, text)
+  local file = assert(io.open(name, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+--- The process id and start time of a process, or nil if it is gone (a zombie counts as gone). "self" is this one.
+local function process(pid)
+  local text = read_file("/proc/" .. pid .. "/stat")
+  local id, state, rest = (text or ""):match("^(%d+) .*%) (%a) (.*)$")
+  if not id or state == "Z" or state == "X" then return nil end
+  local index = 3
+  for field in rest:gmatch("%S+") do
+    index = index + 1
+    if index == 22 then return id, field end
+  end
+end
+
+-- The folder of this file, made absolute because nginx runs in another one.
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
+if here:sub(1, 1) ~= "/" then here = output_of("pwd"):gsub("%s+$", "") .. "/" .. here end
+
+-- nginx --------------------------------------------------------------------------------------------------------------
+
+-- Ordinary users often have no sbin folder on their path.
+local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
+
+local nginx
+
+--- The nginx program and the lines that load its Lua module; an OpenResty has the module built in and needs none.
+local function find_nginx()
+  if nginx then return nginx end
+  local program = os.getenv("PODERO_TEST_NGINX")
+    or output_of(SEARCH .. "command -v nginx || command -v openresty"):gsub("%s+$", "")
+  assert(program ~= "", "the mock server needs nginx with its Lua module (Debian: nginx, libnginx-mod-http-lua)")
+  local about = output_of(quoted(program) .. " -V 2>&1")
+  local folders = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
+  local told = about:match("%-%-modules%-path=(%S+)")
+  if told then table.insert(folders, 1, told) end
+  local lines = ""
+  for _, folder in ipairs(folders) do
+    if read_file(folder .. "/ngx_http_lua_module.so") then
+      for _, name in ipairs { "ndk_http_module.so", "ngx_http_lua_module.so" } do
+        local file = folder .. "/" .. name
+        if read_file(file) then lines = lines .. ("load_module \"%s\";\n"):format(file) end
+      end
+      break
+    end
+  end
+  nginx = { program = program, load_modules = lines }
+  return nginx
+end
+
+local CERTIFICATE_SETTINGS = [[
+[req]
+distinguished_name = name
+[name]
+[ca]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
+[other]
+basicConstraints = CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:elsewhere.example
+[client]
+basicConstraints = CA:FALSE
+extendedKeyUsage = clientAuth
+]]
+
+-- `leaf NAME EXTENSIONS SUBJECT DAYS` makes one certificate. A negative number of days makes one that has expired; an
+-- openssl that refuses those has an option for the end instead.
+local CERTIFICATE_SCRIPT = [[
+set -e
+new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
+leaf() {
+  new_key "$1"
+  openssl req -new -config certificates.cnf -key "$1.key" -subj "/CN=$3" -out "$1.csr"
+  set -- "$@" x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -extfile certificates.cnf -extensions "$2" \
+    -set_serial "$(od -An -N6 -tu8 /dev/urandom | tr -d ' ')" -out "$1.pem"
+  days=$4; shift 4
+  openssl "$@" -days "$days" ||
+    openssl "$@" -not_before 20200101000000Z -not_after 20200102000000Z
+}
+new_key ca
+openssl req -x509 -new -config certificates.cnf -extensions ca -key ca.key -subj "/CN=Podero mock CA" -days 2 \
+  -out ca.pem
+leaf server server localhost 2
+leaf client client "mock client" 2
+leaf wrong_host other elsewhere.example 2
+leaf expired server localhost -1
+]]
+
+local function make_certificates(dir)
+  write_file(dir .. "/certificates.cnf", CERTIFICATE_SETTINGS)
+  write_file(dir .. "/certificates.sh", CERTIFICATE_SCRIPT)
+  if not run(("cd %s && sh certificates.sh >certificates.log 2>&1"):format(quoted(dir))) then
+    error("openssl could not make the certificates: " .. (read_file(dir .. "/certificates.log") or ""))
+  end
+end
+
+--- Free loopback ports, by name. All are held until all are found; `ipv6` says whether ::1 exists here.
+local function free_ports(names)
+  local ports, held, ipv6 = {}, {}, false
+  for _, name in ipairs(names) do
+    local server = assert(socket.bind("127.0.0.1", 0))
+    held[#held + 1] = server
+    local _, port = server:getsockname()
+    ports[name] = ("%d"):format(port)
+    if socket.tcp6 then
+      local other = socket.tcp6()
+      if other and other:bind("::1", port) then ipv6 = true end
+      if other then held[#held + 1] = other end
+    end
+  end
+  for _, server in ipairs(held) do server:close() end
+  return ports, ipv6
+end
+
+local function listen(port, ipv6, flags)
+  local line = ("listen 127.0.0.1:%s%s;"):format(port, flags)
+  if ipv6 then line = line .. ("\n    listen [::1]:%s%s;"):format(port, flags) end
+  return line
+end
+
+local function certificate(name)
+  return ("ssl_certificate %s.pem;\n    ssl_certificate_key %s.key;"):format(name, name)
+end
+
+--- A server with a certificate that clients have to refuse.
+local function bad_server(port, ipv6, name)
+  return ("server {\n    %s\n    %s\n    location / { return 204; }\n  }\n  "):format(
+    listen(port, ipv6, " ssl"), certificate(name))
+end
+
+local function write_settings(dir, ports, ipv6, tls)
+  local pid, start = process("self")
+  assert(pid, "the mock server needs Linux's /proc")
+  local values = {
+    load_modules = find_nginx().load_modules,
+    connections = ("%d"):format(CONNECTIONS),
+    lua_path = here,
+    owner_pid = pid,
+    owner_start = start,
+    control_port = ports.control,
+    listen_plain = listen(ports.plain, ipv6, ""),
+    listen_tls = "", tls = "", more_servers = "",
+  }
+  if tls then
+    values.listen_tls = listen(ports.tls, ipv6, " ssl http2")
+    values.tls = certificate("server") .. "\n    ssl_protocols TLSv1.2 TLSv1.3;"
+      .. "\n    ssl_verify_client optional;\n    ssl_client_certificate ca.pem;"
+    values.more_servers = bad_server(ports.expired, ipv6, "expired")
+      .. bad_server(ports.wrong_host, ipv6, "wrong_host")
+  end
+  local text = assert(read_file(here .. "/nginx.conf"), "nginx.conf is missing beside the mock's Lua files")
+  text = text:gsub("%${([%w_]+)}", function(name) return values[name] or error("no value for " .. name) end)
+  write_file(dir .. "/nginx.conf", text)
+end
+
+-- server object ------------------------------------------------------------------------------------------------------
+
+local Server = {}
+Server.__index = Server
+
+--- Whole numbers as integers, where Lua has them: cjson makes floats of all, and "2.0" is no help in a failure message.
+local function tidy(value)
+  if type(value) == "table" then
+    for key, member in pairs(value) do value[key] = tidy(member) end
+  elseif type(value) == "number" and math.tointeger then
+    return math.tointeger(value) or value
+  end
+  return value
+end
+
+local function control(port, name, body)
+  local chunks = {}
+  local ok, status = http.request {
+    url = ("http://127.0.0.1:%s/%s"):format(port, name),
+    method = "POST",
+    headers = { ["Content-Length"] = ("%d"):format(#(body or "")), ["Content-Type"] = "application/json" },
+    source = ltn12.source.string(body or ""),
+    sink = ltn12.sink.table(chunks),
+    create = function()
+      local connection = socket.tcp()
+      connection:settimeout(20)
+      return connection
+    end,
+  }
+  local text = table.concat(chunks)
+  if not ok then return nil, status end
+  if status ~= 200 then return nil, text end
+  return tidy(cjson.decode(text))
+end
+
+function Server:control(name, body)
+  local answer, problem = control(self.control_port, name, body)
+  if not answer then error(("mock server, %s: %s"):format(name, problem), 3) end
+  return answer
+end
+
+--- Sets the configuration: the defaults with `settings` over them. Counts and tokens stay.
+function Server:configure(settings)
+  self:control("configure", cjson.encode(settings or {}))
+end
+
+--- Changes single keys of the present configuration; queues of steps that are not named go on where they are.
+function Server:patch(settings)
+  self:control("patch", cjson.encode(settings))
+end
+
+--- Back to the state after the start: default configuration, no tokens, nothing received.
+function Server:reset()
+  self:control("reset")
+end
+
+--- What arrived since the start or the last reset: `requests` (the last 500) and `counts`.
+function Server:received()
+  return self:control("received")
+end
+
+--- The received requests of one kind ("token", "api" or "other"), or all.
+function Server:requests(kind)
+  local list = {}
+  for _, request in ipairs(self:control("received").requests) do
+    if not kind or request.kind == kind then list[#list + 1] = request end
+  end
+  return list
+end
+
+function Server:counts()
+  return self:control("received").counts
+end
+
+--- Makes every token issued so far invalid.
+function Server:revoke()
+  self:control("revoke")
+end
+
+function Server:error_log()
+  return read_file(self.dir .. "/error.log") or ""
+end
+
+local function is_running(server)
+  local pid, start = process(server.pid)
+  return pid ~= nil and start == server.pid_start
+end
+
+local function wait_until_gone(server, seconds)
+  local ends = socket.gettime() + seconds
+  while is_running(server) do
+    if socket.gettime() > ends then return false end
+    socket.sleep(0.005)
+  end
+  return true
+end
+
+--- Ends the server and removes its folder. A second call does nothing.
+function Server:stop()
+  if self.stopped then return end
+  self.stopped = true
+  for _, signal in ipairs { "TERM", "KILL" } do
+    -- The start time makes sure that the id is not another process's by now.
+    if is_running(self) then run(("kill -%s %s 2>/dev/null"):format(signal, self.pid)) end
+    if wait_until_gone(self, 5) then break end
+  end
+  run("rm -rf " .. quoted(self.dir))
+end
+
+-- start --------------------------------------------------------------------------------------------------------------
+
+--- One attempt to start nginx; false and a message where a port was taken meanwhile.
+local function launch(dir, ports, ipv6, tls)
+  write_settings(dir, ports, ipv6, tls)
+  -- Many open connections need more descriptors than the usual 1,024.
+  local limit = ("ulimit -n %d 2>/dev/null || ulimit -n \"$(ulimit -Hn)\" 2>/dev/null; "):format(CONNECTIONS * 2)
+  local command = ("%s -p %s -c %s </dev/null >start.log 2>&1"):format(
+    quoted(find_nginx().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
+  if run(("cd %s && { %s%s; }"):format(quoted(dir), limit, command)) then return true end
+  local log = (read_file(dir .. "/start.log") or "") .. (read_file(dir .. "/error.log") or "")
+  if log:find("in use", 1, true) then return false, log end
+  error("nginx did not start: " .. log)
+end
+
+--- Starts a server and returns it when it answers. Options: tls = false goes without certificates and TLS ports.
+-- The server ends by itself soon after this process does.
+function mock.start(options)
+  local tls = not options or options.tls ~= false
+  local dir = output_of("mktemp -d \"${TMPDIR:-/tmp}/podero-mock.XXXXXX\""):gsub("%s+$", "")
+  assert(dir ~= "", "no temporary folder could be made")
+  local ok, result = pcall(function()
+    if tls then make_certificates(dir) end
+    local names = { "plain", "control" }
+    if tls then names = { "plain", "control", "tls", "expired", "wrong_host" } end
+    local ports, ipv6, started, problem
+    for _ = 1, START_ATTEMPTS do
+      ports, ipv6 = free_ports(names)
+      started, problem = launch(dir, ports, ipv6, tls)
+      if started then break end
+    end
+    if not started then error("no free ports: " .. problem) end
+    local answer, failure = control(ports.control, "ready")
+    if not answer then error(("nginx does not answer (%s): %s"):format(failure, read_file(dir .. "/error.log"))) end
+    local server = setmetatable({
+      dir = dir,
+      pid = ("%d"):format(answer.pid),
+      control_port = ports.control,
+      port = tonumber(ports.plain),
+      url = "http://127.0.0.1:" .. ports.plain,
+    }, Server)
+    local _, start = process(server.pid)
+    server.pid_start = start
+    server.pid = tonumber(server.pid)
+    if tls then
+      server.tls_port = tonumber(ports.tls)
+      server.tls_url = "https://localhost:" .. ports.tls
+      server.expired_url = "https://localhost:" .. ports.expired
+      server.wrong_host_url = "https://localhost:" .. ports.wrong_host
+      server.ca_file = dir .. "/ca.pem"
+      server.client_cert, server.client_key = dir .. "/client.pem", dir .. "/client.key"
+    end
+    return server
+  end)
+  if not ok then
+    run("rm -rf " .. quoted(dir))
+    error(result, 2)
+  end
+  return result
+end
+
+return mock

@@ -1,0 +1,179 @@
+#include "core/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/call.h"
+#include "core/syntax.h"
+
+struct agent {
+  struct agent_options options;
+  struct transport_options transport_options;
+  struct oauth2_options oauth2_options;
+  struct transport *transport;
+  struct oauth2 *oauth2;
+  struct call *calls; /* linked by call_link */
+  unsigned references;
+  bool entered;
+  bool closing; /* to be closed once left */
+  bool closed;
+};
+
+void agent_options_clear(struct agent_options *o) {
+  char *texts[] = {o->base_url, o->token_url,    o->client_id, o->client_secret, o->username,
+                   o->password, o->access_token, o->scope,     o->ca_file,       o->ca_path,
+                   o->cert,     o->key,          o->proxy,     o->user_agent};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    secret_free(texts[i]);
+  *o = (struct agent_options){0};
+}
+
+static bool check_url(const char *name, const char *url, bool allow_http, struct failure *failure) {
+  const char *wrong = transport_check_url(url, allow_http);
+  if (wrong == NULL) return true;
+  failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
+  return false;
+}
+
+static bool check_field_values(const struct agent_options *o, struct failure *failure) {
+  const struct {
+    const char *name, *value;
+  } texts[] = {
+      {"user_agent", o->user_agent},
+      {"client_id", o->client_id},
+      {"client_secret", o->client_secret},
+      {"scope", o->scope},
+      {"proxy", o->proxy},
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (texts[i].value == NULL || syntax_is_field_value(texts[i].value, strlen(texts[i].value)))
+      continue;
+    failure_set(failure, FAILURE_ARGUMENT, "%s contains control characters", texts[i].name);
+    return false;
+  }
+  return true;
+}
+
+static bool check_options(const struct agent_options *o, struct failure *failure) {
+  if (!check_url("base_url", o->base_url, o->allow_http, failure) ||
+      !check_url("token_url", o->token_url, o->allow_http, failure) ||
+      !check_field_values(o, failure))
+    return false;
+  if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
+  failure_set(failure, FAILURE_ARGUMENT,
+              "access_token is empty or has characters that a header cannot carry");
+  return false;
+}
+
+static void lend_options(struct agent *a) {
+  const struct agent_options *o = &a->options;
+  a->transport_options = (struct transport_options){
+      .ca_file = o->ca_file,
+      .ca_path = o->ca_path,
+      .cert = o->cert,
+      .key = o->key,
+      .verify = !o->insecure,
+      .proxy = o->proxy,
+      .user_agent = o->user_agent,
+      .connect_timeout = o->connect_timeout,
+  };
+  a->oauth2_options = (struct oauth2_options){
+      .token_url = o->token_url,
+      .client_id = o->client_id,
+      .client_secret = o->client_secret,
+      .username = o->username,
+      .password = o->password,
+      .access_token = o->access_token,
+      .scope = o->scope,
+      .encoding = o->token_encoding,
+      .client_auth = o->client_auth,
+      .record_events = o->record_events,
+  };
+}
+
+static void free_parts(struct agent *a) {
+  oauth2_free(a->oauth2);
+  transport_free(a->transport);
+  a->oauth2 = NULL;
+  a->transport = NULL;
+  agent_options_clear(&a->options);
+}
+
+struct agent *agent_new(struct agent_options *options, struct failure *failure) {
+  if (!check_options(options, failure)) return NULL;
+  struct agent *a = calloc(1, sizeof *a);
+  if (a != NULL) {
+    a->references = 1;
+    a->options = *options;
+    *options = (struct agent_options){0};
+    lend_options(a);
+    a->transport = transport_new(&a->transport_options);
+    if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
+    if (a->oauth2 != NULL) return a;
+    agent_close(a);
+    agent_release(a);
+  }
+  failure_set(failure, FAILURE_MEMORY, "out of memory while making a client");
+  return NULL;
+}
+
+void agent_close(struct agent *a) {
+  if (a->entered) a->closing = true;
+  if (a->entered || a->closed) return;
+  a->closed = true;
+  while (a->calls != NULL)
+    call_end_closed(a->calls);
+  free_parts(a);
+}
+
+void agent_retain(struct agent *a) {
+  a->references++;
+}
+
+void agent_release(struct agent *a) {
+  if (--a->references > 0) return;
+  agent_close(a);
+  free(a);
+}
+
+bool agent_is_closed(const struct agent *a) {
+  return a->closed || a->closing;
+}
+
+const struct agent_options *agent_options(const struct agent *a) {
+  return &a->options;
+}
+
+struct transport *agent_transport(struct agent *a) {
+  return a->transport;
+}
+
+struct oauth2 *agent_oauth2(struct agent *a) {
+  return a->oauth2;
+}
+
+bool agent_enter(struct agent *a) {
+  if (a->entered) return false;
+  a->entered = true;
+  return true;
+}
+
+void agent_leave(struct agent *a) {
+  a->entered = false;
+  if (a->closing) agent_close(a);
+}
+
+void agent_add_call(struct agent *a, struct call *call) {
+  struct call_link *link = call_link(call);
+  link->next = a->calls;
+  if (link->next != NULL) call_link(link->next)->previous = call;
+  a->calls = call;
+}
+
+void agent_remove_call(struct agent *a, struct call *call) {
+  struct call_link *link = call_link(call);
+  if (link->previous != NULL) call_link(link->previous)->next = link->next;
+  if (link->next != NULL) call_link(link->next)->previous = link->previous;
+  if (a->calls == call) a->calls = link->next;
+  *link = (struct call_link){0};
+}

@@ -1,0 +1,67 @@
+/* What the calls of one client share: its options, connections and token. */
+#ifndef PODERO_AGENT_H
+#define PODERO_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/failure.h"
+#include "core/oauth2.h"
+#include "core/transport.h"
+
+/* Texts are owned by the struct, and NULL where not given. */
+struct agent_options {
+  char *base_url; /* without a slash at its end */
+  char *token_url;
+  char *client_id, *client_secret;
+  char *username, *password;
+  char *access_token;
+  char *scope;
+  enum token_encoding token_encoding;
+  enum client_auth client_auth;
+  double timeout, connect_timeout; /* seconds */
+  unsigned max_retries;
+  uint64_t max_response_bytes;
+  char *ca_file, *ca_path, *cert, *key;
+  bool insecure; /* tls.verify = false */
+  char *proxy;
+  char *user_agent;
+  bool allow_http;
+  bool record_events;
+};
+
+/* Wipes and frees the texts. */
+void agent_options_clear(struct agent_options *options);
+
+struct agent;
+struct call;
+
+/* A new agent that owns `options`, which is emptied; it starts with one reference. NULL, with
+ * `failure` filled, where an option is no URL, no token or no field value, or memory is short. */
+struct agent *agent_new(struct agent_options *options, struct failure *failure);
+
+/* Ends every call with FAILURE_CLOSED, and frees connections and tokens. While a call is being
+ * pushed forward (in a finalizer, say) this is put off until that has returned. */
+void agent_close(struct agent *agent);
+
+/* The client and each of its calls hold one reference. The last one frees the agent. */
+void agent_retain(struct agent *agent);
+void agent_release(struct agent *agent);
+
+bool agent_is_closed(const struct agent *agent);
+const struct agent_options *agent_options(const struct agent *agent);
+
+/* NULL once closed. */
+struct transport *agent_transport(struct agent *agent);
+struct oauth2 *agent_oauth2(struct agent *agent);
+
+/* Around whatever may call back into the binding. False: a call is being pushed forward already,
+ * and the binding has come back from its own callback. */
+bool agent_enter(struct agent *agent);
+void agent_leave(struct agent *agent);
+
+/* A call lists itself, to be told of the closing. */
+void agent_add_call(struct agent *agent, struct call *call);
+void agent_remove_call(struct agent *agent, struct call *call);
+
+#endif

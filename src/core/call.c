@@ -1,0 +1,327 @@
+#include "core/call.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/retry.h"
+#include "core/syntax.h"
+#include "core/transport.h"
+
+/* Longer waits are cut: the time is then looked at again. */
+#define MAX_WAIT_SECONDS 60.0
+
+enum call_state {
+  CALL_AUTHORIZE, /* takes the token, or waits for one */
+  CALL_TOKEN,     /* waits for a token */
+  CALL_EXCHANGE,  /* waits for the API */
+  CALL_PAUSE,     /* waits for the next attempt */
+  CALL_ENDED
+};
+
+struct call {
+  struct call_link link;
+  struct agent *agent;
+  const struct call_binding *binding;
+  enum call_state state;
+  char *url; /* NULL: only a token is wanted */
+  double timeout, deadline, resume_at;
+  unsigned max_retries, retries;
+  uint64_t max_response_bytes;
+
+  struct exchange *exchange; /* CALL_EXCHANGE */
+  unsigned generation;       /* of the token in use */
+  bool just_fetched;         /* a token was waited for */
+  bool renewed;              /* a 401 has already cost a token */
+  unsigned token_requests, api_requests;
+  struct failure failure;
+  struct event_queue events;
+};
+
+struct call_link *call_link(struct call *call) {
+  return &call->link;
+}
+
+static char *make_url(const struct agent_options *agent, const struct call_options *options) {
+  struct buffer url = {0};
+  buffer_add(&url, agent->base_url);
+  buffer_add(&url, options->path);
+  if (options->query != NULL && *options->query != '\0') {
+    buffer_add(&url, "?");
+    buffer_add(&url, options->query);
+  }
+  if (url.failed) buffer_free(&url);
+  return url.data;
+}
+
+struct call *call_new(struct agent *agent, const struct call_options *options) {
+  struct call *call = calloc(1, sizeof *call);
+  if (call == NULL) return NULL;
+  if (options->path != NULL) {
+    call->url = make_url(agent_options(agent), options);
+    if (call->url == NULL) {
+      free(call);
+      return NULL;
+    }
+  }
+  call->agent = agent;
+  call->binding = options->binding;
+  call->timeout = options->timeout;
+  call->deadline = clock_monotonic() + options->timeout;
+  call->max_retries = options->max_retries;
+  call->max_response_bytes = options->max_response_bytes;
+  call->events.recording = agent_options(agent)->record_events;
+  agent_retain(agent);
+  agent_add_call(agent, call);
+  return call;
+}
+
+/* ---- ends ---- */
+
+/* Gives up whatever the call holds of the agent. */
+static void end(struct call *call) {
+  if (call->state == CALL_ENDED) return;
+  if (call->state == CALL_TOKEN) oauth2_leave(agent_oauth2(call->agent));
+  exchange_free(call->exchange);
+  call->exchange = NULL;
+  call->state = CALL_ENDED;
+  agent_remove_call(call->agent, call);
+}
+
+static unsigned count_attempts(const struct call *call) {
+  return call->api_requests > 0 && call->state != CALL_TOKEN ? call->api_requests
+                                                             : call->token_requests;
+}
+
+/* Ends the call with what call->failure says. */
+static void fail(struct call *call) {
+  call->failure.attempts = count_attempts(call);
+  end(call);
+}
+
+static void fail_for_memory(struct call *call) {
+  failure_set(&call->failure, FAILURE_MEMORY, "out of memory");
+  fail(call);
+}
+
+void call_end_closed(struct call *call) {
+  if (call->state == CALL_ENDED) return;
+  failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
+  fail(call);
+}
+
+void call_free(struct call *call) {
+  if (call == NULL) return;
+  end(call);
+  failure_clear(&call->failure);
+  struct event *event;
+  while ((event = call_take_event(call)) != NULL)
+    event_free(event);
+  secret_free(call->url);
+  agent_release(call->agent);
+  free(call);
+}
+
+static void fail_for_time(struct call *call) {
+  const char *stage = "";
+  uint64_t bytes = 0;
+  switch (call->state) {
+  case CALL_TOKEN: stage = " while waiting for a token"; break;
+  case CALL_PAUSE: stage = " during a pause between attempts"; break;
+  case CALL_EXCHANGE: bytes = exchange_bytes(call->exchange); break;
+  case CALL_AUTHORIZE:
+  case CALL_ENDED: break;
+  }
+  const char *target =
+      call->state == CALL_TOKEN ? agent_options(call->agent)->token_url : call->url;
+  failure_set(&call->failure, FAILURE_TIMEOUT,
+              bytes > 0 ? "timeout of %g s exceeded%s: %.600s (after %llu bytes of the response)"
+                        : "timeout of %g s exceeded%s: %.600s",
+              call->timeout, stage, target != NULL ? target : "", (unsigned long long)bytes);
+  call->failure.retryable = true;
+  fail(call);
+}
+
+/* Another attempt after a pause, if the failure deserves one, the caller allows it and the
+ * deadline leaves room; else the end. */
+static void retry_or_fail(struct call *call) {
+  double pause = retry_pause(&call->failure, call->retries);
+  double resume_at = clock_monotonic() + pause;
+  if (!call->failure.retryable || call->retries >= call->max_retries ||
+      resume_at >= call->deadline) {
+    fail(call);
+    return;
+  }
+  call->retries++;
+  call->resume_at = resume_at;
+  call->state = CALL_PAUSE;
+}
+
+/* ---- the stages; each returns true when it has changed the state ---- */
+
+static bool start_exchange(struct call *call, const char *token) {
+  struct buffer authorization = {0};
+  buffer_add(&authorization, "Bearer ");
+  buffer_add(&authorization, token);
+  struct request request = {
+      .url = call->url,
+      .authorization = authorization.data,
+      .max_response_bytes = call->max_response_bytes,
+  };
+  if (!authorization.failed)
+    call->exchange = exchange_start(agent_transport(call->agent), &request);
+  buffer_free(&authorization);
+  if (call->exchange == NULL) {
+    fail_for_memory(call);
+    return true;
+  }
+  call->api_requests++;
+  call->state = CALL_EXCHANGE;
+  return true;
+}
+
+static bool authorize(struct call *call) {
+  struct oauth2 *oauth2 = agent_oauth2(call->agent);
+  const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
+  call->just_fetched = false;
+  if (token == NULL) {
+    oauth2_join(oauth2);
+    call->state = CALL_TOKEN;
+  } else if (call->url == NULL) {
+    end(call);
+  } else {
+    start_exchange(call, token);
+  }
+  return true;
+}
+
+static bool wait_for_token(struct call *call, void *environment) {
+  struct oauth2 *oauth2 = agent_oauth2(call->agent);
+  bool ended = oauth2_step(oauth2, call->binding->read_token, environment);
+  event_move(&call->events, oauth2_events(oauth2));
+  if (!ended) return false;
+  call->token_requests += oauth2_requests(oauth2);
+  const struct failure *failure = oauth2_failure(oauth2);
+  if (failure->kind != FAILURE_NONE) {
+    failure_copy(&call->failure, failure);
+    retry_or_fail(call);
+    if (call->state == CALL_PAUSE) oauth2_leave(oauth2);
+    return true;
+  }
+  oauth2_leave(oauth2);
+  call->just_fetched = true;
+  call->state = CALL_AUTHORIZE;
+  return true;
+}
+
+/* A response that came whole, with a status that is not 2xx. */
+static void describe_status(struct call *call, struct response *r) {
+  struct failure *f = &call->failure;
+  if (r->status == 401)
+    failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", call->url,
+                call->renewed ? ", and so was a new one" : "");
+  else if (r->status >= 300 && r->status < 400)
+    failure_set(f, FAILURE_HTTP,
+                "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
+                call->url, r->redirect != NULL ? r->redirect : "nowhere");
+  else
+    failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, call->url);
+  f->retryable = retry_is_worthwhile(r->status);
+  f->body = r->body;
+  r->body = (struct buffer){0};
+}
+
+static void describe_response(struct call *call, struct response *r, void *environment) {
+  struct failure *f = &call->failure;
+  failure_clear(f);
+  if (r->failure.kind != FAILURE_NONE) {
+    failure_set(f, r->failure.kind, "%.600s: %.300s", call->url, r->failure.message);
+    f->retryable = r->failure.retryable;
+  } else if (r->status >= 200 && r->status < 300) {
+    call->binding->accept(environment, r->body.data, r->body.size, f);
+  } else {
+    describe_status(call, r);
+  }
+  f->status = r->status;
+  f->has_retry_after = r->has_retry_after;
+  f->retry_after = r->retry_after;
+}
+
+static void record(struct call *call, const struct response *r) {
+  struct event event = {
+      .method = "GET",
+      .url = call->url,
+      .status = r->status,
+      .attempt = call->api_requests,
+      .seconds = r->seconds,
+      .bytes = r->bytes,
+      .error_kind = call->failure.kind,
+  };
+  event_add(&call->events, &event);
+}
+
+static bool receive(struct call *call, void *environment) {
+  struct response *r = exchange_response(call->exchange);
+  if (r == NULL) return false;
+  describe_response(call, r, environment);
+  record(call, r);
+  bool refused = r->status == 401 && r->failure.kind == FAILURE_NONE;
+  exchange_free(call->exchange);
+  call->exchange = NULL;
+  if (call->failure.kind == FAILURE_NONE) {
+    end(call);
+  } else if (refused && oauth2_reject(agent_oauth2(call->agent), call->generation) &&
+             !call->renewed) {
+    call->renewed = true;
+    call->state = CALL_AUTHORIZE;
+  } else {
+    retry_or_fail(call);
+  }
+  return true;
+}
+
+static bool advance(struct call *call, void *environment) {
+  switch (call->state) {
+  case CALL_AUTHORIZE: return authorize(call);
+  case CALL_TOKEN: return wait_for_token(call, environment);
+  case CALL_EXCHANGE: return receive(call, environment);
+  case CALL_PAUSE:
+    if (clock_monotonic() < call->resume_at) return false;
+    call->state = CALL_AUTHORIZE;
+    return true;
+  case CALL_ENDED: return false;
+  }
+  return false;
+}
+
+bool call_step(struct call *call, void *environment) {
+  struct agent *agent = call->agent;
+  if (call->state == CALL_ENDED) return true;
+  if (!agent_enter(agent)) {
+    failure_set(&call->failure, FAILURE_ARGUMENT,
+                "a client cannot be used from a finalizer that runs within its own call");
+    fail(call);
+    return true;
+  }
+  do {
+    transport_drive(agent_transport(agent));
+  } while (advance(call, environment));
+  if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
+  agent_leave(agent);
+  return call->state == CALL_ENDED;
+}
+
+const struct failure *call_failure(const struct call *call) {
+  return call->failure.kind == FAILURE_NONE ? NULL : &call->failure;
+}
+
+void call_wait(struct call *call) {
+  if (call->state == CALL_ENDED) return;
+  double until = call->state == CALL_PAUSE ? fmin(call->resume_at, call->deadline) : call->deadline;
+  transport_wait(agent_transport(call->agent), fmin(until - clock_monotonic(), MAX_WAIT_SECONDS));
+}
+
+struct event *call_take_event(struct call *call) {
+  return event_take(&call->events);
+}

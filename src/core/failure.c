@@ -1,0 +1,42 @@
+#include "core/failure.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *failure_name(enum failure_kind kind) {
+  switch (kind) {
+  case FAILURE_NONE: break;
+  case FAILURE_ARGUMENT: return "argument";
+  case FAILURE_AUTH: return "auth";
+  case FAILURE_HTTP: return "http";
+  case FAILURE_NETWORK: return "network";
+  case FAILURE_TIMEOUT: return "timeout";
+  case FAILURE_DECODE: return "decode";
+  case FAILURE_SCHEMA: return "schema";
+  case FAILURE_TOO_LARGE: return "too_large";
+  case FAILURE_CLOSED: return "closed";
+  case FAILURE_MEMORY: return "memory";
+  }
+  return "none";
+}
+
+void failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...) {
+  failure_clear(failure);
+  failure->kind = kind;
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(failure->message, sizeof failure->message, format, arguments);
+  va_end(arguments);
+}
+
+void failure_copy(struct failure *to, const struct failure *from) {
+  failure_clear(to);
+  *to = *from;
+  to->body = (struct buffer){0};
+  if (from->body.size > 0) buffer_append(&to->body, from->body.data, from->body.size);
+}
+
+void failure_clear(struct failure *failure) {
+  buffer_free(&failure->body);
+  *failure = (struct failure){0};
+}

@@ -1,0 +1,428 @@
+#include "core/oauth2.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/clock.h"
+#include "core/retry.h"
+#include "core/syntax.h"
+
+#define MAX_ANSWER_BYTES (1024u * 1024)
+
+/* A token is renewed this long before it expires, or a tenth of its life where that is shorter. */
+#define MARGIN_SECONDS 60.0
+
+/* Longer lives are not believed: arithmetic with 1e300 seconds serves nobody. Ten years. */
+#define MAX_LIFE_SECONDS 315360000.0
+
+struct oauth2 {
+  const struct oauth2_options *options;
+  struct transport *transport;
+  char *basic; /* the Authorization value that authenticates the client, or NULL */
+
+  char *access_token, *refresh_token;
+  char *retired_token; /* the one before: servers still echo it in errors */
+  unsigned generation;
+  double renew_at, expires_at; /* monotonic, wall; infinite where not known */
+
+  /* How the server wants its requests, as far as is known. */
+  bool json, in_body;
+  bool known; /* it has worked like this */
+
+  unsigned waiting;
+  struct exchange *exchange; /* under way, or NULL */
+  bool refreshing;           /* what is under way uses the refresh token */
+  unsigned requests;
+  struct failure failure; /* of the last fetch */
+  struct event_queue events;
+};
+
+static void start_request(struct oauth2 *o);
+
+/* ---- the token ---- */
+
+static void set_token(char **slot, char *token) {
+  secret_free(*slot);
+  *slot = token;
+}
+
+const char *oauth2_token(const struct oauth2 *o, bool just_fetched, unsigned *generation) {
+  *generation = o->generation;
+  if (o->options->access_token != NULL) return o->options->access_token;
+  if (just_fetched) return o->access_token;
+  return clock_monotonic() < o->renew_at ? o->access_token : NULL;
+}
+
+bool oauth2_expires_at(const struct oauth2 *o, double *when) {
+  *when = o->expires_at;
+  return o->access_token != NULL && isfinite(o->expires_at);
+}
+
+bool oauth2_reject(struct oauth2 *o, unsigned generation) {
+  if (o->options->access_token != NULL) return false;
+  if (generation == o->generation && o->access_token != NULL) {
+    set_token(&o->retired_token, o->access_token);
+    o->access_token = NULL;
+  }
+  return true;
+}
+
+static void keep_token(struct oauth2 *o, struct token_answer *answer) {
+  set_token(&o->retired_token, o->access_token);
+  o->access_token = answer->access_token;
+  answer->access_token = NULL;
+  if (answer->refresh_token != NULL) { /* else the old one stays valid (RFC 6749, 6) */
+    set_token(&o->refresh_token, answer->refresh_token);
+    answer->refresh_token = NULL;
+  }
+  o->generation++;
+  o->renew_at = o->expires_at = INFINITY;
+  if (answer->has_expires_in) {
+    double life = fmin(fmax(answer->expires_in, 0), MAX_LIFE_SECONDS);
+    o->renew_at = clock_monotonic() + life - fmin(MARGIN_SECONDS, life / 10);
+    o->expires_at = clock_wall() + life;
+  }
+}
+
+static void answer_free(struct token_answer *answer) {
+  secret_free(answer->access_token);
+  secret_free(answer->token_type);
+  secret_free(answer->refresh_token);
+  secret_free(answer->error);
+  secret_free(answer->error_description);
+}
+
+/* ---- requests ---- */
+
+/* Parameters of a token request, in either encoding. */
+struct parameters {
+  bool json;
+  struct buffer text;
+};
+
+static void add_parameter(struct parameters *p, const char *name, const char *value) {
+  if (value == NULL) return;
+  bool first = p->text.size == 0;
+  if (p->json) {
+    buffer_add(&p->text, first ? "{" : ",");
+    buffer_add_json_string(&p->text, name);
+    buffer_add(&p->text, ":");
+    buffer_add_json_string(&p->text, value);
+  } else {
+    if (!first) buffer_add(&p->text, "&");
+    buffer_add(&p->text, name);
+    buffer_add(&p->text, "=");
+    buffer_add_form_encoded(&p->text, value, strlen(value));
+  }
+}
+
+static void add_grant(struct oauth2 *o, struct parameters *p) {
+  const struct oauth2_options *options = o->options;
+  if (o->refreshing) {
+    add_parameter(p, "grant_type", "refresh_token");
+    add_parameter(p, "refresh_token", o->refresh_token);
+  } else if (options->username != NULL) {
+    add_parameter(p, "grant_type", "password");
+    add_parameter(p, "username", options->username);
+    add_parameter(p, "password", options->password);
+  } else {
+    add_parameter(p, "grant_type", "client_credentials");
+  }
+  add_parameter(p, "scope", options->scope);
+}
+
+static bool has_secret(const struct oauth2 *o) {
+  return o->options->client_secret != NULL;
+}
+
+static void start_request(struct oauth2 *o) {
+  const struct oauth2_options *options = o->options;
+  struct parameters p = {.json = o->json};
+  add_grant(o, &p);
+  if (!has_secret(o) || o->in_body) { /* a client without a secret only identifies itself */
+    add_parameter(&p, "client_id", options->client_id);
+    add_parameter(&p, "client_secret", options->client_secret);
+  }
+  if (p.json) buffer_add(&p.text, "}");
+  struct request request = {
+      .url = options->token_url,
+      .authorization = o->in_body ? NULL : o->basic,
+      .content_type = p.json ? "application/json" : "application/x-www-form-urlencoded",
+      .body = p.text.data,
+      .body_size = p.text.size,
+      .max_response_bytes = MAX_ANSWER_BYTES,
+  };
+  if (!p.text.failed) o->exchange = exchange_start(o->transport, &request);
+  if (o->exchange == NULL)
+    failure_set(&o->failure, FAILURE_MEMORY, "out of memory while asking for a token");
+  else
+    o->requests++;
+  buffer_free(&p.text);
+}
+
+void oauth2_join(struct oauth2 *o) {
+  o->waiting++;
+  if (o->exchange != NULL) return;
+  failure_clear(&o->failure);
+  o->requests = 0;
+  o->refreshing = o->refresh_token != NULL;
+  start_request(o);
+}
+
+void oauth2_leave(struct oauth2 *o) {
+  o->waiting--;
+  if (o->waiting > 0 || o->exchange == NULL) return;
+  exchange_free(o->exchange);
+  o->exchange = NULL;
+}
+
+/* ---- how the server wants it ---- */
+
+static void forget_form(struct oauth2 *o) {
+  o->json = o->options->encoding == ENCODING_JSON;
+  o->in_body = o->options->client_auth == CLIENT_AUTH_BODY;
+  o->known = false;
+}
+
+static bool is_error(const struct token_answer *answer, const char *code) {
+  return answer->error != NULL && strcmp(answer->error, code) == 0;
+}
+
+static bool mentions(const struct response *r, const char *word) {
+  return r->body.data != NULL && strstr(r->body.data, word) != NULL;
+}
+
+/* An answer that finds the request itself wanting, and not what it asks for. */
+static bool complains_of_request(const struct response *r, const struct token_answer *answer) {
+  if (answer->error != NULL) return is_error(answer, "invalid_request");
+  return r->status == 400 || r->status == 422;
+}
+
+/* The client was refused for where it put its credentials, or may have been. Where a person's
+ * password is at stake, only RFC 6749's own word for it counts: a bare 401 may mean the password,
+ * and another try would be another wrong one. */
+static bool wants_client_in_body(const struct oauth2 *o, const struct response *r,
+                                 const struct token_answer *answer) {
+  if (o->options->client_auth != CLIENT_AUTH_AUTO || o->in_body || !has_secret(o)) return false;
+  if (is_error(answer, "invalid_client")) return true;
+  if (complains_of_request(r, answer)) return mentions(r, "client_") && !mentions(r, "grant_type");
+  return answer->error == NULL && r->status == 401 && o->options->username == NULL;
+}
+
+/* The server could not read the form: it says so (415), or has not seen what the form held. */
+static bool wants_json(const struct oauth2 *o, const struct response *r,
+                       const struct token_answer *answer) {
+  if (o->options->encoding != ENCODING_AUTO || o->json) return false;
+  if (r->status == 415 || is_error(answer, "unsupported_grant_type")) return true;
+  return complains_of_request(r, answer) && !mentions(r, "redential");
+}
+
+/* Changes the form of the next request according to the refusal. False when no form is left, or
+ * none would help; each form is tried once, since neither change is taken back. */
+static bool change_form(struct oauth2 *o, const struct response *r,
+                        const struct token_answer *answer) {
+  if (o->known || r->status < 400 || r->status >= 500) return false;
+  if (wants_client_in_body(o, r, answer)) return o->in_body = true;
+  if (wants_json(o, r, answer)) return o->json = true;
+  return false;
+}
+
+/* ---- answers ---- */
+
+/* What is wrong with a successful answer, or NULL. */
+static const char *check_answer(const struct token_answer *answer) {
+  if (!answer->is_object) return "the answer is not a JSON object";
+  if (answer->access_token == NULL) return "the answer holds no access_token";
+  if (!syntax_is_bearer_token(answer->access_token))
+    return "the access_token is empty or has characters that a header cannot carry";
+  if (answer->token_type != NULL && strcasecmp(answer->token_type, "bearer") != 0)
+    return "the token_type is not Bearer";
+  return NULL;
+}
+
+static const char *advice(const struct oauth2 *o, const struct response *r,
+                          const struct token_answer *answer) {
+  if (is_error(answer, "invalid_grant") && o->options->username != NULL)
+    return " (check username and password)";
+  if (r->status >= 500 || retry_is_worthwhile(r->status)) return "";
+  return o->options->username != NULL
+             ? " (check the credentials, and token_url if they belong to another endpoint)"
+             : " (check client_id and client_secret, and token_url if they belong to another "
+               "endpoint)";
+}
+
+/* The server's words come from outside: sanitized, and cut to fit. */
+static void describe_refusal(struct oauth2 *o, const struct response *r,
+                             const struct token_answer *answer) {
+  const char *code = answer->error, *text = answer->error_description;
+  failure_set(&o->failure, FAILURE_AUTH,
+              "no token from token_url %.400s: HTTP %ld%s%.64s%s%s%.200s", o->options->token_url,
+              r->status, code != NULL ? " " : "", code != NULL ? code : "", advice(o, r, answer),
+              text != NULL ? ": " : "", text != NULL ? text : "");
+}
+
+static void fail_with_answer(struct oauth2 *o, struct response *r,
+                             const struct token_answer *answer) {
+  struct failure *f = &o->failure;
+  const char *url = o->options->token_url;
+  if (r->status >= 300 && r->status < 400) {
+    failure_set(f, FAILURE_HTTP,
+                "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
+                url, r->status, r->redirect != NULL ? r->redirect : "nowhere");
+  } else if (r->status >= 200 && r->status < 300 && answer->error == NULL) {
+    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s", url, r->status,
+                check_answer(answer));
+  } else {
+    describe_refusal(o, r, answer);
+  }
+  syntax_make_printable(f->message);
+  f->status = r->status;
+  f->retryable = retry_is_worthwhile(r->status);
+  f->has_retry_after = r->has_retry_after;
+  f->retry_after = r->retry_after;
+  if (r->status >= 200 && r->status < 300) return; /* its body may hold a token */
+  f->body = r->body;
+  r->body = (struct buffer){0};
+}
+
+/* Nothing whole came back. */
+static void fail_with_transport(struct oauth2 *o, const struct response *r) {
+  failure_set(&o->failure, r->failure.kind, "no token from token_url %.400s: %.400s",
+              o->options->token_url, r->failure.message);
+  o->failure.retryable = r->failure.retryable;
+  o->failure.status = r->status;
+}
+
+/* A refused refresh token is dropped, and the first grant is used. */
+static bool fall_back(struct oauth2 *o, const struct response *r) {
+  if (!o->refreshing || r->status < 400 || r->status >= 500 || retry_is_worthwhile(r->status))
+    return false;
+  set_token(&o->refresh_token, NULL);
+  o->refreshing = false;
+  return true;
+}
+
+/* Does what the answer asks for; true when another request is to be made. */
+static bool handle_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
+  bool success = r->status >= 200 && r->status < 300 && answer->error == NULL;
+  if (success && check_answer(answer) == NULL) {
+    keep_token(o, answer);
+    o->known = true;
+    return false;
+  }
+  if (!is_error(answer, "invalid_grant") && change_form(o, r, answer)) return true;
+  if (fall_back(o, r)) return true;
+  fail_with_answer(o, r, answer);
+  if (is_error(answer, "invalid_grant"))
+    o->known = true; /* it was read, and the client accepted */
+  else if (!o->failure.retryable)
+    forget_form(o);
+  return false;
+}
+
+static void record(struct oauth2 *o, const struct response *r) {
+  struct event event = {
+      .for_token = true,
+      .method = "POST",
+      .url = (char *)o->options->token_url,
+      .status = r->status,
+      .attempt = o->requests,
+      .seconds = r->seconds,
+      .bytes = r->bytes,
+      .error_kind = r->failure.kind,
+  };
+  if (event.error_kind == FAILURE_NONE && (r->status < 200 || r->status >= 300))
+    event.error_kind = r->status >= 300 && r->status < 400 ? FAILURE_HTTP : FAILURE_AUTH;
+  event_add(&o->events, &event);
+}
+
+bool oauth2_step(struct oauth2 *o, token_reader *read, void *environment) {
+  if (o->exchange == NULL) return true;
+  struct response *r = exchange_response(o->exchange);
+  if (r == NULL) return false;
+  record(o, r);
+  bool again = false;
+  struct token_answer answer = {0};
+  if (r->failure.kind != FAILURE_NONE)
+    fail_with_transport(o, r);
+  else if (read(environment, r->body.data, r->body.size, &answer))
+    again = handle_answer(o, r, &answer);
+  else
+    failure_set(&o->failure, FAILURE_MEMORY, "out of memory while reading a token");
+  answer_free(&answer);
+  exchange_free(o->exchange);
+  o->exchange = NULL;
+  if (again) start_request(o);
+  return o->exchange == NULL;
+}
+
+const struct failure *oauth2_failure(const struct oauth2 *o) {
+  return &o->failure;
+}
+
+unsigned oauth2_requests(const struct oauth2 *o) {
+  return o->requests;
+}
+
+struct event_queue *oauth2_events(struct oauth2 *o) {
+  return &o->events;
+}
+
+/* ---- the object ---- */
+
+/* "Basic" credentials with id and secret form-encoded first (RFC 6749, 2.3.1; RFC 7617). */
+static char *basic_credentials(const struct oauth2_options *options) {
+  struct buffer pair = {0}, value = {0};
+  buffer_add_form_encoded(&pair, options->client_id, strlen(options->client_id));
+  buffer_add(&pair, ":");
+  buffer_add_form_encoded(&pair, options->client_secret, strlen(options->client_secret));
+  buffer_add(&value, "Basic ");
+  if (!pair.failed) buffer_add_base64(&value, pair.data, pair.size);
+  bool failed = pair.failed || value.failed;
+  buffer_free(&pair);
+  if (failed) buffer_free(&value);
+  return value.data;
+}
+
+struct oauth2 *oauth2_new(const struct oauth2_options *options, struct transport *transport) {
+  struct oauth2 *o = calloc(1, sizeof *o);
+  if (o == NULL) return NULL;
+  o->options = options;
+  o->transport = transport;
+  o->events.recording = options->record_events;
+  forget_form(o);
+  if (!has_secret(o)) return o;
+  o->basic = basic_credentials(options);
+  if (o->basic != NULL) return o;
+  oauth2_free(o);
+  return NULL;
+}
+
+void oauth2_free(struct oauth2 *o) {
+  if (o == NULL) return;
+  exchange_free(o->exchange);
+  secret_free(o->basic);
+  secret_free(o->access_token);
+  secret_free(o->refresh_token);
+  secret_free(o->retired_token);
+  failure_clear(&o->failure);
+  struct event *event;
+  while ((event = event_take(&o->events)) != NULL)
+    event_free(event);
+  free(o);
+}
+
+const char *oauth2_secret(const struct oauth2 *o, unsigned which) {
+  const char *secrets[OAUTH2_SECRETS] = {
+      o->options->client_secret,
+      o->options->password,
+      o->options->access_token,
+      o->access_token,
+      o->refresh_token,
+      o->retired_token,
+      o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
+  };
+  return secrets[which];
+}

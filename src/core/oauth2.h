@@ -1,0 +1,84 @@
+/* The access token: where it comes from, how long it serves, and one request for it however many
+ * calls wait (RFC 6749). Two grants: the resource owner's password (4.3) where a user name is
+ * given, else the client's credentials (4.4); a refresh token (6) comes first where there is one.
+ */
+#ifndef PODERO_OAUTH2_H
+#define PODERO_OAUTH2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "core/failure.h"
+#include "core/transport.h"
+
+enum token_encoding { ENCODING_AUTO, ENCODING_FORM, ENCODING_JSON };
+enum client_auth { CLIENT_AUTH_AUTO, CLIENT_AUTH_BASIC, CLIENT_AUTH_BODY };
+
+/* Borrowed; must outlive the oauth2. */
+struct oauth2_options {
+  const char *token_url;
+  const char *client_id, *client_secret; /* either NULL where there is none */
+  const char *username, *password;
+  const char *access_token; /* the caller's own: no token is ever requested */
+  const char *scope;
+  enum token_encoding encoding;
+  enum client_auth client_auth;
+  bool record_events;
+};
+
+/* The token endpoint's answer, read by the binding (RFC 6749, 5.1 and 5.2). Texts are owned by
+ * whoever gets the struct filled; NULL where absent. */
+struct token_answer {
+  bool is_object; /* the body is a JSON object */
+  char *access_token, *token_type, *refresh_token;
+  bool has_expires_in;
+  double expires_in; /* seconds */
+  char *error, *error_description;
+};
+
+/* Fills `out` from a response body of `size` bytes. False when memory is short. Must not raise. */
+typedef bool token_reader(void *environment, const char *body, size_t size,
+                          struct token_answer *out);
+
+struct oauth2;
+
+/* A new source of tokens, or NULL when memory is short. */
+struct oauth2 *oauth2_new(const struct oauth2_options *options, struct transport *transport);
+
+/* Ends a request under way, wipes the tokens and frees. NULL is fine. */
+void oauth2_free(struct oauth2 *oauth2);
+
+/* The token to use, or NULL where one has to be fetched. `just_fetched`: the caller has waited for
+ * it, so that it serves even if it expires at once. Valid until the next call of a function here.
+ * `generation` tells this token from others. */
+const char *oauth2_token(const struct oauth2 *oauth2, bool just_fetched, unsigned *generation);
+
+/* When the current token expires, seconds since 1970; false where that is not known. */
+bool oauth2_expires_at(const struct oauth2 *oauth2, double *when);
+
+/* Waits for a token along with others; the first to come starts the request. Each join is undone
+ * by one leave; when nobody waits any more, a request under way is given up. */
+void oauth2_join(struct oauth2 *oauth2);
+void oauth2_leave(struct oauth2 *oauth2);
+
+/* Pushes a request for a token forward. True when none is under way any more: then
+ * oauth2_failure says why no token came, or is FAILURE_NONE, and oauth2_requests how many requests
+ * it took. `environment` is handed to `read`. */
+bool oauth2_step(struct oauth2 *oauth2, token_reader *read, void *environment);
+const struct failure *oauth2_failure(const struct oauth2 *oauth2);
+unsigned oauth2_requests(const struct oauth2 *oauth2);
+
+/* The API has refused the token of this generation. True when another can be had. */
+bool oauth2_reject(struct oauth2 *oauth2, unsigned generation);
+
+/* Exchanges of the token endpoint that nobody has collected yet. */
+struct event_queue *oauth2_events(struct oauth2 *oauth2);
+
+/* The texts that must not be seen by others, wherever a server echoes them; NULL where there is
+ * none. */
+#define OAUTH2_SECRETS 7
+const char *oauth2_secret(const struct oauth2 *oauth2, unsigned which);
+
+#endif

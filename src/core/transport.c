@@ -1,0 +1,561 @@
+#include "core/transport.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/syntax.h"
+#include "version.h"
+
+/* Of an error's body this much is kept; what a person or a program wants of it fits. */
+#define MAX_ERROR_BODY_BYTES (64u * 1024)
+
+/* All header fields of one response. */
+#define MAX_HEADER_BYTES (256u * 1024)
+
+/* libcurl's default of 16 KB makes many small turns of a large list. Below malloc's threshold for
+ * memory of its own (128 KB), since libcurl allocates it anew for each exchange. */
+#define RECEIVE_BUFFER_BYTES (96L * 1024)
+
+/* Easy handles kept for the next exchanges. */
+#define MAX_IDLE_HANDLES 16
+
+struct transport {
+  const struct transport_options *options;
+  CURLM *multi;
+  pid_t owner;                /* the process whose sockets these are */
+  struct exchange *running;   /* doubly linked */
+  struct exchange *abandoned; /* freed while libcurl was at work: to be freed after that */
+  bool driving;               /* libcurl is at work, and must not be called into */
+  bool moved;                 /* bytes arrived in this turn */
+  CURL *idle[MAX_IDLE_HANDLES];
+  unsigned idle_count;
+  int *sockets; /* open ones, to be disowned after a fork */
+  size_t socket_count, socket_capacity;
+};
+
+struct exchange {
+  struct transport *transport;
+  struct exchange *next, *previous; /* among `running` or `abandoned` */
+  CURL *easy;                       /* NULL once ended */
+  struct curl_slist *fields;
+  double started;
+  bool ended;
+  bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
+  uint64_t max_bytes;
+  size_t header_bytes;
+  char *redirect;
+  char error_text[CURL_ERROR_SIZE];
+  struct response response;
+};
+
+/* ---- libcurl's one-time set-up ---- */
+
+static pthread_once_t global_once = PTHREAD_ONCE_INIT;
+static CURLcode global_result = CURLE_FAILED_INIT;
+
+/* Never undone: libcurl may serve others in this process. */
+static void initialize_libcurl(void) {
+  global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+/* ---- URLs ---- */
+
+static const char *check_host(CURLU *url, bool allow_http) {
+  char *scheme = NULL, *host = NULL;
+  const char *wrong = NULL;
+  if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+      curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
+    wrong = "has no scheme or no host";
+  } else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
+    wrong = "is neither https nor http";
+  } else if (strcmp(scheme, "http") == 0 && !allow_http) {
+    size_t size = strlen(host);
+    bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
+    if (bracketed) host[size - 1] = '\0';
+    if (!syntax_is_loopback(bracketed ? host + 1 : host))
+      wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
+  }
+  curl_free(scheme);
+  curl_free(host);
+  return wrong;
+}
+
+static bool has_part(CURLU *url, CURLUPart which) {
+  char *part = NULL;
+  bool has = curl_url_get(url, which, &part, 0) == CURLUE_OK;
+  curl_free(part);
+  return has;
+}
+
+static const char *check_parts(CURLU *url, bool allow_http) {
+  if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
+    return "contains a user name or a password";
+  if (has_part(url, CURLUPART_QUERY)) return "contains a query";
+  if (has_part(url, CURLUPART_FRAGMENT)) return "contains a fragment";
+  char *path = NULL;
+  if (curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK) return "cannot be parsed";
+  bool path_is_fine = syntax_is_path(path, strlen(path));
+  curl_free(path);
+  return path_is_fine ? check_host(url, allow_http)
+                      : "has characters in its path that need escaping";
+}
+
+const char *transport_check_url(const char *text, bool allow_http) {
+  /* libcurl drops an empty query or fragment without a word. */
+  if (strpbrk(text, "?#@\\ ") != NULL)
+    return "contains a user name, a query, a fragment or a space";
+  if (!syntax_is_field_value(text, strlen(text))) return "contains control characters";
+  CURLU *url = curl_url();
+  if (url == NULL) return "could not be checked: out of memory";
+  CURLUcode code = curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
+  const char *wrong = code == CURLUE_OK ? check_parts(url, allow_http) : "is not an absolute URL";
+  curl_url_cleanup(url);
+  return wrong;
+}
+
+/* ---- sockets, and forks ---- */
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+  (void)purpose;
+  struct transport *t = user;
+  if (t->socket_count == t->socket_capacity) {
+    size_t capacity = t->socket_capacity == 0 ? 8 : t->socket_capacity * 2;
+    int *sockets = realloc(t->sockets, capacity * sizeof *sockets);
+    if (sockets == NULL) return CURL_SOCKET_BAD;
+    t->sockets = sockets;
+    t->socket_capacity = capacity;
+  }
+  int type = address->socktype;
+#ifdef SOCK_CLOEXEC
+  type |= SOCK_CLOEXEC;
+#endif
+  int fd = socket(address->family, type, address->protocol);
+  if (fd >= 0) t->sockets[t->socket_count++] = fd;
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int close_socket(void *user, curl_socket_t fd) {
+  struct transport *t = user;
+  for (size_t i = 0; i < t->socket_count; i++) {
+    if (t->sockets[i] == fd) {
+      t->sockets[i] = t->sockets[--t->socket_count];
+      break;
+    }
+  }
+  return close(fd);
+}
+
+/* The parent's connections must hear nothing from the child, not even good-byes: libcurl is left
+ * with descriptors that lead nowhere. */
+static void disown_sockets(struct transport *t) {
+  int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (size_t i = 0; i < t->socket_count; i++) {
+    if (nowhere < 0 || dup2(nowhere, t->sockets[i]) < 0) close(t->sockets[i]);
+  }
+  if (nowhere >= 0) close(nowhere);
+}
+
+static bool open_multi(struct transport *t) {
+  t->owner = getpid();
+  t->multi = curl_multi_init();
+  return t->multi != NULL;
+}
+
+static void close_multi(struct transport *t) {
+  while (t->idle_count > 0)
+    curl_easy_cleanup(t->idle[--t->idle_count]);
+  if (t->multi != NULL) curl_multi_cleanup(t->multi);
+  t->multi = NULL;
+}
+
+static void end_exchange(struct exchange *x, CURLcode code);
+
+/* In a forked child everything is begun anew. A transfer in flight stays behind with its handles,
+ * unfreed: threads that resolve names for it exist in the parent alone, and libcurl would wait. */
+static void renew_after_fork(struct transport *t) {
+  if (t->owner == getpid()) return;
+  disown_sockets(t);
+  bool in_flight = t->running != NULL;
+  while (t->running != NULL) {
+    t->running->easy = NULL;
+    end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
+  }
+  if (in_flight) {
+    t->multi = NULL;
+    t->socket_count = 0;
+  }
+  close_multi(t);
+  open_multi(t);
+}
+
+/* ---- what libcurl calls ---- */
+
+static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
+  (void)one;
+  struct exchange *x = user;
+  struct response *r = &x->response;
+  x->transport->moved = true;
+  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
+  bool success = r->status >= 200 && r->status < 300;
+  uint64_t room = (success ? x->max_bytes : MAX_ERROR_BODY_BYTES) - r->bytes;
+  size_t keep = size <= room ? size : (size_t)room;
+  r->bytes += keep;
+  if (!success || keep == size) x->out_of_memory = !buffer_append(&r->body, bytes, keep);
+  if (keep == size) return x->out_of_memory ? 0 : size;
+  x->too_large = success;
+  x->kept_enough = !success;
+  return 0;
+}
+
+/* Seconds from now for a Retry-After (RFC 9110, 10.2.3): delta-seconds or an HTTP-date. */
+static void read_retry_after(struct response *r, const char *value) {
+  size_t digits = strspn(value, "0123456789");
+  if (digits > 0 && value[digits] == '\0') {
+    r->retry_after = strtod(value, NULL);
+    r->has_retry_after = true;
+  } else if (digits == 0 && strlen(value) >= sizeof "Sun Nov  6 08:49:37 1994" - 1) {
+    time_t date = curl_getdate(value, NULL);
+    if (date == -1) return;
+    r->retry_after = fmax(0, ceil((double)date - clock_wall()));
+    r->has_retry_after = true;
+  }
+}
+
+static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
+  (void)one;
+  static const char name[] = "Retry-After:";
+  struct exchange *x = user;
+  x->header_bytes += size;
+  if (x->header_bytes > MAX_HEADER_BYTES) {
+    x->too_large = true;
+    return 0;
+  }
+  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line: 1xx, or after one */
+    x->response.has_retry_after = false;
+    return size;
+  }
+  char value[64];
+  size_t skip = sizeof name - 1;
+  if (size <= skip || size - skip >= sizeof value || strncasecmp(bytes, name, skip) != 0)
+    return size;
+  size_t end = size;
+  while (skip < end && (bytes[skip] == ' ' || bytes[skip] == '\t'))
+    skip++;
+  while (end > skip && strchr(" \t\r\n", bytes[end - 1]) != NULL)
+    end--;
+  memcpy(value, bytes + skip, end - skip);
+  value[end - skip] = '\0';
+  read_retry_after(&x->response, value);
+  return size;
+}
+
+/* ---- exchanges ---- */
+
+static void link_exchange(struct exchange **list, struct exchange *x) {
+  x->previous = NULL;
+  x->next = *list;
+  if (x->next != NULL) x->next->previous = x;
+  *list = x;
+}
+
+static void unlink_exchange(struct exchange **list, struct exchange *x) {
+  if (x->previous != NULL) x->previous->next = x->next;
+  if (x->next != NULL) x->next->previous = x->previous;
+  if (*list == x) *list = x->next;
+  x->next = x->previous = NULL;
+}
+
+static bool add_field(struct exchange *x, const char *name, const char *value) {
+  struct buffer line = {0};
+  buffer_add(&line, name);
+  buffer_add(&line, value);
+  struct curl_slist *fields = line.failed ? NULL : curl_slist_append(x->fields, line.data);
+  buffer_free(&line);
+  if (fields == NULL) return false;
+  x->fields = fields;
+  return true;
+}
+
+static void free_fields(struct exchange *x) {
+  for (struct curl_slist *field = x->fields; field != NULL; field = field->next)
+    explicit_bzero(field->data, strlen(field->data));
+  curl_slist_free_all(x->fields);
+  x->fields = NULL;
+}
+
+static bool set_fields(struct exchange *x, const struct request *request) {
+  bool ok = add_field(x, "Accept: ", "application/json");
+  if (request->authorization != NULL)
+    ok = ok && add_field(x, "Authorization: ", request->authorization);
+  if (request->body != NULL)
+    ok = ok && add_field(x, "Content-Type: ", request->content_type) && add_field(x, "Expect:", "");
+  return ok && curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->fields) == CURLE_OK;
+}
+
+#define SET(option, value) (code == CURLE_OK ? code = curl_easy_setopt(easy, option, value) : code)
+
+static CURLcode set_protocols(CURL *easy) {
+  CURLcode code = CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075500
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+  SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+  /* A call's end does not wait for a slow name server. An older libcurl at run time does. */
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+  SET(CURLOPT_FOLLOWLOCATION, 0L);
+  SET(CURLOPT_NOSIGNAL, 1L);
+  SET(CURLOPT_ACCEPT_ENCODING, ""); /* all that libcurl can decode */
+  SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
+  SET(CURLOPT_PIPEWAIT, 1L); /* rather a stream of a connection that is being made than another */
+  return code;
+}
+
+static CURLcode set_options(CURL *easy, const struct transport_options *o) {
+  CURLcode code = set_protocols(easy);
+  SET(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(o->connect_timeout * 1000 + 1, 1e9));
+  SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+  SET(CURLOPT_SSL_VERIFYPEER, o->verify ? 1L : 0L);
+  SET(CURLOPT_SSL_VERIFYHOST, o->verify ? 2L : 0L);
+  if (o->ca_file != NULL) SET(CURLOPT_CAINFO, o->ca_file);
+  if (o->ca_path != NULL) SET(CURLOPT_CAPATH, o->ca_path);
+  if (o->cert != NULL) SET(CURLOPT_SSLCERT, o->cert);
+  if (o->key != NULL) SET(CURLOPT_SSLKEY, o->key);
+  if (o->proxy != NULL) SET(CURLOPT_PROXY, o->proxy);
+  if (o->user_agent != NULL) SET(CURLOPT_USERAGENT, o->user_agent);
+  return code;
+}
+
+static CURLcode set_request(struct exchange *x, const struct request *request) {
+  CURL *easy = x->easy;
+  CURLcode code = set_options(easy, x->transport->options);
+  SET(CURLOPT_URL, request->url);
+  if (request->body != NULL) {
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+    SET(CURLOPT_COPYPOSTFIELDS, request->body);
+  }
+  SET(CURLOPT_WRITEFUNCTION, receive_body);
+  SET(CURLOPT_WRITEDATA, x);
+  SET(CURLOPT_HEADERFUNCTION, receive_field);
+  SET(CURLOPT_HEADERDATA, x);
+  SET(CURLOPT_ERRORBUFFER, x->error_text);
+  SET(CURLOPT_PRIVATE, x);
+  SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+  SET(CURLOPT_OPENSOCKETDATA, x->transport);
+  SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+  SET(CURLOPT_CLOSESOCKETDATA, x->transport);
+  return code;
+}
+
+static CURL *take_handle(struct transport *t) {
+  return t->idle_count > 0 ? t->idle[--t->idle_count] : curl_easy_init();
+}
+
+/* Resets the handle at once: it points to the exchange, and holds copies of secrets. */
+static void give_handle_back(struct transport *t, CURL *easy) {
+  if (t->idle_count == MAX_IDLE_HANDLES) {
+    curl_easy_cleanup(easy);
+    return;
+  }
+  curl_easy_reset(easy);
+  t->idle[t->idle_count++] = easy;
+}
+
+/* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
+static void classify(struct exchange *x, CURLcode code) {
+  struct failure *f = &x->response.failure;
+  const char *text = x->error_text[0] != '\0' ? x->error_text : curl_easy_strerror(code);
+  enum failure_kind kind = FAILURE_NETWORK;
+  bool retryable = false;
+  if (x->out_of_memory || code == CURLE_OUT_OF_MEMORY) {
+    kind = FAILURE_MEMORY;
+    text = "out of memory";
+  } else if (x->too_large) {
+    kind = FAILURE_TOO_LARGE;
+    text = x->header_bytes > MAX_HEADER_BYTES ? "the header is too large"
+                                              : "the response exceeds max_response_bytes";
+  } else {
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      kind = FAILURE_TIMEOUT;
+      retryable = true;
+      break;
+    case CURLE_PARTIAL_FILE:
+      kind = FAILURE_DECODE;
+      retryable = true;
+      break;
+    case CURLE_BAD_CONTENT_ENCODING: kind = FAILURE_DECODE; break;
+    case CURLE_ABORTED_BY_CALLBACK:
+      text = "the process was forked during the exchange";
+      retryable = true;
+      break;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM: retryable = true; break;
+    default: break;
+    }
+  }
+  failure_set(f, kind, "%s", text);
+  syntax_make_printable(f->message);
+  f->retryable = retryable;
+}
+
+static void read_info(struct exchange *x) {
+  struct response *r = &x->response;
+  const char *redirect = NULL;
+  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
+  curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_URL, &redirect);
+  r->redirect = x->redirect = text_copy(redirect);
+  if (x->redirect != NULL) syntax_make_printable(x->redirect);
+}
+
+/* Gives back whatever belongs to libcurl. */
+static void release_handle(struct exchange *x) {
+  struct transport *t = x->transport;
+  if (x->easy != NULL) {
+    if (t->multi != NULL) curl_multi_remove_handle(t->multi, x->easy);
+    give_handle_back(t, x->easy);
+    x->easy = NULL;
+  }
+  free_fields(x);
+}
+
+static void end_exchange(struct exchange *x, CURLcode code) {
+  unlink_exchange(&x->transport->running, x);
+  x->ended = true;
+  x->response.seconds = clock_monotonic() - x->started;
+  if (x->easy != NULL) read_info(x);
+  if (code != CURLE_OK && !x->kept_enough) classify(x, code);
+  release_handle(x);
+}
+
+/* Hands the exchange over to libcurl. */
+static CURLcode begin_transfer(struct exchange *x, const struct request *request) {
+  struct transport *t = x->transport;
+  x->easy = t->multi == NULL ? NULL : take_handle(t);
+  if (x->easy == NULL) return CURLE_OUT_OF_MEMORY;
+  CURLcode code = set_request(x, request);
+  if (code == CURLE_OK && !set_fields(x, request)) code = CURLE_OUT_OF_MEMORY;
+  if (code != CURLE_OK) return code;
+  return curl_multi_add_handle(t->multi, x->easy) == CURLM_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+struct exchange *exchange_start(struct transport *t, const struct request *request) {
+  if (t->driving) return NULL;
+  renew_after_fork(t);
+  struct exchange *x = calloc(1, sizeof *x);
+  if (x == NULL) return NULL;
+  x->transport = t;
+  x->max_bytes = request->max_response_bytes;
+  x->started = clock_monotonic();
+  link_exchange(&t->running, x);
+  CURLcode code = begin_transfer(x, request);
+  if (code != CURLE_OK) end_exchange(x, code);
+  return x;
+}
+
+struct response *exchange_response(struct exchange *x) {
+  return x->ended ? &x->response : NULL;
+}
+
+uint64_t exchange_bytes(const struct exchange *x) {
+  return x->response.bytes;
+}
+
+void exchange_free(struct exchange *x) {
+  if (x == NULL) return;
+  struct transport *t = x->transport;
+  if (!x->ended) unlink_exchange(&t->running, x);
+  x->ended = true;
+  if (t->driving) {
+    link_exchange(&t->abandoned, x);
+    return;
+  }
+  release_handle(x);
+  failure_clear(&x->response.failure);
+  buffer_free(&x->response.body);
+  free(x->redirect);
+  free(x);
+}
+
+/* ---- the transport ---- */
+
+struct transport *transport_new(const struct transport_options *options) {
+  pthread_once(&global_once, initialize_libcurl);
+  if (global_result != CURLE_OK) return NULL;
+  struct transport *t = calloc(1, sizeof *t);
+  if (t == NULL) return NULL;
+  t->options = options;
+  if (open_multi(t)) return t;
+  transport_free(t);
+  return NULL;
+}
+
+void transport_free(struct transport *t) {
+  if (t == NULL) return;
+  renew_after_fork(t);
+  close_multi(t);
+  free(t->sockets);
+  free(t);
+}
+
+static void reap(struct transport *t) {
+  int left;
+  CURLMsg *message;
+  while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
+    if (message->msg != CURLMSG_DONE) continue;
+    CURLcode code = message->data.result;
+    char *private = NULL;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+    struct exchange *x = (struct exchange *)(void *)private;
+    if (!x->ended) end_exchange(x, code);
+  }
+}
+
+static void free_abandoned(struct transport *t) {
+  while (t->abandoned != NULL) {
+    struct exchange *x = t->abandoned;
+    unlink_exchange(&t->abandoned, x);
+    exchange_free(x);
+  }
+}
+
+void transport_drive(struct transport *t) {
+  if (t->driving) return;
+  renew_after_fork(t);
+  if (t->multi == NULL) return;
+  do { /* libcurl does little for each transfer in one turn */
+    int running;
+    t->moved = false;
+    t->driving = true;
+    CURLMcode code = curl_multi_perform(t->multi, &running);
+    t->driving = false;
+    free_abandoned(t);
+    reap(t);
+    while (code != CURLM_OK && t->running != NULL)
+      end_exchange(t->running, CURLE_OUT_OF_MEMORY);
+  } while (t->moved && t->running != NULL);
+}
+
+void transport_wait(struct transport *t, double seconds) {
+  if (t->multi == NULL || t->driving) return;
+  int milliseconds = (int)fmin(ceil(fmax(seconds, 0) * 1000), 60000);
+  curl_multi_poll(t->multi, NULL, 0, milliseconds, NULL);
+}

@@ -1,0 +1,75 @@
+/* HTTP exchanges: the only room that knows libcurl. All exchanges of a transport run on one multi
+ * handle and share its connections; whoever drives the transport drives all of them. */
+#ifndef PODERO_TRANSPORT_H
+#define PODERO_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buffer.h"
+#include "core/failure.h"
+
+struct transport;
+struct exchange;
+
+/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. */
+struct transport_options {
+  const char *ca_file, *ca_path; /* PEM file, folder of hashed PEM files */
+  const char *cert, *key;        /* the client's, PEM files */
+  bool verify;                   /* check the server's certificate and its name */
+  const char *proxy;
+  const char *user_agent;
+  double connect_timeout; /* seconds */
+};
+
+/* What is sent. Everything is borrowed until exchange_start returns. */
+struct request {
+  const char *url;
+  const char *authorization; /* the field's whole value, or NULL */
+  const char *content_type;  /* of the body */
+  const char *body;          /* NULL: GET; else POST */
+  size_t body_size;
+  uint64_t max_response_bytes; /* of a decoded 2xx body */
+};
+
+/* What came back. Texts live as long as the exchange. */
+struct response {
+  long status;            /* 0: no header arrived */
+  struct buffer body;     /* decoded; of an error status, its beginning */
+  uint64_t bytes;         /* decoded bytes of the body that arrived */
+  double seconds;         /* from start to end */
+  bool has_retry_after;   /* as below */
+  double retry_after;     /* seconds from now, never negative */
+  const char *redirect;   /* where a 3xx points, as an absolute URL, or NULL */
+  struct failure failure; /* kind is none when a whole response arrived, whatever its status */
+};
+
+/* What is wrong with a URL, a static text, or NULL. Accepted: http and https with a host, and
+ * optional port and path; no user, query or fragment. With `allow_http` false, http is accepted
+ * for hosts on this machine alone. A token or secret is to be sent there: hence the strictness. */
+const char *transport_check_url(const char *url, bool allow_http);
+
+/* A new transport, or NULL when memory is short. To be freed after its exchanges. */
+struct transport *transport_new(const struct transport_options *options);
+void transport_free(struct transport *transport);
+
+/* Moves every exchange forward as far as it gets without waiting. */
+void transport_drive(struct transport *transport);
+
+/* Blocks until something is to be driven, or for `seconds` at the most. */
+void transport_wait(struct transport *transport, double seconds);
+
+/* Begins an exchange, which the caller owns; NULL when memory is short. One that cannot even
+ * begin has ended at once. */
+struct exchange *exchange_start(struct transport *transport, const struct request *request);
+
+/* The response once the exchange has ended, else NULL. */
+struct response *exchange_response(struct exchange *exchange);
+
+/* Body bytes that have arrived so far. */
+uint64_t exchange_bytes(const struct exchange *exchange);
+
+/* Ends the exchange, if it still runs, and frees it. NULL is fine. */
+void exchange_free(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,69 @@
+/* One spelling for Lua 5.1, LuaJIT, 5.2, 5.3 and 5.4. */
+#ifndef PODERO_COMPAT_H
+#define PODERO_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined __GNUC__
+#define PODERO_EXPORT __attribute__((visibility("default")))
+#else
+#define PODERO_EXPORT
+#endif
+
+#if LUA_VERSION_NUM == 501
+
+#define lua_rawlen lua_objlen
+/* In 5.1 the value beside a userdata is its environment, which is always a table; so is ours. */
+#define lua_getuservalue(L, index) lua_getfenv(L, index)
+#define lua_setuservalue(L, index) lua_setfenv(L, index)
+
+static inline int compat_absindex(lua_State *L, int index) {
+  return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
+}
+#define lua_absindex compat_absindex
+
+#endif
+
+/* Whether the number at `index` is an integer in this Lua's own terms. Lua before 5.3 has floats
+ * alone, and every float without a fraction counts. */
+static inline bool compat_isinteger(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 503
+  return lua_isinteger(L, index) != 0;
+#else
+  lua_Number n = lua_tonumber(L, index);
+  return n >= -9007199254740992.0 && n <= 9007199254740992.0 && (lua_Number)(int64_t)n == n;
+#endif
+}
+
+/* Pushes an integer: as such from 5.3 on, as a float of the same value before. */
+static inline void compat_pushinteger(lua_State *L, int64_t value) {
+#if LUA_VERSION_NUM >= 503
+  lua_pushinteger(L, (lua_Integer)value);
+#else
+  lua_pushnumber(L, (lua_Number)value);
+#endif
+}
+
+/* The userdata at `index` if its metatable is the one registered as `name`, else NULL. */
+static inline void *compat_testudata(lua_State *L, int index, const char *name) {
+  void *data = lua_touserdata(L, index);
+  if (data == NULL || !lua_getmetatable(L, index)) return NULL;
+  luaL_getmetatable(L, name);
+  bool same = lua_rawequal(L, -1, -2) != 0;
+  lua_pop(L, 2);
+  return same ? data : NULL;
+}
+
+/* Sets the named functions, without upvalues, in the table on top. [0, 0] */
+static inline void compat_setfuncs(lua_State *L, const luaL_Reg *functions) {
+  for (; functions->name != NULL; functions++) {
+    lua_pushcfunction(L, functions->func);
+    lua_setfield(L, -2, functions->name);
+  }
+}
+
+#endif

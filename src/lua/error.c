@@ -1,0 +1,246 @@
+#include "lua/error.h"
+
+#include <string.h>
+
+#include "core/oauth2.h"
+#include "core/syntax.h"
+#include "lua/json.h"
+
+#define TYPE_NAME "podero.error"
+
+/* Of a body that is no JSON. */
+#define MAX_DETAIL_BYTES 1024
+
+/* Of the server's own words in a message. */
+#define MAX_SUMMARY_BYTES 300
+
+/* Shorter texts would be found everywhere. */
+#define MIN_SECRET_BYTES 4
+
+/* ---- what must not be seen ---- */
+
+static const char *find(const char *text, size_t size, const char *word, size_t word_size) {
+  while (size >= word_size) {
+    const char *start = memchr(text, word[0], size - word_size + 1);
+    if (start == NULL) return NULL;
+    if (memcmp(start, word, word_size) == 0) return start;
+    size -= (size_t)(start - text) + 1;
+    text = start + 1;
+  }
+  return NULL;
+}
+
+/* Replaces the string on top by one without `word`. [0, 0] */
+static void strike_out(lua_State *L, const char *word, size_t word_size) {
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  const char *hit = find(text, size, word, word_size);
+  if (hit == NULL) return;
+  luaL_Buffer rest;
+  luaL_buffinit(L, &rest);
+  while (hit != NULL) {
+    luaL_addlstring(&rest, text, (size_t)(hit - text));
+    luaL_addlstring(&rest, "***", 3);
+    size -= (size_t)(hit - text) + word_size;
+    text = hit + word_size;
+    hit = find(text, size, word, word_size);
+  }
+  luaL_addlstring(&rest, text, size);
+  luaL_pushresult(&rest);
+  lua_remove(L, -2);
+}
+
+/* Pushes the text form-encoded: as a server that echoes a request may have it. [+1] */
+static void push_form_encoded(lua_State *L, const char *text) {
+  luaL_Buffer encoded;
+  luaL_buffinit(L, &encoded);
+  for (; *text != '\0'; text++) {
+    char place[3];
+    luaL_addlstring(&encoded, place, form_encode(*text, place));
+  }
+  luaL_pushresult(&encoded);
+}
+
+/* Replaces the string on top by one without the agent's secrets. [0, 0] */
+static void redact(lua_State *L, struct agent *agent) {
+  struct oauth2 *oauth2 = agent == NULL ? NULL : agent_oauth2(agent);
+  if (oauth2 == NULL) return;
+  for (unsigned i = 0; i < OAUTH2_SECRETS; i++) {
+    const char *secret = oauth2_secret(oauth2, i);
+    if (secret == NULL || strlen(secret) < MIN_SECRET_BYTES) continue;
+    strike_out(L, secret, strlen(secret));
+    push_form_encoded(L, secret);
+    lua_insert(L, -2);
+    strike_out(L, lua_tostring(L, -2), lua_rawlen(L, -2));
+    lua_remove(L, -2);
+  }
+}
+
+/* Replaces the decoded JSON on top by one without the agent's secrets, in keys or values. [0, 0] */
+static void redact_value(lua_State *L, struct agent *agent) {
+  luaL_checkstack(L, 12, "value nested too deeply");
+  if (lua_type(L, -1) == LUA_TSTRING) redact(L, agent);
+  if (!lua_istable(L, -1)) return;
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, -3)) { /* value, copy, key, item */
+    redact_value(L, agent);
+    lua_pushvalue(L, -2);
+    if (lua_type(L, -1) == LUA_TSTRING) redact(L, agent);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_remove(L, -2);
+}
+
+/* ---- the fields ---- */
+
+/* Pushes the error body: decoded if it is JSON, else its beginning. [0, +1] */
+static void push_detail(lua_State *L, const struct failure *failure, struct agent *agent) {
+  const struct buffer *body = &failure->body;
+  lua_pushlstring(L, body->data, body->size);
+  if (json_decode(L)) {
+    redact_value(L, agent);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_pushlstring(L, body->data, body->size);
+  redact(L, agent); /* before the cut, which may leave half a secret */
+  lua_pushlstring(L, lua_tostring(L, -1),
+                  lua_rawlen(L, -1) < MAX_DETAIL_BYTES ? lua_rawlen(L, -1) : MAX_DETAIL_BYTES);
+  lua_remove(L, -2);
+}
+
+/* Pushes t[key] for the table on top if it is a string. [0, +1|0] */
+static bool push_string_field(lua_State *L, const char *key) {
+  lua_getfield(L, -1, key);
+  if (lua_type(L, -1) == LUA_TSTRING) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+/* Pushes "body.grant_type" for the list on top, the place that a validation error names. [0, +1] */
+static void push_location(lua_State *L) {
+  luaL_Buffer path;
+  int list = lua_gettop(L), count = lua_istable(L, list) ? (int)lua_rawlen(L, list) : 0;
+  luaL_buffinit(L, &path);
+  for (int i = 1; i <= count && i <= 8; i++) {
+    if (i > 1) luaL_addchar(&path, '.');
+    lua_rawgeti(L, list, i);
+    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER) {
+      luaL_addvalue(&path);
+    } else {
+      lua_pop(L, 1);
+    }
+  }
+  luaL_pushresult(&path);
+}
+
+/* Pushes what the first validation error in the list on top says (Django Ninja's form). [0,+1|0] */
+static bool push_validation_error(lua_State *L) {
+  lua_rawgeti(L, -1, 1);
+  if (!lua_istable(L, -1) || !push_string_field(L, "msg")) {
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_getfield(L, -2, "loc");
+  push_location(L);
+  lua_pushfstring(L, "%s: %s", lua_tostring(L, -1), lua_tostring(L, -3));
+  lua_replace(L, -5);
+  lua_pop(L, 3);
+  return true;
+}
+
+/* Pushes what a person would want to read of the decoded error body on top. [0, +1|0] */
+static bool push_summary(lua_State *L) {
+  if (!lua_istable(L, -1)) return false;
+  if (push_string_field(L, "detail") || push_string_field(L, "error_description") ||
+      push_string_field(L, "message") || push_string_field(L, "error"))
+    return true;
+  lua_getfield(L, -1, "detail");
+  bool found = lua_istable(L, -1) && push_validation_error(L);
+  lua_remove(L, found ? -2 : -1);
+  return found;
+}
+
+/* Sets message in the error object at `object`; `detail` is the place of the error body or 0. A
+ * token endpoint's code and description stand in the failure's own message already. [0, 0] */
+static void set_message(lua_State *L, int object, int detail, const struct failure *failure,
+                        struct agent *agent) {
+  char text[sizeof failure->message + MAX_SUMMARY_BYTES];
+  size_t size = strlen(failure->message);
+  memcpy(text, failure->message, size + 1);
+  if (detail != 0) {
+    lua_pushvalue(L, detail);
+    bool said = push_summary(L);
+    const char *summary = said ? lua_tostring(L, -1) : "";
+    if (said && strstr(text, summary) == NULL) {
+      strncat(text, ": ", sizeof text - size - 1);
+      strncat(text, summary, MAX_SUMMARY_BYTES - 3);
+    }
+    lua_pop(L, said ? 2 : 1);
+  }
+  syntax_make_printable(text);
+  lua_pushstring(L, text);
+  redact(L, agent);
+  lua_setfield(L, object, "message");
+}
+
+/* Sets OAuth2's fields from the decoded error body at `detail`. [0, 0] */
+static void set_oauth2_fields(lua_State *L, int object, int detail) {
+  if (!lua_istable(L, detail)) return;
+  lua_pushvalue(L, detail);
+  if (push_string_field(L, "error")) lua_setfield(L, object, "code");
+  if (push_string_field(L, "error_description")) lua_setfield(L, object, "description");
+  lua_pop(L, 1);
+}
+
+void error_push(lua_State *L, const struct failure *failure, struct agent *agent) {
+  luaL_checkstack(L, 16, NULL);
+  lua_createtable(L, 0, 8);
+  int object = lua_gettop(L), detail = 0;
+  if (failure->body.size > 0) {
+    push_detail(L, failure, agent);
+    detail = object + 1;
+    set_oauth2_fields(L, object, detail);
+  }
+  set_message(L, object, detail, failure, agent);
+  if (detail != 0) lua_setfield(L, object, "detail");
+  lua_pushstring(L, failure_name(failure->kind));
+  lua_setfield(L, object, "kind");
+  if (failure->status != 0) {
+    lua_pushinteger(L, (lua_Integer)failure->status);
+    lua_setfield(L, object, "status");
+  }
+  if (failure->has_retry_after) {
+    lua_pushnumber(L, failure->retry_after);
+    lua_setfield(L, object, "retry_after");
+  }
+  lua_pushinteger(L, (lua_Integer)failure->attempts);
+  lua_setfield(L, object, "attempts");
+  lua_pushboolean(L, failure->retryable);
+  lua_setfield(L, object, "retryable");
+  luaL_getmetatable(L, TYPE_NAME);
+  lua_setmetatable(L, object);
+}
+
+/* ---- the metatable ---- */
+
+/* One line: "podero: auth: no token from ..." [1, +1] */
+static int error_tostring(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "kind");
+  lua_getfield(L, 1, "message");
+  const char *kind = lua_tostring(L, 2), *message = lua_tostring(L, 3);
+  lua_pushfstring(L, "podero: %s: %s", kind != NULL ? kind : "?", message != NULL ? message : "?");
+  return 1;
+}
+
+void error_open(lua_State *L) {
+  luaL_newmetatable(L, TYPE_NAME);
+  lua_pushcfunction(L, error_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, TYPE_NAME);
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}

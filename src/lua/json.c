@@ -1,0 +1,36 @@
+#include "lua/json.h"
+
+static const char decode_key; /* its address is the decode function's place in the registry */
+
+void json_open(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "new");
+  lua_call(L, 0, 1);
+  lua_getfield(L, -1, "decode_invalid_numbers");
+  lua_pushboolean(L, false); /* NaN, Infinity, hexadecimal: not JSON */
+  lua_call(L, 1, 0);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&decode_key);
+  lua_getfield(L, -2, "decode");
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 2);
+}
+
+/* lua-cjson's null, and ngx.null. */
+void json_push_null(lua_State *L) {
+  lua_pushlightuserdata(L, NULL);
+}
+
+bool json_is_null(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL;
+}
+
+bool json_decode(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&decode_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  lua_insert(L, -2);
+  int code = lua_pcall(L, 1, 1, 0);
+  if (code == LUA_ERRMEM) lua_error(L);
+  return code == 0;
+}

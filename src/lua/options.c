@@ -1,0 +1,359 @@
+#include "lua/options.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "version.h"
+
+#define DEFAULT_TOKEN_URL "/api/partners/v2.0/auth/token"
+#define USER_AGENT "podero-lua/" PODERO_VERSION
+
+/* ---- kinds of options ---- */
+
+enum option_type {
+  OPTION_STRING,   /* char *, owned */
+  OPTION_SECONDS,  /* double, above 0 */
+  OPTION_COUNT,    /* unsigned */
+  OPTION_BYTES,    /* uint64_t, above 0 */
+  OPTION_BOOLEAN,  /* bool */
+  OPTION_ENCODING, /* enum token_encoding */
+  OPTION_AUTH,     /* enum client_auth */
+  OPTION_TLS,      /* a table of options */
+  OPTION_FUNCTION  /* bool: given */
+};
+
+struct option {
+  const char *name;
+  enum option_type type;
+  size_t offset;
+};
+
+#define AGENT(member) offsetof(struct client_options, agent.member)
+
+static const struct option client_options[] = {
+    {"base_url", OPTION_STRING, AGENT(base_url)},
+    {"client_id", OPTION_STRING, AGENT(client_id)},
+    {"client_secret", OPTION_STRING, AGENT(client_secret)},
+    {"username", OPTION_STRING, AGENT(username)},
+    {"password", OPTION_STRING, AGENT(password)},
+    {"access_token", OPTION_STRING, AGENT(access_token)},
+    {"token_url", OPTION_STRING, AGENT(token_url)},
+    {"token_encoding", OPTION_ENCODING, AGENT(token_encoding)},
+    {"client_auth", OPTION_AUTH, AGENT(client_auth)},
+    {"scope", OPTION_STRING, AGENT(scope)},
+    {"timeout", OPTION_SECONDS, AGENT(timeout)},
+    {"connect_timeout", OPTION_SECONDS, AGENT(connect_timeout)},
+    {"max_retries", OPTION_COUNT, AGENT(max_retries)},
+    {"max_response_bytes", OPTION_BYTES, AGENT(max_response_bytes)},
+    {"validate", OPTION_BOOLEAN, offsetof(struct client_options, validate)},
+    {"allow_http", OPTION_BOOLEAN, AGENT(allow_http)},
+    {"tls", OPTION_TLS, 0},
+    {"proxy", OPTION_STRING, AGENT(proxy)},
+    {"user_agent", OPTION_STRING, AGENT(user_agent)},
+    {"on_event", OPTION_FUNCTION, offsetof(struct client_options, has_on_event)},
+    {NULL, OPTION_STRING, 0},
+};
+
+/* `verify` is read into `insecure`, and turned round after that. */
+static const struct option tls_options[] = {
+    {"ca_file", OPTION_STRING, AGENT(ca_file)},  {"ca_path", OPTION_STRING, AGENT(ca_path)},
+    {"cert", OPTION_STRING, AGENT(cert)},        {"key", OPTION_STRING, AGENT(key)},
+    {"verify", OPTION_BOOLEAN, AGENT(insecure)}, {NULL, OPTION_STRING, 0},
+};
+
+static const struct option call_options[] = {
+    {"timeout", OPTION_SECONDS, offsetof(struct method_options, timeout)},
+    {"max_retries", OPTION_COUNT, offsetof(struct method_options, max_retries)},
+    {NULL, OPTION_STRING, 0},
+};
+
+static const struct option include_deleted_option[] = {
+    {"include_deleted", OPTION_BOOLEAN, offsetof(struct method_options, include_deleted)},
+    {NULL, OPTION_STRING, 0},
+};
+
+static const struct option max_response_bytes_option[] = {
+    {"max_response_bytes", OPTION_BYTES, offsetof(struct method_options, max_response_bytes)},
+    {NULL, OPTION_STRING, 0},
+};
+
+/* ---- reading a table ---- */
+
+/* Where a table of options was given, for messages. */
+struct place {
+  lua_State *L;
+  int argument;
+  const char *method;
+  const char *prefix; /* of the names: "" or "tls." */
+  char *target;       /* the struct that the offsets point into */
+};
+
+void options_push_where(lua_State *L) {
+  luaL_where(L, 1);
+  if (strncmp(lua_tostring(L, -1), "podero:", 7) != 0) return;
+  lua_pop(L, 1); /* the loop of a method, whose caller is meant */
+  luaL_where(L, 2);
+}
+
+int options_argument_error(lua_State *L, int argument, const char *method, const char *format,
+                           ...) {
+  options_push_where(L);
+  va_list arguments;
+  va_start(arguments, format);
+  lua_pushvfstring(L, format, arguments);
+  va_end(arguments);
+  lua_pushfstring(L, "%sbad argument #%d to '%s' (%s)", lua_tostring(L, -2), argument, method,
+                  lua_tostring(L, -1));
+  return lua_error(L);
+}
+
+static void fail_option(const struct place *p, const char *name, const char *expected) {
+  const char *got = luaL_typename(p->L, -1);
+  options_argument_error(p->L, p->argument, p->method, "option '%s%s': expected %s, got %s",
+                         p->prefix, name, expected, got);
+}
+
+static void fail_value(const struct place *p, const char *name, const char *expected) {
+  options_argument_error(p->L, p->argument, p->method, "option '%s%s': expected %s", p->prefix,
+                         name, expected);
+}
+
+/* In all that follow, the value is on top of the stack, and stays there. */
+
+static void read_string(const struct place *p, const struct option *o) {
+  if (lua_type(p->L, -1) != LUA_TSTRING) fail_option(p, o->name, "a string");
+  size_t size;
+  const char *text = lua_tolstring(p->L, -1, &size);
+  if (strlen(text) != size) fail_value(p, o->name, "a string without NUL characters");
+  char **slot = (char **)(void *)(p->target + o->offset);
+  secret_free(*slot);
+  *slot = text_copy(text);
+  if (*slot == NULL) luaL_error(p->L, "not enough memory");
+}
+
+static lua_Number read_number(const struct place *p, const struct option *o, const char *expected) {
+  if (lua_type(p->L, -1) != LUA_TNUMBER) fail_option(p, o->name, expected);
+  return lua_tonumber(p->L, -1);
+}
+
+static void read_seconds(const struct place *p, const struct option *o) {
+  lua_Number n = read_number(p, o, "a number of seconds");
+  if (!(n > 0)) fail_value(p, o->name, "a number of seconds above 0");
+  *(double *)(void *)(p->target + o->offset) = n < 1e9 ? n : 1e9;
+}
+
+static void read_count(const struct place *p, const struct option *o) {
+  lua_Number n = read_number(p, o, "a whole number");
+  if (!(n >= 0 && n <= 1e6 && floor(n) == n)) fail_value(p, o->name, "a whole number from 0 on");
+  *(unsigned *)(void *)(p->target + o->offset) = (unsigned)n;
+}
+
+static void read_bytes(const struct place *p, const struct option *o) {
+  lua_Number n = read_number(p, o, "a number of bytes");
+  if (!(n >= 1)) fail_value(p, o->name, "a number of bytes above 0");
+  *(uint64_t *)(void *)(p->target + o->offset) = n < 9e15 ? (uint64_t)n : (uint64_t)9e15;
+}
+
+static void read_boolean(const struct place *p, const struct option *o) {
+  if (!lua_isboolean(p->L, -1)) fail_option(p, o->name, "a boolean");
+  *(bool *)(p->target + o->offset) = lua_toboolean(p->L, -1) != 0;
+}
+
+/* The index of the string on top among three. */
+static int read_choice(const struct place *p, const struct option *o, const char *const names[3],
+                       const char *expected) {
+  if (lua_type(p->L, -1) != LUA_TSTRING) fail_option(p, o->name, expected);
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(lua_tostring(p->L, -1), names[i]) == 0) return i;
+  }
+  fail_value(p, o->name, expected);
+  return 0;
+}
+
+static void read_encoding(const struct place *p, const struct option *o) {
+  static const char *const names[] = {"auto", "form", "json"}; /* enum token_encoding */
+  *(enum token_encoding *)(void *)(p->target + o->offset) =
+      (enum token_encoding)read_choice(p, o, names, "\"auto\", \"form\" or \"json\"");
+}
+
+static void read_auth(const struct place *p, const struct option *o) {
+  static const char *const names[] = {"auto", "basic", "body"}; /* enum client_auth */
+  *(enum client_auth *)(void *)(p->target + o->offset) =
+      (enum client_auth)read_choice(p, o, names, "\"auto\", \"basic\" or \"body\"");
+}
+
+static void read_function(const struct place *p, const struct option *o) {
+  if (!lua_isfunction(p->L, -1)) fail_option(p, o->name, "a function");
+  *(bool *)(p->target + o->offset) = true;
+}
+
+static void read_table(const struct place *p, const struct option *const *lists);
+
+static void read_tls(const struct place *p, const struct option *o) {
+  if (!lua_istable(p->L, -1)) fail_option(p, o->name, "a table");
+  static const struct option *const lists[] = {tls_options, NULL};
+  struct place inner = *p;
+  inner.prefix = "tls.";
+  struct agent_options *agent = &((struct client_options *)(void *)p->target)->agent;
+  agent->insecure = true; /* verify, until turned round below */
+  read_table(&inner, lists);
+  agent->insecure = !agent->insecure;
+}
+
+static void read_option(const struct place *p, const struct option *o) {
+  switch (o->type) {
+  case OPTION_STRING: read_string(p, o); break;
+  case OPTION_SECONDS: read_seconds(p, o); break;
+  case OPTION_COUNT: read_count(p, o); break;
+  case OPTION_BYTES: read_bytes(p, o); break;
+  case OPTION_BOOLEAN: read_boolean(p, o); break;
+  case OPTION_ENCODING: read_encoding(p, o); break;
+  case OPTION_AUTH: read_auth(p, o); break;
+  case OPTION_TLS: read_tls(p, o); break;
+  case OPTION_FUNCTION: read_function(p, o); break;
+  }
+}
+
+static const struct option *find_option(const struct option *const *lists, const char *name) {
+  for (; *lists != NULL; lists++) {
+    for (const struct option *o = *lists; o->name != NULL; o++) {
+      if (strcmp(o->name, name) == 0) return o;
+    }
+  }
+  return NULL;
+}
+
+/* Reads every option of the table on top. */
+static void read_table(const struct place *p, const struct option *const *lists) {
+  lua_State *L = p->L;
+  luaL_checkstack(L, 8, NULL);
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      options_argument_error(L, p->argument, p->method, "option names are strings, not %s",
+                             luaL_typename(L, -2));
+    const char *name = lua_tostring(L, -2);
+    const struct option *o = find_option(lists, name);
+    if (o == NULL)
+      options_argument_error(L, p->argument, p->method, "unknown option '%s%s'", p->prefix, name);
+    else
+      read_option(p, o);
+    lua_pop(L, 1);
+  }
+}
+
+static void read_argument(const struct place *p, int index, const struct option *const *lists) {
+  if (lua_isnoneornil(p->L, index)) return;
+  if (!lua_istable(p->L, index))
+    options_argument_error(p->L, p->argument, p->method, "table expected, got %s",
+                           luaL_typename(p->L, index));
+  lua_pushvalue(p->L, index);
+  read_table(p, lists);
+  lua_pop(p->L, 1);
+}
+
+/* ---- the client's options ---- */
+
+/* Takes a text from the environment where it was not given. An empty variable counts as unset. */
+static void read_environment(lua_State *L, char **slot, const char *variable) {
+  const char *value = getenv(variable);
+  if (*slot != NULL || value == NULL || *value == '\0') return;
+  *slot = text_copy(value);
+  if (*slot == NULL) luaL_error(L, "not enough memory");
+}
+
+/* Credentials come from one place as a whole. */
+static void complete_credentials(lua_State *L, struct agent_options *o) {
+  if (o->client_id != NULL || o->client_secret != NULL || o->username != NULL ||
+      o->password != NULL || o->access_token != NULL)
+    return;
+  read_environment(L, &o->client_id, "PODERO_CLIENT_ID");
+  read_environment(L, &o->client_secret, "PODERO_CLIENT_SECRET");
+  read_environment(L, &o->username, "PODERO_USERNAME");
+  read_environment(L, &o->password, "PODERO_PASSWORD");
+  read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
+}
+
+static void check_credentials(const struct place *p, const struct agent_options *o) {
+  const char *wrong = NULL;
+  if (o->access_token != NULL) return;
+  if (o->username == NULL && o->password == NULL && o->client_id == NULL &&
+      o->client_secret == NULL)
+    wrong = "no credentials: give client_id and client_secret, or username and password, or "
+            "access_token (or set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME "
+            "and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN)";
+  else if ((o->username == NULL) != (o->password == NULL))
+    wrong = "username and password are given together, or not at all";
+  else if (o->client_secret != NULL && o->client_id == NULL)
+    wrong = "client_secret is given without client_id";
+  else if (o->client_secret == NULL && o->username == NULL)
+    wrong = "client_id is given without client_secret";
+  if (wrong != NULL) options_argument_error(p->L, p->argument, p->method, "%s", wrong);
+}
+
+/* Replaces an owned text by two others in a row; either may be that text itself. */
+static void join(lua_State *L, char **slot, const char *first, const char *second) {
+  struct buffer text = {0};
+  buffer_add(&text, first);
+  buffer_add(&text, second);
+  if (text.failed) {
+    buffer_free(&text);
+    luaL_error(L, "not enough memory");
+  }
+  secret_free(*slot);
+  *slot = text.data;
+}
+
+static void complete_urls(lua_State *L, struct agent_options *o) {
+  read_environment(L, &o->base_url, "PODERO_BASE_URL");
+  read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
+  if (o->base_url == NULL) join(L, &o->base_url, PODERO_PRODUCTION, "");
+  size_t size = strlen(o->base_url);
+  while (size > 0 && o->base_url[size - 1] == '/')
+    o->base_url[--size] = '\0';
+  if (o->token_url == NULL) join(L, &o->token_url, DEFAULT_TOKEN_URL, "");
+  if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
+}
+
+void options_read_client(lua_State *L, int index, struct client_options *out) {
+  static const struct option *const lists[] = {client_options, NULL};
+  struct place p = {
+      .L = L, .argument = index, .method = "new", .prefix = "", .target = (char *)out};
+  struct agent_options *o = &out->agent;
+  o->timeout = 30;
+  o->connect_timeout = 10;
+  o->max_retries = 2;
+  o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
+  out->validate = true;
+  read_argument(&p, index, lists);
+  complete_credentials(L, o);
+  check_credentials(&p, o);
+  complete_urls(L, o);
+  if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
+  join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
+  o->record_events = out->has_on_event;
+}
+
+/* ---- a method's options ---- */
+
+void options_read_method(lua_State *L, int index, const char *method, unsigned known,
+                         const struct agent_options *defaults, struct method_options *out) {
+  const struct option *lists[4] = {call_options};
+  size_t count = 1;
+  if ((known & OPTION_INCLUDE_DELETED) != 0) lists[count++] = include_deleted_option;
+  if ((known & OPTION_MAX_RESPONSE_BYTES) != 0) lists[count++] = max_response_bytes_option;
+  *out = (struct method_options){
+      .timeout = defaults->timeout,
+      .max_retries = defaults->max_retries,
+      .max_response_bytes = defaults->max_response_bytes,
+  };
+  struct place p = {.L = L,
+                    .argument = index - 1, /* the client itself is not counted */
+                    .method = method,
+                    .prefix = "",
+                    .target = (char *)out};
+  read_argument(&p, index, lists);
+}

@@ -1,0 +1,46 @@
+/* The options of podero.new and of the methods: checked once, at the door. */
+#ifndef PODERO_OPTIONS_H
+#define PODERO_OPTIONS_H
+
+#include "core/agent.h"
+#include "lua/compat.h"
+
+#define PODERO_PRODUCTION "https://app.podero.com"
+#define PODERO_SANDBOX "https://sandbox-app.podero.com"
+
+/* What podero.new is given beside what the core wants. */
+struct client_options {
+  struct agent_options agent; /* texts are owned by this struct */
+  bool validate;
+  bool has_on_event; /* a function; it stays in the options table */
+};
+
+/* What a method is given in its `opts`. */
+struct method_options {
+  bool include_deleted;
+  double timeout;
+  unsigned max_retries;
+  uint64_t max_response_bytes;
+};
+
+/* Which of those a method knows. */
+enum { OPTION_INCLUDE_DELETED = 1, OPTION_MAX_RESPONSE_BYTES = 2 };
+
+/* Reads the table at `index` (or none or nil) and the environment into `out`, which must be all
+ * zero, and is to be cleared by its owner even when this raises. Raises at unknown options, wrong
+ * types, missing credentials, and where memory is short. [-0, +0, e] */
+void options_read_client(lua_State *L, int index, struct client_options *out);
+
+/* Reads the table at `index` (or none or nil) into `out`; what it lacks is taken from the client's
+ * options. Raises in the name of `method`. [-0, +0, e] */
+void options_read_method(lua_State *L, int index, const char *method, unsigned known,
+                         const struct agent_options *defaults, struct method_options *out);
+
+/* Pushes "file:line: " of the Lua code that called the function or method of ours that runs.
+ * [-0, +1, m] */
+void options_push_where(lua_State *L);
+
+/* Raises "bad argument #n to 'method' (...)" with the place of the call. */
+int options_argument_error(lua_State *L, int argument, const char *method, const char *format, ...);
+
+#endif

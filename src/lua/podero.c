@@ -1,0 +1,56 @@
+/* The door: what require("podero") returns. */
+#include <math.h>
+
+#include "core/rfc3339.h"
+#include "lua/client.h"
+#include "lua/compat.h"
+#include "lua/error.h"
+#include "lua/json.h"
+#include "lua/options.h"
+#include "lua/user.h"
+#include "version.h"
+
+/* podero.time(s) -> seconds since 1970 UTC, an integer unless the text has a fraction, or nil and
+ * a message. [-0, +1|2, v] */
+static int time_of(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TSTRING)
+    return options_argument_error(L, 1, "time", "string expected, got %s", luaL_typename(L, 1));
+  size_t size;
+  const char *text = lua_tolstring(L, 1, &size);
+  struct instant instant;
+  const char *wrong = rfc3339_parse(text, size, &instant);
+  if (wrong != NULL) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "not an RFC 3339 date-time: %s", wrong);
+    return 2;
+  }
+  if (instant.has_fraction)
+    lua_pushnumber(L, (lua_Number)instant.seconds + instant.fraction);
+  else
+    compat_pushinteger(L, instant.seconds);
+  return 1;
+}
+
+PODERO_EXPORT int luaopen_podero(lua_State *L);
+
+/* [-0, +1, e] */
+int luaopen_podero(lua_State *L) {
+  static const luaL_Reg functions[] = {{"new", client_new}, {"time", time_of}, {NULL, NULL}};
+  json_open(L);
+  error_open(L);
+  user_open(L);
+  client_open(L);
+  lua_createtable(L, 0, 7);
+  compat_setfuncs(L, functions);
+  lua_pushliteral(L, "podero " PODERO_VERSION);
+  lua_setfield(L, -2, "_VERSION");
+  lua_pushliteral(L, PODERO_PRODUCTION);
+  lua_setfield(L, -2, "PRODUCTION");
+  lua_pushliteral(L, PODERO_SANDBOX);
+  lua_setfield(L, -2, "SANDBOX");
+  user_push_roles(L);
+  lua_setfield(L, -2, "Role");
+  json_push_null(L);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

@@ -1,0 +1,8 @@
+/* The version, in the one place that C reads it from. spec/release_spec.lua checks that the
+ * rockspec and the change log say the same. */
+#ifndef PODERO_VERSION_H
+#define PODERO_VERSION_H
+
+#define PODERO_VERSION "0.1.0"
+
+#endif
