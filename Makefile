@@ -64,3 +64,44 @@ install: $(MODULE)
 
 clean:
 	rm -rf build
+
+# ---- for those who work on it ----
+
+LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
+
+.PHONY: help demo test specs lint valgrind format packages-%
+help:
+	@echo 'make demo       a table of users from the mock Partner API'
+	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
+	@echo 'make specs      the specs alone'
+	@echo 'make valgrind   the specs on Lua 5.4 under valgrind'
+	@echo 'make format     clang-format on all sources'
+	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
+
+packages-%:
+	@.ci/packages $*
+
+demo: packages-demo
+	@$(MAKE) --no-print-directory LUA=lua5.4 all
+	@LUA_CPATH="$(CURDIR)/build/lua5.4/?.so;;" lua5.4 spec/support/demo.lua
+
+test: packages-test
+	@$(MAKE) --no-print-directory lint
+	@for lua in $(LUAS); do $(MAKE) --no-print-directory LUA=$$lua WERROR=-Werror all || exit 1; done
+	@$(MAKE) --no-print-directory specs
+
+specs:
+	@spec/support/run.sh $(LUAS)
+
+lint:
+	luacheck --quiet .
+	@! grep -rlE 'include *[<"](lua|lauxlib|lualib)\.h' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
+
+# The interpreter keeps what it has loaded until its end; only what nothing points to is a leak.
+valgrind: packages-check
+	@$(MAKE) --no-print-directory LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all
+	VARIANT=-valgrind WRAPPER='valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect' \
+	  spec/support/run.sh lua5.4
+
+format:
+	clang-format -i src/*.h src/*/*.h src/*/*.c
