@@ -24,6 +24,7 @@ struct call {
   struct call_link link;
   struct agent *agent;
   const struct call_binding *binding;
+  enum call_mode mode;
   enum call_state state;
   char *url; /* NULL: only a token is wanted */
   double timeout, deadline, resume_at;
@@ -34,6 +35,9 @@ struct call {
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
   bool renewed;              /* a 401 has already cost a token */
+  bool committed;            /* part of the body was handed on */
+  bool idle;                 /* the binding waits for bytes since then */
+  uint64_t received;         /* bytes when `deadline` was last put off */
   unsigned token_requests, api_requests;
   struct failure failure;
   struct event_queue events;
@@ -58,7 +62,7 @@ static char *make_url(const struct agent_options *agent, const struct call_optio
 struct call *call_new(struct agent *agent, const struct call_options *options) {
   struct call *call = calloc(1, sizeof *call);
   if (call == NULL) return NULL;
-  if (options->path != NULL) {
+  if (options->mode != CALL_TOKEN_ONLY) {
     call->url = make_url(agent_options(agent), options);
     if (call->url == NULL) {
       free(call);
@@ -67,6 +71,7 @@ struct call *call_new(struct agent *agent, const struct call_options *options) {
   }
   call->agent = agent;
   call->binding = options->binding;
+  call->mode = options->mode;
   call->timeout = options->timeout;
   call->deadline = clock_monotonic() + options->timeout;
   call->max_retries = options->max_retries;
@@ -129,7 +134,7 @@ static void fail_for_time(struct call *call) {
   switch (call->state) {
   case CALL_TOKEN: stage = " while waiting for a token"; break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
-  case CALL_EXCHANGE: bytes = exchange_bytes(call->exchange); break;
+  case CALL_EXCHANGE: bytes = call_received(call); break;
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
@@ -148,7 +153,7 @@ static void fail_for_time(struct call *call) {
 static void retry_or_fail(struct call *call) {
   double pause = retry_pause(&call->failure, call->retries);
   double resume_at = clock_monotonic() + pause;
-  if (!call->failure.retryable || call->retries >= call->max_retries ||
+  if (call->committed || !call->failure.retryable || call->retries >= call->max_retries ||
       resume_at >= call->deadline) {
     fail(call);
     return;
@@ -160,7 +165,11 @@ static void retry_or_fail(struct call *call) {
 
 /* ---- the stages; each returns true when it has changed the state ---- */
 
-static bool start_exchange(struct call *call, const char *token) {
+static bool is_streamed(const struct call *call) {
+  return call->mode == CALL_STREAMED || call->mode == CALL_PULLED;
+}
+
+static void start_exchange(struct call *call, const char *token, void *environment) {
   struct buffer authorization = {0};
   buffer_add(&authorization, "Bearer ");
   buffer_add(&authorization, token);
@@ -168,32 +177,34 @@ static bool start_exchange(struct call *call, const char *token) {
       .url = call->url,
       .authorization = authorization.data,
       .max_response_bytes = call->max_response_bytes,
+      .streamed = is_streamed(call),
   };
-  if (!authorization.failed)
+  failure_clear(&call->failure);
+  if (is_streamed(call)) call->binding->begin(environment, &call->failure);
+  if (!authorization.failed && call->failure.kind == FAILURE_NONE)
     call->exchange = exchange_start(agent_transport(call->agent), &request);
   buffer_free(&authorization);
   if (call->exchange == NULL) {
     fail_for_memory(call);
-    return true;
+    return;
   }
   call->api_requests++;
   call->state = CALL_EXCHANGE;
-  return true;
 }
 
-static bool authorize(struct call *call) {
+static void authorize(struct call *call, void *environment) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
   const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
   call->just_fetched = false;
   if (token == NULL) {
     oauth2_join(oauth2);
     call->state = CALL_TOKEN;
-  } else if (call->url == NULL) {
+  } else if (call->mode == CALL_TOKEN_ONLY) {
+    failure_clear(&call->failure); /* of an earlier attempt */
     end(call);
   } else {
-    start_exchange(call, token);
+    start_exchange(call, token, environment);
   }
-  return true;
 }
 
 static bool wait_for_token(struct call *call, void *environment) {
@@ -232,18 +243,19 @@ static void describe_status(struct call *call, struct response *r) {
   r->body = (struct buffer){0};
 }
 
+/* What a response that has ended means for the call. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
-  failure_clear(f);
   if (r->failure.kind != FAILURE_NONE) {
     failure_set(f, r->failure.kind, "%.600s: %.300s", call->url, r->failure.message);
     f->retryable = r->failure.retryable;
-  } else if (r->status >= 200 && r->status < 300) {
-    call->binding->accept(environment, r->body.data, r->body.size, f);
-  } else {
+  } else if (r->status < 200 || r->status >= 300) {
     describe_status(call, r);
+  } else if (is_streamed(call)) {
+    call->binding->end(environment, f);
+  } else {
+    call->binding->accept(environment, r->body.data, r->body.size, f);
   }
-  f->status = r->status;
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
 }
@@ -261,12 +273,13 @@ static void record(struct call *call, const struct response *r) {
   event_add(&call->events, &event);
 }
 
-static bool receive(struct call *call, void *environment) {
-  struct response *r = exchange_response(call->exchange);
-  if (r == NULL) return false;
-  describe_response(call, r, environment);
+/* The exchange has served: the call succeeds, goes on with another one, or fails. */
+static void conclude(struct call *call) {
+  const struct response *r = exchange_progress(call->exchange);
+  bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
+  call->failure.status = r->status;
+  call->received = r->bytes;
   record(call, r);
-  bool refused = r->status == 401 && r->failure.kind == FAILURE_NONE;
   exchange_free(call->exchange);
   call->exchange = NULL;
   if (call->failure.kind == FAILURE_NONE) {
@@ -278,12 +291,34 @@ static bool receive(struct call *call, void *environment) {
   } else {
     retry_or_fail(call);
   }
+}
+
+/* Hands on what has arrived of a streamed body. True when there was something. */
+static bool feed(struct call *call, void *environment) {
+  size_t size;
+  const char *bytes = exchange_bytes(call->exchange, &size);
+  if (size == 0) return false;
+  call->binding->feed(environment, bytes, size, &call->failure);
+  exchange_take(call->exchange, size);
+  if (call->failure.kind != FAILURE_NONE) conclude(call);
   return true;
 }
 
+static bool receive(struct call *call, void *environment) {
+  if (call->mode == CALL_STREAMED && feed(call, environment)) return true;
+  size_t size = 0;
+  if (call->mode == CALL_PULLED) exchange_bytes(call->exchange, &size);
+  struct response *r = exchange_response(call->exchange);
+  if (size > 0 || r == NULL) return false;
+  describe_response(call, r, environment);
+  conclude(call);
+  return true;
+}
+
+/* True when something has changed, so that another turn is worth while. */
 static bool advance(struct call *call, void *environment) {
   switch (call->state) {
-  case CALL_AUTHORIZE: return authorize(call);
+  case CALL_AUTHORIZE: authorize(call, environment); return true;
   case CALL_TOKEN: return wait_for_token(call, environment);
   case CALL_EXCHANGE: return receive(call, environment);
   case CALL_PAUSE:
@@ -295,6 +330,16 @@ static bool advance(struct call *call, void *environment) {
   return false;
 }
 
+/* Once part of the body was handed on, only the time without a byte counts, while one is waited
+ * for. */
+static void put_off_deadline(struct call *call) {
+  uint64_t received = call_received(call);
+  if (!call->committed || (call->idle && call->received == received)) return;
+  call->idle = true;
+  call->received = received;
+  call->deadline = clock_monotonic() + call->timeout;
+}
+
 bool call_step(struct call *call, void *environment) {
   struct agent *agent = call->agent;
   if (call->state == CALL_ENDED) return true;
@@ -304,9 +349,13 @@ bool call_step(struct call *call, void *environment) {
     fail(call);
     return true;
   }
+  bool moved;
+  put_off_deadline(call);
   do {
-    transport_drive(agent_transport(agent));
-  } while (advance(call, environment));
+    moved = transport_drive(agent_transport(agent));
+    moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
+  } while (moved && clock_monotonic() < call->deadline);
+  put_off_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
   agent_leave(agent);
   return call->state == CALL_ENDED;
@@ -316,10 +365,42 @@ const struct failure *call_failure(const struct call *call) {
   return call->failure.kind == FAILURE_NONE ? NULL : &call->failure;
 }
 
-void call_wait(struct call *call) {
-  if (call->state == CALL_ENDED) return;
+double call_due(const struct call *call) {
+  size_t size;
+  if (call->state == CALL_ENDED || call_bytes(call, &size) != NULL) return 0;
   double until = call->state == CALL_PAUSE ? fmin(call->resume_at, call->deadline) : call->deadline;
-  transport_wait(agent_transport(call->agent), fmin(until - clock_monotonic(), MAX_WAIT_SECONDS));
+  return fmax(until - clock_monotonic(), 0);
+}
+
+void call_wait(struct call *call, double seconds) {
+  struct transport *transport = agent_transport(call->agent);
+  if (transport != NULL && seconds > 0) transport_wait(transport, fmin(seconds, MAX_WAIT_SECONDS));
+}
+
+uint64_t call_received(const struct call *call) {
+  return call->exchange != NULL ? exchange_progress(call->exchange)->bytes : call->received;
+}
+
+const char *call_bytes(const struct call *call, size_t *size) {
+  *size = 0;
+  return call->mode == CALL_PULLED && call->exchange != NULL ? exchange_bytes(call->exchange, size)
+                                                             : NULL;
+}
+
+void call_take(struct call *call, size_t size) {
+  call->idle = false;
+  exchange_take(call->exchange, size);
+}
+
+void call_commit(struct call *call) {
+  call->committed = true;
+}
+
+void call_refuse(struct call *call, struct failure *failure) {
+  failure_clear(&call->failure);
+  call->failure = *failure;
+  *failure = (struct failure){0};
+  conclude(call);
 }
 
 struct event *call_take_event(struct call *call) {

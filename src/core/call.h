@@ -14,20 +14,32 @@
 
 struct call;
 
+/* How a call hands over a 2xx body. */
+enum call_mode {
+  CALL_TOKEN_ONLY, /* there is none: only a token is wanted */
+  CALL_WHOLE,      /* at once, at the end: `accept` */
+  CALL_STREAMED,   /* in pieces, as they arrive: `begin`, `feed`, `end` */
+  CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
+};
+
 /* The binding's part, called from call_step alone and handed its `environment`. It must neither
- * raise nor wait. */
+ * raise nor wait. A `failure` is filled where the body is not what the call wants. */
 struct call_binding {
   token_reader *read_token;
-  /* Takes a 2xx body of `size` bytes. Fills `failure` where it is not what the call wants. */
   void (*accept)(void *environment, const char *body, size_t size, struct failure *failure);
+  /* An attempt begins: whatever an earlier one has left is to be forgotten. */
+  void (*begin)(void *environment, struct failure *failure);
+  void (*feed)(void *environment, const char *bytes, size_t size, struct failure *failure);
+  void (*end)(void *environment, struct failure *failure);
 };
 
 /* Borrowed until call_new returns, `binding` apart, which must outlive the call. */
 struct call_options {
   const struct call_binding *binding;
-  const char *path;  /* on base_url, in its final form; NULL: only a token is wanted */
+  enum call_mode mode;
+  const char *path;  /* on base_url, in its final form */
   const char *query; /* encoded, without "?"; NULL or "": none */
-  double timeout;    /* seconds, for the whole call */
+  double timeout;    /* seconds, for the whole call; see call_commit */
   unsigned max_retries;
   uint64_t max_response_bytes;
 };
@@ -48,8 +60,26 @@ const struct failure *call_failure(const struct call *call);
 /* Ends the call as having failed. Nothing happens where it has ended already. */
 void call_end_closed(struct call *call);
 
-/* Blocks until there is something to do for this or another call of its agent. */
-void call_wait(struct call *call);
+/* Seconds until something is due even if no byte arrives; 0 where there is something to do. */
+double call_due(const struct call *call);
+
+/* Blocks until there is something to do for a call of this agent, or for `seconds` at the most. */
+void call_wait(struct call *call, double seconds);
+
+/* Bytes of the response's body that have arrived in this attempt. */
+uint64_t call_received(const struct call *call);
+
+/* CALL_PULLED: the bytes that wait to be taken, valid until the next call of a function here; and
+ * to take the first `size` of them away. */
+const char *call_bytes(const struct call *call, size_t *size);
+void call_take(struct call *call, size_t size);
+
+/* CALL_PULLED: part of the body was handed on. From now on nothing is retried, and the timeout
+ * counts from the last byte, or from when the binding came back for more, whichever was later. */
+void call_commit(struct call *call);
+
+/* CALL_PULLED: the bytes are not what the call wants. Takes over what `failure` owns. */
+void call_refuse(struct call *call, struct failure *failure);
 
 /* The next exchange that on_event is to be told of, to be freed with event_free; or NULL. */
 struct event *call_take_event(struct call *call);

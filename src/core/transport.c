@@ -24,13 +24,16 @@
  * memory of its own (128 KB), since libcurl allocates it anew for each exchange. */
 #define RECEIVE_BUFFER_BYTES (96L * 1024)
 
+/* Of a streamed body, this much may wait to be taken before the transfer pauses. */
+#define WINDOW_BYTES (256u * 1024)
+
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
 
 struct transport {
   const struct transport_options *options;
   CURLM *multi;
-  pid_t owner;                /* the process whose sockets these are */
+  unsigned forks;             /* see there: whose sockets these are */
   struct exchange *running;   /* doubly linked */
   struct exchange *abandoned; /* freed while libcurl was at work: to be freed after that */
   bool driving;               /* libcurl is at work, and must not be called into */
@@ -48,6 +51,9 @@ struct exchange {
   struct curl_slist *fields;
   double started;
   bool ended;
+  bool disposable; /* the handle is not to be used again */
+  bool streamed, paused;
+  size_t taken;                               /* of the window in `response.body` */
   bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
   uint64_t max_bytes;
   size_t header_bytes;
@@ -61,9 +67,18 @@ struct exchange {
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result = CURLE_FAILED_INIT;
 
+/* How many forks lie between this process and the one that loaded the module. Cheaper to ask than
+ * getpid, which is a system call each time. */
+static unsigned forks;
+
+static void count_fork(void) {
+  forks++;
+}
+
 /* Never undone: libcurl may serve others in this process. */
 static void initialize_libcurl(void) {
   global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (pthread_atfork(NULL, NULL, count_fork) != 0) global_result = CURLE_OUT_OF_MEMORY;
 }
 
 /* ---- URLs ---- */
@@ -164,7 +179,7 @@ static void disown_sockets(struct transport *t) {
 }
 
 static bool open_multi(struct transport *t) {
-  t->owner = getpid();
+  t->forks = forks;
   t->multi = curl_multi_init();
   return t->multi != NULL;
 }
@@ -181,7 +196,7 @@ static void end_exchange(struct exchange *x, CURLcode code);
 /* In a forked child everything is begun anew. A transfer in flight stays behind with its handles,
  * unfreed: threads that resolve names for it exist in the parent alone, and libcurl would wait. */
 static void renew_after_fork(struct transport *t) {
-  if (t->owner == getpid()) return;
+  if (t->forks == forks) return;
   disown_sockets(t);
   bool in_flight = t->running != NULL;
   while (t->running != NULL) {
@@ -198,13 +213,27 @@ static void renew_after_fork(struct transport *t) {
 
 /* ---- what libcurl calls ---- */
 
+/* Moves what is left of the window to its beginning. */
+static void close_ranks(struct exchange *x) {
+  struct buffer *window = &x->response.body;
+  if (x->taken == 0) return;
+  memmove(window->data, window->data + x->taken, window->size - x->taken);
+  window->size -= x->taken;
+  x->taken = 0;
+}
+
 static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct exchange *x = user;
   struct response *r = &x->response;
-  x->transport->moved = true;
-  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
+  if (r->bytes == 0) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
   bool success = r->status >= 200 && r->status < 300;
+  if (success && x->streamed) {
+    close_ranks(x);
+    x->paused = r->body.size >= WINDOW_BYTES;
+    if (x->paused) return CURL_WRITEFUNC_PAUSE;
+  }
+  x->transport->moved = true;
   uint64_t room = (success ? x->max_bytes : MAX_ERROR_BODY_BYTES) - r->bytes;
   size_t keep = size <= room ? size : (size_t)room;
   r->bytes += keep;
@@ -238,7 +267,7 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
     x->too_large = true;
     return 0;
   }
-  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line: 1xx, or after one */
+  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line, perhaps after a 1xx */
     x->response.has_retry_after = false;
     return size;
   }
@@ -322,7 +351,7 @@ static CURLcode set_protocols(CURL *easy) {
 }
 
 static CURLcode set_options(CURL *easy, const struct transport_options *o) {
-  CURLcode code = set_protocols(easy);
+  CURLcode code = CURLE_OK;
   SET(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(o->connect_timeout * 1000 + 1, 1e9));
   SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
   SET(CURLOPT_SSL_VERIFYPEER, o->verify ? 1L : 0L);
@@ -336,40 +365,58 @@ static CURLcode set_options(CURL *easy, const struct transport_options *o) {
   return code;
 }
 
+static CURLcode set_callbacks(CURL *easy, struct transport *t) {
+  CURLcode code = CURLE_OK;
+  SET(CURLOPT_WRITEFUNCTION, receive_body);
+  SET(CURLOPT_HEADERFUNCTION, receive_field);
+  SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+  SET(CURLOPT_OPENSOCKETDATA, t);
+  SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+  SET(CURLOPT_CLOSESOCKETDATA, t);
+  return code;
+}
+
+/* What differs from one exchange to the next. */
 static CURLcode set_request(struct exchange *x, const struct request *request) {
   CURL *easy = x->easy;
-  CURLcode code = set_options(easy, x->transport->options);
+  CURLcode code = CURLE_OK;
   SET(CURLOPT_URL, request->url);
   if (request->body != NULL) {
     SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
     SET(CURLOPT_COPYPOSTFIELDS, request->body);
   }
-  SET(CURLOPT_WRITEFUNCTION, receive_body);
   SET(CURLOPT_WRITEDATA, x);
-  SET(CURLOPT_HEADERFUNCTION, receive_field);
   SET(CURLOPT_HEADERDATA, x);
   SET(CURLOPT_ERRORBUFFER, x->error_text);
   SET(CURLOPT_PRIVATE, x);
-  SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-  SET(CURLOPT_OPENSOCKETDATA, x->transport);
-  SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-  SET(CURLOPT_CLOSESOCKETDATA, x->transport);
   return code;
 }
 
-static CURL *take_handle(struct transport *t) {
-  return t->idle_count > 0 ? t->idle[--t->idle_count] : curl_easy_init();
+/* A handle with the options that are the same for every exchange. */
+static CURLcode take_handle(struct transport *t, CURL **out) {
+  if (t->idle_count > 0) {
+    *out = t->idle[--t->idle_count];
+    return CURLE_OK;
+  }
+  *out = curl_easy_init();
+  if (*out == NULL) return CURLE_OUT_OF_MEMORY;
+  CURLcode code = set_protocols(*out);
+  if (code == CURLE_OK) code = set_options(*out, t->options);
+  if (code == CURLE_OK) code = set_callbacks(*out, t);
+  return code;
 }
 
-/* Resets the handle at once: it points to the exchange, and holds copies of secrets. */
-static void give_handle_back(struct transport *t, CURL *easy) {
-  if (t->idle_count == MAX_IDLE_HANDLES) {
-    curl_easy_cleanup(easy);
-    return;
-  }
-  curl_easy_reset(easy);
-  t->idle[t->idle_count++] = easy;
+/* Keeps the handle for the next exchange, unless it holds a copy of a token request. */
+static void give_handle_back(struct exchange *x) {
+  struct transport *t = x->transport;
+  curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
+  curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
+  if (x->disposable || t->idle_count == MAX_IDLE_HANDLES)
+    curl_easy_cleanup(x->easy);
+  else
+    t->idle[t->idle_count++] = x->easy;
+  x->easy = NULL;
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
@@ -428,11 +475,9 @@ static void read_info(struct exchange *x) {
 
 /* Gives back whatever belongs to libcurl. */
 static void release_handle(struct exchange *x) {
-  struct transport *t = x->transport;
   if (x->easy != NULL) {
-    if (t->multi != NULL) curl_multi_remove_handle(t->multi, x->easy);
-    give_handle_back(t, x->easy);
-    x->easy = NULL;
+    if (x->transport->multi != NULL) curl_multi_remove_handle(x->transport->multi, x->easy);
+    give_handle_back(x);
   }
   free_fields(x);
 }
@@ -449,9 +494,9 @@ static void end_exchange(struct exchange *x, CURLcode code) {
 /* Hands the exchange over to libcurl. */
 static CURLcode begin_transfer(struct exchange *x, const struct request *request) {
   struct transport *t = x->transport;
-  x->easy = t->multi == NULL ? NULL : take_handle(t);
-  if (x->easy == NULL) return CURLE_OUT_OF_MEMORY;
-  CURLcode code = set_request(x, request);
+  if (t->multi == NULL) return CURLE_OUT_OF_MEMORY;
+  CURLcode code = take_handle(t, &x->easy);
+  if (code == CURLE_OK) code = set_request(x, request);
   if (code == CURLE_OK && !set_fields(x, request)) code = CURLE_OUT_OF_MEMORY;
   if (code != CURLE_OK) return code;
   return curl_multi_add_handle(t->multi, x->easy) == CURLM_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
@@ -464,9 +509,11 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   if (x == NULL) return NULL;
   x->transport = t;
   x->max_bytes = request->max_response_bytes;
+  x->streamed = request->streamed;
   x->started = clock_monotonic();
   link_exchange(&t->running, x);
   CURLcode code = begin_transfer(x, request);
+  x->disposable = code != CURLE_OK || request->body != NULL;
   if (code != CURLE_OK) end_exchange(x, code);
   return x;
 }
@@ -475,8 +522,27 @@ struct response *exchange_response(struct exchange *x) {
   return x->ended ? &x->response : NULL;
 }
 
-uint64_t exchange_bytes(const struct exchange *x) {
-  return x->response.bytes;
+const struct response *exchange_progress(struct exchange *x) {
+  if (!x->ended) x->response.seconds = clock_monotonic() - x->started;
+  return &x->response;
+}
+
+static bool is_streaming(const struct exchange *x) {
+  return x->streamed && x->response.status >= 200 && x->response.status < 300;
+}
+
+const char *exchange_bytes(const struct exchange *x, size_t *size) {
+  const struct buffer *window = &x->response.body;
+  *size = is_streaming(x) ? window->size - x->taken : 0;
+  return *size > 0 ? window->data + x->taken : NULL;
+}
+
+void exchange_take(struct exchange *x, size_t size) {
+  x->taken += size;
+  if (x->taken == x->response.body.size) close_ranks(x);
+  if (!x->paused || x->ended || x->response.body.size - x->taken >= WINDOW_BYTES / 2) return;
+  x->paused = false;
+  curl_easy_pause(x->easy, CURLPAUSE_CONT); /* may call receive_body at once */
 }
 
 void exchange_free(struct exchange *x) {
@@ -537,21 +603,20 @@ static void free_abandoned(struct transport *t) {
   }
 }
 
-void transport_drive(struct transport *t) {
-  if (t->driving) return;
+bool transport_drive(struct transport *t) {
+  if (t->driving) return false;
   renew_after_fork(t);
-  if (t->multi == NULL) return;
-  do { /* libcurl does little for each transfer in one turn */
-    int running;
-    t->moved = false;
-    t->driving = true;
-    CURLMcode code = curl_multi_perform(t->multi, &running);
-    t->driving = false;
-    free_abandoned(t);
-    reap(t);
-    while (code != CURLM_OK && t->running != NULL)
-      end_exchange(t->running, CURLE_OUT_OF_MEMORY);
-  } while (t->moved && t->running != NULL);
+  if (t->multi == NULL) return false;
+  int running;
+  t->moved = false;
+  t->driving = true;
+  CURLMcode code = curl_multi_perform(t->multi, &running);
+  t->driving = false;
+  free_abandoned(t);
+  reap(t);
+  while (code != CURLM_OK && t->running != NULL)
+    end_exchange(t->running, CURLE_OUT_OF_MEMORY);
+  return t->moved && t->running != NULL;
 }
 
 void transport_wait(struct transport *t, double seconds) {

@@ -30,6 +30,7 @@ struct request {
   const char *body;          /* NULL: GET; else POST */
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
+  bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
 };
 
 /* What came back. Texts live as long as the exchange. */
@@ -53,8 +54,9 @@ const char *transport_check_url(const char *url, bool allow_http);
 struct transport *transport_new(const struct transport_options *options);
 void transport_free(struct transport *transport);
 
-/* Moves every exchange forward as far as it gets without waiting. */
-void transport_drive(struct transport *transport);
+/* Moves every exchange forward by one turn, without waiting. True when bytes have arrived, and
+ * another turn is worth while. */
+bool transport_drive(struct transport *transport);
 
 /* Blocks until something is to be driven, or for `seconds` at the most. */
 void transport_wait(struct transport *transport, double seconds);
@@ -66,8 +68,16 @@ struct exchange *exchange_start(struct transport *transport, const struct reques
 /* The response once the exchange has ended, else NULL. */
 struct response *exchange_response(struct exchange *exchange);
 
-/* Body bytes that have arrived so far. */
-uint64_t exchange_bytes(const struct exchange *exchange);
+/* What is known of the response so far: status, bytes, seconds. */
+const struct response *exchange_progress(struct exchange *exchange);
+
+/* The bytes of a streamed 2xx body that have arrived and were not taken yet. They stay where they
+ * are until exchange_take or transport_drive is called. Beyond a window of some hundred kilobytes
+ * the transfer pauses. */
+const char *exchange_bytes(const struct exchange *exchange, size_t *size);
+
+/* Takes the first `size` of those bytes away. */
+void exchange_take(struct exchange *exchange, size_t size);
 
 /* Ends the exchange, if it still runs, and frees it. NULL is fine. */
 void exchange_free(struct exchange *exchange);

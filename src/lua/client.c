@@ -1,298 +1,22 @@
 #include "lua/client.h"
 
-#include <string.h>
-
 #include "core/agent.h"
-#include "core/call.h"
 #include "core/syntax.h"
+#include "lua/call.h"
 #include "lua/error.h"
-#include "lua/json.h"
 #include "lua/options.h"
-#include "lua/user.h"
+#include "lua/slot.h"
 #include "lua/wait.h"
 
 #define CLIENT_TYPE "podero.client"
-#define CALL_TYPE "podero.call"
 
-/* Beside a client lies a table with on_event. */
+/* Beside a client lies its on_event. */
 struct client {
   struct client_options options; /* until the agent has taken them; then flags alone */
-  struct agent *agent;
+  struct agent *agent;           /* NULL until there is one */
 };
 
-enum method { METHOD_LIST_USERS, METHOD_GET, METHOD_TOKEN };
-
-/* Beside a call lies a table: its client, and what it gives back. */
-struct client_call {
-  struct client *client;
-  struct call *call;
-  enum method method;
-  struct event *event; /* being told of */
-  /* What the core asks of the binding, while it asks; see run_request. */
-  struct {
-    const char *body;
-    size_t size;
-    struct token_answer *answer; /* read_token, else accept */
-    struct failure *failure;
-  } request;
-};
-
-/* Places in the tables beside clients and calls. */
-enum { CLIENT_ON_EVENT = 1 };
-enum { CALL_CLIENT = 1, CALL_RESULT, CALL_SECOND_RESULT };
-
-/* Sets slot `n` of the table beside the userdata at `index` to the value on top. [-1, +0] */
-static void set_slot(lua_State *L, int index, int n) {
-  lua_getuservalue(L, index);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, n);
-  lua_pop(L, 1);
-}
-
-/* Pushes slot `n` of that table. [0, +1] */
-static void get_slot(lua_State *L, int index, int n) {
-  lua_getuservalue(L, index);
-  lua_rawgeti(L, -1, n);
-  lua_remove(L, -2);
-}
-
-/* Pushes a zeroed userdata with its metatable and table. [0, +1] */
-static void *new_object(lua_State *L, size_t size, const char *type) {
-  void *object = lua_newuserdata(L, size);
-  memset(object, 0, size);
-  lua_newtable(L);
-  lua_setuservalue(L, -2);
-  luaL_getmetatable(L, type);
-  lua_setmetatable(L, -2);
-  return object;
-}
-
-/* Pushes nil and an error object. [0, +2] */
-static int fail(lua_State *L, struct agent *agent, const struct failure *failure) {
-  lua_pushnil(L);
-  error_push(L, failure, agent);
-  return 2;
-}
-
-static int fail_with(lua_State *L, struct agent *agent, enum failure_kind kind,
-                     const char *message) {
-  struct failure failure = {0};
-  failure_set(&failure, kind, "%s", message);
-  return fail(L, agent, &failure);
-}
-
-/* ---- what the core asks of the binding ---- */
-
-/* A copy of the string field `key` of the table at `index`, or NULL. NUL, which no text of OAuth2
- * may hold and C would end at, becomes another control character. [0, 0] */
-static char *copy_field(lua_State *L, int index, const char *key) {
-  char *copy = NULL;
-  lua_getfield(L, index, key);
-  if (lua_type(L, -1) == LUA_TSTRING) {
-    size_t size;
-    const char *text = lua_tolstring(L, -1, &size);
-    struct buffer buffer = {0};
-    if (!buffer_append(&buffer, text, size)) luaL_error(L, "not enough memory");
-    copy = buffer.data;
-    for (size_t i = 0; i < size; i++) {
-      if (copy[i] == '\0') copy[i] = '\1';
-    }
-  }
-  lua_pop(L, 1);
-  return copy;
-}
-
-/* Fills an answer of the token endpoint from JSON (RFC 6749, 5). Numbers may be strings. */
-static void read_token_answer(lua_State *L, const char *body, size_t size,
-                              struct token_answer *out) {
-  lua_pushlstring(L, body != NULL ? body : "", size);
-  if (!json_decode(L) || !lua_istable(L, -1)) return;
-  int answer = lua_gettop(L);
-  out->is_object = true;
-  out->access_token = copy_field(L, answer, "access_token");
-  out->token_type = copy_field(L, answer, "token_type");
-  out->refresh_token = copy_field(L, answer, "refresh_token");
-  out->error = copy_field(L, answer, "error");
-  out->error_description = copy_field(L, answer, "error_description");
-  lua_getfield(L, answer, "expires_in");
-  lua_Number life = lua_tonumber(L, -1);
-  out->has_expires_in = lua_isnumber(L, -1) && life == life;
-  out->expires_in = life;
-}
-
-/* Leaves the value that the method gives back in the call's table. [0, 0] */
-static void accept_body(lua_State *L, struct client_call *c) {
-  struct failure *failure = c->request.failure;
-  if (c->method == METHOD_LIST_USERS) {
-    user_read_list(L, c->request.body, c->request.size, c->client->options.validate, failure);
-  } else {
-    lua_pushlstring(L, c->request.body != NULL ? c->request.body : "", c->request.size);
-    if (!json_decode(L))
-      failure_set(failure, FAILURE_DECODE, "the response is %s: %.200s",
-                  c->request.size == 0 ? "empty" : "not JSON", lua_tostring(L, -1));
-  }
-  if (failure->kind == FAILURE_NONE) set_slot(L, 1, CALL_RESULT);
-}
-
-/* Runs protected, with the call as its argument. [1, 0] */
-static int run_request(lua_State *L) {
-  struct client_call *c = lua_touserdata(L, 1);
-  if (c->request.answer != NULL)
-    read_token_answer(L, c->request.body, c->request.size, c->request.answer);
-  else
-    accept_body(L, c);
-  return 0;
-}
-
-/* The core's environment is the state in which the call is being pushed forward; there, 1 is the
- * call and 2 is run_request. Nothing here allocates outside the protected call. */
-static bool request(lua_State *L) {
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, 1);
-  if (lua_pcall(L, 1, 0, 0) == 0) return true;
-  lua_pop(L, 1); /* errors of JSON are results: what is left is memory */
-  return false;
-}
-
-static bool read_token(void *environment, const char *body, size_t size, struct token_answer *out) {
-  lua_State *L = environment;
-  struct client_call *c = lua_touserdata(L, 1);
-  c->request.body = body;
-  c->request.size = size;
-  c->request.answer = out;
-  return request(L);
-}
-
-static void accept(void *environment, const char *body, size_t size, struct failure *failure) {
-  lua_State *L = environment;
-  struct client_call *c = lua_touserdata(L, 1);
-  c->request.body = body;
-  c->request.size = size;
-  c->request.answer = NULL;
-  c->request.failure = failure;
-  if (!request(L)) failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
-}
-
-static const struct call_binding binding = {.read_token = read_token, .accept = accept};
-
-/* ---- on_event ---- */
-
-static void set_text(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
-static void set_integer(lua_State *L, const char *key, int64_t value) {
-  compat_pushinteger(L, value);
-  lua_setfield(L, -2, key);
-}
-
-/* [0, +1] */
-static void push_event(lua_State *L, const struct event *e) {
-  lua_createtable(L, 0, 9);
-  set_text(L, "type", "exchange");
-  set_text(L, "purpose", e->for_token ? "token" : "api");
-  set_text(L, "method", e->method);
-  set_text(L, "url", e->url);
-  if (e->status != 0) set_integer(L, "status", e->status);
-  set_integer(L, "attempt", (int64_t)e->attempt);
-  lua_pushnumber(L, e->seconds);
-  lua_setfield(L, -2, "seconds");
-  set_integer(L, "bytes", (int64_t)e->bytes);
-  if (e->error_kind != FAILURE_NONE) set_text(L, "error_kind", failure_name(e->error_kind));
-}
-
-static void end_call(struct client_call *c) {
-  event_free(c->event);
-  c->event = NULL;
-  call_free(c->call);
-  c->call = NULL;
-}
-
-/* Tells on_event of what has happened to the call at index 1. An error there ends the call, and is
- * raised again as it came. [0, 0] */
-static void tell_events(lua_State *L, struct client_call *c) {
-  while (c->call != NULL && (c->event = call_take_event(c->call)) != NULL) {
-    get_slot(L, 1, CALL_CLIENT);
-    get_slot(L, -1, CLIENT_ON_EVENT);
-    push_event(L, c->event);
-    event_free(c->event);
-    c->event = NULL;
-    if (lua_pcall(L, 1, 0, 0) != 0) {
-      end_call(c);
-      lua_error(L);
-    }
-    lua_pop(L, 1);
-  }
-}
-
-/* ---- pushing a call forward ---- */
-
-/* Pushes token and expiry, or nil and an error where the client has been closed since. [0, +2] */
-static void push_token(lua_State *L, struct agent *agent) {
-  struct oauth2 *oauth2 = agent_oauth2(agent);
-  unsigned generation;
-  double expires_at;
-  if (oauth2 == NULL) {
-    fail_with(L, agent, FAILURE_CLOSED, "the client was closed during the call");
-    return;
-  }
-  lua_pushstring(L, oauth2_token(oauth2, true, &generation));
-  if (oauth2_expires_at(oauth2, &expires_at))
-    lua_pushnumber(L, expires_at);
-  else
-    lua_pushnil(L);
-}
-
-/* Keeps the results, before on_event gets a chance to close the client. [0, 0] */
-static void keep_results(lua_State *L, struct client_call *c) {
-  const struct failure *failure = call_failure(c->call);
-  if (failure == NULL && c->method != METHOD_TOKEN) return; /* accept_body has kept it */
-  if (failure != NULL)
-    fail(L, c->client->agent, failure);
-  else
-    push_token(L, c->client->agent);
-  set_slot(L, 1, CALL_SECOND_RESULT);
-  set_slot(L, 1, CALL_RESULT);
-}
-
-/* step(call) -> whether it has ended [1, +1] */
-static int step(lua_State *L) {
-  struct client_call *c = lua_touserdata(L, 1);
-  lua_settop(L, 1);
-  luaL_checkstack(L, 8, NULL);
-  lua_pushcfunction(L, run_request);
-  bool ended = call_step(c->call, L);
-  if (ended) keep_results(L, c);
-  tell_events(L, c);
-  lua_pushboolean(L, ended);
-  return 1;
-}
-
-/* wait(call) [1, 0] */
-static int wait(lua_State *L) {
-  struct client_call *c = lua_touserdata(L, 1);
-  call_wait(c->call);
-  return 0;
-}
-
-/* finish(call) -> results of the method [1, +1|2] */
-static int finish(lua_State *L) {
-  struct client_call *c = lua_touserdata(L, 1);
-  end_call(c);
-  get_slot(L, 1, CALL_RESULT);
-  get_slot(L, 1, CALL_SECOND_RESULT);
-  if (!lua_isnil(L, -1)) return 2;
-  lua_pop(L, 1);
-  return 1;
-}
-
-static int call_gc(lua_State *L) {
-  end_call(lua_touserdata(L, 1));
-  return 0;
-}
-
-/* ---- beginning a call ---- */
+/* ---- beginning a call: from arguments to a call, or to nil and an error ---- */
 
 static struct client *check_client(lua_State *L, const char *method) {
   struct client *client = compat_testudata(L, 1, CLIENT_TYPE);
@@ -308,47 +32,79 @@ static bool is_closed(const struct client *client) {
   return client->agent == NULL || agent_is_closed(client->agent);
 }
 
-/* Pushes a new call for the client at index 1, or nil and an error. [0, +1|2] */
-static int begin(lua_State *L, struct client *client, enum method method, const char *path,
-                 const char *query, const struct method_options *options) {
-  struct call_options call_options = {
-      .binding = &binding,
-      .path = path,
-      .query = query,
-      .timeout = options->timeout,
-      .max_retries = options->max_retries,
-      .max_response_bytes = options->max_response_bytes,
-  };
-  struct client_call *c = new_object(L, sizeof *c, CALL_TYPE);
-  c->client = client;
-  c->method = method;
-  lua_pushvalue(L, 1);
-  set_slot(L, -2, CALL_CLIENT);
-  c->call = call_new(client->agent, &call_options);
-  if (c->call != NULL) return 1;
-  return fail_with(L, client->agent, FAILURE_MEMORY, "out of memory");
+static int fail_closed(lua_State *L, const struct client *client) {
+  return call_push_failure(L, client->agent, FAILURE_CLOSED, "the client is closed");
 }
 
-/* list_users(client, org_id [, opts]) */
-static int begin_list_users(lua_State *L) {
-  static const char name[] = "list_users";
+/* (client, org_id [, opts]) */
+static int begin_list(lua_State *L, enum method method) {
+  const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
   struct method_options options;
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "organization id: string expected, got %s",
                            luaL_typename(L, 2));
-  if (is_closed(client)) return fail_with(L, client->agent, FAILURE_CLOSED, "the client is closed");
-  options_read_method(L, 3, name, OPTION_INCLUDE_DELETED | OPTION_MAX_RESPONSE_BYTES,
-                      agent_options(client->agent), &options);
+  if (is_closed(client)) return fail_closed(L, client);
+  options_read_method(L, 3, method, agent_options(client->agent), &options);
   size_t size;
   const char *id = lua_tolstring(L, 2, &size);
   if (!syntax_is_uuid(id, size)) {
     lua_pushfstring(L, "the organization id is not a UUID: '%s'", id);
-    return fail_with(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
+    return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   const char *path = lua_pushfstring(L, "/api/partners/v2.0/org/%s/users", id);
-  return begin(L, client, METHOD_LIST_USERS, path,
-               options.include_deleted ? "include_deleted=true" : NULL, &options);
+  return call_push_new(L, client->agent, method, client->options.validate, path,
+                       options.include_deleted ? "include_deleted=true" : NULL, &options, 3);
+}
+
+static int begin_list_users(lua_State *L) {
+  return begin_list(L, METHOD_LIST_USERS);
+}
+
+static int begin_each_user(lua_State *L) {
+  return begin_list(L, METHOD_EACH_USER);
+}
+
+static int begin_list_users_of(lua_State *L) {
+  return begin_list(L, METHOD_LIST_USERS_OF);
+}
+
+/* check_many(client, org_ids [, opts]) -> an array of the different ids, how many at once. Raises
+ * at wrong types. [1.., +2] */
+static int check_many(lua_State *L) {
+  const char *name = options_method_name(METHOD_LIST_USERS_OF);
+  struct client *client = check_client(L, name);
+  struct method_options options = {.concurrency = 1};
+  if (!lua_istable(L, 2))
+    options_argument_error(L, 1, name, "table of organization ids expected, got %s",
+                           luaL_typename(L, 2));
+  if (!is_closed(client))
+    options_read_method(L, 3, METHOD_LIST_USERS_OF, agent_options(client->agent), &options);
+  lua_settop(L, 2);
+  lua_newtable(L); /* 3: ids */
+  lua_newtable(L); /* 4: those seen */
+  int count = (int)lua_rawlen(L, 2);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_type(L, -1) != LUA_TSTRING)
+      options_argument_error(L, 1, name, "organization id %d: string expected, got %s", i,
+                             luaL_typename(L, -1));
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 4);
+    bool seen = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    if (!seen) {
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, 3, (int)lua_rawlen(L, 3) + 1);
+      lua_pushvalue(L, -1);
+      lua_pushboolean(L, true);
+      lua_rawset(L, 4);
+    }
+    lua_pop(L, 1);
+  }
+  lua_settop(L, 3);
+  lua_pushinteger(L, (lua_Integer)options.concurrency);
+  return 2;
 }
 
 static void add_form_encoded(luaL_Buffer *buffer, const char *text, size_t size) {
@@ -413,9 +169,8 @@ static int begin_get(lua_State *L) {
   struct method_options options;
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "path: string expected, got %s", luaL_typename(L, 2));
-  if (is_closed(client)) return fail_with(L, client->agent, FAILURE_CLOSED, "the client is closed");
-  options_read_method(L, 4, name, OPTION_MAX_RESPONSE_BYTES, agent_options(client->agent),
-                      &options);
+  if (is_closed(client)) return fail_closed(L, client);
+  options_read_method(L, 4, METHOD_GET, agent_options(client->agent), &options);
   size_t size;
   const char *path = lua_tolstring(L, 2, &size);
   if (!syntax_is_path(path, size)) {
@@ -423,35 +178,35 @@ static int begin_get(lua_State *L) {
                     "the path must start with '/', and hold no query, fragment, '@', dot segment "
                     "or character that needs escaping: '%s'",
                     path);
-    return fail_with(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
+    return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   push_query(L, 3);
-  return begin(L, client, METHOD_GET, path, lua_tostring(L, -1), &options);
+  return call_push_new(L, client->agent, METHOD_GET, false, path, lua_tostring(L, -1), &options, 4);
 }
 
 /* token(client) */
 static int begin_token(lua_State *L) {
   struct client *client = check_client(L, "token");
-  if (is_closed(client)) return fail_with(L, client->agent, FAILURE_CLOSED, "the client is closed");
-  const struct agent_options *defaults = agent_options(client->agent);
-  struct method_options options = {.timeout = defaults->timeout,
-                                   .max_retries = defaults->max_retries};
-  return begin(L, client, METHOD_TOKEN, NULL, NULL, &options);
+  struct method_options options;
+  lua_settop(L, 1);
+  if (is_closed(client)) return fail_closed(L, client);
+  options_read_method(L, 2, METHOD_TOKEN, agent_options(client->agent), &options);
+  return call_push_new(L, client->agent, METHOD_TOKEN, false, NULL, NULL, &options, 0);
 }
 
 /* ---- the client ---- */
 
 int client_new(lua_State *L) {
   lua_settop(L, 1);
-  struct client *client = new_object(L, sizeof *client, CLIENT_TYPE);
+  struct client *client = slot_new_object(L, sizeof *client, CLIENT_SLOTS, CLIENT_TYPE);
   struct failure failure = {0};
   options_read_client(L, 1, &client->options);
   if (client->options.has_on_event) {
     lua_getfield(L, 1, "on_event");
-    set_slot(L, 2, CLIENT_ON_EVENT);
+    slot_set(L, 2, CLIENT_ON_EVENT);
   }
   client->agent = agent_new(&client->options.agent, &failure);
-  if (client->agent == NULL) return fail(L, NULL, &failure);
+  if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
   lua_settop(L, 2);
   return 1;
 }
@@ -482,27 +237,21 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* Sets methods[name] to the loop around `begin_call`; the loop's maker is on top, methods below.
- * [0, 0] */
-static void add_method(lua_State *L, const char *name, lua_CFunction begin_call) {
-  lua_pushvalue(L, -1);
-  lua_pushcfunction(L, begin_call);
-  lua_call(L, 1, 1);
-  lua_setfield(L, -3, name);
-}
-
+/* Pushes the table of methods. [0, +1] */
 static void push_methods(lua_State *L) {
+  static const luaL_Reg parts[] = {{"list_users", begin_list_users},
+                                   {"each_user", begin_each_user},
+                                   {"list_users_of", begin_list_users_of},
+                                   {"check_many", check_many},
+                                   {"get", begin_get},
+                                   {"token", begin_token},
+                                   {NULL, NULL}};
   lua_newtable(L);
+  compat_setfuncs(L, parts);
+  call_push_functions(L);
+  wait_make_methods(L);
   lua_pushcfunction(L, client_close);
   lua_setfield(L, -2, "close");
-  lua_pushcfunction(L, step);
-  lua_pushcfunction(L, wait);
-  lua_pushcfunction(L, finish);
-  wait_push_method_maker(L);
-  add_method(L, "list_users", begin_list_users);
-  add_method(L, "get", begin_get);
-  add_method(L, "token", begin_token);
-  lua_pop(L, 1);
 }
 
 void client_open(lua_State *L) {
@@ -510,10 +259,7 @@ void client_open(lua_State *L) {
                                               {"__close", client_close},
                                               {"__tostring", client_tostring},
                                               {NULL, NULL}};
-  luaL_newmetatable(L, CALL_TYPE);
-  lua_pushcfunction(L, call_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  call_open(L);
   luaL_newmetatable(L, CLIENT_TYPE);
   compat_setfuncs(L, client_functions);
   lua_pushliteral(L, CLIENT_TYPE);

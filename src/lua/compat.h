@@ -3,6 +3,7 @@
 #define PODERO_COMPAT_H
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 #include <lualib.h>
 #include <stdbool.h>
@@ -28,24 +29,26 @@ static inline int compat_absindex(lua_State *L, int index) {
 
 #endif
 
-/* Whether the number at `index` is an integer in this Lua's own terms. Lua before 5.3 has floats
- * alone, and every float without a fraction counts. */
-static inline bool compat_isinteger(lua_State *L, int index) {
-#if LUA_VERSION_NUM >= 503
-  return lua_isinteger(L, index) != 0;
-#else
-  lua_Number n = lua_tonumber(L, index);
-  return n >= -9007199254740992.0 && n <= 9007199254740992.0 && (lua_Number)(int64_t)n == n;
-#endif
-}
-
-/* Pushes an integer: as such from 5.3 on, as a float of the same value before. */
-static inline void compat_pushinteger(lua_State *L, int64_t value) {
+/* Pushes an integer: as such where Lua has them, else as the nearest float; 5.1 and LuaJIT would
+ * cut it to the size of a pointer. [-0, +1, -] */
+static inline void compat_push_int64(lua_State *L, int64_t value) {
 #if LUA_VERSION_NUM >= 503
   lua_pushinteger(L, (lua_Integer)value);
 #else
   lua_pushnumber(L, (lua_Number)value);
 #endif
+}
+
+/* table[index] = the value on top, without metamethods. False, and nothing done, where there are
+ * more elements than lua_rawseti can number. [-1|0, +0, m] */
+static inline bool compat_set_element(lua_State *L, int table, uint64_t index) {
+#if LUA_VERSION_NUM >= 503
+  lua_rawseti(L, table, (lua_Integer)index);
+#else
+  if (index > INT_MAX) return false;
+  lua_rawseti(L, table, (int)index);
+#endif
+  return true;
 }
 
 /* The userdata at `index` if its metatable is the one registered as `name`, else NULL. */

@@ -4,7 +4,7 @@
 
 #include "core/oauth2.h"
 #include "core/syntax.h"
-#include "lua/json.h"
+#include "lua/cjson.h"
 
 #define TYPE_NAME "podero.error"
 
@@ -99,7 +99,7 @@ static void redact_value(lua_State *L, struct agent *agent) {
 static void push_detail(lua_State *L, const struct failure *failure, struct agent *agent) {
   const struct buffer *body = &failure->body;
   lua_pushlstring(L, body->data, body->size);
-  if (json_decode(L)) {
+  if (cjson_decode(L)) {
     redact_value(L, agent);
     return;
   }

@@ -70,14 +70,36 @@ static const struct option call_options[] = {
     {NULL, OPTION_STRING, 0},
 };
 
-static const struct option include_deleted_option[] = {
+static const struct option size_options[] = {
+    {"max_response_bytes", OPTION_BYTES, offsetof(struct method_options, max_response_bytes)},
+    {NULL, OPTION_STRING, 0},
+};
+
+static const struct option list_options[] = {
     {"include_deleted", OPTION_BOOLEAN, offsetof(struct method_options, include_deleted)},
     {NULL, OPTION_STRING, 0},
 };
 
-static const struct option max_response_bytes_option[] = {
-    {"max_response_bytes", OPTION_BYTES, offsetof(struct method_options, max_response_bytes)},
+static const struct option progress_options[] = {
+    {"on_progress", OPTION_FUNCTION, offsetof(struct method_options, has_on_progress)},
     {NULL, OPTION_STRING, 0},
+};
+
+static const struct option many_options[] = {
+    {"concurrency", OPTION_COUNT, offsetof(struct method_options, concurrency)},
+    {NULL, OPTION_STRING, 0},
+};
+
+/* The options of each method, in the order of enum method. */
+static const struct {
+  const char *name;
+  const struct option *lists[5];
+} methods[] = {
+    {"list_users", {call_options, size_options, list_options, progress_options, NULL}},
+    {"each_user", {call_options, size_options, list_options, progress_options, NULL}},
+    {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
+    {"get", {call_options, size_options, NULL}},
+    {"token", {NULL}},
 };
 
 /* ---- reading a table ---- */
@@ -339,21 +361,24 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
 
 /* ---- a method's options ---- */
 
-void options_read_method(lua_State *L, int index, const char *method, unsigned known,
+const char *options_method_name(enum method method) {
+  return methods[method].name;
+}
+
+void options_read_method(lua_State *L, int index, enum method method,
                          const struct agent_options *defaults, struct method_options *out) {
-  const struct option *lists[4] = {call_options};
-  size_t count = 1;
-  if ((known & OPTION_INCLUDE_DELETED) != 0) lists[count++] = include_deleted_option;
-  if ((known & OPTION_MAX_RESPONSE_BYTES) != 0) lists[count++] = max_response_bytes_option;
   *out = (struct method_options){
       .timeout = defaults->timeout,
       .max_retries = defaults->max_retries,
-      .max_response_bytes = defaults->max_response_bytes,
+      .max_response_bytes = method == METHOD_EACH_USER ? UINT64_MAX : defaults->max_response_bytes,
+      .concurrency = 8,
   };
   struct place p = {.L = L,
                     .argument = index - 1, /* the client itself is not counted */
-                    .method = method,
+                    .method = methods[method].name,
                     .prefix = "",
                     .target = (char *)out};
-  read_argument(&p, index, lists);
+  read_argument(&p, index, methods[method].lists);
+  if (out->concurrency == 0)
+    options_argument_error(L, p.argument, p.method, "option 'concurrency': expected at least 1");
 }

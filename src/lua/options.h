@@ -15,16 +15,20 @@ struct client_options {
   bool has_on_event; /* a function; it stays in the options table */
 };
 
+enum method { METHOD_LIST_USERS, METHOD_EACH_USER, METHOD_LIST_USERS_OF, METHOD_GET, METHOD_TOKEN };
+
+/* The name that users know the method by. */
+const char *options_method_name(enum method method);
+
 /* What a method is given in its `opts`. */
 struct method_options {
   bool include_deleted;
   double timeout;
   unsigned max_retries;
   uint64_t max_response_bytes;
+  unsigned concurrency;
+  bool has_on_progress; /* a function; it stays in the options table */
 };
-
-/* Which of those a method knows. */
-enum { OPTION_INCLUDE_DELETED = 1, OPTION_MAX_RESPONSE_BYTES = 2 };
 
 /* Reads the table at `index` (or none or nil) and the environment into `out`, which must be all
  * zero, and is to be cleared by its owner even when this raises. Raises at unknown options, wrong
@@ -32,8 +36,8 @@ enum { OPTION_INCLUDE_DELETED = 1, OPTION_MAX_RESPONSE_BYTES = 2 };
 void options_read_client(lua_State *L, int index, struct client_options *out);
 
 /* Reads the table at `index` (or none or nil) into `out`; what it lacks is taken from the client's
- * options. Raises in the name of `method`. [-0, +0, e] */
-void options_read_method(lua_State *L, int index, const char *method, unsigned known,
+ * options. Raises in the name of the method. [-0, +0, e] */
+void options_read_method(lua_State *L, int index, enum method method,
                          const struct agent_options *defaults, struct method_options *out);
 
 /* Pushes "file:line: " of the Lua code that called the function or method of ours that runs.

@@ -2,12 +2,12 @@
 #include <math.h>
 
 #include "core/rfc3339.h"
+#include "lua/cjson.h"
 #include "lua/client.h"
 #include "lua/compat.h"
 #include "lua/error.h"
-#include "lua/json.h"
 #include "lua/options.h"
-#include "lua/user.h"
+#include "lua/role.h"
 #include "version.h"
 
 /* podero.time(s) -> seconds since 1970 UTC, an integer unless the text has a fraction, or nil and
@@ -27,7 +27,7 @@ static int time_of(lua_State *L) {
   if (instant.has_fraction)
     lua_pushnumber(L, (lua_Number)instant.seconds + instant.fraction);
   else
-    compat_pushinteger(L, instant.seconds);
+    compat_push_int64(L, instant.seconds);
   return 1;
 }
 
@@ -36,9 +36,8 @@ PODERO_EXPORT int luaopen_podero(lua_State *L);
 /* [-0, +1, e] */
 int luaopen_podero(lua_State *L) {
   static const luaL_Reg functions[] = {{"new", client_new}, {"time", time_of}, {NULL, NULL}};
-  json_open(L);
+  cjson_open(L);
   error_open(L);
-  user_open(L);
   client_open(L);
   lua_createtable(L, 0, 7);
   compat_setfuncs(L, functions);
@@ -48,9 +47,9 @@ int luaopen_podero(lua_State *L) {
   lua_setfield(L, -2, "PRODUCTION");
   lua_pushliteral(L, PODERO_SANDBOX);
   lua_setfield(L, -2, "SANDBOX");
-  user_push_roles(L);
+  role_push(L);
   lua_setfield(L, -2, "Role");
-  json_push_null(L);
+  cjson_push_null(L);
   lua_setfield(L, -2, "null");
   return 1;
 }

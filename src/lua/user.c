@@ -1,308 +1,598 @@
 #include "lua/user.h"
 
-#include <math.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/syntax.h"
-#include "lua/json.h"
+#include "lua/compat.h"
 
-/* ---- the schema ---- */
+/* ---- The schema ------------------------------------------------------------------------------ */
 
-enum field_type { FIELD_STRING, FIELD_INTEGER, FIELD_NUMBER, FIELD_BOOLEAN };
+enum type { TYPE_STRING, TYPE_INTEGER, TYPE_NUMBER, TYPE_BOOLEAN, TYPE_ROLE };
+
+static const char *const type_names[] = {"string", "integer", "number", "boolean", "string"};
+
+enum {
+  NULLABLE = 1,
+  REQUIRED = 2,
+  REPEATS = 4 /* often the same as in the user before: worth a comparison */
+};
 
 struct field {
   const char *name;
-  enum field_type type;
-  bool required; /* the other fields are nullable, and may be absent */
+  const char *key;    /* as JSON writes it, with a colon */
+  unsigned char size; /* of the name; the key has KEY_EXTRA bytes more */
+  unsigned char type;
+  unsigned char flags;
 };
 
+#define FIELD(name, type, flags)                                                                   \
+  { name, "\"" name "\":", sizeof name - 1, TYPE_##type, flags }
+#define KEY_EXTRA 3
+
+/* UserOutput, in the order in which the API sends the keys. */
 static const struct field fields[] = {
-    {"id", FIELD_STRING, true},
-    {"organization_id", FIELD_STRING, true},
-    {"external_user_id", FIELD_STRING, false},
-    {"role", FIELD_STRING, true},
-    {"email", FIELD_STRING, true},
-    {"first_name", FIELD_STRING, false},
-    {"last_name", FIELD_STRING, false},
-    {"is_onboarded", FIELD_BOOLEAN, false},
-    {"street_and_number", FIELD_STRING, false},
-    {"street_add_info", FIELD_STRING, false},
-    {"zip_code", FIELD_STRING, false},
-    {"town", FIELD_STRING, false},
-    {"country", FIELD_STRING, false},
-    {"latitude", FIELD_NUMBER, false},
-    {"longitude", FIELD_NUMBER, false},
-    {"last_login", FIELD_STRING, false},
-    {"num_inverters", FIELD_INTEGER, true},
-    {"num_heat_pumps", FIELD_INTEGER, true},
-    {"num_electric_vehicles", FIELD_INTEGER, true},
-    {"num_wallboxes", FIELD_INTEGER, true},
-    {"joined_at", FIELD_STRING, false},
-};
-#define FIELD_COUNT (sizeof fields / sizeof *fields)
-
-/* Names in capitals are made from these. */
-static const char *const roles[] = {"admin", "staff", "user", "guest"};
-
-static const char *const type_names[] = {
-    [FIELD_STRING] = "string",
-    [FIELD_INTEGER] = "integer",
-    [FIELD_NUMBER] = "number",
-    [FIELD_BOOLEAN] = "boolean",
+    FIELD("id", STRING, REQUIRED),
+    FIELD("organization_id", STRING, REQUIRED | REPEATS),
+    FIELD("external_user_id", STRING, NULLABLE),
+    FIELD("role", ROLE, REQUIRED),
+    FIELD("email", STRING, REQUIRED),
+    FIELD("first_name", STRING, NULLABLE),
+    FIELD("last_name", STRING, NULLABLE),
+    FIELD("is_onboarded", BOOLEAN, NULLABLE),
+    FIELD("street_and_number", STRING, NULLABLE),
+    FIELD("street_add_info", STRING, NULLABLE),
+    FIELD("zip_code", STRING, NULLABLE),
+    FIELD("town", STRING, NULLABLE),
+    FIELD("country", STRING, NULLABLE | REPEATS),
+    FIELD("latitude", NUMBER, NULLABLE),
+    FIELD("longitude", NUMBER, NULLABLE),
+    FIELD("last_login", STRING, NULLABLE),
+    FIELD("num_inverters", INTEGER, REQUIRED),
+    FIELD("num_heat_pumps", INTEGER, REQUIRED),
+    FIELD("num_electric_vehicles", INTEGER, REQUIRED),
+    FIELD("num_wallboxes", INTEGER, REQUIRED),
+    FIELD("joined_at", STRING, NULLABLE),
 };
 
-/* ---- Role ---- */
+const char *const user_roles[] = {"admin", "staff", "user", "guest", NULL};
 
-static int role_newindex(lua_State *L) {
-  return luaL_error(L, "podero.Role cannot be changed");
+#define FIELD_COUNT ((int)(sizeof fields / sizeof *fields))
+#define ROLE_COUNT ((int)(sizeof user_roles / sizeof *user_roles) - 1)
+#define UNKNOWN (-1)
+
+_Static_assert(sizeof fields / sizeof *fields <= USER_FIELDS_MAX, "more fields than bits");
+
+/* The state is an array: the names of the fields, the roles, the last values of fields that repeat,
+ * and, between two calls, what lay on the stack. */
+enum { STATE_NAMES = 1 };
+#define STATE_ROLES (STATE_NAMES + FIELD_COUNT)
+#define STATE_LAST (STATE_ROLES + ROLE_COUNT)
+#define STATE_SAVED (STATE_LAST + FIELD_COUNT)
+
+static uint64_t bit_of(int field) {
+  return UINT64_C(1) << field;
 }
 
-static int role_index(lua_State *L) {
-  if (lua_type(L, 2) != LUA_TSTRING)
-    return luaL_error(L, "podero.Role has no key of type %s", luaL_typename(L, 2));
-  return luaL_error(L, "podero.Role has no '%s'", lua_tostring(L, 2));
-}
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
-static int role_next(lua_State *L) {
-  lua_settop(L, 2);
-  return lua_next(L, 1) ? 2 : 0;
-}
+enum place { PLACE_START, PLACE_LIST, PLACE_USER, PLACE_NESTED };
 
-/* For __pairs: the table that users see is empty, so that writes are noticed. */
-static int role_pairs(lua_State *L) {
-  lua_pushcfunction(L, role_next);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushnil(L);
-  return 3;
-}
-
-static void push_role_table(lua_State *L) {
-  lua_newtable(L);
-  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-    luaL_Buffer name;
-    luaL_buffinit(L, &name);
-    for (const char *c = roles[i]; *c != '\0'; c++)
-      luaL_addchar(&name, (char)(*c - 'a' + 'A'));
-    luaL_pushresult(&name);
-    lua_pushstring(L, roles[i]);
-    lua_rawset(L, -3);
-  }
-}
-
-void user_push_roles(lua_State *L) {
-  lua_newtable(L);    /* proxy */
-  lua_newtable(L);    /* metatable */
-  push_role_table(L); /* roles */
-  lua_newtable(L);    /* metatable of roles: names that it lacks */
-  lua_pushcfunction(L, role_index);
-  lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_pushcclosure(L, role_pairs, 1);
-  lua_setfield(L, -3, "__pairs");
-  lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, role_newindex);
-  lua_setfield(L, -2, "__newindex");
-  lua_pushboolean(L, false);
-  lua_setfield(L, -2, "__metatable");
-  lua_setmetatable(L, -2);
-}
-
-/* ---- JSON values into users ---- */
-
-static const char names_key; /* its address is the place of the name -> index table */
-
-void user_open(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&names_key);
-  lua_createtable(L, 0, (int)FIELD_COUNT);
-  for (size_t i = 0; i < FIELD_COUNT; i++) {
-    lua_pushinteger(L, (lua_Integer)i + 1);
-    lua_setfield(L, -2, fields[i].name);
-  }
-  lua_rawset(L, LUA_REGISTRYINDEX);
-}
-
-struct reader {
+/* One call of user_decode. While a user is read, the stack holds, from `base`:
+ *   the user's table, or nil as long as it has no keys but the schema's;
+ *   any number of times a key and its value, of fields in the schema;
+ *   where the value of another key is read, that key;
+ *   the tables inside each other that this value consists of, an object's followed by the key of
+ *   the member that is being read.
+ * The table of a user without other keys is made when its size is known, in finish_user. */
+struct run {
   lua_State *L;
-  int names;  /* stack index of the name -> index table */
-  int number; /* of the user, from 1 */
-  bool validate;
-  struct failure *failure;
+  struct user_decoder *d;
+  int state, list, base;
 };
 
-/* What the value on top is called in a message. [0, 0] */
-static const char *type_name(lua_State *L) {
-  if (json_is_null(L, -1)) return "null";
-  if (!lua_istable(L, -1)) return luaL_typename(L, -1);
-  lua_pushnil(L);
-  if (!lua_next(L, -2)) return "object or array"; /* lua-cjson does not tell which, if empty */
-  bool array = lua_type(L, -2) == LUA_TNUMBER;
-  lua_pop(L, 2);
-  return array ? "array" : "object";
+/* What a step says: go on, or return this. */
+enum step { STEP_ON, STEP_MORE, STEP_READY, STEP_FAILED };
+
+/* Slots that reading a user needs, those for passing values included. */
+#define USER_SLOTS (1 + 2 * FIELD_COUNT + 10)
+
+static void set_error(struct user_decoder *d, enum user_fault fault, uint64_t offset) {
+  d->error.fault = fault;
+  d->error.offset = offset;
+  d->error.message[0] = '\0';
 }
 
-static bool fail_type(struct reader *r, const char *field, const char *expected) {
-  failure_set(r->failure, FAILURE_SCHEMA, "[%d]%s%s: expected %s, got %s", r->number,
-              *field != '\0' ? "." : "", field, expected, type_name(r->L));
-  return false;
+static enum step memory_error(struct user_decoder *d) {
+  set_error(d, USER_FAULT_MEMORY, d->reader.token_offset);
+  snprintf(d->error.message, sizeof d->error.message, "out of memory");
+  return STEP_FAILED;
 }
 
-/* Nulls are left out of objects, at any depth. In arrays they keep their place, since what follows
- * them would move. lua-cjson bounds the depth. [0, 0] */
-static void drop_nulls(lua_State *L) {
-  luaL_checkstack(L, 4, "value nested too deeply");
-  lua_pushnil(L);
-  while (lua_next(L, -2)) {
-    if (lua_istable(L, -1)) {
-      drop_nulls(L);
-    } else if (json_is_null(L, -1) && lua_type(L, -2) == LUA_TSTRING) {
-      lua_pushvalue(L, -2);
-      lua_pushnil(L);
-      lua_rawset(L, -5);
+/* Translates the reader's error. */
+static enum step reader_error(struct user_decoder *d) {
+  const struct json_reader *r = &d->reader;
+  enum user_fault fault = USER_FAULT_DECODE;
+  if (r->fault == JSON_FAULT_MEMORY) return memory_error(d);
+  if (r->fault == JSON_FAULT_TOKEN) fault = USER_FAULT_TOO_LARGE;
+  set_error(d, fault, r->offset);
+  d->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
+  snprintf(d->error.message, sizeof d->error.message, "%s at byte %" PRIu64, r->message, r->offset);
+  return STEP_FAILED;
+}
+
+/* JSON's name for the type of what an event began. */
+static const char *event_type(enum json_event event) {
+  switch (event) {
+  case JSON_NULL: return "null";
+  case JSON_FALSE:
+  case JSON_TRUE: return "boolean";
+  case JSON_INTEGER:
+  case JSON_DOUBLE: return "number";
+  case JSON_ARRAY_BEGIN: return "array";
+  case JSON_OBJECT_BEGIN: return "object";
+  default: return "string";
+  }
+}
+
+static enum step wrong_type(struct user_decoder *d, enum json_event event) {
+  const struct field *f = &fields[d->field];
+  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
+  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: expected %s, got %s",
+           d->users + 1, f->name, type_names[f->type], event_type(event));
+  return STEP_FAILED;
+}
+
+/* Pushes a field's name. [-0, +1, -] */
+static void push_name(const struct run *run, int field) {
+  lua_rawgeti(run->L, run->state, STATE_NAMES + field);
+}
+
+/* The reader bounds one string or number; this bounds how many of them a user can have, which only
+ * keys that the schema lacks, and arrays and objects, can make many. */
+static enum step check_size(struct user_decoder *d) {
+  if (d->reader.token_offset - d->user_offset < d->limit) return STEP_ON;
+  set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
+  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
+           d->users + 1, d->limit);
+  return STEP_FAILED;
+}
+
+/* ---- Scalars --------------------------------------------------------------------------------- */
+
+/* Pushes a scalar as it came, null as NULL. [-0, +1, m] */
+static void push_any(lua_State *L, const struct json_reader *r, enum json_event event) {
+  switch (event) {
+  case JSON_FALSE: lua_pushboolean(L, 0); break;
+  case JSON_TRUE: lua_pushboolean(L, 1); break;
+  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
+  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
+  case JSON_STRING: lua_pushlstring(L, r->text, r->size); break;
+  default: lua_pushlightuserdata(L, NULL);
+  }
+}
+
+/* [-0, +1, m] */
+static void push_role(const struct run *run, const struct json_reader *r) {
+  for (int i = 0; i < ROLE_COUNT; i++) {
+    if (strlen(user_roles[i]) == r->size && memcmp(user_roles[i], r->text, r->size) == 0) {
+      lua_rawgeti(run->L, run->state, STATE_ROLES + i);
+      return;
     }
-    lua_pop(L, 1);
   }
+  lua_pushlstring(run->L, r->text, r->size);
 }
 
-/* Replaces the field's value by the one on top. Stack: user, name, value, new. [-1, +0] */
-static void replace_value(lua_State *L) {
-  lua_pushvalue(L, -3);
-  lua_insert(L, -2);
-  lua_rawset(L, -5);
+/* Pushes the string of a field that often has the same value as in the user before. [-0, +1, m] */
+static void push_repeating(const struct run *run, const struct json_reader *r, int field) {
+  struct user_decoder *d = run->d;
+  if (d->last[field] != NULL && d->last_size[field] == r->size &&
+      memcmp(d->last[field], r->text, r->size) == 0) {
+    lua_rawgeti(run->L, run->state, STATE_LAST + field);
+    return;
+  }
+  lua_pushlstring(run->L, r->text, r->size);
+  lua_pushvalue(run->L, -1);
+  lua_rawseti(run->L, run->state, STATE_LAST + field);
+  d->last[field] = lua_tolstring(run->L, -1, &d->last_size[field]);
 }
 
-static bool fits(lua_State *L, enum field_type type) {
-  switch (type) {
-  case FIELD_STRING: return lua_type(L, -1) == LUA_TSTRING;
-  case FIELD_BOOLEAN: return lua_isboolean(L, -1);
-  case FIELD_NUMBER: return lua_type(L, -1) == LUA_TNUMBER && isfinite(lua_tonumber(L, -1));
-  case FIELD_INTEGER: {
-    if (lua_type(L, -1) != LUA_TNUMBER) return false;
-    lua_Number n = lua_tonumber(L, -1);
-    return n >= -9223372036854775808.0 && n < 9223372036854775808.0 && floor(n) == n;
-  }
-  }
-  return false;
+/* Whether a double stands for an integer, as 2.0 does; then `*integer` is it. */
+static bool to_integer(double number, int64_t *integer) {
+  if (!(number >= -0x1p63 && number < 0x1p63)) return false;
+  *integer = (int64_t)number;
+  return (double)*integer == number;
 }
 
-/* Gives the number on top the type in Lua that the schema has for it. [0, 0] */
-static void convert_number(lua_State *L, enum field_type type) {
-  lua_Number n = lua_tonumber(L, -1);
-  if (type == FIELD_INTEGER)
-    compat_pushinteger(L, (int64_t)n);
-  else
-    lua_pushnumber(L, n);
-  replace_value(L);
-}
-
-/* Checks one field of the schema. Stack: user, name, value. [0, 0] */
-static bool read_field(struct reader *r, const struct field *field) {
-  lua_State *L = r->L;
-  if (fits(L, field->type)) {
-    if (field->type == FIELD_INTEGER || field->type == FIELD_NUMBER) convert_number(L, field->type);
-    return true;
-  }
-  bool null = json_is_null(L, -1);
-  if (r->validate && !(null && !field->required))
-    return fail_type(r, field->name, type_names[field->type]);
-  if (null) {
-    lua_pushnil(L);
-    replace_value(L);
-  } else if (lua_istable(L, -1)) {
-    drop_nulls(L);
-  }
-  return true;
-}
-
-/* A key that the schema lacks. Stack: user, name, value. [0, 0] */
-static void read_extra(struct reader *r) {
-  if (lua_istable(r->L, -1)) {
-    drop_nulls(r->L);
-  } else if (json_is_null(r->L, -1)) {
-    lua_pushnil(r->L);
-    replace_value(r->L);
-  }
-}
-
-static bool check_required(struct reader *r, uint32_t seen) {
-  for (size_t i = 0; i < FIELD_COUNT; i++) {
-    if (!fields[i].required || (seen >> i & 1) != 0) continue;
-    failure_set(r->failure, FAILURE_SCHEMA, "[%d].%s: missing", r->number, fields[i].name);
-    return false;
-  }
-  return true;
-}
-
-/* Turns the object on top into a user. [0, 0] */
-static bool read_user(struct reader *r) {
-  lua_State *L = r->L;
-  if (!lua_istable(L, -1)) return fail_type(r, "", "object");
-  uint32_t seen = 0;
-  lua_pushnil(L);
-  while (lua_next(L, -2)) {
-    lua_pushvalue(L, -2);
-    lua_rawget(L, r->names);
-    size_t index = (size_t)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    if (index == 0) {
-      read_extra(r);
+/* Pushes a known field's scalar as the schema wants it. False, and nothing pushed, if it has
+ * another type. [-0, +(0|1), m] */
+static bool push_typed(const struct run *run, enum json_event event) {
+  lua_State *L = run->L;
+  const struct json_reader *r = &run->d->reader;
+  const struct field *f = &fields[run->d->field];
+  int64_t integer;
+  switch (event) {
+  case JSON_STRING:
+    if (f->type == TYPE_ROLE) {
+      push_role(run, r);
+    } else if (f->type != TYPE_STRING) {
+      return false;
+    } else if ((f->flags & REPEATS) != 0) {
+      push_repeating(run, r, run->d->field);
     } else {
-      seen |= UINT32_C(1) << (index - 1);
-      if (!read_field(r, &fields[index - 1])) return false;
+      lua_pushlstring(L, r->text, r->size);
     }
-    lua_pop(L, 1);
+    return true;
+  case JSON_INTEGER:
+    if (f->type == TYPE_INTEGER)
+      compat_push_int64(L, r->integer);
+    else if (f->type == TYPE_NUMBER)
+      lua_pushnumber(L, (lua_Number)r->integer);
+    else
+      return false;
+    return true;
+  case JSON_DOUBLE:
+    if (f->type == TYPE_NUMBER)
+      lua_pushnumber(L, (lua_Number)r->number);
+    else if (f->type == TYPE_INTEGER && to_integer(r->number, &integer))
+      compat_push_int64(L, integer);
+    else
+      return false;
+    return true;
+  case JSON_FALSE:
+  case JSON_TRUE:
+    if (f->type != TYPE_BOOLEAN) return false;
+    lua_pushboolean(L, event == JSON_TRUE);
+    return true;
+  default: return false;
   }
-  return !r->validate || check_required(r, seen);
 }
 
-/* The first byte that is not white space, or NUL. */
-static char first_byte(const char *json, size_t size) {
-  size_t i = 0;
-  while (i < size && strchr(" \t\r\n", json[i]) != NULL && json[i] != '\0')
-    i++;
-  return i < size ? json[i] : '\0';
+/* ---- A user's fields ------------------------------------------------------------------------- */
+
+static bool field_is(int field, const char *text, size_t size) {
+  return fields[field].size == size && memcmp(fields[field].name, text, size) == 0;
 }
 
-static bool ends_in(const char *json, size_t size, char last) {
-  while (size > 0 && strchr(" \t\r\n", json[size - 1]) != NULL && json[size - 1] != '\0')
-    size--;
-  return size > 0 && json[size - 1] == last;
+/* The field of that name, or UNKNOWN. The search begins with the field that follows the last one,
+ * and so mostly ends there. */
+static int find_field(const struct user_decoder *d, const char *text, size_t size) {
+  for (int i = d->next; i < FIELD_COUNT; i++)
+    if (field_is(i, text, size)) return i;
+  for (int i = 0; i < d->next; i++)
+    if (field_is(i, text, size)) return i;
+  return UNKNOWN;
 }
 
-/* Pushes the decoded array, or fails. [0, +1|0] */
-static bool decode_list(lua_State *L, const char *json, size_t size, struct failure *failure) {
-  lua_pushlstring(L, json != NULL ? json : "", size);
-  if (!json_decode(L)) {
-    bool list = first_byte(json, size) == '[';
-    bool cut = list && !ends_in(json, size, ']');
-    failure_set(failure, FAILURE_DECODE, "the response is %s: %.200s",
-                size == 0 ? "empty"
-                : cut     ? "cut short"
-                          : "not JSON",
-                lua_tostring(L, -1));
-    failure->retryable = cut;
+/* [-0, +(0|2), m] */
+static enum step take_field(const struct run *run, enum json_event event) {
+  struct user_decoder *d = run->d;
+  if (event == JSON_NULL) {
+    if (d->validate && (fields[d->field].flags & NULLABLE) == 0) return wrong_type(d, event);
+    return STEP_ON;
+  }
+  push_name(run, d->field);
+  if (!push_typed(run, event)) {
+    if (d->validate) return wrong_type(d, event);
+    push_any(run->L, &d->reader, event);
+  }
+  return STEP_ON;
+}
+
+/* Puts a key that the schema lacks, and its value, from the top of the stack into the user's table.
+ * [-2, +0, m] */
+static void keep_unknown(const struct run *run) {
+  struct user_decoder *d = run->d;
+  if (!d->has_table) {
+    int more = d->unknown_before > 0 ? d->unknown_before : 1;
+    lua_createtable(run->L, 0, FIELD_COUNT + more);
+    lua_replace(run->L, run->base);
+    d->has_table = true;
+  }
+  lua_rawset(run->L, run->base);
+  d->unknown++;
+}
+
+/* The key is on the top of the stack. [-1, +0, m] */
+static void take_unknown(const struct run *run, enum json_event event) {
+  if (event != JSON_NULL) {
+    push_any(run->L, &run->d->reader, event);
+    keep_unknown(run);
+  } else if (run->d->has_table) { /* perhaps an equal key had a value */
+    lua_pushnil(run->L);
+    lua_rawset(run->L, run->base);
+  } else {
+    lua_pop(run->L, 1);
+  }
+}
+
+/* A field comes for the second time, and the last one wins: takes the first one's pair, if there is
+ * one, from the stack. [-(0|2), +0, -] */
+static void forget_pair(const struct run *run, int field) {
+  push_name(run, field);
+  int top = lua_gettop(run->L);
+  for (int i = run->base + 1; i < top; i += 2) {
+    if (!lua_rawequal(run->L, i, top)) continue;
+    lua_remove(run->L, i);
+    lua_remove(run->L, i);
+    break;
+  }
+  lua_pop(run->L, 1);
+}
+
+/* What comes next is the value of a field of the schema. */
+static inline void expect_field(const struct run *run, int field) {
+  struct user_decoder *d = run->d;
+  if ((d->seen & bit_of(field)) != 0) forget_pair(run, field);
+  d->seen |= bit_of(field);
+  d->field = (signed char)field;
+  d->next = (unsigned char)(field + 1);
+}
+
+/* [-0, +(0|1), m] */
+static void take_key(const struct run *run) {
+  const struct json_reader *r = &run->d->reader;
+  int field = find_field(run->d, r->text, r->size);
+  if (field != UNKNOWN) {
+    expect_field(run, field);
+    return;
+  }
+  run->d->field = UNKNOWN;
+  lua_pushlstring(run->L, r->text, r->size);
+}
+
+/* The reader's next event inside a user, but for the key that is expected next, which it recognizes
+ * by one comparison. */
+static enum json_event next_in_user(const struct run *run) {
+  struct user_decoder *d = run->d;
+  const struct field *f = &fields[d->next];
+  if (d->next == FIELD_COUNT) return json_next(&d->reader);
+  enum json_event event = json_next_member(&d->reader, f->key, f->size + KEY_EXTRA);
+  if (d->reader.guessed) expect_field(run, d->next);
+  return event;
+}
+
+/* ---- Users ----------------------------------------------------------------------------------- */
+
+/* [-0, +1, -] */
+static void begin_user(const struct run *run) {
+  struct user_decoder *d = run->d;
+  lua_pushnil(run->L);
+  d->place = PLACE_USER;
+  d->user_offset = d->reader.token_offset;
+  d->next = 0;
+  d->unknown = 0;
+  d->has_table = false;
+  d->seen = 0;
+}
+
+static enum step check_required(struct user_decoder *d) {
+  if ((d->required & ~d->seen) == 0) return STEP_ON;
+  int field = 0;
+  while ((d->required & ~d->seen & bit_of(field)) == 0)
+    field++;
+  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
+  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: missing", d->users + 1,
+           fields[field].name);
+  return STEP_FAILED;
+}
+
+/* Turns what lies on the stack into a user, which is appended to the list or left there.
+ * [-(1 + 2 * pairs), +(0|1), m] */
+static enum step finish_user(const struct run *run) {
+  struct user_decoder *d = run->d;
+  lua_State *L = run->L;
+  if (d->validate && check_required(d) == STEP_FAILED) return STEP_FAILED;
+  int pairs = (lua_gettop(L) - run->base) / 2;
+  if (!d->has_table) {
+    lua_createtable(L, 0, pairs);
+    lua_replace(L, run->base);
+  }
+  for (int i = 0; i < pairs; i++)
+    lua_rawset(L, run->base);
+  d->unknown_before = d->unknown;
+  d->users++;
+  d->place = PLACE_LIST;
+  if (run->list == 0) return STEP_READY;
+  return compat_set_element(L, run->list, d->users) ? STEP_ON : memory_error(d);
+}
+
+/* ---- Arrays and objects inside a user -------------------------------------------------------- */
+
+/* [-0, +1, m] */
+static bool push_container(lua_State *L) {
+  if (!lua_checkstack(L, 6)) return false;
+  lua_newtable(L);
+  return true;
+}
+
+/* The current key's value is an array or object; it is read by nested_step. [-0, +(1|2), m] */
+static enum step begin_nested(const struct run *run, enum json_event event) {
+  struct user_decoder *d = run->d;
+  if (d->field != UNKNOWN) {
+    if (d->validate) return wrong_type(d, event);
+    push_name(run, d->field);
+  }
+  d->place = PLACE_NESTED;
+  return push_container(run->L) ? STEP_ON : memory_error(d);
+}
+
+/* Puts the value on the top into the array or object below it. [-(1|2), +0, m] */
+static enum step store(const struct run *run) {
+  lua_State *L = run->L;
+  if (json_in_array(&run->d->reader))
+    return compat_set_element(L, -2, lua_rawlen(L, -2) + 1) ? STEP_ON : memory_error(run->d);
+  lua_rawset(L, -3);
+  return STEP_ON;
+}
+
+static enum step store_scalar(const struct run *run, enum json_event event) {
+  if (event == JSON_NULL && !json_in_array(&run->d->reader))
+    lua_pushnil(run->L);
+  else
+    push_any(run->L, &run->d->reader, event);
+  return store(run);
+}
+
+/* An array or object inside a user is complete, and is the top of the stack. */
+static enum step end_nested(const struct run *run) {
+  struct user_decoder *d = run->d;
+  if (json_depth(&d->reader) > 2) return store(run);
+  d->place = PLACE_USER;
+  if (d->field == UNKNOWN) keep_unknown(run);
+  return STEP_ON;
+}
+
+static enum step nested_step(const struct run *run, enum json_event event) {
+  struct user_decoder *d = run->d;
+  if (check_size(d) == STEP_FAILED) return STEP_FAILED;
+  switch (event) {
+  case JSON_KEY: lua_pushlstring(run->L, d->reader.text, d->reader.size); return STEP_ON;
+  case JSON_ARRAY_BEGIN:
+  case JSON_OBJECT_BEGIN: return push_container(run->L) ? STEP_ON : memory_error(d);
+  case JSON_ARRAY_END:
+  case JSON_OBJECT_END: return end_nested(run);
+  default: return store_scalar(run, event);
+  }
+}
+
+/* ---- The list -------------------------------------------------------------------------------- */
+
+static enum step user_step(const struct run *run, enum json_event event) {
+  switch (event) {
+  case JSON_KEY: take_key(run); return STEP_ON;
+  case JSON_OBJECT_END: return finish_user(run);
+  case JSON_ARRAY_BEGIN:
+  case JSON_OBJECT_BEGIN: return begin_nested(run, event);
+  default:
+    if (run->d->field != UNKNOWN) return take_field(run, event);
+    take_unknown(run, event);
+    return check_size(run->d);
+  }
+}
+
+/* Before the list, in it between two users, and after it. */
+static enum step list_step(const struct run *run, enum json_event event) {
+  struct user_decoder *d = run->d;
+  if (d->place == PLACE_START && event == JSON_ARRAY_BEGIN) {
+    d->place = PLACE_LIST;
+    return STEP_ON;
+  }
+  if (d->place == PLACE_LIST && event == JSON_ARRAY_END) return STEP_ON;
+  if (d->place == PLACE_LIST && event == JSON_OBJECT_BEGIN) {
+    begin_user(run);
+    return STEP_ON;
+  }
+  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
+  if (d->place == PLACE_START)
+    snprintf(d->error.message, sizeof d->error.message, "expected an array of users, got %s",
+             event_type(event));
+  else
+    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: expected object, got %s",
+             d->users + 1, event_type(event));
+  return STEP_FAILED;
+}
+
+static enum step read_on(const struct run *run) {
+  struct user_decoder *d = run->d;
+  for (;;) {
+    enum step step;
+    enum json_event event = d->place == PLACE_USER ? next_in_user(run) : json_next(&d->reader);
+    if (event == JSON_ERROR) return reader_error(d);
+    if (event <= JSON_NEED_MORE) return STEP_MORE;
+    if (d->place == PLACE_USER)
+      step = user_step(run, event);
+    else if (d->place == PLACE_NESTED)
+      step = nested_step(run, event);
+    else
+      step = list_step(run, event);
+    if (step != STEP_ON) return step;
+  }
+}
+
+/* ---- Between calls --------------------------------------------------------------------------- */
+
+/* Moves a half-read user from the stack into the state. [-n, +0, m] */
+static void save_stack(const struct run *run) {
+  struct user_decoder *d = run->d;
+  d->saved = lua_gettop(run->L) - run->base + 1;
+  for (int i = d->saved; i > 0; i--)
+    lua_rawseti(run->L, run->state, STATE_SAVED + i - 1);
+}
+
+/* And back. The state must not keep them: a long string would live on. [-0, +n, m] */
+static bool restore_stack(const struct run *run) {
+  struct user_decoder *d = run->d;
+  if (!lua_checkstack(run->L, d->saved + USER_SLOTS)) return false;
+  for (int i = 0; i < d->saved; i++) {
+    lua_rawgeti(run->L, run->state, STATE_SAVED + i);
+    lua_pushnil(run->L);
+    lua_rawseti(run->L, run->state, STATE_SAVED + i);
+  }
+  d->saved = 0;
+  return true;
+}
+
+void user_push_state(lua_State *L) {
+  lua_createtable(L, STATE_SAVED + 2 * FIELD_COUNT + 2, 0);
+  for (int i = 0; i < FIELD_COUNT; i++) {
+    lua_pushlstring(L, fields[i].name, fields[i].size);
+    lua_rawseti(L, -2, STATE_NAMES + i);
+  }
+  for (int i = 0; i < ROLE_COUNT; i++) {
+    lua_pushstring(L, user_roles[i]);
+    lua_rawseti(L, -2, STATE_ROLES + i);
+  }
+}
+
+void user_decoder_init(struct user_decoder *d, bool validate, size_t limit) {
+  memset(d, 0, sizeof *d);
+  d->validate = validate;
+  d->limit = limit == 0 ? USER_LIMIT_DEFAULT : limit;
+  json_init(&d->reader, 0, d->limit);
+  for (int i = 0; i < FIELD_COUNT; i++)
+    if ((fields[i].flags & REQUIRED) != 0) d->required |= bit_of(i);
+}
+
+void user_decoder_free(struct user_decoder *d) {
+  json_free(&d->reader);
+}
+
+static int absolute(lua_State *L, int index) {
+  return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
+}
+
+enum user_status user_decode(lua_State *L, struct user_decoder *d, int state, int list,
+                             const char *bytes, size_t size, size_t *used) {
+  int top = lua_gettop(L);
+  struct run run = {L, d, absolute(L, state), list == 0 ? 0 : absolute(L, list), top + 1};
+  enum step step = STEP_FAILED;
+  *used = 0;
+  if (d->entered) memory_error(d); /* a Lua error has ended the last call in its middle */
+  if (d->error.fault != USER_FAULT_NONE) return USER_FAILED;
+  d->entered = true;
+  json_feed(&d->reader, bytes, size);
+  step = restore_stack(&run) ? read_on(&run) : memory_error(d);
+  *used = size - json_unread(&d->reader);
+  json_feed(&d->reader, NULL, 0); /* the bytes may be gone when we come back */
+  if (step == STEP_MORE) save_stack(&run);
+  if (step != STEP_READY) lua_settop(L, top);
+  d->entered = false;
+  return step == STEP_MORE ? USER_MORE : step == STEP_READY ? USER_READY : USER_FAILED;
+}
+
+bool user_decode_end(struct user_decoder *d) {
+  if (d->entered) memory_error(d);
+  if (d->error.fault != USER_FAULT_NONE) return false;
+  json_end(&d->reader);
+  enum json_event event = json_next(&d->reader);
+  if (event == JSON_END) return true;
+  if (event == JSON_ERROR) {
+    reader_error(d);
     return false;
   }
-  if (first_byte(json, size) == '[') return true;
-  failure_set(failure, FAILURE_SCHEMA, "expected an array of users, got %s",
-              first_byte(json, size) == '{' ? "object" : type_name(L));
+  /* Only a number as the whole input is first known to be complete here. */
+  struct run run = {.d = d};
+  list_step(&run, event);
   return false;
-}
-
-void user_read_list(lua_State *L, const char *json, size_t size, bool validate,
-                    struct failure *failure) {
-  struct reader r = {.L = L, .names = lua_gettop(L) + 1, .validate = validate, .failure = failure};
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&names_key);
-  lua_rawget(L, LUA_REGISTRYINDEX);
-  bool ok = decode_list(L, json, size, failure);
-  int count = ok ? (int)lua_rawlen(L, -1) : 0;
-  for (r.number = 1; ok && r.number <= count; r.number++) {
-    lua_rawgeti(L, r.names + 1, r.number);
-    ok = read_user(&r);
-    if (ok) lua_pop(L, 1);
-  }
-  lua_settop(L, ok ? r.names + 1 : r.names - 1);
-  if (ok) lua_remove(L, r.names);
-  syntax_make_printable(failure->message);
 }

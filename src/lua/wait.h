@@ -4,10 +4,9 @@
 
 #include "lua/compat.h"
 
-/* Pushes the function that turns `begin` into a method: it begins a call and pushes it forward
- * until it has ended, in Lua, since a C function cannot be resumed in its middle on Lua 5.1 and
- * LuaJIT. The functions on top are taken: step(call) -> ended, wait(call), finish(call) -> results.
- * [-3, +1, m] */
-void wait_push_method_maker(lua_State *L);
+/* Replaces what lies on top, the functions that begin calls, by name, and the five functions of
+ * lua/call, by the table of methods: each a loop in Lua that pushes calls forward until they have
+ * ended. [-6, +1, m] */
+void wait_make_methods(lua_State *L);
 
 #endif

@@ -1,21 +1,21 @@
 /* JSON through an instance of lua-cjson of our own, so that neither side's settings touch the
  * other's. */
-#ifndef PODERO_JSON_H
-#define PODERO_JSON_H
+#ifndef PODERO_CJSON_H
+#define PODERO_CJSON_H
 
 #include "lua/compat.h"
 
 /* Makes the instance for this Lua state. Raises where lua-cjson is missing. [-0, +0, e] */
-void json_open(lua_State *L);
+void cjson_open(lua_State *L);
 
 /* Pushes what stands for JSON's null. [-0, +1, -] */
-void json_push_null(lua_State *L);
+void cjson_push_null(lua_State *L);
 
 /* Whether the value at `index` stands for JSON's null. [-0, +0, -] */
-bool json_is_null(lua_State *L, int index);
+bool cjson_is_null(lua_State *L, int index);
 
 /* Decodes the string on top, and replaces it by the value, or by a message. True for a value.
  * Raises where memory is short. [-1, +1, m] */
-bool json_decode(lua_State *L);
+bool cjson_decode(lua_State *L);
 
 #endif

@@ -1,8 +1,8 @@
-#include "lua/json.h"
+#include "lua/cjson.h"
 
 static const char decode_key; /* its address is the decode function's place in the registry */
 
-void json_open(lua_State *L) {
+void cjson_open(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "cjson");
   lua_call(L, 1, 1);
@@ -18,15 +18,15 @@ void json_open(lua_State *L) {
 }
 
 /* lua-cjson's null, and ngx.null. */
-void json_push_null(lua_State *L) {
+void cjson_push_null(lua_State *L) {
   lua_pushlightuserdata(L, NULL);
 }
 
-bool json_is_null(lua_State *L, int index) {
+bool cjson_is_null(lua_State *L, int index) {
   return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL;
 }
 
-bool json_decode(lua_State *L) {
+bool cjson_decode(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&decode_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_insert(L, -2);

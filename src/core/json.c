@@ -1,0 +1,801 @@
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* newlocale, uselocale */
+#endif
+#include "core/json.h"
+
+#include <float.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
+
+/* Scratch memory above this is given back before the next token needs any. */
+#define SCRATCH_KEEP ((size_t)1024 * 1024)
+
+/* The grammar (RFC 8259, 2 to 5) as what may come next. */
+enum expect {
+  EXPECT_VALUE,
+  EXPECT_FIRST_ELEMENT, /* a value or ] */
+  EXPECT_KEY,
+  EXPECT_FIRST_KEY, /* a key or } */
+  EXPECT_COLON,
+  EXPECT_COMMA, /* or the container's end */
+  EXPECT_NOTHING
+};
+
+/* The token that the end of a piece has cut. FAILED is here so that json_next has one thing to ask
+ * before it takes the straight way. */
+enum partial { PARTIAL_NONE, PARTIAL_STRING, PARTIAL_NUMBER, PARTIAL_LITERAL, PARTIAL_FAILED };
+
+enum string_state {
+  STRING_PLAIN,
+  STRING_ESCAPE,      /* after a backslash */
+  STRING_HEX,         /* in the four digits of \u */
+  STRING_PAIR_ESCAPE, /* after the first half of a surrogate pair: a backslash must follow */
+  STRING_PAIR_U,      /* and then a u */
+  STRING_UTF8         /* inside a sequence */
+};
+
+enum number_state {
+  NUMBER_START,
+  NUMBER_MINUS,
+  NUMBER_ZERO,
+  NUMBER_INTEGER,
+  NUMBER_POINT,
+  NUMBER_FRACTION,
+  NUMBER_E,
+  NUMBER_E_SIGN,
+  NUMBER_EXPONENT,
+  NUMBER_NONE /* no number goes on like that */
+};
+
+/* ---- Bytes ----------------------------------------------------------------------------------- */
+
+static bool is_digit(unsigned char c) {
+  return c >= '0' && c <= '9';
+}
+
+static inline bool is_space(unsigned char c) {
+  return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+}
+
+static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end) {
+  while (p < end && is_space(*p))
+    p++;
+  return p;
+}
+
+static uint64_t eight_bytes(const void *p) {
+  uint64_t eight;
+  memcpy(&eight, p, sizeof eight);
+  return eight;
+}
+
+/* memcmp for keys, which are too short to be worth a call. */
+static inline bool same_bytes(const unsigned char *p, const char *q, size_t size) {
+  if (size < 8) {
+    for (size_t i = 0; i < size; i++)
+      if (p[i] != (unsigned char)q[i]) return false;
+    return true;
+  }
+  for (size_t i = 0; i < size - 8; i += 8)
+    if (eight_bytes(p + i) != eight_bytes(q + i)) return false;
+  return eight_bytes(p + size - 8) == eight_bytes(q + size - 8);
+}
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+static uint64_t offset_of(const struct json_reader *r, const unsigned char *p) {
+  return (uint64_t)(uintptr_t)p + r->origin;
+}
+
+static enum json_event fail(struct json_reader *r, enum json_fault fault, const char *message,
+                            uint64_t offset) {
+  r->fault = fault;
+  r->message = message;
+  r->offset = offset;
+  r->partial = PARTIAL_FAILED;
+  return JSON_ERROR;
+}
+
+static enum json_event syntax_error(struct json_reader *r, const unsigned char *p,
+                                    const char *message) {
+  return fail(r, JSON_FAULT_SYNTAX, message, offset_of(r, p));
+}
+
+/* The piece is used up before the token, or the whole value, is complete. */
+static enum json_event out_of_bytes(struct json_reader *r) {
+  if (!r->ended) return JSON_NEED_MORE;
+  return fail(r, JSON_FAULT_CUT_SHORT, "the input ended too early", offset_of(r, r->end));
+}
+
+/* ---- Scratch memory -------------------------------------------------------------------------- */
+
+static void scratch_clear(struct json_reader *r) {
+  r->scratch_size = 0;
+  if (r->scratch_capacity > SCRATCH_KEEP) {
+    free(r->scratch);
+    r->scratch = NULL;
+    r->scratch_capacity = 0;
+  }
+}
+
+/* Makes room for `more` bytes; fails the reader if there is no memory. */
+static bool scratch_reserve(struct json_reader *r, size_t more) {
+  if (more <= r->scratch_capacity - r->scratch_size) return true;
+  size_t capacity = r->scratch_capacity < 128 ? 128 : r->scratch_capacity;
+  char *grown = NULL;
+  if (more <= SIZE_MAX / 4 && r->scratch_size <= SIZE_MAX / 4) {
+    while (capacity - r->scratch_size < more)
+      capacity *= 2;
+    grown = realloc(r->scratch, capacity);
+  }
+  if (grown == NULL) {
+    fail(r, JSON_FAULT_MEMORY, "out of memory", r->token_offset);
+    return false;
+  }
+  r->scratch = grown;
+  r->scratch_capacity = capacity;
+  return true;
+}
+
+/* A token is above the limit. The offset is that of the token, since how much of it has been seen
+ * depends on the pieces. */
+static enum json_event too_long(struct json_reader *r) {
+  return fail(r, JSON_FAULT_TOKEN, "a string or number is too long", r->token_offset);
+}
+
+static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_t size) {
+  if (size == 0) return true;
+  if (size > r->token_limit || r->scratch_size > r->token_limit - size) {
+    too_long(r);
+    return false;
+  }
+  if (!scratch_reserve(r, size)) return false;
+  memcpy(r->scratch + r->scratch_size, bytes, size);
+  r->scratch_size += size;
+  return true;
+}
+
+/* ---- Strings (RFC 8259, 7; UTF-8: RFC 3629, 4) ----------------------------------------------- */
+
+static bool is_plain(unsigned char c) {
+  return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* The high bit of each byte that is not plain ASCII text. A byte above one that is marked may be
+ * marked wrongly, because subtractions borrow; the lowest mark is always right. */
+static uint64_t not_plain(uint64_t eight) {
+  uint64_t quote = (eight ^ EACH_BYTE('"')) - EACH_BYTE(1);
+  uint64_t backslash = (eight ^ EACH_BYTE('\\')) - EACH_BYTE(1);
+  uint64_t control = eight - EACH_BYTE(0x20);
+  return (eight | control | quote | backslash) & EACH_BYTE(0x80);
+}
+
+/* Skips plain ASCII text, 16 or 8 bytes at a time where the machine allows. */
+static inline const unsigned char *skip_plain(const unsigned char *p, const unsigned char *end) {
+#ifdef __SSE2__
+  for (; end - p >= 16; p += 16) {
+    __m128i text = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'));
+    __m128i other = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)); /* signed: from 0x80 on, too */
+    int marks = _mm_movemask_epi8(_mm_or_si128(other, _mm_or_si128(quote, backslash)));
+    if (marks != 0) return p + __builtin_ctz((unsigned)marks);
+  }
+#endif
+  while (end - p >= 8 && not_plain(eight_bytes(p)) == 0)
+    p += 8;
+  while (p < end && is_plain(*p))
+    p++;
+  return p;
+}
+
+/* How many bytes must follow the first byte of a sequence of two to four, and the bounds of the
+ * second byte, which keep out overlong forms, surrogates and what lies beyond U+10FFFF. 0: no
+ * sequence begins like that. */
+static unsigned utf8_first(unsigned char c, unsigned char *low, unsigned char *high) {
+  *low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+  *high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+  if (c < 0xC2 || c > 0xF4) return 0;
+  return c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
+}
+
+/* Skips one whole sequence; NULL if it is invalid, or if the piece does not hold all of it. */
+static const unsigned char *utf8_skip(const unsigned char *p, const unsigned char *end) {
+  unsigned char low, high;
+  unsigned more = utf8_first(*p, &low, &high);
+  if (more == 0 || (size_t)(end - p) <= more) return NULL;
+  if (p[1] < low || p[1] > high) return NULL;
+  for (unsigned i = 2; i <= more; i++)
+    if ((p[i] & 0xC0) != 0x80) return NULL;
+  return p + more + 1;
+}
+
+/* Skips what needs no work: text without escapes, and valid. Stops at the closing quote, or at
+ * whatever else must be looked at closely. */
+static const unsigned char *skip_clean(const unsigned char *p, const unsigned char *end) {
+  for (;;) {
+    p = skip_plain(p, end);
+    if (p == end || *p < 0x80) return p;
+    do {
+      const unsigned char *next = utf8_skip(p, end);
+      if (next == NULL) return p;
+      p = next;
+    } while (p < end && *p >= 0x80);
+  }
+}
+
+static enum json_event string_done(struct json_reader *r) {
+  bool key = r->expect == EXPECT_KEY || r->expect == EXPECT_FIRST_KEY;
+  r->expect = key ? EXPECT_COLON : r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  return key ? JSON_KEY : JSON_STRING;
+}
+
+static bool string_plain(struct json_reader *r) {
+  const unsigned char *stop = skip_clean(r->at, r->end);
+  if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return false;
+  r->at = stop;
+  if (stop == r->end || *stop == '"') return true; /* the caller sees to the quote */
+  if (*stop == '\\') {
+    r->escape_offset = offset_of(r, stop);
+    r->state = STRING_ESCAPE;
+  } else {
+    if (*stop < 0x20) {
+      syntax_error(r, stop, "a control character in a string");
+      return false;
+    }
+    r->pending = (unsigned char)utf8_first(*stop, &r->low, &r->high);
+    if (r->pending == 0) {
+      syntax_error(r, stop, "invalid UTF-8");
+      return false;
+    }
+    if (!scratch_put(r, stop, 1)) return false;
+    r->state = STRING_UTF8;
+  }
+  r->at = stop + 1;
+  return true;
+}
+
+static bool string_utf8(struct json_reader *r, const unsigned char *p) {
+  if (*p < r->low || *p > r->high) {
+    syntax_error(r, p, "invalid UTF-8");
+    return false;
+  }
+  r->low = 0x80;
+  r->high = 0xBF;
+  if (--r->pending == 0) r->state = STRING_PLAIN;
+  return scratch_put(r, p, 1);
+}
+
+static bool string_escape(struct json_reader *r, const unsigned char *p) {
+  static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+  if (*p == 'u') {
+    r->state = STRING_HEX;
+    r->digits = 0;
+    r->unit = 0;
+    return true;
+  }
+  const char *name = *p == '\0' ? NULL : strchr(names, *p);
+  if (name == NULL) {
+    syntax_error(r, p, "an unknown escape in a string");
+    return false;
+  }
+  r->state = STRING_PLAIN;
+  return scratch_put(r, (const unsigned char *)&meanings[name - names], 1);
+}
+
+static bool put_code_point(struct json_reader *r, uint32_t c) {
+  unsigned char bytes[4];
+  size_t size = 0;
+  if (c < 0x80) {
+    bytes[size++] = (unsigned char)c;
+  } else if (c < 0x800) {
+    bytes[size++] = (unsigned char)(0xC0 | c >> 6);
+  } else if (c < 0x10000) {
+    bytes[size++] = (unsigned char)(0xE0 | c >> 12);
+  } else {
+    bytes[size++] = (unsigned char)(0xF0 | c >> 18);
+    bytes[size++] = (unsigned char)(0x80 | (c >> 12 & 0x3F));
+  }
+  if (c >= 0x800) bytes[size++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
+  if (c >= 0x80) bytes[size++] = (unsigned char)(0x80 | (c & 0x3F));
+  return scratch_put(r, bytes, size);
+}
+
+static bool lone_surrogate(struct json_reader *r) {
+  fail(r, JSON_FAULT_SYNTAX, "half of a surrogate pair in a string", r->escape_offset);
+  return false;
+}
+
+/* All four digits of \u are read. */
+static bool string_unit(struct json_reader *r) {
+  bool is_high = r->unit >= 0xD800 && r->unit <= 0xDBFF;
+  bool is_low = r->unit >= 0xDC00 && r->unit <= 0xDFFF;
+  uint32_t code = r->unit;
+  if (is_low != (r->surrogate != 0)) return lone_surrogate(r);
+  if (is_high) {
+    r->surrogate = r->unit;
+    r->state = STRING_PAIR_ESCAPE;
+    return true;
+  }
+  if (is_low) code = 0x10000 + ((r->surrogate - 0xD800) << 10) + (r->unit - 0xDC00);
+  r->surrogate = 0;
+  r->state = STRING_PLAIN;
+  return put_code_point(r, code);
+}
+
+static bool string_hex(struct json_reader *r, const unsigned char *p) {
+  uint32_t digit;
+  if (*p >= '0' && *p <= '9') {
+    digit = *p - (uint32_t)'0';
+  } else if ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'f') {
+    digit = (*p | 0x20u) - (uint32_t)'a' + 10;
+  } else {
+    syntax_error(r, p, "expected four hexadecimal digits after \\u");
+    return false;
+  }
+  r->unit = r->unit << 4 | digit;
+  return ++r->digits < 4 || string_unit(r);
+}
+
+/* The second half of a surrogate pair must be an escape, too. */
+static bool string_pair(struct json_reader *r, unsigned char c) {
+  if (r->state == STRING_PAIR_ESCAPE) {
+    if (c != '\\') return lone_surrogate(r);
+    r->state = STRING_PAIR_U;
+    return true;
+  }
+  if (c != 'u') return lone_surrogate(r);
+  r->state = STRING_HEX;
+  r->digits = 0;
+  r->unit = 0;
+  return true;
+}
+
+static bool string_step(struct json_reader *r) {
+  switch ((enum string_state)r->state) {
+  case STRING_PLAIN: return string_plain(r);
+  case STRING_ESCAPE: return string_escape(r, r->at++);
+  case STRING_HEX: return string_hex(r, r->at++);
+  case STRING_UTF8: return string_utf8(r, r->at++);
+  case STRING_PAIR_ESCAPE:
+  case STRING_PAIR_U: break;
+  }
+  return string_pair(r, *r->at++);
+}
+
+/* The long way: decodes into scratch memory, and can stop and go on at every byte. */
+static enum json_event string_continue(struct json_reader *r) {
+  while (r->at < r->end) {
+    if (r->state == STRING_PLAIN && *r->at == '"') {
+      r->at++;
+      r->partial = PARTIAL_NONE;
+      r->text = r->scratch_size > 0 ? r->scratch : "";
+      r->size = r->scratch_size;
+      return string_done(r);
+    }
+    if (!string_step(r)) return JSON_ERROR;
+  }
+  return out_of_bytes(r);
+}
+
+/* The short way, for a string that lies whole in the piece and is meant as it stands there; all
+ * others, and all errors, are left to the long way. `p`: after the opening quote. */
+static enum json_event string_begin(struct json_reader *r, const unsigned char *p) {
+  const unsigned char *end = r->end, *stop = skip_plain(p, end);
+  if (stop < end && *stop >= 0x80) stop = skip_clean(stop, end);
+  if (stop < end && *stop == '"') {
+    r->text = (const char *)p;
+    r->size = (size_t)(stop - p);
+    r->at = stop + 1;
+    if (r->size > r->token_limit) return too_long(r);
+    return string_done(r);
+  }
+  r->partial = PARTIAL_STRING;
+  r->state = STRING_PLAIN;
+  r->surrogate = 0;
+  r->at = stop;
+  scratch_clear(r);
+  if (!scratch_put(r, p, (size_t)(stop - p))) return JSON_ERROR;
+  return string_continue(r);
+}
+
+/* ---- Numbers (RFC 8259, 6) ------------------------------------------------------------------- */
+
+static enum number_state after_digit(enum number_state state, unsigned char c) {
+  switch (state) {
+  case NUMBER_START:
+  case NUMBER_MINUS: return c == '0' ? NUMBER_ZERO : NUMBER_INTEGER;
+  case NUMBER_INTEGER: return NUMBER_INTEGER;
+  case NUMBER_POINT:
+  case NUMBER_FRACTION: return NUMBER_FRACTION;
+  case NUMBER_E:
+  case NUMBER_E_SIGN:
+  case NUMBER_EXPONENT: return NUMBER_EXPONENT;
+  case NUMBER_ZERO:
+  case NUMBER_NONE: break;
+  }
+  return NUMBER_NONE;
+}
+
+static enum number_state after_sign(enum number_state state, unsigned char c) {
+  bool whole = state == NUMBER_ZERO || state == NUMBER_INTEGER;
+  switch (c) {
+  case '-':
+    if (state == NUMBER_START) return NUMBER_MINUS;
+    return state == NUMBER_E ? NUMBER_E_SIGN : NUMBER_NONE;
+  case '+': return state == NUMBER_E ? NUMBER_E_SIGN : NUMBER_NONE;
+  case '.': return whole ? NUMBER_POINT : NUMBER_NONE;
+  case 'e':
+  case 'E': return whole || state == NUMBER_FRACTION ? NUMBER_E : NUMBER_NONE;
+  default: return NUMBER_NONE;
+  }
+}
+
+static bool number_may_end(enum number_state state) {
+  return state == NUMBER_ZERO || state == NUMBER_INTEGER || state == NUMBER_FRACTION ||
+         state == NUMBER_EXPONENT;
+}
+
+/* Goes on with a number from `p`, as far as it, or the piece, goes. */
+static const unsigned char *number_scan(struct json_reader *r, const unsigned char *p) {
+  const unsigned char *end = r->end;
+  enum number_state state = (enum number_state)r->state;
+  while (p < end) {
+    enum number_state next = is_digit(*p) ? after_digit(state, *p) : after_sign(state, *p);
+    if (next == NUMBER_NONE) break;
+    state = next;
+    p++;
+    if (state == NUMBER_INTEGER || state == NUMBER_FRACTION || state == NUMBER_EXPONENT)
+      while (p < end && is_digit(*p))
+        p++;
+  }
+  r->state = (unsigned char)state;
+  return p;
+}
+
+/* A number taken apart: (-1)^negative * digits * 10^exponent. */
+struct decimal {
+  bool negative;
+  bool whole; /* no fraction and no exponent in the text */
+  bool exact; /* there are at most 19 digits, so that `digits` holds them all */
+  uint64_t digits;
+  int64_t exponent;
+};
+
+static const char *decimal_digits(struct decimal *d, const char *text, const char *end) {
+  uint64_t digits = d->digits; /* which wraps around if it is not exact */
+  for (; text < end && is_digit((unsigned char)*text); text++)
+    digits = digits * 10 + (uint64_t)(*text - '0');
+  d->digits = digits;
+  return text;
+}
+
+/* Takes apart a text that number_scan has approved. */
+static struct decimal decimal_of(const char *text, size_t size) {
+  struct decimal d = {.whole = true};
+  const char *end = text + size;
+  d.negative = *text == '-';
+  text += d.negative;
+  const char *start = text;
+  text = decimal_digits(&d, start, end);
+  d.exact = text - start <= 19;
+  if (text == end) return d;
+  d.whole = false;
+  if (*text == '.') {
+    const char *fraction = text + 1;
+    text = decimal_digits(&d, fraction, end);
+    d.exponent = fraction - text;
+    d.exact = text - start <= 19 + 1;
+  }
+  if (text == end) return d;
+  int64_t exponent = 0;
+  bool negative = *++text == '-';
+  if (negative || *text == '+') text++;
+  for (; text < end; text++)
+    if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*text - '0');
+  d.exponent += negative ? -exponent : exponent;
+  return d;
+}
+
+/* Where the digits and the power of ten are both exact as doubles, one operation rounds once, and
+ * so rightly (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990). */
+static bool quick_double(const struct decimal *d, double *number) {
+  static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  if (!d->exact) return false;
+  if (d->digits != 0 && d->exponent != 0) {
+#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
+    return false; /* wider registers would round twice */
+#endif
+    if (d->digits > UINT64_C(1) << 53 || d->exponent < -22 || d->exponent > 22) return false;
+  }
+  *number = (double)d->digits;
+  if (d->digits != 0 && d->exponent < 0) *number /= tens[-d->exponent];
+  if (d->digits != 0 && d->exponent > 0) *number *= tens[d->exponent];
+  if (d->negative) *number = -*number;
+  return true;
+}
+
+/* strtod, made deaf to the program's locale. `text` ends in a NUL. */
+static enum json_event slow_double(struct json_reader *r, const char *text) {
+  if (r->c_locale == NULL) r->c_locale = (void *)newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  if (r->c_locale == NULL) return fail(r, JSON_FAULT_MEMORY, "out of memory", r->token_offset);
+  locale_t before = uselocale((locale_t)r->c_locale);
+  r->number = strtod(text, NULL);
+  uselocale(before);
+  if (isinf(r->number)) return fail(r, JSON_FAULT_RANGE, "a number is too large", r->token_offset);
+  return JSON_DOUBLE;
+}
+
+/* As slow_double, for a text in the piece or in scratch memory, which has no NUL yet. */
+static enum json_event slow_double_of(struct json_reader *r, const char *text, size_t size) {
+  char copy[64];
+  if (size < sizeof copy) {
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    return slow_double(r, copy);
+  }
+  if (text != r->scratch) {
+    scratch_clear(r);
+    if (!scratch_put(r, (const unsigned char *)text, size)) return JSON_ERROR;
+  }
+  if (!scratch_reserve(r, 1)) return JSON_ERROR;
+  r->scratch[size] = '\0';
+  return slow_double(r, r->scratch);
+}
+
+static enum json_event number_value(struct json_reader *r, const char *text, size_t size) {
+  struct decimal d = decimal_of(text, size);
+  bool minus_zero = d.negative && d.digits == 0; /* which no integer can tell from 0 */
+  if (d.whole && d.exact && !minus_zero && d.digits <= (uint64_t)INT64_MAX + d.negative) {
+    /* The smallest integer has no positive counterpart: negate without one. */
+    r->integer = d.negative ? -(int64_t)(d.digits - 1) - 1 : (int64_t)d.digits;
+    return JSON_INTEGER;
+  }
+  if (quick_double(&d, &r->number)) return JSON_DOUBLE;
+  return slow_double_of(r, text, size);
+}
+
+static enum json_event number_done(struct json_reader *r, const char *text, size_t size) {
+  r->partial = PARTIAL_NONE;
+  r->expect = r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  return number_value(r, text, size);
+}
+
+/* What follows the number at `p` cannot follow it, if it is something that numbers are made of. */
+static enum json_event number_error(struct json_reader *r, const unsigned char *p) {
+  const char *message = "expected a digit";
+  if (number_may_end((enum number_state)r->state)) message = "malformed number";
+  if (r->state == NUMBER_ZERO && is_digit(*p)) message = "a number with a leading zero";
+  return syntax_error(r, p, message);
+}
+
+static bool number_ends_at(const struct json_reader *r, const unsigned char *p) {
+  if (!number_may_end((enum number_state)r->state)) return false;
+  return !is_digit(*p) && *p != '-' && *p != '+' && *p != '.' && *p != 'e' && *p != 'E';
+}
+
+/* Reads on in a number of which scratch memory holds the beginning. */
+static enum json_event number_continue(struct json_reader *r) {
+  const unsigned char *stop = number_scan(r, r->at);
+  if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return JSON_ERROR;
+  r->at = stop;
+  if (stop < r->end) {
+    if (!number_ends_at(r, stop)) return number_error(r, stop);
+  } else if (!r->ended || r->depth > 0 || !number_may_end((enum number_state)r->state)) {
+    return out_of_bytes(r);
+  }
+  return number_done(r, r->scratch, r->scratch_size);
+}
+
+/* Most numbers have one digit. */
+static bool quick_digit(struct json_reader *r, const unsigned char *p) {
+  if (r->end - p < 2 || !is_digit(*p) || (p[1] != ',' && p[1] != '}')) return false;
+  r->integer = *p - '0';
+  r->at = p + 1;
+  r->expect = EXPECT_COMMA;
+  return true;
+}
+
+static enum json_event number_begin(struct json_reader *r, const unsigned char *p) {
+  if (r->depth > 0 && quick_digit(r, p)) return JSON_INTEGER;
+  r->state = NUMBER_START;
+  const unsigned char *stop = number_scan(r, p);
+  if (stop == r->end) {
+    r->partial = PARTIAL_NUMBER;
+    r->state = NUMBER_START;
+    scratch_clear(r);
+    return number_continue(r);
+  }
+  if ((size_t)(stop - p) > r->token_limit) return too_long(r);
+  if (!number_ends_at(r, stop)) return number_error(r, stop);
+  r->at = stop;
+  return number_done(r, (const char *)p, (size_t)(stop - p));
+}
+
+/* ---- true, false, null (RFC 8259, 3) --------------------------------------------------------- */
+
+static enum json_event literal_continue(struct json_reader *r) {
+  for (; *r->literal != '\0'; r->literal++, r->at++) {
+    if (r->at == r->end) return out_of_bytes(r);
+    if (*r->at != (unsigned char)*r->literal)
+      return syntax_error(r, r->at, "expected true, false or null");
+  }
+  r->partial = PARTIAL_NONE;
+  r->expect = r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  return (enum json_event)r->literal_event;
+}
+
+static enum json_event literal_begin(struct json_reader *r, const char *literal,
+                                     enum json_event event) {
+  r->partial = PARTIAL_LITERAL;
+  r->literal = literal;
+  r->literal_event = (unsigned char)event;
+  return literal_continue(r);
+}
+
+/* ---- Containers (RFC 8259, 4 and 5) ---------------------------------------------------------- */
+
+static enum json_event container_begin(struct json_reader *r, bool array) {
+  if (r->depth == r->depth_limit)
+    return fail(r, JSON_FAULT_DEPTH, "too many arrays and objects inside each other",
+                r->token_offset);
+  unsigned char *bits = &r->arrays[r->depth / 8];
+  unsigned bit = 1u << r->depth % 8;
+  *bits = (unsigned char)(array ? *bits | bit : *bits & ~bit);
+  r->depth++;
+  r->in_array = array;
+  r->at++;
+  r->expect = array ? EXPECT_FIRST_ELEMENT : EXPECT_FIRST_KEY;
+  return array ? JSON_ARRAY_BEGIN : JSON_OBJECT_BEGIN;
+}
+
+/* The caller has seen that the bracket is the right one. */
+static enum json_event container_end(struct json_reader *r) {
+  enum json_event event = r->in_array ? JSON_ARRAY_END : JSON_OBJECT_END;
+  unsigned outer = --r->depth;
+  r->at++;
+  r->expect = outer > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  r->in_array = outer > 0 && (r->arrays[(outer - 1) / 8] >> (outer - 1) % 8 & 1) != 0;
+  return event;
+}
+
+/* ---- The grammar ----------------------------------------------------------------------------- */
+
+static enum json_event not_a_value(struct json_reader *r, const unsigned char *p) {
+  if (*p == 0xEF && offset_of(r, p) == 0) return syntax_error(r, p, "a byte order mark");
+  return syntax_error(r, p, "expected a value");
+}
+
+static enum json_event value_begin(struct json_reader *r, const unsigned char *p) {
+  switch (*p) {
+  case '"': return string_begin(r, p + 1);
+  case '{': return container_begin(r, false);
+  case '[': return container_begin(r, true);
+  case 't': return literal_begin(r, "true", JSON_TRUE);
+  case 'f': return literal_begin(r, "false", JSON_FALSE);
+  case 'n':
+    if (r->end - p < 4 || memcmp(p, "null", 4) != 0 || r->depth == 0)
+      return literal_begin(r, "null", JSON_NULL);
+    r->at = p + 4;
+    r->expect = EXPECT_COMMA;
+    return JSON_NULL;
+  default:
+    if (is_digit(*p) || *p == '-') return number_begin(r, p);
+    return not_a_value(r, p);
+  }
+}
+
+/* Reads a token, of which the first byte is at `p`, where `expect` allows one. */
+static enum json_event token_begin(struct json_reader *r, const unsigned char *p) {
+  r->token_offset = offset_of(r, p);
+  switch ((enum expect)r->expect) {
+  case EXPECT_FIRST_KEY:
+    if (*p == '}') return container_end(r);
+    /* fall through */
+  case EXPECT_KEY:
+    if (*p != '"') return syntax_error(r, p, "expected a key");
+    return string_begin(r, p + 1);
+  case EXPECT_FIRST_ELEMENT:
+    if (*p == ']') return container_end(r);
+    /* fall through */
+  case EXPECT_VALUE: return value_begin(r, p);
+  case EXPECT_COLON: return syntax_error(r, p, "expected a colon");
+  case EXPECT_COMMA:
+    if (*p == (r->in_array ? ']' : '}')) return container_end(r);
+    return syntax_error(r, p, r->in_array ? "expected a comma or ]" : "expected a comma or }");
+  case EXPECT_NOTHING: break;
+  }
+  return syntax_error(r, p, "text after the value");
+}
+
+static enum json_event token_continue(struct json_reader *r) {
+  switch ((enum partial)r->partial) {
+  case PARTIAL_STRING: return string_continue(r);
+  case PARTIAL_NUMBER: return number_continue(r);
+  case PARTIAL_LITERAL: return literal_continue(r);
+  case PARTIAL_NONE:
+  case PARTIAL_FAILED: break;
+  }
+  return JSON_ERROR;
+}
+
+enum json_event json_next(struct json_reader *r) {
+  if (r->partial != PARTIAL_NONE) return token_continue(r);
+  const unsigned char *p = skip_space(r->at, r->end);
+  if (p < r->end && *p == ',' && r->expect == EXPECT_COMMA) {
+    r->expect = r->in_array ? EXPECT_VALUE : EXPECT_KEY;
+    p = skip_space(p + 1, r->end);
+  } else if (p < r->end && *p == ':' && r->expect == EXPECT_COLON) {
+    r->expect = EXPECT_VALUE;
+    p = skip_space(p + 1, r->end);
+  }
+  r->at = p;
+  if (p < r->end) return token_begin(r, p);
+  if (r->ended && r->expect == EXPECT_NOTHING) return JSON_END;
+  return out_of_bytes(r);
+}
+
+enum json_event json_next_member(struct json_reader *r, const char *key, size_t size) {
+  const unsigned char *p = r->at, *end = r->end;
+  r->guessed = false;
+  if (r->partial != PARTIAL_NONE) return token_continue(r);
+  if (r->expect == EXPECT_COMMA) {
+    if (p == end || *p != ',' || r->in_array) return json_next(r);
+    p = skip_space(p + 1, end);
+  } else if (r->expect != EXPECT_FIRST_KEY && r->expect != EXPECT_KEY) {
+    return json_next(r);
+  }
+  if ((size_t)(end - p) < size || !same_bytes(p, key, size)) return json_next(r);
+  r->guessed = true;
+  r->expect = EXPECT_VALUE;
+  p = skip_space(p + size, end);
+  r->at = p;
+  if (p == end) return out_of_bytes(r);
+  r->token_offset = offset_of(r, p);
+  return value_begin(r, p);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static const unsigned char nothing[1];
+
+void json_init(struct json_reader *r, unsigned depth_limit, size_t token_limit) {
+  memset(r, 0, sizeof *r);
+  if (depth_limit == 0) depth_limit = JSON_DEPTH_DEFAULT;
+  if (depth_limit > JSON_DEPTH_MAX) depth_limit = JSON_DEPTH_MAX;
+  r->depth_limit = (unsigned short)depth_limit;
+  r->token_limit = token_limit == 0 ? JSON_TOKEN_DEFAULT : token_limit;
+  r->at = r->end = nothing;
+  r->origin = 0 - (uint64_t)(uintptr_t)nothing;
+}
+
+void json_free(struct json_reader *r) {
+  free(r->scratch);
+  r->scratch = NULL;
+  r->scratch_size = r->scratch_capacity = 0;
+  if (r->c_locale != NULL) freelocale((locale_t)r->c_locale);
+  r->c_locale = NULL;
+}
+
+void json_feed(struct json_reader *r, const char *bytes, size_t size) {
+  uint64_t read = offset_of(r, r->at);
+  r->at = size > 0 ? (const unsigned char *)bytes : nothing;
+  r->end = r->at + size;
+  r->origin = read - (uint64_t)(uintptr_t)r->at;
+}
+
+void json_end(struct json_reader *r) {
+  r->ended = true;
+}

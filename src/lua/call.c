@@ -1,0 +1,471 @@
+#include "lua/call.h"
+
+#include <math.h>
+
+#include "core/call.h"
+#include "core/clock.h"
+#include "core/event.h"
+#include "core/syntax.h"
+#include "lua/cjson.h"
+#include "lua/error.h"
+#include "lua/slot.h"
+#include "lua/user.h"
+
+#define CALL_TYPE "podero.call"
+
+/* on_progress is told at most this often. */
+#define PROGRESS_SECONDS 0.1
+
+/* Beside a call. */
+enum {
+  SLOT_CLIENT = 1, /* keeps it alive */
+  SLOT_RESULT,
+  SLOT_SECOND_RESULT,
+  SLOT_DECODER, /* the decoder's half in Lua */
+  SLOT_ON_PROGRESS,
+  SLOTS = SLOT_ON_PROGRESS
+};
+
+/* What the core asks of the binding. */
+enum question { ASK_TOKEN, ASK_ACCEPT, ASK_BEGIN, ASK_FEED, ASK_END };
+
+struct lua_call {
+  struct agent *agent; /* held by `call` and by the client */
+  struct call *call;   /* NULL once ended and its results are kept */
+  enum method method;
+  bool validate;
+  bool has_on_progress;
+  double progress_at;  /* when on_progress was last told */
+  struct event *event; /* that on_event is being told of */
+  struct user_decoder decoder;
+  /* Arguments of the question, see ask. */
+  enum question question;
+  const char *bytes;
+  size_t size;
+  struct token_answer *answer;
+  struct failure *failure;
+};
+
+/* ---- what the core asks of the binding ---- */
+
+/* A copy of the string field `key` of the table at `index`, or NULL. NUL, which no text of OAuth2
+ * may hold and C would end at, becomes another control character. [0, 0] */
+static char *copy_field(lua_State *L, int index, const char *key) {
+  struct buffer copy = {0};
+  lua_getfield(L, index, key);
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    size_t size;
+    const char *text = lua_tolstring(L, -1, &size);
+    if (!buffer_append(&copy, text, size)) luaL_error(L, "not enough memory");
+    for (size_t i = 0; i < size; i++) {
+      if (copy.data[i] == '\0') copy.data[i] = '\1';
+    }
+  }
+  lua_pop(L, 1);
+  return copy.data;
+}
+
+/* Fills an answer of the token endpoint from JSON (RFC 6749, 5). Numbers may be strings. [0, 0] */
+static void read_token_answer(lua_State *L, const struct lua_call *c) {
+  struct token_answer *out = c->answer;
+  lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
+  if (!cjson_decode(L) || !lua_istable(L, -1)) return;
+  int answer = lua_gettop(L);
+  out->is_object = true;
+  out->access_token = copy_field(L, answer, "access_token");
+  out->token_type = copy_field(L, answer, "token_type");
+  out->refresh_token = copy_field(L, answer, "refresh_token");
+  out->error = copy_field(L, answer, "error");
+  out->error_description = copy_field(L, answer, "error_description");
+  lua_getfield(L, answer, "expires_in");
+  lua_Number life = lua_tonumber(L, -1);
+  out->has_expires_in = lua_isnumber(L, -1) && life == life;
+  out->expires_in = life;
+}
+
+/* Decodes a whole body, as client:get wants it. [0, 0] */
+static void accept_body(lua_State *L, struct lua_call *c) {
+  lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
+  if (cjson_decode(L)) {
+    slot_set(L, 1, SLOT_RESULT);
+    return;
+  }
+  failure_set(c->failure, FAILURE_DECODE, "the response is %s: %.200s",
+              c->size == 0 ? "empty" : "not JSON", lua_tostring(L, -1));
+  syntax_make_printable(c->failure->message);
+}
+
+/* Moves the decoder's half in Lua from the client to the call at index 1, or makes one. [0, 0] */
+static void borrow_decoder(lua_State *L) {
+  slot_get(L, 1, SLOT_CLIENT);
+  slot_get(L, -1, CLIENT_DECODER);
+  if (lua_isnil(L, -1)) {
+    user_push_state(L);
+    lua_replace(L, -2);
+  } else {
+    lua_pushnil(L);
+    slot_set(L, -3, CLIENT_DECODER);
+  }
+  slot_set(L, 1, SLOT_DECODER);
+  lua_pop(L, 1);
+}
+
+/* And back. Only a whole list leaves nothing half done in it. [0, 0] */
+static void return_decoder(lua_State *L) {
+  slot_get(L, 1, SLOT_CLIENT);
+  slot_get(L, 1, SLOT_DECODER);
+  slot_set(L, -2, CLIENT_DECODER);
+  lua_pushnil(L);
+  slot_set(L, 1, SLOT_DECODER);
+  lua_pop(L, 1);
+}
+
+/* A new attempt: the users of an earlier one are dropped. [0, 0] */
+static void begin_users(lua_State *L, struct lua_call *c) {
+  user_decoder_free(&c->decoder);
+  user_decoder_init(&c->decoder, c->validate, 0);
+  borrow_decoder(L);
+  if (c->method == METHOD_EACH_USER) return;
+  lua_newtable(L);
+  slot_set(L, 1, SLOT_RESULT);
+}
+
+/* The decoder's error in the terms of the Lua interface. */
+static void describe_decoder(const struct lua_call *c, struct failure *failure) {
+  const struct user_error *e = &c->decoder.error;
+  unsigned long long users = c->decoder.users, offset = e->offset;
+  switch (e->fault) {
+  case USER_FAULT_NONE: return;
+  case USER_FAULT_DECODE:
+    failure_set(failure, FAILURE_DECODE, "the response is %s: %s (at byte %llu, after %llu user%s)",
+                e->cut_short ? offset == 0 ? "empty" : "cut short" : "not JSON", e->message, offset,
+                users, users == 1 ? "" : "s");
+    failure->retryable = e->cut_short && offset > 0;
+    break;
+  case USER_FAULT_SCHEMA: failure_set(failure, FAILURE_SCHEMA, "%s", e->message); break;
+  case USER_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
+  case USER_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
+  }
+  syntax_make_printable(failure->message);
+}
+
+/* [0, 0] */
+static void feed_users(lua_State *L, struct lua_call *c) {
+  size_t used;
+  slot_get(L, 1, SLOT_DECODER);
+  slot_get(L, 1, SLOT_RESULT);
+  user_decode(L, &c->decoder, -2, -1, c->bytes, c->size, &used);
+  describe_decoder(c, c->failure);
+}
+
+/* Runs protected, with the call as its argument. [1, 0] */
+static int answer_question(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  switch (c->question) {
+  case ASK_TOKEN: read_token_answer(L, c); break;
+  case ASK_ACCEPT: accept_body(L, c); break;
+  case ASK_BEGIN: begin_users(L, c); break;
+  case ASK_FEED: feed_users(L, c); break;
+  case ASK_END:
+    if (user_decode_end(&c->decoder))
+      return_decoder(L);
+    else
+      describe_decoder(c, c->failure);
+    break;
+  }
+  return 0;
+}
+
+/* The core's environment is the Lua state in which the call is being pushed forward; there, 1 is
+ * the call and 2 is answer_question. Nothing here raises. False where memory is short: errors of
+ * JSON are results. */
+static bool ask(lua_State *L, enum question question, const char *bytes, size_t size,
+                struct failure *failure) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  c->question = question;
+  c->bytes = bytes;
+  c->size = size;
+  c->failure = failure;
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  if (lua_pcall(L, 1, 0, 0) == 0) return true;
+  lua_pop(L, 1);
+  if (failure != NULL)
+    failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
+  return false;
+}
+
+static bool read_token(void *L, const char *body, size_t size, struct token_answer *out) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  c->answer = out;
+  return ask(L, ASK_TOKEN, body, size, NULL);
+}
+
+static void accept(void *L, const char *body, size_t size, struct failure *failure) {
+  ask(L, ASK_ACCEPT, body, size, failure);
+}
+
+static void begin(void *L, struct failure *failure) {
+  ask(L, ASK_BEGIN, NULL, 0, failure);
+}
+
+static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
+  ask(L, ASK_FEED, bytes, size, failure);
+}
+
+static void end(void *L, struct failure *failure) {
+  ask(L, ASK_END, NULL, 0, failure);
+}
+
+static const struct call_binding binding = {
+    .read_token = read_token,
+    .accept = accept,
+    .begin = begin,
+    .feed = feed,
+    .end = end,
+};
+
+/* ---- the caller's functions ---- */
+
+static void end_call(struct lua_call *c) {
+  event_free(c->event);
+  c->event = NULL;
+  call_free(c->call);
+  c->call = NULL;
+  user_decoder_free(&c->decoder);
+}
+
+/* Calls the caller's function with the arguments above it. An error there ends the call, and is
+ * raised again as it came. [-(1 + arguments), +0] */
+static void call_caller(lua_State *L, struct lua_call *c, int arguments) {
+  if (lua_pcall(L, arguments, 0, 0) == 0) return;
+  end_call(c);
+  lua_error(L);
+}
+
+static void set_text(lua_State *L, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_integer(lua_State *L, const char *key, int64_t value) {
+  compat_push_int64(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* [0, +1] */
+static void push_event(lua_State *L, const struct event *e) {
+  lua_createtable(L, 0, 9);
+  set_text(L, "type", "exchange");
+  set_text(L, "purpose", e->for_token ? "token" : "api");
+  set_text(L, "method", e->method);
+  set_text(L, "url", e->url);
+  if (e->status != 0) set_integer(L, "status", e->status);
+  set_integer(L, "attempt", (int64_t)e->attempt);
+  lua_pushnumber(L, e->seconds);
+  lua_setfield(L, -2, "seconds");
+  set_integer(L, "bytes", (int64_t)e->bytes);
+  if (e->error_kind != FAILURE_NONE) set_text(L, "error_kind", failure_name(e->error_kind));
+}
+
+/* Tells on_event of the exchanges of the call at index 1. [0, 0] */
+static void tell_events(lua_State *L, struct lua_call *c) {
+  while (c->call != NULL && (c->event = call_take_event(c->call)) != NULL) {
+    slot_get(L, 1, SLOT_CLIENT);
+    slot_get(L, -1, CLIENT_ON_EVENT);
+    lua_remove(L, -2);
+    push_event(L, c->event);
+    event_free(c->event);
+    c->event = NULL;
+    call_caller(L, c, 1);
+  }
+}
+
+/* Tells on_progress of the call at index 1 how far it is: now and then, and once at a good end.
+ * [0, 0] */
+static void tell_progress(lua_State *L, struct lua_call *c, bool ended) {
+  if (!c->has_on_progress || c->call == NULL) return;
+  double now = clock_monotonic();
+  uint64_t bytes = call_received(c->call);
+  bool due =
+      ended ? call_failure(c->call) == NULL : bytes > 0 && now - c->progress_at >= PROGRESS_SECONDS;
+  if (!due) return;
+  c->progress_at = now;
+  slot_get(L, 1, SLOT_ON_PROGRESS);
+  compat_push_int64(L, (int64_t)bytes);
+  compat_push_int64(L, (int64_t)c->decoder.users);
+  call_caller(L, c, 2);
+}
+
+/* ---- pushing a call forward ---- */
+
+int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
+                      const char *message) {
+  struct failure failure = {0};
+  failure_set(&failure, kind, "%s", message);
+  lua_pushnil(L);
+  error_push(L, &failure, agent);
+  return 2;
+}
+
+/* Pushes token and expiry, or nil and an error where the client was closed meanwhile. [0, +2] */
+static void push_token(lua_State *L, struct agent *agent) {
+  struct oauth2 *oauth2 = agent_oauth2(agent);
+  unsigned generation;
+  double expires_at;
+  if (oauth2 == NULL) {
+    call_push_failure(L, agent, FAILURE_CLOSED, "the client was closed during the call");
+    return;
+  }
+  lua_pushstring(L, oauth2_token(oauth2, true, &generation));
+  if (oauth2_expires_at(oauth2, &expires_at))
+    lua_pushnumber(L, expires_at);
+  else
+    lua_pushnil(L);
+}
+
+/* Keeps the results of the call at index 1, before a caller's function gets a chance to close the
+ * client. [0, 0] */
+static void keep_results(lua_State *L, struct lua_call *c) {
+  const struct failure *failure = call_failure(c->call);
+  if (failure != NULL) {
+    lua_pushnil(L);
+    error_push(L, failure, c->agent);
+    if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
+  } else if (c->method == METHOD_TOKEN) {
+    push_token(L, c->agent);
+  } else {
+    return;
+  }
+  slot_set(L, 1, SLOT_SECOND_RESULT);
+  slot_set(L, 1, SLOT_RESULT);
+}
+
+/* step(call) -> whether it has ended [1, +1] */
+static int step(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  bool ended = true;
+  lua_settop(L, 1);
+  luaL_checkstack(L, 8, NULL);
+  lua_pushcfunction(L, answer_question);
+  if (c->call != NULL) {
+    ended = call_step(c->call, L);
+    if (ended) keep_results(L, c);
+    tell_events(L, c);
+    tell_progress(L, c, ended);
+  }
+  lua_pushboolean(L, ended);
+  return 1;
+}
+
+/* wait(call) or wait{ call, ... } [1, 0] */
+static int wait(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  double seconds = INFINITY;
+  int count = c == NULL ? (int)lua_rawlen(L, 1) : 1;
+  for (int i = 1; i <= count; i++) {
+    if (!lua_isuserdata(L, 1)) {
+      lua_rawgeti(L, 1, i);
+      c = lua_touserdata(L, -1); /* the table keeps it alive */
+      lua_pop(L, 1);
+    }
+    seconds = c->call == NULL ? 0 : fmin(seconds, call_due(c->call));
+  }
+  if (c != NULL && c->call != NULL) call_wait(c->call, seconds);
+  return 0;
+}
+
+/* finish(call) -> the results of the method [1, +1|2] */
+static int finish(lua_State *L) {
+  end_call(lua_touserdata(L, 1));
+  slot_get(L, 1, SLOT_RESULT);
+  slot_get(L, 1, SLOT_SECOND_RESULT);
+  if (!lua_isnil(L, -1)) return 2;
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* take(call) -> the next user of each_user, or nil where step comes first [1, +1] */
+static int take(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  size_t size, used;
+  const char *bytes = c->call == NULL ? NULL : call_bytes(c->call, &size);
+  lua_settop(L, 1);
+  if (bytes != NULL) {
+    slot_get(L, 1, SLOT_DECODER);
+    enum user_status status = user_decode(L, &c->decoder, 2, 0, bytes, size, &used);
+    call_take(c->call, used);
+    if (status == USER_READY) {
+      call_commit(c->call);
+      return 1;
+    }
+    struct failure failure = {0};
+    describe_decoder(c, &failure);
+    if (failure.kind != FAILURE_NONE) call_refuse(c->call, &failure);
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+/* stop(call), __gc, __close [1.., 0] */
+static int stop(lua_State *L) {
+  end_call(lua_touserdata(L, 1));
+  return 0;
+}
+
+void call_push_functions(lua_State *L) {
+  lua_pushcfunction(L, step);
+  lua_pushcfunction(L, wait);
+  lua_pushcfunction(L, finish);
+  lua_pushcfunction(L, take);
+  lua_pushcfunction(L, stop);
+}
+
+void call_open(lua_State *L) {
+  static const luaL_Reg functions[] = {{"__gc", stop}, {"__close", stop}, {NULL, NULL}};
+  luaL_newmetatable(L, CALL_TYPE);
+  compat_setfuncs(L, functions);
+  lua_pop(L, 1);
+}
+
+/* ---- a new call ---- */
+
+static enum call_mode mode_of(enum method method) {
+  switch (method) {
+  case METHOD_LIST_USERS:
+  case METHOD_LIST_USERS_OF: return CALL_STREAMED;
+  case METHOD_EACH_USER: return CALL_PULLED;
+  case METHOD_GET: return CALL_WHOLE;
+  case METHOD_TOKEN: return CALL_TOKEN_ONLY;
+  }
+  return CALL_TOKEN_ONLY;
+}
+
+int call_push_new(lua_State *L, struct agent *agent, enum method method, bool validate,
+                  const char *path, const char *query, const struct method_options *options,
+                  int opts) {
+  struct call_options call_options = {
+      .binding = &binding,
+      .mode = mode_of(method),
+      .path = path,
+      .query = query,
+      .timeout = options->timeout,
+      .max_retries = options->max_retries,
+      .max_response_bytes = options->max_response_bytes,
+  };
+  struct lua_call *c = slot_new_object(L, sizeof *c, SLOTS, CALL_TYPE);
+  c->agent = agent;
+  c->method = method;
+  c->validate = validate;
+  c->has_on_progress = options->has_on_progress;
+  c->progress_at = clock_monotonic();
+  lua_pushvalue(L, 1);
+  slot_set(L, -2, SLOT_CLIENT);
+  if (options->has_on_progress) {
+    lua_getfield(L, opts, "on_progress");
+    slot_set(L, -2, SLOT_ON_PROGRESS);
+  }
+  c->call = call_new(agent, &call_options);
+  if (c->call != NULL) return 1;
+  return call_push_failure(L, agent, FAILURE_MEMORY, "out of memory");
+}

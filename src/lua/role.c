@@ -1,0 +1,59 @@
+#include "lua/role.h"
+
+#include "lua/user.h"
+
+static int role_newindex(lua_State *L) {
+  return luaL_error(L, "podero.Role cannot be changed");
+}
+
+static int role_index(lua_State *L) {
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return luaL_error(L, "podero.Role has no key of type %s", luaL_typename(L, 2));
+  return luaL_error(L, "podero.Role has no '%s'", lua_tostring(L, 2));
+}
+
+static int role_next(lua_State *L) {
+  lua_settop(L, 2);
+  return lua_next(L, 1) ? 2 : 0;
+}
+
+/* For __pairs: the table that users see is empty, so that writes are noticed. */
+static int role_pairs(lua_State *L) {
+  lua_pushcfunction(L, role_next);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushnil(L);
+  return 3;
+}
+
+/* Pushes { ADMIN = "admin", ... }. [0, +1] */
+static void push_names(lua_State *L) {
+  lua_newtable(L);
+  for (const char *const *role = user_roles; *role != NULL; role++) {
+    luaL_Buffer name;
+    luaL_buffinit(L, &name);
+    for (const char *c = *role; *c != '\0'; c++)
+      luaL_addchar(&name, (char)(*c - 'a' + 'A'));
+    luaL_pushresult(&name);
+    lua_pushstring(L, *role);
+    lua_rawset(L, -3);
+  }
+}
+
+void role_push(lua_State *L) {
+  lua_newtable(L); /* what users see */
+  lua_newtable(L); /* its metatable */
+  push_names(L);
+  lua_newtable(L); /* the metatable of that */
+  lua_pushcfunction(L, role_index);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, role_pairs, 1);
+  lua_setfield(L, -3, "__pairs");
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, role_newindex);
+  lua_setfield(L, -2, "__newindex");
+  lua_pushboolean(L, false);
+  lua_setfield(L, -2, "__metatable");
+  lua_setmetatable(L, -2);
+}
