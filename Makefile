@@ -31,7 +31,7 @@ CURL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null || echo -lcurl)
 endif
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-# _DEFAULT_SOURCE: POSIX, and explicit_bzero and getentropy, beside C11.
+# _DEFAULT_SOURCE: POSIX and getentropy beside C11.
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc $(WARNINGS) $(WERROR) \
   $(LUA_CFLAGS) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 

@@ -14,6 +14,7 @@ struct agent {
   struct oauth2 *oauth2;
   struct call *calls; /* linked by call_link */
   unsigned references;
+  bool local; /* transport_is_local(base_url) */
   bool entered;
   bool closing; /* to be closed once left */
   bool closed;
@@ -87,8 +88,10 @@ static void lend_options(struct agent *a) {
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
+      .local = transport_is_local(o->token_url),
       .record_events = o->record_events,
   };
+  a->local = transport_is_local(o->base_url);
 }
 
 static void free_parts(struct agent *a) {
@@ -142,6 +145,10 @@ bool agent_is_closed(const struct agent *a) {
 
 const struct agent_options *agent_options(const struct agent *a) {
   return &a->options;
+}
+
+bool agent_is_local(const struct agent *a) {
+  return a->local;
 }
 
 struct transport *agent_transport(struct agent *a) {

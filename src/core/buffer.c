@@ -15,7 +15,7 @@ static bool reserve(struct buffer *buffer, size_t more) {
   if (data == NULL) return false;
   if (buffer->data != NULL) {
     memcpy(data, buffer->data, buffer->size);
-    explicit_bzero(buffer->data, buffer->size);
+    wipe(buffer->data, buffer->size);
     free(buffer->data);
   }
   buffer->data = data;
@@ -93,7 +93,7 @@ bool buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size) {
 }
 
 void buffer_free(struct buffer *buffer) {
-  if (buffer->data != NULL) explicit_bzero(buffer->data, buffer->size);
+  if (buffer->data != NULL) wipe(buffer->data, buffer->size);
   free(buffer->data);
   *buffer = (struct buffer){0};
 }
@@ -104,6 +104,6 @@ char *text_copy(const char *text) {
 
 void secret_free(char *text) {
   if (text == NULL) return;
-  explicit_bzero(text, strlen(text));
+  wipe(text, strlen(text));
   free(text);
 }

@@ -4,6 +4,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+
+/* Overwrites memory that is about to be freed, in a way that no compiler takes away. */
+static inline void wipe(void *memory, size_t size) {
+  memset(memory, 0, size);
+  __asm__ volatile("" : : "r"(memory) : "memory");
+}
 
 /* All zero is an empty buffer. `data` is NULL or ends in a NUL that `size` does not count. */
 struct buffer {

@@ -12,6 +12,9 @@
 /* Longer waits are cut: the time is then looked at again. */
 #define MAX_WAIT_SECONDS 60.0
 
+/* A step returns after this time, even though bytes keep coming. */
+#define MAX_STEP_SECONDS 0.01
+
 enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
   CALL_TOKEN,     /* waits for a token */
@@ -32,6 +35,7 @@ struct call {
   uint64_t max_response_bytes;
 
   struct exchange *exchange; /* CALL_EXCHANGE */
+  unsigned ticket;           /* CALL_TOKEN */
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
   bool renewed;              /* a 401 has already cost a token */
@@ -60,6 +64,7 @@ static char *make_url(const struct agent_options *agent, const struct call_optio
 }
 
 struct call *call_new(struct agent *agent, const struct call_options *options) {
+  if (agent_is_closed(agent)) return NULL;
   struct call *call = calloc(1, sizeof *call);
   if (call == NULL) return NULL;
   if (options->mode != CALL_TOKEN_ONLY) {
@@ -87,7 +92,10 @@ struct call *call_new(struct agent *agent, const struct call_options *options) {
 /* Gives up whatever the call holds of the agent. */
 static void end(struct call *call) {
   if (call->state == CALL_ENDED) return;
-  if (call->state == CALL_TOKEN) oauth2_leave(agent_oauth2(call->agent));
+  if (call->state == CALL_TOKEN) {
+    oauth2_leave(agent_oauth2(call->agent), call->failure.kind);
+    event_move(&call->events, oauth2_events(agent_oauth2(call->agent)));
+  }
   exchange_free(call->exchange);
   call->exchange = NULL;
   call->state = CALL_ENDED;
@@ -99,9 +107,28 @@ static unsigned count_attempts(const struct call *call) {
                                                              : call->token_requests;
 }
 
+static void record(struct call *call, const struct response *r) {
+  struct event event = {
+      .method = "GET",
+      .url = call->url,
+      .status = r->status,
+      .attempt = call->api_requests,
+      .seconds = r->seconds,
+      .bytes = r->bytes,
+      .error_kind = call->failure.kind,
+  };
+  event_add(&call->events, &event);
+}
+
+/* Counts the requests of a fetch that the call does not see the end of. */
+static void count_cut_off(struct call *call) {
+  if (call->state == CALL_TOKEN) call->token_requests += oauth2_requests(agent_oauth2(call->agent));
+}
+
 /* Ends the call with what call->failure says. */
 static void fail(struct call *call) {
   call->failure.attempts = count_attempts(call);
+  if (call->exchange != NULL) record(call, exchange_progress(call->exchange)); /* cut off */
   end(call);
 }
 
@@ -113,6 +140,7 @@ static void fail_for_memory(struct call *call) {
 void call_end_closed(struct call *call) {
   if (call->state == CALL_ENDED) return;
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
+  count_cut_off(call);
   fail(call);
 }
 
@@ -145,6 +173,7 @@ static void fail_for_time(struct call *call) {
                         : "timeout of %g s exceeded%s: %.600s",
               call->timeout, stage, target != NULL ? target : "", (unsigned long long)bytes);
   call->failure.retryable = true;
+  count_cut_off(call);
   fail(call);
 }
 
@@ -177,6 +206,7 @@ static void start_exchange(struct call *call, const char *token, void *environme
       .url = call->url,
       .authorization = authorization.data,
       .max_response_bytes = call->max_response_bytes,
+      .local = agent_is_local(call->agent),
       .streamed = is_streamed(call),
   };
   failure_clear(&call->failure);
@@ -197,7 +227,7 @@ static void authorize(struct call *call, void *environment) {
   const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
   call->just_fetched = false;
   if (token == NULL) {
-    oauth2_join(oauth2);
+    call->ticket = oauth2_join(oauth2);
     call->state = CALL_TOKEN;
   } else if (call->mode == CALL_TOKEN_ONLY) {
     failure_clear(&call->failure); /* of an earlier attempt */
@@ -209,7 +239,7 @@ static void authorize(struct call *call, void *environment) {
 
 static bool wait_for_token(struct call *call, void *environment) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
-  bool ended = oauth2_step(oauth2, call->binding->read_token, environment);
+  bool ended = oauth2_step(oauth2, call->ticket, call->binding->read_token, environment);
   event_move(&call->events, oauth2_events(oauth2));
   if (!ended) return false;
   call->token_requests += oauth2_requests(oauth2);
@@ -217,13 +247,22 @@ static bool wait_for_token(struct call *call, void *environment) {
   if (failure->kind != FAILURE_NONE) {
     failure_copy(&call->failure, failure);
     retry_or_fail(call);
-    if (call->state == CALL_PAUSE) oauth2_leave(oauth2);
+    if (call->state == CALL_PAUSE) oauth2_leave(oauth2, FAILURE_NONE);
     return true;
   }
-  oauth2_leave(oauth2);
+  oauth2_leave(oauth2, FAILURE_NONE);
   call->just_fetched = true;
   call->state = CALL_AUTHORIZE;
   return true;
+}
+
+static void describe_redirect(struct call *call, const struct response *r) {
+  struct buffer target = {0};
+  oauth2_redact(agent_oauth2(call->agent), r->redirect != NULL ? r->redirect : "nowhere", &target);
+  failure_set(&call->failure, FAILURE_HTTP,
+              "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
+              call->url, target.data != NULL ? target.data : "?");
+  buffer_free(&target);
 }
 
 /* A response that came whole, with a status that is not 2xx. */
@@ -233,9 +272,7 @@ static void describe_status(struct call *call, struct response *r) {
     failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", call->url,
                 call->renewed ? ", and so was a new one" : "");
   else if (r->status >= 300 && r->status < 400)
-    failure_set(f, FAILURE_HTTP,
-                "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
-                call->url, r->redirect != NULL ? r->redirect : "nowhere");
+    describe_redirect(call, r);
   else
     failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, call->url);
   f->retryable = retry_is_worthwhile(r->status);
@@ -258,19 +295,6 @@ static void describe_response(struct call *call, struct response *r, void *envir
   }
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
-}
-
-static void record(struct call *call, const struct response *r) {
-  struct event event = {
-      .method = "GET",
-      .url = call->url,
-      .status = r->status,
-      .attempt = call->api_requests,
-      .seconds = r->seconds,
-      .bytes = r->bytes,
-      .error_kind = call->failure.kind,
-  };
-  event_add(&call->events, &event);
 }
 
 /* The exchange has served: the call succeeds, goes on with another one, or fails. */
@@ -318,7 +342,10 @@ static bool receive(struct call *call, void *environment) {
 /* True when something has changed, so that another turn is worth while. */
 static bool advance(struct call *call, void *environment) {
   switch (call->state) {
-  case CALL_AUTHORIZE: authorize(call, environment); return true;
+  case CALL_AUTHORIZE:
+    if (clock_monotonic() >= call->deadline) return false; /* stepped too late to begin anything */
+    authorize(call, environment);
+    return true;
   case CALL_TOKEN: return wait_for_token(call, environment);
   case CALL_EXCHANGE: return receive(call, environment);
   case CALL_PAUSE:
@@ -351,10 +378,11 @@ bool call_step(struct call *call, void *environment) {
   }
   bool moved;
   put_off_deadline(call);
+  double until = fmin(call->deadline, clock_monotonic() + MAX_STEP_SECONDS);
   do {
     moved = transport_drive(agent_transport(agent));
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
-  } while (moved && clock_monotonic() < call->deadline);
+  } while (moved && clock_monotonic() < until);
   put_off_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
   agent_leave(agent);
@@ -365,9 +393,23 @@ const struct failure *call_failure(const struct call *call) {
   return call->failure.kind == FAILURE_NONE ? NULL : &call->failure;
 }
 
+/* What is waited for has come already: another call of the agent was pushed forward meanwhile. */
+static bool is_ready(const struct call *call) {
+  size_t size = 0;
+  switch (call->state) {
+  case CALL_TOKEN: return oauth2_is_ready(agent_oauth2(call->agent), call->ticket);
+  case CALL_EXCHANGE:
+    exchange_bytes(call->exchange, &size);
+    return size > 0 || exchange_response(call->exchange) != NULL;
+  case CALL_PAUSE: return false;
+  case CALL_AUTHORIZE:
+  case CALL_ENDED: return true;
+  }
+  return true;
+}
+
 double call_due(const struct call *call) {
-  size_t size;
-  if (call->state == CALL_ENDED || call_bytes(call, &size) != NULL) return 0;
+  if (is_ready(call)) return 0;
   double until = call->state == CALL_PAUSE ? fmin(call->resume_at, call->deadline) : call->deadline;
   return fmax(until - clock_monotonic(), 0);
 }

@@ -44,7 +44,8 @@ struct call_options {
   uint64_t max_response_bytes;
 };
 
-/* A new call, or NULL when memory is short. It holds a reference to the agent. */
+/* A new call, or NULL when memory is short or the agent closed. It holds a reference to the agent.
+ */
 struct call *call_new(struct agent *agent, const struct call_options *options);
 
 /* Ends the call, if it still runs, and frees it. NULL is fine. */

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "core/clock.h"
+#include "core/redact.h"
 #include "core/retry.h"
 #include "core/syntax.h"
 
@@ -17,13 +18,17 @@
 /* Longer lives are not believed: arithmetic with 1e300 seconds serves nobody. Ten years. */
 #define MAX_LIFE_SECONDS 315360000.0
 
+/* Tokens remembered after their use. */
+#define RETIRED 4
+
 struct oauth2 {
   const struct oauth2_options *options;
   struct transport *transport;
   char *basic; /* the Authorization value that authenticates the client, or NULL */
 
   char *access_token, *refresh_token;
-  char *retired_token; /* the one before: servers still echo it in errors */
+  char *retired[RETIRED]; /* tokens before: servers still echo them in errors */
+  unsigned retired_next;
   unsigned generation;
   double renew_at, expires_at; /* monotonic, wall; infinite where not known */
 
@@ -34,8 +39,9 @@ struct oauth2 {
   unsigned waiting;
   struct exchange *exchange; /* under way, or NULL */
   bool refreshing;           /* what is under way uses the refresh token */
-  unsigned requests;
-  struct failure failure; /* of the last fetch */
+  unsigned requests;         /* made for the last fetch */
+  unsigned started, ended;   /* fetches; equal, or one is under way */
+  struct failure failure;    /* of the last fetch that has ended */
   struct event_queue events;
 };
 
@@ -43,9 +49,13 @@ static void start_request(struct oauth2 *o);
 
 /* ---- the token ---- */
 
-static void set_token(char **slot, char *token) {
-  secret_free(*slot);
-  *slot = token;
+/* Puts away a token that is not to be used any more, if there is one. */
+static void retire_token(struct oauth2 *o, char **token) {
+  if (*token == NULL) return;
+  char **place = &o->retired[o->retired_next++ % RETIRED];
+  secret_free(*place);
+  *place = *token;
+  *token = NULL;
 }
 
 const char *oauth2_token(const struct oauth2 *o, bool just_fetched, unsigned *generation) {
@@ -62,21 +72,20 @@ bool oauth2_expires_at(const struct oauth2 *o, double *when) {
 
 bool oauth2_reject(struct oauth2 *o, unsigned generation) {
   if (o->options->access_token != NULL) return false;
-  if (generation == o->generation && o->access_token != NULL) {
-    set_token(&o->retired_token, o->access_token);
-    o->access_token = NULL;
-  }
+  if (generation == o->generation) retire_token(o, &o->access_token);
   return true;
 }
 
 static void keep_token(struct oauth2 *o, struct token_answer *answer) {
-  set_token(&o->retired_token, o->access_token);
+  retire_token(o, &o->access_token);
   o->access_token = answer->access_token;
   answer->access_token = NULL;
   if (answer->refresh_token != NULL) { /* else the old one stays valid (RFC 6749, 6) */
-    set_token(&o->refresh_token, answer->refresh_token);
+    retire_token(o, &o->refresh_token);
+    o->refresh_token = answer->refresh_token;
     answer->refresh_token = NULL;
   }
+  failure_clear(&o->failure);
   o->generation++;
   o->renew_at = o->expires_at = INFINITY;
   if (answer->has_expires_in) {
@@ -134,7 +143,7 @@ static void add_grant(struct oauth2 *o, struct parameters *p) {
 }
 
 static bool has_secret(const struct oauth2 *o) {
-  return o->options->client_secret != NULL;
+  return o->options->client_id != NULL && o->options->client_secret != NULL;
 }
 
 static void start_request(struct oauth2 *o) {
@@ -153,6 +162,7 @@ static void start_request(struct oauth2 *o) {
       .body = p.text.data,
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
+      .local = options->local,
   };
   if (!p.text.failed) o->exchange = exchange_start(o->transport, &request);
   if (o->exchange == NULL)
@@ -162,20 +172,40 @@ static void start_request(struct oauth2 *o) {
   buffer_free(&p.text);
 }
 
-void oauth2_join(struct oauth2 *o) {
+unsigned oauth2_join(struct oauth2 *o) {
   o->waiting++;
-  if (o->exchange != NULL) return;
-  failure_clear(&o->failure);
+  if (o->exchange != NULL) return o->started;
+  o->started++;
   o->requests = 0;
   o->refreshing = o->refresh_token != NULL;
   start_request(o);
+  if (o->exchange == NULL) o->ended = o->started;
+  return o->started;
 }
 
-void oauth2_leave(struct oauth2 *o) {
-  o->waiting--;
-  if (o->waiting > 0 || o->exchange == NULL) return;
+static void record(struct oauth2 *o, const struct response *r, enum failure_kind error_kind) {
+  struct event event = {
+      .for_token = true,
+      .method = "POST",
+      .url = (char *)o->options->token_url,
+      .status = r->status,
+      .attempt = o->requests,
+      .seconds = r->seconds,
+      .bytes = r->bytes,
+      .error_kind = error_kind,
+  };
+  event_add(&o->events, &event);
+}
+
+static void end_request(struct oauth2 *o, enum failure_kind error_kind) {
+  record(o, exchange_progress(o->exchange), error_kind);
   exchange_free(o->exchange);
   o->exchange = NULL;
+}
+
+void oauth2_leave(struct oauth2 *o, enum failure_kind reason) {
+  o->waiting--;
+  if (o->waiting == 0 && o->exchange != NULL) end_request(o, reason);
 }
 
 /* ---- how the server wants it ---- */
@@ -211,12 +241,24 @@ static bool wants_client_in_body(const struct oauth2 *o, const struct response *
   return answer->error == NULL && r->status == 401 && o->options->username == NULL;
 }
 
-/* The server could not read the form: it says so (415), or has not seen what the form held. */
+/* Signs that the form was not read, beyond the status: the server misses what it held, or says
+ * what it would read. */
+static bool names_the_form(const struct response *r) {
+  static const char *const words[] = {"grant_type", "required", "parse", "JSON", "json"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    if (mentions(r, words[i])) return true;
+  }
+  return false;
+}
+
+/* The server could not read the form: it says so (415), or has not seen what the form held. Where a
+ * person's password is at stake, an answer has to name the form: it may mean the password. */
 static bool wants_json(const struct oauth2 *o, const struct response *r,
                        const struct token_answer *answer) {
   if (o->options->encoding != ENCODING_AUTO || o->json) return false;
   if (r->status == 415 || is_error(answer, "unsupported_grant_type")) return true;
-  return complains_of_request(r, answer) && !mentions(r, "redential");
+  if (!complains_of_request(r, answer)) return false;
+  return answer->error != NULL || o->options->username == NULL || names_the_form(r);
 }
 
 /* Changes the form of the next request according to the refusal. False when no form is left, or
@@ -253,36 +295,33 @@ static const char *advice(const struct oauth2 *o, const struct response *r,
                "endpoint)";
 }
 
-/* The server's words come from outside: sanitized, and cut to fit. */
-static void describe_refusal(struct oauth2 *o, const struct response *r,
-                             const struct token_answer *answer) {
-  const char *code = answer->error, *text = answer->error_description;
-  failure_set(&o->failure, FAILURE_AUTH,
-              "no token from token_url %.400s: HTTP %ld%s%.64s%s%s%.200s", o->options->token_url,
-              r->status, code != NULL ? " " : "", code != NULL ? code : "", advice(o, r, answer),
-              text != NULL ? ": " : "", text != NULL ? text : "");
+static void describe_redirect(struct oauth2 *o, const struct response *r) {
+  struct buffer target = {0};
+  oauth2_redact(o, r->redirect != NULL ? r->redirect : "nowhere", &target);
+  failure_set(&o->failure, FAILURE_HTTP,
+              "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
+              o->options->token_url, r->status, target.data != NULL ? target.data : "?");
+  buffer_free(&target);
 }
 
+/* What the server says itself lies in the body, and is left to the binding. */
 static void fail_with_answer(struct oauth2 *o, struct response *r,
                              const struct token_answer *answer) {
   struct failure *f = &o->failure;
-  const char *url = o->options->token_url;
-  if (r->status >= 300 && r->status < 400) {
-    failure_set(f, FAILURE_HTTP,
-                "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
-                url, r->status, r->redirect != NULL ? r->redirect : "nowhere");
-  } else if (r->status >= 200 && r->status < 300 && answer->error == NULL) {
-    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s", url, r->status,
-                check_answer(answer));
-  } else {
-    describe_refusal(o, r, answer);
-  }
-  syntax_make_printable(f->message);
+  bool success = r->status >= 200 && r->status < 300;
+  if (r->status >= 300 && r->status < 400)
+    describe_redirect(o, r);
+  else if (success && answer->error == NULL)
+    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s",
+                o->options->token_url, r->status, check_answer(answer));
+  else
+    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld%s",
+                o->options->token_url, r->status, advice(o, r, answer));
   f->status = r->status;
-  f->retryable = retry_is_worthwhile(r->status);
+  f->retryable = retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant");
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
-  if (r->status >= 200 && r->status < 300) return; /* its body may hold a token */
+  if (success && answer->error == NULL) return; /* the body may hold a token */
   f->body = r->body;
   r->body = (struct buffer){0};
 }
@@ -295,11 +334,12 @@ static void fail_with_transport(struct oauth2 *o, const struct response *r) {
   o->failure.status = r->status;
 }
 
-/* A refused refresh token is dropped, and the first grant is used. */
-static bool fall_back(struct oauth2 *o, const struct response *r) {
-  if (!o->refreshing || r->status < 400 || r->status >= 500 || retry_is_worthwhile(r->status))
-    return false;
-  set_token(&o->refresh_token, NULL);
+/* A refresh token that gave no token is dropped, and the first grant is used. */
+static bool fall_back(struct oauth2 *o, const struct response *r,
+                      const struct token_answer *answer) {
+  if (!o->refreshing) return false;
+  if (retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant")) return false;
+  retire_token(o, &o->refresh_token);
   o->refreshing = false;
   return true;
 }
@@ -313,7 +353,7 @@ static bool handle_answer(struct oauth2 *o, struct response *r, struct token_ans
     return false;
   }
   if (!is_error(answer, "invalid_grant") && change_form(o, r, answer)) return true;
-  if (fall_back(o, r)) return true;
+  if (fall_back(o, r, answer)) return true;
   fail_with_answer(o, r, answer);
   if (is_error(answer, "invalid_grant"))
     o->known = true; /* it was read, and the client accepted */
@@ -322,27 +362,15 @@ static bool handle_answer(struct oauth2 *o, struct response *r, struct token_ans
   return false;
 }
 
-static void record(struct oauth2 *o, const struct response *r) {
-  struct event event = {
-      .for_token = true,
-      .method = "POST",
-      .url = (char *)o->options->token_url,
-      .status = r->status,
-      .attempt = o->requests,
-      .seconds = r->seconds,
-      .bytes = r->bytes,
-      .error_kind = r->failure.kind,
-  };
-  if (event.error_kind == FAILURE_NONE && (r->status < 200 || r->status >= 300))
-    event.error_kind = r->status >= 300 && r->status < 400 ? FAILURE_HTTP : FAILURE_AUTH;
-  event_add(&o->events, &event);
+/* What the exchange by itself has come to, for on_event. */
+static enum failure_kind kind_of(const struct response *r, bool got_token) {
+  if (r->failure.kind != FAILURE_NONE) return r->failure.kind;
+  if (got_token) return FAILURE_NONE;
+  return r->status >= 300 && r->status < 400 ? FAILURE_HTTP : FAILURE_AUTH;
 }
 
-bool oauth2_step(struct oauth2 *o, token_reader *read, void *environment) {
-  if (o->exchange == NULL) return true;
-  struct response *r = exchange_response(o->exchange);
-  if (r == NULL) return false;
-  record(o, r);
+/* Does what the exchange's end asks for; true when another request is to be made. */
+static bool conclude(struct oauth2 *o, struct response *r, token_reader *read, void *environment) {
   bool again = false;
   struct token_answer answer = {0};
   if (r->failure.kind != FAILURE_NONE)
@@ -352,10 +380,23 @@ bool oauth2_step(struct oauth2 *o, token_reader *read, void *environment) {
   else
     failure_set(&o->failure, FAILURE_MEMORY, "out of memory while reading a token");
   answer_free(&answer);
-  exchange_free(o->exchange);
-  o->exchange = NULL;
-  if (again) start_request(o);
-  return o->exchange == NULL;
+  return again;
+}
+
+bool oauth2_step(struct oauth2 *o, unsigned ticket, token_reader *read, void *environment) {
+  struct response *r = o->exchange == NULL ? NULL : exchange_response(o->exchange);
+  if (r != NULL) {
+    unsigned generation = o->generation;
+    bool again = conclude(o, r, read, environment);
+    end_request(o, kind_of(r, o->generation != generation));
+    if (again) start_request(o);
+    if (o->exchange == NULL) o->ended = o->started;
+  }
+  return ticket <= o->ended;
+}
+
+bool oauth2_is_ready(const struct oauth2 *o, unsigned ticket) {
+  return ticket <= o->ended || o->exchange == NULL || exchange_response(o->exchange) != NULL;
 }
 
 const struct failure *oauth2_failure(const struct oauth2 *o) {
@@ -406,7 +447,8 @@ void oauth2_free(struct oauth2 *o) {
   secret_free(o->basic);
   secret_free(o->access_token);
   secret_free(o->refresh_token);
-  secret_free(o->retired_token);
+  for (size_t i = 0; i < RETIRED; i++)
+    secret_free(o->retired[i]);
   failure_clear(&o->failure);
   struct event *event;
   while ((event = event_take(&o->events)) != NULL)
@@ -414,15 +456,29 @@ void oauth2_free(struct oauth2 *o) {
   free(o);
 }
 
-const char *oauth2_secret(const struct oauth2 *o, unsigned which) {
-  const char *secrets[OAUTH2_SECRETS] = {
+bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, size_t *start,
+                        size_t *length) {
+  const char *const secrets[] = {
       o->options->client_secret,
       o->options->password,
       o->options->access_token,
       o->access_token,
       o->refresh_token,
-      o->retired_token,
+      o->retired[0],
+      o->retired[1],
+      o->retired[2],
+      o->retired[3],
       o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
   };
-  return secrets[which];
+  return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
+}
+
+void oauth2_redact(const struct oauth2 *o, const char *text, struct buffer *out) {
+  size_t start, length;
+  while (oauth2_find_secret(o, text, strlen(text), &start, &length)) {
+    buffer_append(out, text, start);
+    buffer_add(out, REDACTED);
+    text += start + length;
+  }
+  buffer_add(out, text);
 }

@@ -25,6 +25,7 @@ struct oauth2_options {
   const char *scope;
   enum token_encoding encoding;
   enum client_auth client_auth;
+  bool local; /* transport_is_local(token_url) */
   bool record_events;
 };
 
@@ -58,15 +59,21 @@ const char *oauth2_token(const struct oauth2 *oauth2, bool just_fetched, unsigne
 /* When the current token expires, seconds since 1970; false where that is not known. */
 bool oauth2_expires_at(const struct oauth2 *oauth2, double *when);
 
-/* Waits for a token along with others; the first to come starts the request. Each join is undone
- * by one leave; when nobody waits any more, a request under way is given up. */
-void oauth2_join(struct oauth2 *oauth2);
-void oauth2_leave(struct oauth2 *oauth2);
+/* Waits for a token along with others; the first to come starts the request. Returns a ticket for
+ * that request, whose outcome is the waiter's, whatever others ask for after it. Each join is
+ * undone by one leave; when nobody waits any more, a request under way is given up, and its event
+ * tells `reason`. */
+unsigned oauth2_join(struct oauth2 *oauth2);
+void oauth2_leave(struct oauth2 *oauth2, enum failure_kind reason);
 
-/* Pushes a request for a token forward. True when none is under way any more: then
- * oauth2_failure says why no token came, or is FAILURE_NONE, and oauth2_requests how many requests
- * it took. `environment` is handed to `read`. */
-bool oauth2_step(struct oauth2 *oauth2, token_reader *read, void *environment);
+/* Pushes a request for a token forward. True when that of the ticket has ended: then oauth2_failure
+ * says why no token came, or is FAILURE_NONE, and oauth2_requests how many requests it took.
+ * `environment` is handed to `read`. */
+bool oauth2_step(struct oauth2 *oauth2, unsigned ticket, token_reader *read, void *environment);
+
+/* Whether oauth2_step would find something to do, or the end. */
+bool oauth2_is_ready(const struct oauth2 *oauth2, unsigned ticket);
+
 const struct failure *oauth2_failure(const struct oauth2 *oauth2);
 unsigned oauth2_requests(const struct oauth2 *oauth2);
 
@@ -76,9 +83,12 @@ bool oauth2_reject(struct oauth2 *oauth2, unsigned generation);
 /* Exchanges of the token endpoint that nobody has collected yet. */
 struct event_queue *oauth2_events(struct oauth2 *oauth2);
 
-/* The texts that must not be seen by others, wherever a server echoes them; NULL where there is
- * none. */
-#define OAUTH2_SECRETS 7
-const char *oauth2_secret(const struct oauth2 *oauth2, unsigned which);
+/* Finds the first text that must not be seen by others: secrets, and tokens that are, or were until
+ * lately, in use. See redact_find. */
+bool oauth2_find_secret(const struct oauth2 *oauth2, const char *text, size_t size, size_t *start,
+                        size_t *length);
+
+/* Appends the text to `out` without these. Where memory is short, `out` has failed. */
+void oauth2_redact(const struct oauth2 *oauth2, const char *text, struct buffer *out);
 
 #endif

@@ -1,7 +1,7 @@
 #include "core/retry.h"
 
 #include <stdint.h>
-#include <unistd.h>
+#include <sys/random.h>
 
 #define FIRST_BOUND_SECONDS 0.5
 #define LAST_BOUND_SECONDS 16.0

@@ -70,10 +70,7 @@ bool syntax_is_loopback(const char *host) {
   struct in6_addr v6;
   if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
   if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  static const char name[] = "localhost";
-  size_t size = strlen(host), tail = sizeof name - 1;
-  if (size < tail || strcasecmp(host + size - tail, name) != 0) return false;
-  return size == tail || host[size - tail - 1] == '.';
+  return strcasecmp(host, "localhost") == 0;
 }
 
 /* The length of the valid UTF-8 sequence at `text` (RFC 3629, 4), or 0. */

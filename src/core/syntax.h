@@ -19,8 +19,8 @@ bool syntax_is_field_value(const char *text, size_t size);
  * A.12 allows spaces too; RFC 6750, 2.1 does not). */
 bool syntax_is_bearer_token(const char *text);
 
-/* A host name or address, without brackets, that stays on this machine: localhost, names below
- * it (RFC 6761, 6.3), 127.0.0.0/8 and ::1. */
+/* A host name or address, without brackets, that stays on this machine: localhost, 127.0.0.0/8 and
+ * ::1. Names below localhost (RFC 6761, 6.3) are left to name servers by some resolvers. */
 bool syntax_is_loopback(const char *host);
 
 /* Overwrites control characters, and bytes that are no part of valid UTF-8, with "?": what others

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -40,8 +42,14 @@ struct transport {
   bool moved;                 /* bytes arrived in this turn */
   CURL *idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
-  int *sockets; /* open ones, to be disowned after a fork */
+  struct open_socket *sockets; /* to be disowned after a fork */
   size_t socket_count, socket_capacity;
+};
+
+/* The inode tells whether a descriptor is still the socket that was opened as it. */
+struct open_socket {
+  int fd;
+  ino_t inode;
 };
 
 struct exchange {
@@ -51,7 +59,7 @@ struct exchange {
   struct curl_slist *fields;
   double started;
   bool ended;
-  bool disposable; /* the handle is not to be used again */
+  bool is_post; /* the handle holds a copy of secrets */
   bool streamed, paused;
   size_t taken;                               /* of the window in `response.body` */
   bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
@@ -75,29 +83,64 @@ static void count_fork(void) {
   forks++;
 }
 
+/* Whether this libcurl writes to TLS connections in a way that raises SIGPIPE. */
+static bool raises_sigpipe;
+
 /* Never undone: libcurl may serve others in this process. */
 static void initialize_libcurl(void) {
   global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+  raises_sigpipe = curl_version_info(CURLVERSION_NOW)->version_num < 0x075700;
   if (pthread_atfork(NULL, NULL, count_fork) != 0) global_result = CURLE_OUT_OF_MEMORY;
 }
 
+/* ---- SIGPIPE ---- */
+
+/* Between the two calls below, SIGPIPE is kept from ending the process. */
+struct signal_guard {
+  bool active;
+  sigset_t before;
+};
+
+static void hold_sigpipe(struct signal_guard *guard) {
+  sigset_t pending, sigpipe;
+  guard->active = raises_sigpipe && sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
+  if (!guard->active) return;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  guard->active = pthread_sigmask(SIG_BLOCK, &sigpipe, &guard->before) == 0;
+}
+
+/* Takes a SIGPIPE that has come meanwhile, and restores the signal mask. */
+static void release_sigpipe(struct signal_guard *guard) {
+  sigset_t pending, sigpipe;
+  int taken;
+  if (!guard->active) return;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE)) sigwait(&sigpipe, &taken);
+  pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
+}
+
 /* ---- URLs ---- */
+
+/* Whether the host of a URL is on this machine. `host` as libcurl has it: IPv6 in brackets. */
+static bool is_loopback(char *host) {
+  size_t size = strlen(host);
+  bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
+  if (bracketed) host[size - 1] = '\0';
+  return syntax_is_loopback(bracketed ? host + 1 : host);
+}
 
 static const char *check_host(CURLU *url, bool allow_http) {
   char *scheme = NULL, *host = NULL;
   const char *wrong = NULL;
   if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-      curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
+      curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || *host == '\0')
     wrong = "has no scheme or no host";
-  } else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
+  else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
     wrong = "is neither https nor http";
-  } else if (strcmp(scheme, "http") == 0 && !allow_http) {
-    size_t size = strlen(host);
-    bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
-    if (bracketed) host[size - 1] = '\0';
-    if (!syntax_is_loopback(bracketed ? host + 1 : host))
-      wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
-  }
+  else if (strcmp(scheme, "http") == 0 && !allow_http && !is_loopback(host))
+    wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
   curl_free(scheme);
   curl_free(host);
   return wrong;
@@ -128,6 +171,7 @@ const char *transport_check_url(const char *text, bool allow_http) {
   if (strpbrk(text, "?#@\\ ") != NULL)
     return "contains a user name, a query, a fragment or a space";
   if (!syntax_is_field_value(text, strlen(text))) return "contains control characters";
+  if (strstr(text, ":///") != NULL) return "has no host"; /* libcurl would take the path for one */
   CURLU *url = curl_url();
   if (url == NULL) return "could not be checked: out of memory";
   CURLUcode code = curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
@@ -136,45 +180,74 @@ const char *transport_check_url(const char *text, bool allow_http) {
   return wrong;
 }
 
+bool transport_is_local(const char *text) {
+  bool local = false;
+  char *host = NULL;
+  CURLU *url = strncmp(text, "http://", 7) == 0 ? curl_url() : NULL;
+  if (url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+    local = is_loopback(host);
+  curl_free(host);
+  curl_url_cleanup(url);
+  return local;
+}
+
 /* ---- sockets, and forks ---- */
+
+static ino_t inode_of(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+static bool make_room_for_socket(struct transport *t) {
+  if (t->socket_count < t->socket_capacity) return true;
+  size_t capacity = t->socket_capacity == 0 ? 8 : t->socket_capacity * 2;
+  struct open_socket *sockets = realloc(t->sockets, capacity * sizeof *sockets);
+  if (sockets == NULL) return false;
+  t->sockets = sockets;
+  t->socket_capacity = capacity;
+  return true;
+}
 
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   (void)purpose;
   struct transport *t = user;
-  if (t->socket_count == t->socket_capacity) {
-    size_t capacity = t->socket_capacity == 0 ? 8 : t->socket_capacity * 2;
-    int *sockets = realloc(t->sockets, capacity * sizeof *sockets);
-    if (sockets == NULL) return CURL_SOCKET_BAD;
-    t->sockets = sockets;
-    t->socket_capacity = capacity;
-  }
   int type = address->socktype;
 #ifdef SOCK_CLOEXEC
   type |= SOCK_CLOEXEC;
 #endif
-  int fd = socket(address->family, type, address->protocol);
-  if (fd >= 0) t->sockets[t->socket_count++] = fd;
-  return fd < 0 ? CURL_SOCKET_BAD : fd;
+  int fd = make_room_for_socket(t) ? socket(address->family, type, address->protocol) : -1;
+  if (fd < 0) return CURL_SOCKET_BAD;
+  t->sockets[t->socket_count++] = (struct open_socket){fd, inode_of(fd)};
+  return fd;
 }
 
+/* A descriptor that is not in the list is no longer ours: see disown_sockets. */
 static int close_socket(void *user, curl_socket_t fd) {
   struct transport *t = user;
   for (size_t i = 0; i < t->socket_count; i++) {
-    if (t->sockets[i] == fd) {
-      t->sockets[i] = t->sockets[--t->socket_count];
-      break;
-    }
+    if (t->sockets[i].fd != fd) continue;
+    t->sockets[i] = t->sockets[--t->socket_count];
+    return close(fd);
   }
-  return close(fd);
+  return 0;
 }
 
 /* The parent's connections must hear nothing from the child, not even good-byes: libcurl is left
- * with descriptors that lead nowhere. */
+ * with descriptors that lead nowhere. What the child has made of a descriptor since is let alone.
+ */
 static void disown_sockets(struct transport *t) {
   int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+  size_t kept = 0;
   for (size_t i = 0; i < t->socket_count; i++) {
-    if (nowhere < 0 || dup2(nowhere, t->sockets[i]) < 0) close(t->sockets[i]);
+    struct open_socket s = t->sockets[i];
+    if (inode_of(s.fd) != s.inode) continue;
+    if (nowhere >= 0 && dup2(nowhere, s.fd) >= 0)
+      t->sockets[kept++] = s;
+    else
+      close(s.fd);
   }
+  t->socket_count = kept;
   if (nowhere >= 0) close(nowhere);
 }
 
@@ -185,18 +258,21 @@ static bool open_multi(struct transport *t) {
 }
 
 static void close_multi(struct transport *t) {
+  struct signal_guard guard;
+  hold_sigpipe(&guard);
   while (t->idle_count > 0)
     curl_easy_cleanup(t->idle[--t->idle_count]);
   if (t->multi != NULL) curl_multi_cleanup(t->multi);
   t->multi = NULL;
+  release_sigpipe(&guard);
 }
 
 static void end_exchange(struct exchange *x, CURLcode code);
 
 /* In a forked child everything is begun anew. A transfer in flight stays behind with its handles,
  * unfreed: threads that resolve names for it exist in the parent alone, and libcurl would wait. */
-static void renew_after_fork(struct transport *t) {
-  if (t->forks == forks) return;
+static bool renew_after_fork(struct transport *t) {
+  if (t->forks == forks) return false;
   disown_sockets(t);
   bool in_flight = t->running != NULL;
   while (t->running != NULL) {
@@ -209,6 +285,7 @@ static void renew_after_fork(struct transport *t) {
   }
   close_multi(t);
   open_multi(t);
+  return true;
 }
 
 /* ---- what libcurl calls ---- */
@@ -315,7 +392,7 @@ static bool add_field(struct exchange *x, const char *name, const char *value) {
 
 static void free_fields(struct exchange *x) {
   for (struct curl_slist *field = x->fields; field != NULL; field = field->next)
-    explicit_bzero(field->data, strlen(field->data));
+    wipe(field->data, strlen(field->data));
   curl_slist_free_all(x->fields);
   x->fields = NULL;
 }
@@ -331,13 +408,8 @@ static bool set_fields(struct exchange *x, const struct request *request) {
 
 #define SET(option, value) (code == CURLE_OK ? code = curl_easy_setopt(easy, option, value) : code)
 
-static CURLcode set_protocols(CURL *easy) {
+static CURLcode set_behaviour(CURL *easy) {
   CURLcode code = CURLE_OK;
-#if LIBCURL_VERSION_NUM >= 0x075500
-  SET(CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-  SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
 #if LIBCURL_VERSION_NUM >= 0x075700
   /* A call's end does not wait for a slow name server. An older libcurl at run time does. */
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -360,7 +432,6 @@ static CURLcode set_options(CURL *easy, const struct transport_options *o) {
   if (o->ca_path != NULL) SET(CURLOPT_CAPATH, o->ca_path);
   if (o->cert != NULL) SET(CURLOPT_SSLCERT, o->cert);
   if (o->key != NULL) SET(CURLOPT_SSLKEY, o->key);
-  if (o->proxy != NULL) SET(CURLOPT_PROXY, o->proxy);
   if (o->user_agent != NULL) SET(CURLOPT_USERAGENT, o->user_agent);
   return code;
 }
@@ -380,7 +451,9 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
 static CURLcode set_request(struct exchange *x, const struct request *request) {
   CURL *easy = x->easy;
   CURLcode code = CURLE_OK;
+  const char *proxy = x->transport->options->proxy;
   SET(CURLOPT_URL, request->url);
+  SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
   if (request->body != NULL) {
     SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
@@ -401,28 +474,33 @@ static CURLcode take_handle(struct transport *t, CURL **out) {
   }
   *out = curl_easy_init();
   if (*out == NULL) return CURLE_OUT_OF_MEMORY;
-  CURLcode code = set_protocols(*out);
+  CURLcode code = set_behaviour(*out);
   if (code == CURLE_OK) code = set_options(*out, t->options);
   if (code == CURLE_OK) code = set_callbacks(*out, t);
   return code;
 }
 
-/* Keeps the handle for the next exchange, unless it holds a copy of a token request. */
-static void give_handle_back(struct exchange *x) {
+/* Keeps the handle for the next exchange after a good one. After others it may hold things that
+ * no option undoes: libcurl before 8.6 then refuses CURLOPT_BUFFERSIZE, for one. */
+static void give_handle_back(struct exchange *x, bool good) {
   struct transport *t = x->transport;
-  curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
-  curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
-  if (x->disposable || t->idle_count == MAX_IDLE_HANDLES)
+  if (!good || x->is_post || t->idle_count == MAX_IDLE_HANDLES) {
     curl_easy_cleanup(x->easy);
-  else
+  } else {
+    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
     t->idle[t->idle_count++] = x->easy;
+  }
   x->easy = NULL;
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
 static void classify(struct exchange *x, CURLcode code) {
+  static const char with_password[] = "Unsupported proxy"; /* how libcurl begins to quote it */
   struct failure *f = &x->response.failure;
-  const char *text = x->error_text[0] != '\0' ? x->error_text : curl_easy_strerror(code);
+  const char *text = x->error_text;
+  if (*text == '\0' || strncmp(text, with_password, sizeof with_password - 1) == 0)
+    text = curl_easy_strerror(code);
   enum failure_kind kind = FAILURE_NETWORK;
   bool retryable = false;
   if (x->out_of_memory || code == CURLE_OUT_OF_MEMORY) {
@@ -470,14 +548,16 @@ static void read_info(struct exchange *x) {
   curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
   curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_URL, &redirect);
   r->redirect = x->redirect = text_copy(redirect);
-  if (x->redirect != NULL) syntax_make_printable(x->redirect);
 }
 
 /* Gives back whatever belongs to libcurl. */
-static void release_handle(struct exchange *x) {
+static void release_handle(struct exchange *x, bool good) {
   if (x->easy != NULL) {
+    struct signal_guard guard;
+    hold_sigpipe(&guard);
     if (x->transport->multi != NULL) curl_multi_remove_handle(x->transport->multi, x->easy);
-    give_handle_back(x);
+    give_handle_back(x, good);
+    release_sigpipe(&guard);
   }
   free_fields(x);
 }
@@ -487,8 +567,9 @@ static void end_exchange(struct exchange *x, CURLcode code) {
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
   if (x->easy != NULL) read_info(x);
-  if (code != CURLE_OK && !x->kept_enough) classify(x, code);
-  release_handle(x);
+  bool cut_off = x->too_large || x->out_of_memory; /* not every decoder of libcurl's passes it on */
+  if (cut_off || (code != CURLE_OK && !x->kept_enough)) classify(x, code);
+  release_handle(x, code == CURLE_OK);
 }
 
 /* Hands the exchange over to libcurl. */
@@ -510,10 +591,10 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   x->transport = t;
   x->max_bytes = request->max_response_bytes;
   x->streamed = request->streamed;
+  x->is_post = request->body != NULL;
   x->started = clock_monotonic();
   link_exchange(&t->running, x);
   CURLcode code = begin_transfer(x, request);
-  x->disposable = code != CURLE_OK || request->body != NULL;
   if (code != CURLE_OK) end_exchange(x, code);
   return x;
 }
@@ -548,13 +629,14 @@ void exchange_take(struct exchange *x, size_t size) {
 void exchange_free(struct exchange *x) {
   if (x == NULL) return;
   struct transport *t = x->transport;
+  if (!t->driving) renew_after_fork(t);
   if (!x->ended) unlink_exchange(&t->running, x);
   x->ended = true;
   if (t->driving) {
     link_exchange(&t->abandoned, x);
     return;
   }
-  release_handle(x);
+  release_handle(x, false);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
   free(x->redirect);
@@ -608,9 +690,12 @@ bool transport_drive(struct transport *t) {
   renew_after_fork(t);
   if (t->multi == NULL) return false;
   int running;
+  struct signal_guard guard;
   t->moved = false;
   t->driving = true;
+  hold_sigpipe(&guard);
   CURLMcode code = curl_multi_perform(t->multi, &running);
+  release_sigpipe(&guard);
   t->driving = false;
   free_abandoned(t);
   reap(t);
@@ -620,7 +705,7 @@ bool transport_drive(struct transport *t) {
 }
 
 void transport_wait(struct transport *t, double seconds) {
-  if (t->multi == NULL || t->driving) return;
+  if (t->driving || renew_after_fork(t) || t->multi == NULL) return;
   int milliseconds = (int)fmin(ceil(fmax(seconds, 0) * 1000), 60000);
   curl_multi_poll(t->multi, NULL, 0, milliseconds, NULL);
 }

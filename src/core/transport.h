@@ -30,6 +30,7 @@ struct request {
   const char *body;          /* NULL: GET; else POST */
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
+  bool local;                  /* transport_is_local(url): not to be sent to a proxy */
   bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
 };
 
@@ -49,6 +50,10 @@ struct response {
  * optional port and path; no user, query or fragment. With `allow_http` false, http is accepted
  * for hosts on this machine alone. A token or secret is to be sent there: hence the strictness. */
 const char *transport_check_url(const char *url, bool allow_http);
+
+/* Whether the URL is plain http to this machine. What may be sent there in the clear may not be
+ * sent to a proxy that the environment names for others. */
+bool transport_is_local(const char *url);
 
 /* A new transport, or NULL when memory is short. To be freed after its exchanges. */
 struct transport *transport_new(const struct transport_options *options);

@@ -23,7 +23,8 @@ enum {
   SLOT_SECOND_RESULT,
   SLOT_DECODER, /* the decoder's half in Lua */
   SLOT_ON_PROGRESS,
-  SLOTS = SLOT_ON_PROGRESS
+  SLOT_RAISED, /* an error to be raised once libcurl and the core are left */
+  SLOTS = SLOT_RAISED
 };
 
 /* What the core asks of the binding. */
@@ -35,6 +36,7 @@ struct lua_call {
   enum method method;
   bool validate;
   bool has_on_progress;
+  bool raised;         /* SLOT_RAISED is set */
   double progress_at;  /* when on_progress was last told */
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;
@@ -90,9 +92,15 @@ static void accept_body(lua_State *L, struct lua_call *c) {
     slot_set(L, 1, SLOT_RESULT);
     return;
   }
+  const char *message = lua_tostring(L, -1);
+  bool cut_short = c->size > 0 && strstr(message, "T_END") != NULL; /* lua-cjson's word for it */
   failure_set(c->failure, FAILURE_DECODE, "the response is %s: %.200s",
-              c->size == 0 ? "empty" : "not JSON", lua_tostring(L, -1));
+              c->size == 0 ? "empty"
+              : cut_short  ? "cut short"
+                           : "not JSON",
+              message);
   syntax_make_printable(c->failure->message);
+  c->failure->retryable = cut_short;
 }
 
 /* Moves the decoder's half in Lua from the client to the call at index 1, or makes one. [0, 0] */
@@ -188,8 +196,10 @@ static bool ask(lua_State *L, enum question question, const char *bytes, size_t 
   c->failure = failure;
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 1);
-  if (lua_pcall(L, 1, 0, 0) == 0) return true;
-  lua_pop(L, 1);
+  int code = lua_pcall(L, 1, 0, 0);
+  if (code == 0) return true;
+  c->raised = code != LUA_ERRMEM;
+  slot_set(L, 1, SLOT_RAISED); /* the table has its size: nothing is allocated */
   if (failure != NULL)
     failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
   return false;
@@ -308,17 +318,28 @@ int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
   return 2;
 }
 
-/* Pushes token and expiry, or nil and an error where the client was closed meanwhile. [0, +2] */
+/* Pushes token and expiry, or nil and an error where the client was closed meanwhile: if not
+ * before, then by a finalizer that runs as Lua allocates memory for the token. [0, +2] */
 static void push_token(lua_State *L, struct agent *agent) {
-  struct oauth2 *oauth2 = agent_oauth2(agent);
   unsigned generation;
-  double expires_at;
-  if (oauth2 == NULL) {
+  double expires_at = 0;
+  struct oauth2 *oauth2 = agent_oauth2(agent);
+  const char *token = oauth2 == NULL ? NULL : oauth2_token(oauth2, true, &generation);
+  size_t size = token == NULL ? 0 : strlen(token);
+  char *copy = lua_newuserdata(L, size + 1);
+  oauth2 = agent_oauth2(agent);
+  token = oauth2 == NULL ? NULL : oauth2_token(oauth2, true, &generation);
+  if (token == NULL || strlen(token) != size) {
     call_push_failure(L, agent, FAILURE_CLOSED, "the client was closed during the call");
+    lua_remove(L, -3);
     return;
   }
-  lua_pushstring(L, oauth2_token(oauth2, true, &generation));
-  if (oauth2_expires_at(oauth2, &expires_at))
+  bool expires = oauth2_expires_at(oauth2, &expires_at);
+  memcpy(copy, token, size);
+  lua_pushlstring(L, copy, size);
+  wipe(copy, size);
+  lua_remove(L, -2);
+  if (expires)
     lua_pushnumber(L, expires_at);
   else
     lua_pushnil(L);
@@ -350,6 +371,11 @@ static int step(lua_State *L) {
   lua_pushcfunction(L, answer_question);
   if (c->call != NULL) {
     ended = call_step(c->call, L);
+    if (c->raised) {
+      end_call(c);
+      slot_get(L, 1, SLOT_RAISED);
+      lua_error(L);
+    }
     if (ended) keep_results(L, c);
     tell_events(L, c);
     tell_progress(L, c, ended);
@@ -467,5 +493,7 @@ int call_push_new(lua_State *L, struct agent *agent, enum method method, bool va
   }
   c->call = call_new(agent, &call_options);
   if (c->call != NULL) return 1;
+  if (agent_is_closed(agent)) /* by a finalizer that has run as Lua allocated memory */
+    return call_push_failure(L, agent, FAILURE_CLOSED, "the client is closed");
   return call_push_failure(L, agent, FAILURE_MEMORY, "out of memory");
 }

@@ -9,7 +9,8 @@
 /* Beside a client. */
 enum {
   CLIENT_ON_EVENT = 1,
-  CLIENT_DECODER, /* a decoder's half in Lua that no call uses just now */
+  CLIENT_BASE_URL, /* for __tostring */
+  CLIENT_DECODER,  /* a decoder's half in Lua that no call uses just now */
   CLIENT_SLOTS = CLIENT_DECODER
 };
 

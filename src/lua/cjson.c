@@ -31,6 +31,12 @@ bool cjson_decode(lua_State *L) {
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_insert(L, -2);
   int code = lua_pcall(L, 1, 1, 0);
+  if (code == 0) return true;
   if (code == LUA_ERRMEM) lua_error(L);
-  return code == 0;
+  if (lua_type(L, -1) !=
+      LUA_TSTRING) { /* not lua-cjson's: on Lua 5.1 to 5.3 finalizers can raise */
+    lua_pop(L, 1);
+    lua_pushliteral(L, "an error that is no text");
+  }
+  return false;
 }

@@ -205,6 +205,8 @@ int client_new(lua_State *L) {
     lua_getfield(L, 1, "on_event");
     slot_set(L, 2, CLIENT_ON_EVENT);
   }
+  lua_pushstring(L, client->options.agent.base_url);
+  slot_set(L, 2, CLIENT_BASE_URL);
   client->agent = agent_new(&client->options.agent, &failure);
   if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
   lua_settop(L, 2);
@@ -230,10 +232,11 @@ static int client_gc(lua_State *L) {
 
 static int client_tostring(lua_State *L) {
   struct client *client = check_client(L, "tostring");
+  slot_get(L, 1, CLIENT_BASE_URL);
   if (is_closed(client))
     lua_pushliteral(L, CLIENT_TYPE " (closed)");
   else
-    lua_pushfstring(L, CLIENT_TYPE " (%s)", agent_options(client->agent)->base_url);
+    lua_pushfstring(L, CLIENT_TYPE " (%s)", lua_tostring(L, -1));
   return 1;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/oauth2.h"
+#include "core/redact.h"
 #include "core/syntax.h"
 #include "lua/cjson.h"
 
@@ -14,66 +15,32 @@
 /* Of the server's own words in a message. */
 #define MAX_SUMMARY_BYTES 300
 
-/* Shorter texts would be found everywhere. */
-#define MIN_SECRET_BYTES 4
-
 /* ---- what must not be seen ---- */
 
-static const char *find(const char *text, size_t size, const char *word, size_t word_size) {
-  while (size >= word_size) {
-    const char *start = memchr(text, word[0], size - word_size + 1);
-    if (start == NULL) return NULL;
-    if (memcmp(start, word, word_size) == 0) return start;
-    size -= (size_t)(start - text) + 1;
-    text = start + 1;
-  }
-  return NULL;
-}
-
-/* Replaces the string on top by one without `word`. [0, 0] */
-static void strike_out(lua_State *L, const char *word, size_t word_size) {
-  size_t size;
-  const char *text = lua_tolstring(L, -1, &size);
-  const char *hit = find(text, size, word, word_size);
-  if (hit == NULL) return;
-  luaL_Buffer rest;
-  luaL_buffinit(L, &rest);
-  while (hit != NULL) {
-    luaL_addlstring(&rest, text, (size_t)(hit - text));
-    luaL_addlstring(&rest, "***", 3);
-    size -= (size_t)(hit - text) + word_size;
-    text = hit + word_size;
-    hit = find(text, size, word, word_size);
-  }
-  luaL_addlstring(&rest, text, size);
-  luaL_pushresult(&rest);
-  lua_remove(L, -2);
-}
-
-/* Pushes the text form-encoded: as a server that echoes a request may have it. [+1] */
-static void push_form_encoded(lua_State *L, const char *text) {
-  luaL_Buffer encoded;
-  luaL_buffinit(L, &encoded);
-  for (; *text != '\0'; text++) {
-    char place[3];
-    luaL_addlstring(&encoded, place, form_encode(*text, place));
-  }
-  luaL_pushresult(&encoded);
+/* Any allocation of Lua's may run a finalizer that closes the client and frees the secrets: so they
+ * are asked for anew each time. */
+static bool find_secret(struct agent *agent, const char *text, size_t size, size_t *start,
+                        size_t *length) {
+  struct oauth2 *oauth2 = agent == NULL ? NULL : agent_oauth2(agent);
+  return oauth2 != NULL && oauth2_find_secret(oauth2, text, size, start, length);
 }
 
 /* Replaces the string on top by one without the agent's secrets. [0, 0] */
 static void redact(lua_State *L, struct agent *agent) {
-  struct oauth2 *oauth2 = agent == NULL ? NULL : agent_oauth2(agent);
-  if (oauth2 == NULL) return;
-  for (unsigned i = 0; i < OAUTH2_SECRETS; i++) {
-    const char *secret = oauth2_secret(oauth2, i);
-    if (secret == NULL || strlen(secret) < MIN_SECRET_BYTES) continue;
-    strike_out(L, secret, strlen(secret));
-    push_form_encoded(L, secret);
-    lua_insert(L, -2);
-    strike_out(L, lua_tostring(L, -2), lua_rawlen(L, -2));
-    lua_remove(L, -2);
-  }
+  size_t size, start, length;
+  const char *text = lua_tolstring(L, -1, &size);
+  if (!find_secret(agent, text, size, &start, &length)) return;
+  luaL_Buffer rest;
+  luaL_buffinit(L, &rest);
+  do {
+    luaL_addlstring(&rest, text, start);
+    luaL_addlstring(&rest, REDACTED, sizeof REDACTED - 1);
+    text += start + length;
+    size -= start + length;
+  } while (find_secret(agent, text, size, &start, &length));
+  luaL_addlstring(&rest, text, size);
+  luaL_pushresult(&rest);
+  lua_remove(L, -2);
 }
 
 /* Replaces the decoded JSON on top by one without the agent's secrets, in keys or values. [0, 0] */
@@ -93,7 +60,7 @@ static void redact_value(lua_State *L, struct agent *agent) {
   lua_remove(L, -2);
 }
 
-/* ---- the fields ---- */
+/* ---- what the server says ---- */
 
 /* Pushes the error body: decoded if it is JSON, else its beginning. [0, +1] */
 static void push_detail(lua_State *L, const struct failure *failure, struct agent *agent) {
@@ -106,8 +73,8 @@ static void push_detail(lua_State *L, const struct failure *failure, struct agen
   lua_pop(L, 1);
   lua_pushlstring(L, body->data, body->size);
   redact(L, agent); /* before the cut, which may leave half a secret */
-  lua_pushlstring(L, lua_tostring(L, -1),
-                  lua_rawlen(L, -1) < MAX_DETAIL_BYTES ? lua_rawlen(L, -1) : MAX_DETAIL_BYTES);
+  size_t size = lua_rawlen(L, -1);
+  lua_pushlstring(L, lua_tostring(L, -1), size < MAX_DETAIL_BYTES ? size : MAX_DETAIL_BYTES);
   lua_remove(L, -2);
 }
 
@@ -151,11 +118,23 @@ static bool push_validation_error(lua_State *L) {
   return true;
 }
 
+/* Pushes OAuth2's error and description, as far as the table on top has them. [0, +1|0] */
+static bool push_oauth2_error(lua_State *L) {
+  int detail = lua_gettop(L);
+  if (!push_string_field(L, "error")) return push_string_field(L, "error_description");
+  lua_getfield(L, detail, "error_description");
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_replace(L, detail + 1);
+  }
+  lua_settop(L, detail + 1);
+  return true;
+}
+
 /* Pushes what a person would want to read of the decoded error body on top. [0, +1|0] */
 static bool push_summary(lua_State *L) {
   if (!lua_istable(L, -1)) return false;
-  if (push_string_field(L, "detail") || push_string_field(L, "error_description") ||
-      push_string_field(L, "message") || push_string_field(L, "error"))
+  if (push_oauth2_error(L) || push_string_field(L, "detail") || push_string_field(L, "message"))
     return true;
   lua_getfield(L, -1, "detail");
   bool found = lua_istable(L, -1) && push_validation_error(L);
@@ -163,26 +142,24 @@ static bool push_summary(lua_State *L) {
   return found;
 }
 
-/* Sets message in the error object at `object`; `detail` is the place of the error body or 0. A
- * token endpoint's code and description stand in the failure's own message already. [0, 0] */
-static void set_message(lua_State *L, int object, int detail, const struct failure *failure,
-                        struct agent *agent) {
+/* ---- the fields ---- */
+
+/* Sets message in the error object at `object`; `detail` is the place of the error body or 0. What
+ * the server says there is cleared of secrets by now, and so may be cut. [0, 0] */
+static void set_message(lua_State *L, int object, int detail, const struct failure *failure) {
   char text[sizeof failure->message + MAX_SUMMARY_BYTES];
   size_t size = strlen(failure->message);
   memcpy(text, failure->message, size + 1);
   if (detail != 0) {
     lua_pushvalue(L, detail);
-    bool said = push_summary(L);
-    const char *summary = said ? lua_tostring(L, -1) : "";
-    if (said && strstr(text, summary) == NULL) {
+    if (push_summary(L)) {
       strncat(text, ": ", sizeof text - size - 1);
-      strncat(text, summary, MAX_SUMMARY_BYTES - 3);
+      strncat(text, lua_tostring(L, -1), MAX_SUMMARY_BYTES - 3);
     }
-    lua_pop(L, said ? 2 : 1);
+    lua_settop(L, detail);
   }
   syntax_make_printable(text);
   lua_pushstring(L, text);
-  redact(L, agent);
   lua_setfield(L, object, "message");
 }
 
@@ -199,12 +176,13 @@ void error_push(lua_State *L, const struct failure *failure, struct agent *agent
   luaL_checkstack(L, 16, NULL);
   lua_createtable(L, 0, 8);
   int object = lua_gettop(L), detail = 0;
-  if (failure->body.size > 0) {
+  /* A client that was closed meanwhile has forgotten its secrets, and cannot look for them. */
+  if (failure->body.size > 0 && agent != NULL && !agent_is_closed(agent)) {
     push_detail(L, failure, agent);
     detail = object + 1;
     set_oauth2_fields(L, object, detail);
   }
-  set_message(L, object, detail, failure, agent);
+  set_message(L, object, detail, failure);
   if (detail != 0) lua_setfield(L, object, "detail");
   lua_pushstring(L, failure_name(failure->kind));
   lua_setfield(L, object, "kind");
