@@ -401,11 +401,16 @@ static int wait(lua_State *L) {
   return 0;
 }
 
-/* finish(call) -> the results of the method [1, +1|2] */
+/* finish(call) -> the results of the method; none when asked again [1, +1|2] */
 static int finish(lua_State *L) {
   end_call(lua_touserdata(L, 1));
+  lua_settop(L, 1);
   slot_get(L, 1, SLOT_RESULT);
   slot_get(L, 1, SLOT_SECOND_RESULT);
+  for (int slot = SLOT_RESULT; slot <= SLOT_SECOND_RESULT; slot++) {
+    lua_pushnil(L);
+    slot_set(L, 1, slot);
+  }
   if (!lua_isnil(L, -1)) return 2;
   lua_pop(L, 1);
   return 1;

@@ -69,6 +69,15 @@ static int begin_list_users_of(lua_State *L) {
   return begin_list(L, METHOD_LIST_USERS_OF);
 }
 
+/* authorize(client [, opts]): a call that only makes sure of a token, for list_users_of */
+static int begin_authorize(lua_State *L) {
+  struct client *client = check_client(L, options_method_name(METHOD_LIST_USERS_OF));
+  struct method_options options;
+  if (is_closed(client)) return fail_closed(L, client);
+  options_read_method(L, 2, METHOD_LIST_USERS_OF, agent_options(client->agent), &options);
+  return call_push_new(L, client->agent, METHOD_TOKEN, false, NULL, NULL, &options, 2);
+}
+
 /* check_many(client, org_ids [, opts]) -> an array of the different ids, how many at once. Raises
  * at wrong types. [1.., +2] */
 static int check_many(lua_State *L) {
@@ -246,6 +255,7 @@ static void push_methods(lua_State *L) {
                                    {"each_user", begin_each_user},
                                    {"list_users_of", begin_list_users_of},
                                    {"check_many", check_many},
+                                   {"authorize", begin_authorize},
                                    {"get", begin_get},
                                    {"token", begin_token},
                                    {NULL, NULL}};

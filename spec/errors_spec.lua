@@ -1,0 +1,513 @@
+local cjson = require "cjson"
+local helper = require "spec.support.helper"
+local mime = require "mime"
+local mock = require "spec.support.mock"
+
+local ORG = helper.ORG
+
+describe("an error", function()
+  local server
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    server:reset()
+    helper.static(server, {})
+  end)
+  after_each(function() helper.close_clients() end)
+
+  local function static_client(more)
+    local options = { access_token = "static" }
+    for name, value in pairs(more or {}) do options[name] = value end
+    return helper.client(server, options)
+  end
+
+  --- Lists users where every answer is this one.
+  local function answered(step, more)
+    helper.static(server, { always_api = step })
+    return static_client(more):list_users(ORG)
+  end
+
+  describe("as a value", function()
+    it("is nil and a table, whose tostring is one readable line", function()
+      local results = { n = select("#", answered { status = 403 }) }
+      assert.equal(2, results.n)
+      local err = helper.failed("http", answered { status = 403 })
+      assert.truthy(tostring(err):find("^podero: .*http.*403"), tostring(err))
+      assert.is_true(#tostring(err) < 1000)
+    end)
+
+    it("can be raised as it is, and caught", function()
+      local err = helper.failed("http", answered { status = 403 })
+      local ok, caught = pcall(error, err)
+      assert.is_false(ok)
+      assert.equal(err, caught)
+    end)
+
+    it("has the fields of the contract", function()
+      local err = helper.failed("http", answered { status = 429, headers = { ["Retry-After"] = "7200" } })
+      assert.equal(429, err.status)
+      assert.equal(7200, err.retry_after)
+      assert.equal(1, err.attempts)
+      assert.is_true(err.retryable)
+      assert.same({ detail = "Too Many Requests" }, err.detail)
+      if math.type then
+        assert.equal("integer", math.type(err.status))
+        assert.equal("integer", math.type(err.attempts))
+      end
+    end)
+
+    it("lets fields be added, and survives damage", function()
+      local err = helper.failed("http", answered { status = 403 })
+      err.context = "mine"
+      assert.equal("mine", err.context)
+      err.message, err.kind = nil, {}
+      assert.is_string(tostring(err))
+    end)
+  end)
+
+  describe("of kind argument", function()
+    it("comes from a text that is not a UUID, and nothing is sent", function()
+      local err = helper.failed("argument", helper.client(server):list_users("not-a-uuid\n\27[2Jx"))
+      assert.truthy(err.message:find("not-a-uuid", 1, true))
+      assert.equal(0, #server:requests())
+      assert.is_nil(err.status)
+      assert.is_nil(err.detail)
+    end)
+  end)
+
+  describe("of kind http", function()
+    it("carries the server's words", function()
+      for status, word in pairs { [403] = "Forbidden", [404] = "Not Found" } do
+        helper.static(server, { organizations = { [ORG] = { status = status } } })
+        local err = helper.failed("http", static_client():list_users(ORG))
+        assert.equal(status, err.status)
+        assert.truthy(err.message:find(word, 1, true), err.message)
+        assert.truthy(err.message:find(tostring(status), 1, true), err.message)
+        assert.truthy(err.message:find(helper.users_path(), 1, true), err.message)
+        assert.same({ detail = word }, err.detail)
+        assert.is_false(err.retryable)
+      end
+    end)
+
+    it("carries the words and the place of a validation error", function()
+      helper.static(server, {})
+      local err = helper.failed("http", static_client():get(helper.users_path(), { include_deleted = "maybe" }))
+      assert.equal(422, err.status)
+      assert.truthy(err.message:find("Input should be a valid boolean", 1, true), err.message)
+      assert.truthy(err.message:find("query.include_deleted", 1, true), err.message)
+      assert.equal("bool_parsing", err.detail.detail[1].type)
+    end)
+
+    it("has a body that was not JSON as text, its first 1,024 bytes", function()
+      local err = helper.failed("http", answered { status = 404, body = "<h1>no such page</h1>" })
+      assert.equal("<h1>no such page</h1>", err.detail)
+      local long = ("<p>"):rep(5000)
+      err = helper.failed("http", answered { status = 404, body = long, content_type = "text/html" })
+      assert.equal(long:sub(1, 1024), err.detail)
+      err = helper.failed("http", answered { status = 404, body = "\0\1\255" })
+      assert.equal("\0\1\255", err.detail)
+    end)
+
+    it("has no detail where there was no body", function()
+      local err = helper.failed("http", answered { status = 404, body = "" })
+      assert.is_nil(err.detail)
+      assert.equal(404, err.status)
+    end)
+
+    it("has JSON of any kind as detail", function()
+      for text, value in pairs {
+        ["{\"detail\": [1, {\"a\": true}]}"] = { detail = { 1, { a = true } } },
+        ["[1, 2]"] = { 1, 2 }, ["\"gone\""] = "gone", ["42"] = 42, ["false"] = false, ["null"] = cjson.null,
+        ["{}"] = {},
+        ["{\"detail\": null}"] = { detail = cjson.null },
+        ["{\"detail\": [null]}"] = { detail = { cjson.null } },
+        ["{\"detail\": [{\"msg\": 5, \"loc\": 7}]}"] = { detail = { { msg = 5, loc = 7 } } },
+        ["{\"detail\": [{\"msg\": \"bad\", \"loc\": {\"a\": 1}}]}"] = { detail = { { msg = "bad", loc = { a = 1 } } } },
+        ["{\"error\": {\"code\": 5}}"] = { error = { code = 5 } },
+      } do
+        assert.same(value, helper.failed("http", answered { status = 400, body = text }).detail, text)
+      end
+    end)
+
+    it("has code and description where the server said so in OAuth2's way", function()
+      local err = helper.failed("http", answered { status = 403,
+        body = "{\"error\": \"insufficient_scope\", \"error_description\": \"read is missing\"}" })
+      assert.equal("insufficient_scope", err.code)
+      assert.equal("read is missing", err.description)
+      assert.truthy(err.message:find("read is missing", 1, true), err.message)
+    end)
+
+    it("is one line whatever the server says", function()
+      local err = helper.failed("http", answered { status = 400,
+        body = cjson.encode { detail = "a\r\nb\tc\27[31m\0\127\194\155d " .. ("long "):rep(1000) } })
+      assert.truthy(err.message:find("a??b?c?", 1, true), err.message)
+      assert.is_true(#tostring(err) < 2000)
+    end)
+
+    it("of a large body does not keep it", function()
+      helper.static(server, { gzip = true, always_api = { status = 400, fault = "gzip_bomb", bytes = 30000000 } })
+      local before = collectgarbage("count")
+      local err = helper.failed("http", static_client():list_users(ORG))
+      assert.equal(400, err.status)
+      assert.equal("string", type(err.detail))
+      assert.equal(1024, #err.detail)
+      assert.is_true(collectgarbage("count") - before < 2000)
+    end)
+  end)
+
+  describe("of kind http, for a redirect,", function()
+    local other
+
+    setup(function() other = mock.start { tls = false } end)
+    teardown(function() other:stop() end)
+    before_each(function() other:reset() end)
+
+    for _, status in ipairs { 301, 302, 303, 307, 308 } do
+      it("names the target of a " .. status .. ", and nothing is sent there", function()
+        local target = other.url .. "/api/partners/elsewhere?next=1"
+        local step = { status = status, headers = { Location = target } }
+        local err = helper.failed("http", answered(step))
+        assert.equal(status, err.status)
+        assert.truthy(err.message:find(target, 1, true), err.message)
+        assert.is_false(err.retryable)
+        assert.equal(1, server:counts().api)
+
+        server:configure { always_token = step }
+        err = helper.failed("http", helper.client(server):list_users(ORG))
+        assert.equal(status, err.status)
+        assert.truthy(err.message:find(target, 1, true), err.message)
+        assert.equal(1, server:counts().token)
+        assert.equal(0, #other:requests())
+      end)
+    end
+
+    it("names a relative target in full", function()
+      local err = helper.failed("http", answered { status = 302, headers = { Location = "/login?next=/x" } })
+      assert.truthy(err.message:find(server.url .. "/login?next=/x", 1, true), err.message)
+      assert.equal(0, server:counts().other)
+    end)
+
+    it("comes without a target, or with a strange one", function()
+      helper.failed("http", answered { status = 302 })
+      for _, location in ipairs { "", "javascript:alert(1)", "//elsewhere.example/x", "ht!tp://x", "file:///etc/passwd",
+        ("x"):rep(20000) } do
+        local err = helper.failed("http", answered { status = 302, headers = { Location = location } })
+        assert.equal(302, err.status)
+      end
+      assert.equal(7, server:counts().api)
+    end)
+  end)
+
+  describe("of kind network", function()
+    it("says where nobody answered", function()
+      local url = ("http://127.0.0.1:%d"):format(helper.closed_port())
+      local err = helper.failed("network", static_client({ base_url = url, max_retries = 0 }):list_users(ORG))
+      assert.truthy(err.message:find(url, 1, true), err.message)
+      assert.is_true(err.retryable)
+      assert.is_nil(err.status)
+      assert.equal(1, err.attempts)
+      local client = helper.client(server, { token_url = url .. "/token", max_retries = 0 })
+      err = helper.failed("network", client:list_users(ORG))
+      assert.truthy(err.message:find("token_url " .. url .. "/token", 1, true), err.message)
+      assert.equal(0, server:counts().api)
+    end)
+
+    it("comes from what is not HTTP", function()
+      local err = helper.failed("network", answered({ fault = "garbage" }, { max_retries = 0 }))
+      assert.is_nil(err.detail)
+    end)
+  end)
+
+  describe("of kind timeout", function()
+    it("says how long was waited, and for what", function()
+      local err = helper.failed("timeout", answered({ delay = 5 }, { timeout = 0.1 }))
+      assert.truthy(err.message:find("0.1", 1, true), err.message)
+      assert.truthy(err.message:find(helper.users_path(), 1, true), err.message)
+      assert.is_true(err.retryable)
+      assert.equal(1, err.attempts)
+      server:configure { always_token = { delay = 5 } }
+      err = helper.failed("timeout", helper.client(server, { timeout = 0.1 }):list_users(ORG))
+      assert.truthy(err.message:find(helper.TOKEN_PATH, 1, true), err.message)
+    end)
+  end)
+
+  describe("of kind decode", function()
+    it("comes from what is no JSON", function()
+      for _, body in ipairs {
+        "<!DOCTYPE html><html><body>Sign in</body></html>", "", " ", "null null", "[1,]", "{\"a\": }", "[{]", "'x'",
+        "[1] x", "undefined", "\239\187\191[]", "{\"a\" 1}", "[\"\1\"", "tru", "\0", "[]\0[]",
+      } do
+        local client = static_client { max_retries = 0 }
+        helper.static(server, { always_api = { body = body, content_type = "text/html" } })
+        local err = helper.failed("decode", client:list_users(ORG))
+        assert.equal(200, err.status)
+        err = helper.failed("decode", client:get(helper.API .. "/x"))
+        assert.equal(200, err.status)
+      end
+    end)
+
+    it("says that a response is empty", function()
+      local err = helper.failed("decode", answered { body = "" })
+      assert.truthy(err.message:find("empty", 1, true), err.message)
+      assert.equal(1, server:counts().api)
+    end)
+
+    it("comes from a whole response with half a list, which is tried again", function()
+      helper.static(server, { organizations = { [ORG] = { raw = "[{\"id\": \"a" } } })
+      local err = helper.failed("decode", static_client({ max_retries = 1 }):list_users(ORG))
+      assert.truthy(err.message:find("cut short", 1, true), err.message)
+      assert.is_true(err.retryable)
+      assert.equal(2, server:counts().api)
+    end)
+
+    it("comes from a compressed body that cannot be unpacked", function()
+      helper.static(server, { gzip = true, always_api = { fault = "bad_gzip" } })
+      local err = helper.failed("decode", static_client():list_users(ORG))
+      assert.equal(200, err.status)
+      assert.equal(1, server:counts().api)
+    end)
+
+    it("comes from JSON nested beyond measure, not a crash", function()
+      helper.failed("decode", answered { body = ("["):rep(100000) .. ("]"):rep(100000) })
+      helper.failed("decode", answered { body = ("{\"a\":"):rep(5000) .. "1" .. ("}"):rep(5000) })
+    end)
+  end)
+
+  describe("of kind too_large", function()
+    it("comes where a response exceeds max_response_bytes, which is not tried again", function()
+      local client = static_client { max_response_bytes = 1000 }
+      local err = helper.failed("too_large", client:list_users(ORG))
+      assert.truthy(err.message:find("max_response_bytes", 1, true), err.message)
+      assert.is_false(err.retryable)
+      assert.equal(1, err.attempts)
+      assert.equal(1, server:counts().api)
+      helper.failed("too_large", client:get(helper.users_path()))
+      assert(client:get(helper.users_path(), nil, { max_response_bytes = 1000000 }))
+    end)
+
+    it("counts to the byte", function()
+      local body = "[" .. (" "):rep(998) .. "]"
+      for _, encoding in ipairs { false, true } do
+        helper.static(server, { gzip = encoding, always_api = { body = body } })
+        assert.same({}, static_client({ max_response_bytes = 1000 }):list_users(ORG))
+        helper.failed("too_large", static_client({ max_response_bytes = 999 }):list_users(ORG))
+      end
+    end)
+
+    it("counts decoded bytes", function()
+      helper.static(server, { gzip = true, always_api = { fault = "gzip_bomb", bytes = 50000000 } })
+      for _, make in ipairs { helper.client, helper.tls_client } do
+        local client = make(server, { access_token = "static", max_response_bytes = 1000000 })
+        helper.failed("too_large", client:list_users(ORG))
+        assert.is_true(helper.last(server, "api").bytes < 1000000)
+      end
+      assert.equal(2, server:counts().api)
+    end)
+
+    it("has a limit for token answers, too", function()
+      server:configure { gzip = true, always_token = { fault = "gzip_bomb", bytes = 50000000 } }
+      helper.failed("too_large", helper.client(server):list_users(ORG))
+      assert.equal(0, server:counts().api)
+    end)
+
+    it("has a limit for headers that is above what servers send", function()
+      assert.equal(25, #assert(answered { fault = "big_headers" }))
+      local result, err = answered { fault = "big_headers", bytes = 1500000 }
+      assert.is_nil(result)
+      assert.is_true(err.kind == "too_large" or err.kind == "network", err.kind)
+    end)
+  end)
+
+  it("does not come from an informational response before the real one", function()
+    assert.equal(25, #assert(answered { fault = "informational" }))
+  end)
+
+  describe("of kind auth", function()
+    it("names the token URL used, and token_url, for a refused grant", function()
+      for _, step in ipairs {
+        { status = 401, body = "{\"error\": \"invalid_client\"}" }, { status = 404 }, { status = 403 },
+        { status = 400, body = "{\"error\": \"invalid_scope\", \"error_description\": \"no such scope\"}" },
+        { status = 404, body = "<html>", content_type = "text/html" },
+      } do
+        server:configure { always_token = step }
+        local client = helper.client(server)
+        local err = helper.failed("auth", client:list_users(ORG))
+        assert.truthy(err.message:find(server.url .. helper.TOKEN_PATH, 1, true), err.message)
+        assert.truthy(err.message:find("token_url", 1, true), err.message)
+        assert.truthy(err.message:find(tostring(step.status), 1, true), err.message)
+        assert.equal(step.status, err.status)
+        assert.is_false(err.retryable)
+        local answer = step.body and step.body:sub(1, 1) == "{" and cjson.decode(step.body) or {}
+        assert.equal(answer.error, err.code)
+        assert.equal(answer.error_description, err.description)
+        if err.description then assert.truthy(err.message:find(err.description, 1, true), err.message) end
+      end
+      assert.equal(0, server:counts().api)
+    end)
+
+    it("has the token endpoint's body as detail", function()
+      server:configure { always_token = { status = 403, body = "{\"detail\": \"IP address not allowed\"}" } }
+      local err = helper.failed("auth", helper.client(server):list_users(ORG))
+      assert.same({ detail = "IP address not allowed" }, err.detail)
+      assert.truthy(err.message:find("IP address not allowed", 1, true), err.message)
+    end)
+  end)
+
+  describe("shows no secret, though the server repeats it:", function()
+    local secret, password = "s3cr/t +%:\"\\é", "pass word&=\"é\""
+
+    local function percent_encoded(text)
+      return (text:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
+    end
+
+    local function form_encoded(text)
+      return (percent_encoded(text):gsub("%%20", "+"))
+    end
+
+    local function json_encoded(text)
+      return (text:gsub("[\"\\]", "\\%0"))
+    end
+
+    local function check(err, secrets)
+      helper.without(err, secrets)
+      helper.without(tostring(err), secrets)
+    end
+
+    local options = { client_id = "demo-client", client_secret = secret, username = "ada@example.com",
+      password = password }
+    local basic = mime.b64("demo-client:" .. form_encoded(secret))
+
+    for name, body in pairs {
+      ["in JSON values"] = function(texts)
+        return cjson.encode { error = "invalid_request", error_description = "got " .. table.concat(texts, " and "),
+          detail = texts }
+      end,
+      ["in JSON keys"] = function(texts)
+        local echo = {}
+        for i, text in ipairs(texts) do echo["x" .. i .. text] = { [text] = i } end
+        return cjson.encode { detail = { echo } }
+      end,
+      ["as validation errors"] = function(texts)
+        return cjson.encode { detail = { { type = "x", loc = texts, msg = "bad " .. table.concat(texts, ", "),
+          input = texts } } }
+      end,
+      ["as text"] = function(texts) return "<html>" .. table.concat(texts, "</p>\n<p>") .. "</html>" end,
+    } do
+      it(name .. " of the token endpoint", function()
+        for _, status in ipairs { 400, 401, 403, 422 } do
+          server:configure { always_token = { status = status, body = body { secret, password, basic } } }
+          local _, err = helper.client(server, options):list_users(ORG)
+          helper.failed("auth", nil, err)
+          check(err, { secret, password, basic })
+          assert.is_not_nil(err.detail)
+        end
+      end)
+
+      it(name .. " of the API", function()
+        local client = helper.client(server)
+        local token = client:token()
+        server:patch { always_api = { status = 403, body = body { token, "Bearer " .. token, "demo-secret" } } }
+        local err = helper.failed("http", client:list_users(ORG))
+        check(err, { token, "demo-secret" })
+      end)
+    end
+
+    for name, encode in pairs {
+      ["as it is"] = function(text) return text end,
+      ["form-encoded, as it was sent"] = form_encoded,
+      ["in JSON, as it was sent"] = json_encoded,
+      ["in JSON with escaped slashes and letters"] = function(text) return cjson.encode(text):sub(2, -2) end,
+      ["percent-encoded"] = percent_encoded,
+      ["percent-encoded in small letters"] = function(text)
+        return (percent_encoded(text):gsub("%%%x%x", string.lower))
+      end,
+    } do
+      it(name .. ", in a text", function()
+        for _, text in ipairs { encode(secret), encode(password) } do
+          server:configure { always_token = { status = 400, body = "you sent: " .. text .. "." } }
+          local _, err = helper.client(server, options):list_users(ORG)
+          helper.failed("auth", nil, err)
+          assert.truthy(err.detail:find("you sent", 1, true))
+          check(err, { text })
+        end
+      end)
+    end
+
+    it("at the place where a text is cut", function()
+      local long = "0123456789abcdefghijklmnopqrstuvwxyz"
+      local client = helper.client(server, { client_id = "demo-client", client_secret = long })
+
+      local function refused()
+        local _, err = client:list_users(ORG)
+        assert.is_true(err.kind == "auth" or err.kind == "http", err.kind)
+        check(err, { long:sub(1, 12) })
+      end
+
+      for length = 0, 330, 10 do
+        local filler = ("."):rep(length)
+        server:configure { always_token = { status = 400, body = cjson.encode {
+          error = "invalid_scope", error_description = filler .. long,
+        } } }
+        refused()
+        server:configure { always_token = { status = 400, body = cjson.encode { detail = filler .. long } } }
+        refused()
+        server:configure { always_token = { status = 302, headers = { Location = "/" .. filler .. long } } }
+        refused()
+      end
+      for length = 980, 1030, 7 do
+        server:configure { always_token = { status = 400, body = ("."):rep(length) .. long } }
+        refused()
+      end
+      for _, length in ipairs { 65480, 65500, 65520, 65530 } do -- of a body of which only the beginning is kept
+        server:configure { always_token = { status = 400, body = cjson.encode { detail = ("."):rep(length) .. long } } }
+        refused()
+      end
+    end)
+
+    it("with characters that a message cannot show", function()
+      local odd = "pass\tword\1with\127more"
+      server:configure { always_token = { status = 400, body = cjson.encode { error = "invalid_grant",
+        error_description = "the value " .. odd .. " is wrong" } } }
+      local _, err = helper.client(server, { username = "ada", password = odd }):list_users(ORG)
+      helper.failed("auth", nil, err)
+      check(err, { odd, "word", "with", "more" })
+    end)
+
+    it("in the target of a redirect", function()
+      local client = helper.client(server)
+      local token = client:token()
+      server:patch { always_api = { status = 302, headers = { Location = "/login?token=" .. token } } }
+      check(helper.failed("http", client:list_users(ORG)), { token })
+      server:configure { always_token = { status = 302,
+        headers = { Location = "/login?password=correct%20horse&again=correct+horse&secret=demo-secret" } } }
+      local err = helper.failed("http", helper.client(server, mock.credentials):list_users(ORG))
+      check(err, { "correct%20horse", "correct+horse", "demo-secret" })
+    end)
+
+    it("a token that was refused, or was renewed since, or is a refresh token", function()
+      server:configure { refresh = true }
+      local client = helper.client(server)
+      local first = client:token()
+      server:revoke()
+      assert(client:list_users(ORG))
+      local second = client:token()
+      local refresh = helper.last(server, "token").body:match("refresh_token=([%w-]+)")
+      for _, text in ipairs { first, second, refresh } do
+        server:patch { always_api = { status = 403, body = cjson.encode { detail = "bad: " .. text } } }
+        check(helper.failed("http", client:list_users(ORG)), { text })
+      end
+    end)
+
+    it("in JSON errors of a 200", function()
+      local client = helper.client(server)
+      local token = client:token()
+      for _, body in ipairs { token, "[" .. token, "{\"" .. token .. "\": 1}", "[{\"id\": " .. token } do
+        server:patch { always_api = { body = body } }
+        local _, err = client:list_users(ORG, { max_retries = 0 })
+        helper.failed(err.kind, nil, err)
+        check(err, { token })
+      end
+    end)
+  end)
+end)

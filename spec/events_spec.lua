@@ -1,0 +1,257 @@
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+
+local ORG = helper.ORG
+local AT_ONCE = { ["Retry-After"] = "0" }
+
+describe("on_event", function()
+  local server, events
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    server:reset()
+    events = {}
+  end)
+  after_each(function() helper.close_clients() end)
+
+  local function options(more)
+    local all = { on_event = function(event) events[#events + 1] = event end }
+    for name, value in pairs(more or {}) do all[name] = value end
+    return all
+  end
+
+  --- "purpose status attempt error_kind" of each event.
+  local function summary()
+    local list = {}
+    for i, event in ipairs(events) do
+      list[i] = ("%s %s %d %s"):format(event.purpose, tostring(event.status or "-"), event.attempt,
+        event.error_kind or "-")
+    end
+    return list
+  end
+
+  it("is told of each HTTP exchange, after it", function()
+    local client = helper.client(server, options())
+    assert.equal(0, #events)
+    assert(client:list_users(ORG, { include_deleted = true }))
+    assert.same({ "token 200 1 -", "api 200 1 -" }, summary())
+    assert.equal(#server:requests(), #events)
+    local token, api = events[1], events[2]
+    assert.equal("exchange", token.type)
+    assert.equal("POST", token.method)
+    assert.equal(server.url .. helper.TOKEN_PATH, token.url)
+    assert.equal("exchange", api.type)
+    assert.equal("GET", api.method)
+    assert.equal(server.url .. helper.users_path() .. "?include_deleted=true", api.url)
+    for _, event in ipairs(events) do
+      assert.is_true(event.seconds >= 0 and event.seconds < 5)
+      assert.is_true(event.bytes > 50)
+      if math.type then
+        for _, name in ipairs { "status", "attempt", "bytes" } do assert.equal("integer", math.type(event[name])) end
+      end
+    end
+    assert(client:list_users(ORG))
+    assert.equal(3, #events)
+  end)
+
+  it("has these fields and no others", function()
+    assert(helper.client(server, options()):list_users(ORG))
+    for _, event in ipairs(events) do
+      local names = {}
+      for name in pairs(event) do names[#names + 1] = name end
+      table.sort(names)
+      assert.same({ "attempt", "bytes", "method", "purpose", "seconds", "status", "type", "url" }, names)
+    end
+  end)
+
+  it("counts decoded bytes, and the time that was waited", function()
+    helper.static(server, { gzip = true, always_api = { body = "[" .. (" "):rep(9998) .. "]", delay = 0.1 } })
+    assert(helper.client(server, options { access_token = "static" }):list_users(ORG))
+    assert.equal(10000, events[1].bytes)
+    assert.is_true(events[1].seconds >= 0.1 and events[1].seconds < 1)
+    assert.is_true(helper.last(server, "api").bytes < 2000)
+  end)
+
+  it("numbers the attempts, and names what went wrong", function()
+    helper.static(server, { script = { api = {
+      { fault = "close" }, { status = 503, headers = AT_ONCE }, { fault = "truncate" },
+      { status = 429, headers = AT_ONCE },
+    } } })
+    assert(helper.client(server, options { access_token = "static", max_retries = 4 }):list_users(ORG))
+    assert.same({ "api - 1 network", "api 503 2 http", "api 200 3 decode", "api 429 4 http", "api 200 5 -" }, summary())
+  end)
+
+  it("names every kind that an exchange can end with", function()
+    for kind, step in pairs {
+      decode = { body = "<html>" }, schema = { body = "{}" }, too_large = { body = (" "):rep(3000) .. "[]" },
+      auth = { status = 401 }, http = { status = 302 },
+    } do
+      events = {}
+      helper.static(server, { always_api = step })
+      helper.failed(kind, helper.client(server, options { access_token = "static", max_response_bytes = 2000 })
+        :list_users(ORG))
+      assert.equal(1, #events)
+      assert.equal(kind, events[1].error_kind)
+    end
+    events = {}
+    local base_url = ("http://127.0.0.1:%d"):format(helper.closed_port())
+    helper.failed("network", helper.client(server, options { access_token = "static", base_url = base_url,
+      max_retries = 0 }):list_users(ORG))
+    assert.same({ "api - 1 network" }, summary())
+    assert.equal(0, events[1].bytes)
+  end)
+
+  it("is told of a call that ran out of time", function()
+    helper.static(server, { always_api = { delay = 5 } })
+    helper.failed("timeout", helper.client(server, options { access_token = "static", timeout = 0.1 }):list_users(ORG))
+    assert.same({ "api - 1 timeout" }, summary())
+  end)
+
+  it("is told of each token request", function()
+    server:configure { encoding = "json", client_auth = "body" }
+    local client = helper.client(server, options())
+    assert(client:list_users(ORG))
+    assert.equal(#server:requests("token") + 1, #events)
+    for i = 1, #events - 2 do
+      assert.equal("token", events[i].purpose)
+      assert.equal("auth", events[i].error_kind)
+      assert.equal(i, events[i].attempt)
+    end
+    assert.same({ "token 200 3 -", "api 200 1 -" }, { summary()[3], summary()[4] })
+    events = {}
+    server:revoke()
+    assert(client:list_users(ORG))
+    assert.same({ "api 401 1 auth", "token 200 1 -", "api 200 2 -" }, summary())
+  end)
+
+  it("is told of token requests that fail", function()
+    server:configure { always_token = { status = 400, body = "{\"error\": \"invalid_grant\"}" } }
+    helper.failed("auth", helper.client(server, options(mock.credentials)):token())
+    assert.same({ "token 400 1 auth" }, summary())
+    events = {}
+    server:configure { token_raw = "{}" }
+    helper.failed("auth", helper.client(server, options()):token())
+    assert.same({ "token 200 1 auth" }, summary())
+  end)
+
+  it("never hears a secret", function()
+    server:configure { refresh = true, encoding = "json" }
+    local client = helper.client(server, options(mock.credentials))
+    assert(client:list_users(ORG))
+    server:revoke()
+    assert(client:list_users(ORG))
+    assert.is_true(#events >= 6)
+    helper.without(events, { "demo-secret", "correct", "tok-", "ref-", "Bearer", "Basic" })
+  end)
+
+  it("is not called where nothing is sent", function()
+    local client = helper.client(server, options())
+    helper.failed("argument", client:list_users("x"))
+    helper.failed("argument", client:get("x"))
+    client:close()
+    helper.failed("closed", client:list_users(ORG))
+    assert.equal(0, #events)
+  end)
+
+  describe("that raises an error", function()
+    it("hands it to the caller unchanged, and the client stays usable", function()
+      for _, problem in ipairs { { "a table" }, "a text", 42, false } do
+        for _, which in ipairs { "token", "api" } do
+          server:reset()
+          local armed = true
+          local client = helper.client(server, { on_event = function(event)
+            if armed and event.purpose == which then error(problem, 0) end
+          end })
+          local ok, caught = pcall(client.list_users, client, ORG)
+          assert.is_false(ok)
+          assert.equal(problem, caught)
+          armed = false
+          assert.equal(25, #assert(client:list_users(ORG)))
+          assert.equal(1, server:counts().token)
+        end
+      end
+    end)
+
+    it("does so in a call that fails, too", function()
+      helper.static(server, { always_api = { status = 404 } })
+      local client = helper.client(server, { access_token = "static", on_event = function() error("mine", 0) end })
+      local ok, caught = pcall(client.list_users, client, ORG)
+      assert.is_false(ok)
+      assert.equal("mine", caught)
+      assert.equal(1, server:counts().api)
+    end)
+
+    it("in a coroutine does not hurt others", function()
+      local client = helper.client(server, { on_event = function() error("mine", 0) end })
+      local thread = coroutine.create(function() return client:list_users(ORG) end)
+      local ok, caught = coroutine.resume(thread)
+      assert.is_false(ok)
+      assert.equal("mine", caught)
+    end)
+  end)
+
+  describe("that uses the client", function()
+    it("may close it: the call ends, with the users if they had come by then", function()
+      for _, which in ipairs { "token", "api" } do
+        server:reset()
+        server:configure { always_api = { delay = which == "token" and 0.3 or 0 } }
+        local client
+        client = helper.client(server, { on_event = function(event)
+          if event.purpose == which then client:close() end
+        end })
+        local seconds, result, err = helper.timed(client.list_users, client, ORG)
+        if which == "token" then
+          helper.failed("closed", result, err)
+          assert.is_true(seconds < 0.25, tostring(seconds))
+        else
+          assert.equal(25, #assert(result, err))
+        end
+        helper.failed("closed", client:list_users(ORG))
+        assert.equal(1, server:counts().token)
+        assert.is_true(server:counts().api <= 1)
+      end
+    end)
+
+    it("may close it in a call for a token alone", function()
+      local client
+      client = helper.client(server, { on_event = function() client:close() end })
+      local token, err = client:token()
+      assert.is_true(type(token) == "string" or err.kind == "closed")
+      helper.failed("closed", client:token())
+    end)
+
+    it("may make another call with it, whichever of the two ends first", function()
+      for _, delays in ipairs { { 0, 0.2 }, { 0.2, 0 } } do
+        server:reset()
+        server:configure { script = { api = { { delay = delays[1] }, { delay = delays[2] } } } }
+        local inner = {}
+        local client
+        client = helper.client(server, { on_event = function(event)
+          if event.purpose == "token" then inner[1] = #assert(client:list_users(ORG)) end
+        end })
+        local seconds, result, err = helper.timed(client.list_users, client, ORG)
+        assert.equal(25, #assert(result, err))
+        assert.same({ 25 }, inner)
+        assert.equal(1, server:counts().token)
+        assert.equal(2, server:counts().api)
+        assert.is_true(seconds < 2, tostring(seconds))
+      end
+    end)
+
+    it("may collect garbage", function()
+      local client = helper.client(server, { on_event = function() collectgarbage() end })
+      for _ = 1, 5 do assert(client:list_users(ORG)) end
+    end)
+  end)
+
+  it("gets a table of its own each time", function()
+    local client = helper.client(server, { on_event = function(event)
+      events[#events + 1] = event
+      for name in pairs(event) do event[name] = nil end
+    end })
+    assert(client:list_users(ORG))
+    assert.are_not.equal(events[1], events[2])
+    assert.equal(2, #events)
+  end)
+end)

@@ -1,0 +1,441 @@
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+local podero = require "podero"
+local process = require "spec.support.process"
+
+local ORG = helper.ORG
+
+--- What this process has in memory, in KB.
+local function resident()
+  for line in io.lines("/proc/self/status") do
+    local size = line:match("^VmRSS:%s+(%d+) kB")
+    if size then return tonumber(size) end
+  end
+end
+
+local function open_files()
+  local file = io.open("/proc/self/stat")
+  local pid = file:read("*a"):match("^(%d+)")
+  file:close()
+  return tonumber((helper.shell("ls /proc/" .. pid .. "/fd | wc -l")))
+end
+
+describe("a client", function()
+  local server
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function() server:reset() end)
+  after_each(function() helper.close_clients() end)
+
+  --- How many connections the requests of a kind came over.
+  local function connections(kind)
+    local seen, count = {}, 0
+    for _, request in ipairs(server:requests(kind)) do
+      if not seen[request.connection] then
+        seen[request.connection] = true
+        count = count + 1
+      end
+    end
+    return count
+  end
+
+  describe("that is closed", function()
+    it("returns nil and an error of kind closed for later calls", function()
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      client:close()
+      local before = #server:requests()
+      helper.failed("closed", client:list_users(ORG))
+      helper.failed("closed", client:get("/x"))
+      local err = helper.failed("closed", client:token())
+      assert.equal(0, err.attempts)
+      assert.is_false(err.retryable)
+      assert.equal(before, #server:requests())
+    end)
+
+    it("may be closed again", function()
+      local client = helper.client(server)
+      for _ = 1, 3 do client:close() end
+      helper.failed("closed", client:token())
+      assert.is_string(tostring(client))
+    end)
+
+    it("gives back its connection and all it has open", function()
+      assert(helper.client(server):list_users(ORG))
+      helper.close_clients()
+      local before = open_files()
+      for _, make in ipairs { helper.client, helper.tls_client } do
+        local client = make(server)
+        assert(client:list_users(ORG))
+        assert.is_true(open_files() > before)
+        client:close()
+        assert.equal(before, open_files())
+      end
+    end)
+
+    it("still refuses wrong arguments", function()
+      local client = helper.client(server)
+      client:close()
+      helper.raises("list_users", client.list_users, client, 5)
+      helper.raises("close", client.close)
+      helper.raises("close", client.close, {})
+    end)
+  end)
+
+  it("that is garbage gives back the same", function()
+    collectgarbage()
+    collectgarbage()
+    local before = open_files()
+    do
+      for _ = 1, 5 do
+        local client = podero.new(helper.options(server))
+        assert(client:list_users(ORG))
+      end
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(before, open_files())
+  end)
+
+  it("whose last reference is a call's result does not lose it", function()
+    for _ = 1, 20 do
+      local users = podero.new(helper.options(server)):list_users(ORG)
+      collectgarbage()
+      assert.equal(25, #users)
+    end
+  end)
+
+  it("keeps its on_event and options alive", function()
+    local seen = 0
+    local options = helper.options(server, { on_event = function() seen = seen + 1 end })
+    local client = assert(podero.new(options))
+    for name in pairs(options) do options[name] = nil end
+    collectgarbage()
+    collectgarbage()
+    assert(client:list_users(ORG))
+    assert.equal(2, seen)
+    client:close()
+  end)
+
+  if _VERSION == "Lua 5.4" then
+    it("is closed by <close>", function()
+      local run = assert((loadstring or load)([[
+        local podero, options, keep = ...
+        do
+          local client <close> = podero.new(options)
+          keep.client, keep.users = client, client:list_users("]] .. ORG .. [[")
+        end
+        local ok = pcall(function()
+          local client <close> = podero.new(options)
+          keep.other = client
+          error("out")
+        end)
+        return ok
+      ]]))
+      local keep = {}
+      assert.is_false(run(podero, helper.options(server), keep))
+      assert.equal(25, #keep.users)
+      helper.failed("closed", keep.client:list_users(ORG))
+      helper.failed("closed", keep.other:list_users(ORG))
+    end)
+  end
+
+  it("works at the end of a program that does not close it", function()
+    local program = [[
+      local podero = require "podero"
+      client = podero.new { base_url = "%s", client_id = "demo-client", client_secret = "demo-secret", proxy = "" }
+      thread = coroutine.create(function() print(#client:list_users("%s")) coroutine.yield() end)
+      coroutine.resume(thread)
+    ]]
+    local text, code = helper.run(program:format(server.url, ORG))
+    assert.equal("25\n", text)
+    assert.equal(0, code)
+  end)
+
+  describe("can be called", function()
+    it("from any coroutine", function()
+      local client = helper.client(server)
+      local function list() return client:list_users(ORG) end
+      assert.equal(25, #assert(coroutine.wrap(list)()))
+      assert.equal(25, #assert(list()))
+      local nested = coroutine.wrap(function() return coroutine.wrap(list)() end)
+      assert.equal(25, #assert(nested()))
+      local threads = {}
+      for i = 1, 20 do
+        threads[i] = coroutine.create(function()
+          for _ = 1, 3 do
+            assert(list())
+            coroutine.yield()
+          end
+        end)
+      end
+      for _ = 1, 3 do
+        for _, thread in ipairs(threads) do assert(coroutine.resume(thread)) end
+      end
+      assert.equal(63, server:counts().api)
+      assert.equal(1, server:counts().token)
+      assert.equal(1, server:counts().connections)
+    end)
+
+    it("by a coroutine that made it and is gone", function()
+      local client = coroutine.wrap(function() return helper.client(server, { on_event = function() end }) end)()
+      collectgarbage()
+      assert(client:list_users(ORG))
+    end)
+
+    it("through pcall, and with errors raised in a coroutine", function()
+      local client = helper.client(server)
+      local ok, users = pcall(client.list_users, client, ORG)
+      assert.is_true(ok)
+      assert.equal(25, #users)
+      ok = coroutine.resume(coroutine.create(function() client:list_users(5) end))
+      assert.is_false(ok)
+      assert(client:list_users(ORG))
+    end)
+  end)
+
+  it("is a userdata of its own type, whose metatable is not to be had", function()
+    local client = helper.client(server)
+    assert.equal("userdata", type(client))
+    assert.is_not_table(getmetatable(client))
+    assert.is_nil(client.no_such_method)
+    assert.has_error(function() client.field = 1 end)
+    helper.raises("self", client.list_users, io.stdout, ORG)
+  end)
+
+  it("asked 10,000 times makes one token request and one connection, and its memory does not grow", function()
+    server:configure { default_users = 1 }
+    local client = helper.client(server)
+    local function call(times)
+      for _ = 1, times do
+        local users = client:list_users(ORG)
+        if not users or #users ~= 1 then error("a call has failed") end
+      end
+      collectgarbage()
+      collectgarbage()
+    end
+    call(2000)
+    local lua_before, resident_before = collectgarbage("count"), resident()
+    call(8000)
+    assert.is_true(collectgarbage("count") - lua_before < 16, "Lua's memory has grown")
+    assert.is_true(resident() - resident_before < 1024, "the process has grown")
+    local counts = server:counts()
+    assert.equal(10000, counts.api)
+    assert.equal(1, counts.token)
+    assert.equal(1, counts.connections)
+  end)
+
+  it("does not grow over calls that fail", function()
+    helper.static(server, { always_api = { status = 404, body = "{\"detail\": \"" .. ("x"):rep(10000) .. "\"}" } })
+    local client = helper.client(server, { access_token = "static", on_event = function() end })
+    local function call(times)
+      for _ = 1, times do
+        local _, err = client:list_users(ORG)
+        if err.status ~= 404 then error("another failure") end
+        client:list_users("x")
+        pcall(client.list_users, client, 5)
+      end
+      collectgarbage()
+      collectgarbage()
+    end
+    call(500)
+    local lua_before, resident_before = collectgarbage("count"), resident()
+    call(1500)
+    assert.is_true(collectgarbage("count") - lua_before < 16, "Lua's memory has grown")
+    assert.is_true(resident() - resident_before < 1024, "the process has grown")
+    assert.equal(1, server:counts().connections)
+  end)
+
+  it("keeps its connection over TLS and HTTP/2, too", function()
+    local client = helper.tls_client(server)
+    for _ = 1, 20 do assert(client:list_users(ORG)) end
+    assert.equal(1, server:counts().connections)
+    assert.equal("HTTP/2.0", helper.last(server, "api").protocol)
+  end)
+
+  it("keeps its connection after an error status", function()
+    local busy = { status = 503, headers = { ["Retry-After"] = "0" } }
+    helper.static(server, { script = { api = { { status = 404 }, busy } } })
+    local client = helper.client(server, { access_token = "static" })
+    client:list_users(ORG)
+    for _ = 1, 3 do assert(client:list_users(ORG)) end
+    assert.equal(1, server:counts().connections)
+  end)
+
+  describe("shares nothing with another:", function()
+    it("each has its token and its connection", function()
+      local first, second = helper.client(server), helper.client(server)
+      for _ = 1, 3 do
+        assert(first:list_users(ORG))
+        assert(second:list_users(ORG))
+      end
+      assert.are_not.equal((first:token()), (second:token()))
+      assert.equal(2, server:counts().token)
+      assert.equal(2, server:counts().connections)
+      first:close()
+      assert(second:list_users(ORG))
+      assert.equal(2, server:counts().connections)
+    end)
+
+    it("each has its options, and what it learned of its server", function()
+      local seen = {}
+      server:configure { encoding = "json" }
+      local first = helper.client(server, { user_agent = "first", on_event = function() seen.first = true end })
+      local second = helper.client(server, { user_agent = "second", on_event = function() seen.second = true end })
+      assert(first:list_users(ORG))
+      assert.same({ first = true }, seen)
+      assert(second:list_users(ORG))
+      assert.same({ first = true, second = true }, seen)
+      assert.equal(4, server:counts().token)
+      assert.truthy(helper.last(server, "api").headers["user-agent"]:find("^second"))
+      helper.failed("http", second:get(helper.API .. "/none"))
+    end)
+
+    it("each sends its own credentials", function()
+      local first = helper.client(server, { access_token = "made-up-by-first" })
+      local second = helper.client(server)
+      helper.failed("auth", first:list_users(ORG))
+      assert(second:list_users(ORG))
+      assert.is_nil(helper.last(server, "api").headers.authorization:find("made-up", 1, true))
+    end)
+  end)
+
+  describe("made before a fork works after it, in both processes,", function()
+    local function list(client)
+      local users, err = client:list_users(ORG)
+      return users and ("%d users"):format(#users) or tostring(err)
+    end
+
+    for name, make in pairs { ["plain"] = helper.client, ["over TLS"] = helper.tls_client } do
+      local function used_client(more)
+        local client = make(server, more)
+        assert(client:list_users(ORG))
+        return client, helper.last(server, "api").connection
+      end
+
+      it(name .. ", the child first", function()
+        local client, connection = used_client()
+        local child = process.start(function() return list(client) .. ", " .. list(client) end)
+        assert.equal("25 users, 25 users", child.result())
+        assert.are_not.equal(connection, helper.last(server, "api").connection)
+        for _ = 1, 2 do
+          assert.equal("25 users", list(client))
+          assert.equal(connection, helper.last(server, "api").connection)
+        end
+        assert.equal(1, server:counts().token)
+        assert.equal(2, server:counts().connections)
+      end)
+
+      it(name .. ", the parent first", function()
+        local client, connection = used_client()
+        server:configure { always_api = { delay = 0.05 } }
+        local child = process.start(function()
+          os.execute("sleep 0.2")
+          return list(client)
+        end)
+        for _ = 1, 2 do
+          assert.equal("25 users", list(client))
+          assert.equal(connection, helper.last(server, "api").connection)
+        end
+        assert.equal("25 users", child.result())
+        assert.equal("25 users", list(client))
+        assert.equal(connection, helper.last(server, "api").connection)
+      end)
+
+      it(name .. ", at the same time", function()
+        local client, connection = used_client()
+        server:configure { always_api = { delay = 0.1 } }
+        local children = {}
+        for i = 1, 3 do children[i] = process.start(function() return list(client) .. ", " .. list(client) end) end
+        for _ = 1, 2 do assert.equal("25 users", list(client)) end
+        for i = 1, 3 do assert.equal("25 users, 25 users", children[i].result()) end
+        assert.equal("25 users", list(client))
+        assert.equal(connection, helper.last(server, "api").connection)
+        assert.equal(4, server:counts().connections)
+        assert.equal(1, server:counts().token)
+      end)
+
+      it(name .. ", when the child closes it, or drops it", function()
+        for _, leave in ipairs {
+          function(client) client:close() end,
+          function(client)
+            list(client)
+            client:close()
+          end,
+        } do
+          server:reset()
+          local client, connection = used_client()
+          local child = process.start(function()
+            leave(client)
+            return tostring(select(2, client:token()).kind)
+          end)
+          assert.equal("closed", child.result())
+          assert.equal("25 users", list(client))
+          assert.equal(connection, helper.last(server, "api").connection)
+        end
+      end)
+
+      it(name .. ", when the parent closes it", function()
+        local client = used_client()
+        local child = process.start(function()
+          os.execute("sleep 0.2")
+          return list(client)
+        end)
+        client:close()
+        assert.equal("25 users", child.result())
+      end)
+
+      it(name .. ", when it was not used before", function()
+        local client = make(server)
+        local child = process.start(function() return list(client) end)
+        assert.equal("25 users", child.result())
+        assert.equal("25 users", list(client))
+        assert.equal(2, server:counts().token)
+        assert.equal(2, server:counts().connections)
+      end)
+
+      it(name .. ", and in a child's child", function()
+        local client, connection = used_client()
+        local child = process.start(function()
+          local first = list(client)
+          local grandchild = process.start(function() return list(client) end)
+          return first .. ", " .. grandchild.result() .. ", " .. list(client)
+        end)
+        assert.equal("25 users, 25 users, 25 users", child.result())
+        assert.equal("25 users", list(client))
+        assert.equal(connection, helper.last(server, "api").connection)
+      end)
+
+      it(name .. ", also in the midst of a call", function()
+        local pid
+        server:configure { script = { api = { { delay = 0.2 } } } }
+        local client = make(server, { on_event = function(event)
+          if event.purpose == "token" and not pid then pid = process.fork() end
+        end })
+        local result = list(client)
+        if pid == 0 then process.leave(result == "25 users" and 7 or 1) end
+        assert.equal("25 users", result)
+        assert.equal(7, process.wait(pid))
+        assert.equal("25 users", list(client))
+        assert.equal(1, server:counts().token)
+        assert.equal(2, server:counts().connections)
+      end)
+    end
+
+    it("and each renews its own token", function()
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      server:revoke()
+      local child = process.start(function() return list(client) end)
+      assert.equal("25 users", child.result())
+      assert.equal("25 users", list(client))
+      assert.equal(3, server:counts().token)
+      assert.equal(2, connections("api"))
+    end)
+  end)
+
+  it("whose server has logged no error", function()
+    assert.equal("", server:error_log())
+  end)
+end)

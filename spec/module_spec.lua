@@ -1,0 +1,247 @@
+local cjson = require "cjson"
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+local podero = require "podero"
+
+describe("the module", function()
+  it("names its version and the two environments", function()
+    assert.equal("podero 0.1.0", podero._VERSION)
+    assert.equal("https://app.podero.com", podero.PRODUCTION)
+    assert.equal("https://sandbox-app.podero.com", podero.SANDBOX)
+  end)
+
+  it("has no more than the contract says", function()
+    local names = {}
+    for name in pairs(podero) do names[#names + 1] = name end
+    table.sort(names)
+    assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "new", "null", "time" }, names)
+  end)
+
+  it("is one shared object, which needs no Lua file", function()
+    local text, code = helper.run("package.path = '' print(require('podero')._VERSION)")
+    assert.equal("podero 0.1.0\n", text)
+    assert.equal(0, code)
+  end)
+
+  it("exports luaopen_podero and nothing else", function()
+    local text, code = helper.shell("nm -D --defined-only " .. helper.quoted(helper.module_file()))
+    assert.equal(0, code, text)
+    local exported = {}
+    for kind, name in text:gmatch("%x+ (%a) (%S+)") do exported[#exported + 1] = kind .. " " .. name end
+    assert.same({ "T luaopen_podero" }, exported)
+  end)
+
+  it("leaves no globals behind", function()
+    local text = helper.run([[
+      local before = {}
+      for name in pairs(_G) do before[name] = true end
+      local podero = require "podero"
+      podero.new { access_token = "abcd" }:close()
+      for name in pairs(_G) do
+        if not before[name] and name ~= "before" then print(name) end
+      end
+      print("end")
+    ]])
+    assert.equal("end\n", text)
+  end)
+
+  it("can be loaded twice", function()
+    local text = helper.run([[
+      local first = require "podero"
+      package.loaded.podero = nil
+      local second = require "podero"
+      local a, b = first.new { access_token = "abcd" }, second.new { access_token = "abcd" }
+      b:close()
+      a:close()
+      print(first ~= second, first._VERSION == second._VERSION)
+    ]])
+    assert.equal("true\ttrue\n", text)
+  end)
+
+  it("has cjson's null as podero.null", function()
+    assert.equal(cjson.null, podero.null)
+  end)
+end)
+
+describe("podero.Role", function()
+  it("has the schema's roles as strings", function()
+    assert.equal("admin", podero.Role.ADMIN)
+    assert.equal("staff", podero.Role.STAFF)
+    assert.equal("user", podero.Role.USER)
+    assert.equal("guest", podero.Role.GUEST)
+  end)
+
+  it("raises when it is written to", function()
+    helper.raises("Role", function() podero.Role.ADMIN = "root" end)
+    helper.raises("Role", function() podero.Role.OWNER = "owner" end)
+    helper.raises("Role", function() podero.Role.GUEST = nil end)
+    assert.equal("admin", podero.Role.ADMIN)
+    assert.equal("guest", podero.Role.GUEST)
+  end)
+
+  it("raises, with the name, when a name that it lacks is read", function()
+    helper.raises("OWNER", function() return podero.Role.OWNER end)
+    helper.raises("admin", function() return podero.Role.admin end)
+    helper.raises("Role", function() return podero.Role[1] end)
+  end)
+
+  it("cannot be got at through its metatable", function()
+    assert.is_not_table(getmetatable(podero.Role))
+    assert.has_error(function() setmetatable(podero.Role, {}) end)
+  end)
+
+  local has_pairs = false
+  pairs(setmetatable({}, { __pairs = function() has_pairs = true end }))
+  if has_pairs then
+    it("can be walked with pairs", function()
+      local seen = {}
+      for name, role in pairs(podero.Role) do seen[name] = role end
+      assert.same({ ADMIN = "admin", STAFF = "staff", USER = "user", GUEST = "guest" }, seen)
+    end)
+  end
+end)
+
+describe("podero.time", function()
+  local function is_integer(value)
+    return not math.type or math.type(value) == "integer"
+  end
+
+  it("gives seconds since 1970, an integer where there is no fraction", function()
+    for text, seconds in pairs {
+      ["1970-01-01T00:00:00Z"] = 0,
+      ["1969-12-31T23:59:59Z"] = -1,
+      ["2001-09-09T01:46:40Z"] = 1000000000,
+      ["2038-01-19T03:14:08Z"] = 2147483648,
+      ["0001-01-01T00:00:00Z"] = -62135596800,
+      ["0000-01-01T00:00:00Z"] = -62167219200,
+      ["9999-12-31T23:59:59Z"] = 253402300799,
+      ["1970-01-01t00:00:00z"] = 0,
+    } do
+      assert.equal(seconds, podero.time(text), text)
+      assert.is_true(is_integer(podero.time(text)), text)
+    end
+  end)
+
+  it("knows offsets", function()
+    assert.equal(851042397, podero.time("1996-12-19T16:39:57-08:00"))
+    assert.equal(851042397, podero.time("1996-12-20T00:39:57+00:00"))
+    assert.equal(851042397, podero.time("1996-12-20T00:39:57-00:00"))
+    assert.equal(851042397, podero.time("1996-12-20T06:24:57+05:45"))
+    assert.equal(-86340, podero.time("1970-01-01T00:00:00+23:59"))
+    assert.equal(86340, podero.time("1970-01-01T00:00:00-23:59"))
+  end)
+
+  it("gives a float where the text has a fraction", function()
+    for text, seconds in pairs {
+      ["1985-04-12T23:20:50.52Z"] = 482196050.52,
+      ["1937-01-01T12:00:27.87+00:20"] = -1041337172.13,
+      ["1970-01-01T00:00:00.5Z"] = 0.5,
+      ["1969-12-31T23:59:59.75Z"] = -0.25,
+      ["2024-05-06T07:08:09.123456Z"] = 1714979289.123456,
+      ["1970-01-01T00:00:01." .. ("3"):rep(40) .. "Z"] = 4 / 3,
+    } do
+      assert.is_true(math.abs(seconds - podero.time(text)) < 1e-6, text)
+    end
+    assert.equal(7, podero.time("1970-01-01T00:00:07.0Z"))
+    if math.type then assert.equal("float", math.type(podero.time("1970-01-01T00:00:07.000Z"))) end
+  end)
+
+  it("knows leap years", function()
+    assert.equal(951782400, podero.time("2000-02-29T00:00:00Z"))
+    assert.equal(1709208000, podero.time("2024-02-29T12:00:00Z"))
+    assert.equal(1709251200, podero.time("2024-03-01T00:00:00Z"))
+    for _, year in ipairs { "1900", "2023", "2100" } do
+      assert.is_nil((podero.time(year .. "-02-29T00:00:00Z")), year)
+    end
+  end)
+
+  it("takes a leap second where one can be, as the second that follows", function()
+    assert.equal(1483228800, podero.time("2016-12-31T23:59:60Z"))
+    assert.equal(662688000, podero.time("1990-12-31T15:59:60-08:00"))
+    assert.equal(1483228800.5, podero.time("2016-12-31T23:59:60.5Z"))
+    assert.is_nil((podero.time("2016-12-31T23:59:61Z")))
+    assert.is_nil((podero.time("2016-12-31T12:30:60Z")))
+  end)
+
+  it("agrees with the C library on any moment", function()
+    local moment = 0
+    for _ = 1, 3000 do
+      moment = (moment * 16807 + 12345) % 2147483647
+      assert.equal(moment, podero.time(os.date("!%Y-%m-%dT%H:%M:%SZ", moment)))
+    end
+  end)
+
+  it("gives nil and a message for what is no RFC 3339 date-time", function()
+    for _, text in ipairs {
+      "", " ", "now", "2024", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01T00:00Z", "2024-13-01T00:00:00Z",
+      "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-01-32T00:00:00Z", "2024-04-31T00:00:00Z",
+      "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "2024-01-01T00:00:99Z", "2024-01-01T00:00:00.Z",
+      "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+01:60", "2024-01-01T00:00:00+0100",
+      "2024-01-01T00:00:00+01", "2024-01-01T00:00:00ZZ", " 2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z ",
+      "2024-01-01T00:00:00Z\n", "2024-01-01T00:00:00Z\0", "2024-01-01\0T00:00:00Z", "+024-01-01T00:00:00Z",
+      "-001-01-01T00:00:00Z", "12024-01-01T00:00:00Z", "24-01-01T00:00:00Z", "2024-1-1T0:0:0Z",
+      "2024/01/01T00:00:00Z",
+      "2024-01-01_00:00:00Z", "2024-01-01T-1:00:00Z", "2024-01-01T00:00:00 Z", "٢٠٢٤-01-01T00:00:00Z",
+      ("9"):rep(100000),
+    } do
+      local result, message = podero.time(text)
+      assert.is_nil(result, text)
+      assert.is_string(message)
+      assert.is_nil(message:find("%c"))
+    end
+  end)
+
+  it("raises on what is no string", function()
+    for _, value in ipairs { 0, 1.5, true, {}, print } do
+      helper.raises({ "time", "string", type(value) }, podero.time, value)
+    end
+    helper.raises("string", podero.time)
+    helper.raises("string", podero.time, nil)
+  end)
+end)
+
+describe("its JSON decoder", function()
+  local server
+
+  setup(function() server = mock.start { tls = false } end)
+  teardown(function() server:stop() end)
+  before_each(function() server:reset() end)
+  after_each(function() helper.close_clients() end)
+
+  it("is its own: cjson's settings do not touch it", function()
+    helper.static(server, { paths = { [helper.API .. "/deep"] = { body = "[[[[[[1e3, [true]]]]]]]" } } })
+    local client = helper.client(server, { access_token = "static" })
+    local depth, invalid = cjson.decode_max_depth(), cjson.decode_invalid_numbers()
+    finally(function()
+      cjson.decode_max_depth(depth)
+      cjson.decode_invalid_numbers(invalid)
+    end)
+    cjson.decode_max_depth(2)
+    cjson.decode_invalid_numbers(true)
+    assert.has_error(function() cjson.decode("[[[1]]]") end)
+    local value = assert(client:get(helper.API .. "/deep"))
+    assert.equal(1000, value[1][1][1][1][1][1])
+    server:patch { paths = { [helper.API .. "/deep"] = { body = "[NaN]" } } }
+    helper.failed("decode", client:get(helper.API .. "/deep"))
+  end)
+
+  it("leaves cjson's settings alone", function()
+    local text = helper.run([[
+      local cjson = require "cjson"
+      local before = { cjson.decode_max_depth(), tostring(cjson.decode_invalid_numbers()) }
+      require "podero"
+      print(before[1] == cjson.decode_max_depth(), before[2] == tostring(cjson.decode_invalid_numbers()))
+      print(cjson.decode("[nan]")[1] ~= cjson.decode("[nan]")[1])
+    ]])
+    assert.equal("true\ttrue\ntrue\n", text)
+  end)
+
+  it("refuses NaN, Infinity and hexadecimal numbers", function()
+    for _, number in ipairs { "NaN", "nan", "-NaN", "Infinity", "-Infinity", "inf", "0x10", "-0x1p3" } do
+      helper.static(server, { paths = { [helper.API .. "/number"] = { body = "{\"a\": " .. number .. "}" } } })
+      local client = helper.client(server, { access_token = "static" })
+      local err = helper.failed("decode", client:get(helper.API .. "/number"))
+      assert.equal(200, err.status)
+    end
+  end)
+end)

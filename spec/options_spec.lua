@@ -1,0 +1,578 @@
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+local podero = require "podero"
+local socket = require "socket"
+
+local ORG = helper.ORG
+
+local STRINGS = {
+  "base_url", "client_id", "client_secret", "username", "password", "access_token", "token_url", "scope", "proxy",
+  "user_agent",
+}
+
+local function with(name, value)
+  local options = { client_id = "id", client_secret = "secret" }
+  options[name] = value
+  return options
+end
+
+describe("podero.new", function()
+  it("raises on a name that it does not know, and names it", function()
+    for _, name in ipairs { "clientid", "Base_url", "time_out", "", "retries", "verify", "ca_file" } do
+      helper.raises({ "unknown option", "'" .. name .. "'" }, podero.new, with(name, "x"))
+    end
+    helper.raises("'tls.verify_peer'", podero.new, with("tls", { verify_peer = true }))
+    helper.raises("strings", podero.new, { "id", "secret" })
+    helper.raises("strings", podero.new, { [true] = "id" })
+  end)
+
+  it("raises on what is no table", function()
+    for _, value in ipairs { "https://app.podero.com", 42, true, print } do
+      helper.raises({ "new", "table", type(value) }, podero.new, value)
+    end
+  end)
+
+  it("blames the line that calls it", function()
+    local message = helper.raises("timeout", function() podero.new { timeout = "x" } end)
+    assert.truthy(message:find("options_spec.lua:%d+:"), message)
+  end)
+
+  local wrong = {
+    token_encoding = { 1, true, {}, "xml", "FORM", "" },
+    client_auth = { 1, true, {}, "digest", "Basic", "" },
+    timeout = { "30", true, {}, 0, -1, 0 / 0 },
+    connect_timeout = { "10", true, {}, 0, -1, 0 / 0 },
+    max_retries = { "2", true, {}, -1, 1.5, 0 / 0, 1 / 0 },
+    max_response_bytes = { "1000", true, {}, 0, -1, 0 / 0 },
+    validate = { "true", 1, {} },
+    allow_http = { "true", 1, {} },
+    tls = { "x", 1, true },
+    on_event = { "print", 1, true, {} },
+  }
+  for _, name in ipairs(STRINGS) do wrong[name] = { 42, true, false, {}, print } end
+  for name, values in pairs(wrong) do
+    it("raises on a wrong " .. name .. ", and names it", function()
+      for _, value in ipairs(values) do
+        helper.raises("option '" .. name .. "'", podero.new, with(name, value))
+      end
+    end)
+  end
+
+  for name, values in pairs {
+    ca_file = { 1, true, {} }, ca_path = { 1, true, {} }, cert = { 1, true, {} }, key = { 1, true, {} },
+    verify = { 0, 1, "false", {} },
+  } do
+    it("raises on a wrong tls." .. name .. ", and names it", function()
+      for _, value in ipairs(values) do
+        helper.raises("option 'tls." .. name .. "'", podero.new, with("tls", { [name] = value }))
+      end
+    end)
+  end
+
+  it("says what type was given", function()
+    helper.raises({ "timeout", "got string" }, podero.new, with("timeout", "30"))
+    helper.raises({ "base_url", "got table" }, podero.new, with("base_url", {}))
+    helper.raises({ "validate", "got number" }, podero.new, with("validate", 1))
+  end)
+
+  it("never repeats a secret in what it raises", function()
+    for _, name in ipairs { "client_secret", "password", "access_token" } do
+      local message = helper.raises(name, podero.new, with(name, "hushhush\0more"))
+      assert.is_nil(message:find("hushhush", 1, true))
+    end
+    assert.is_nil(helper.raises("client_id", podero.new, { client_secret = "hushhush" }):find("hushhush", 1, true))
+  end)
+
+  it("takes every number that makes sense", function()
+    for name, values in pairs {
+      timeout = { 0.001, 1, 1e9, 1e300, 1 / 0 }, connect_timeout = { 0.001, 1, 1e300, 1 / 0 },
+      max_retries = { 0, 1, 100 }, max_response_bytes = { 1, 1e9, 1e300, 1 / 0 },
+    } do
+      for _, value in ipairs(values) do assert(podero.new(with(name, value))):close() end
+    end
+  end)
+
+  it("makes a client without sending anything", function()
+    local client = assert(podero.new { base_url = "https://127.0.0.1:1", client_id = "id", client_secret = "secret" })
+    assert.truthy(tostring(client):find("https://127.0.0.1:1", 1, true))
+    assert.is_nil(tostring(client):find("secret", 1, true))
+    client:close()
+  end)
+
+  it("wants a pair of credentials to be whole", function()
+    helper.raises("client_secret", podero.new, { client_id = "id" })
+    helper.raises("client_id", podero.new, { client_secret = "secret" })
+    helper.raises("password", podero.new, { username = "ada" })
+    helper.raises("username", podero.new, { password = "pass" })
+    assert(podero.new { username = "ada", password = "pass", client_id = "public" }):close()
+  end)
+end)
+
+describe("base_url and token_url", function()
+  local function refused(name, url, more)
+    local options = with(name, url)
+    for key, value in pairs(more or {}) do options[key] = value end
+    local err = helper.failed("argument", podero.new(options))
+    assert.truthy(err.message:find(name, 1, true), err.message)
+    assert.equal(0, err.attempts)
+    assert.is_false(err.retryable)
+    return err
+  end
+
+  it("may not be plain http, unless the host is loopback", function()
+    for _, host in ipairs {
+      "app.podero.com", "127.0.0.1.example.com", "localhost.example.com", "notlocalhost", "192.168.0.1", "0.0.0.0",
+      "10.0.0.1", "128.0.0.1", "[::2]", "[::]", "[::ffff:8.8.8.8]", "127.0.0.1.", "xn--localhost",
+    } do
+      for _, name in ipairs { "base_url", "token_url" } do
+        local err = refused(name, "http://" .. host .. "/x")
+        assert.truthy(err.message:find("allow_http", 1, true), err.message)
+      end
+    end
+    for _, host in ipairs { "localhost", "LOCALHOST", "localhost:8080", "127.0.0.1", "127.9.8.7:80", "[::1]",
+      "[::1]:80", "api.localhost" } do
+      for _, name in ipairs { "base_url", "token_url" } do
+        assert(podero.new(with(name, "http://" .. host .. "/x"))):close()
+      end
+    end
+  end)
+
+  it("may be plain http anywhere with allow_http", function()
+    local options = with("base_url", "http://app.podero.com")
+    options.allow_http = true
+    assert(podero.new(options)):close()
+    refused("base_url", "http://app.podero.com", { allow_http = false })
+  end)
+
+  it("must be an absolute URL with a host, and no more than that", function()
+    for _, url in ipairs {
+      "", "app.podero.com", "//app.podero.com", "https://", "https:///x", "ftp://localhost", "file:///etc/passwd",
+      "gopher://localhost/", "javascript:alert(1)", "https://user@app.podero.com", "https://user:pass@app.podero.com",
+      "http://127.0.0.1@example.com", "http://127.0.0.1:80\\@example.com", "https://app.podero.com?x=1",
+      "https://app.podero.com/#x", "https://app.podero.com/a b", "https://app.podero.com/a/../b",
+      "https://app.podero.com:99999", "https://app.podero.com:http", "https://[::1", "https://app podero.com",
+    } do
+      refused("base_url", url)
+      if url:sub(1, 1) ~= "/" then refused("token_url", url) end
+    end
+  end)
+
+  it("do not let a host in through a path", function()
+    -- The path is put behind base_url: it must not move the border between host and path.
+    for _, path in ipairs { "/x?y=1", "/x#y", "/../x", "/x y", "/x\\y", "/x\r\nHost: elsewhere.example" } do
+      refused("token_url", path)
+    end
+    local client = assert(podero.new(with("token_url", "//elsewhere.example/token")))
+    assert.is_nil(tostring(client):find("elsewhere", 1, true))
+    client:close()
+  end)
+end)
+
+describe("with a server,", function()
+  local server
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function() server:reset() end)
+  after_each(function() helper.close_clients() end)
+
+  describe("text options", function()
+    it("let no line break or NUL into a request", function()
+      for _, name in ipairs(STRINGS) do
+        for _, line_break in ipairs { "\r\n", "\n", "\r", "\0" } do
+          local bad = "x" .. line_break .. "X-Injected: yes"
+          local before = { base_url = server.url .. "/", token_url = "/oauth2/token/" }
+          local options = helper.options(server, helper.PASSWORD)
+          options.client_id, options.client_secret = "demo-client", "demo-secret"
+          options[name] = (before[name] or "") .. bad
+          local ok, client, err = pcall(podero.new, options)
+          if not ok then
+            assert.truthy(client:find(name, 1, true), client)
+          elseif not client then
+            helper.failed("argument", client, err)
+            assert.truthy(err.message:find(name, 1, true), err.message)
+          else
+            client:list_users(ORG)
+            client:close()
+          end
+        end
+      end
+      for _, request in ipairs(server:requests()) do
+        assert.is_nil(request.headers["x-injected"])
+        assert.equal("token", request.kind) -- of a user name or password, which go into a body, encoded
+      end
+    end)
+
+    it("raise where they hold a NUL", function()
+      for _, name in ipairs(STRINGS) do
+        helper.raises("option '" .. name .. "'", podero.new, with(name, "x\0y"))
+      end
+    end)
+
+    it("are refused where a header field could not carry them", function()
+      for name, value in pairs {
+        user_agent = "x\ry", client_id = "x\ny", client_secret = "x\1y", access_token = "x\ny", scope = "x\127y",
+      } do
+        local err = helper.failed("argument", podero.new(with(name, value)))
+        assert.truthy(err.message:find(name, 1, true), err.message)
+      end
+      for _, token in ipairs { "", " ", "a b", "a\tb", "ü" } do
+        local err = helper.failed("argument", podero.new { access_token = token })
+        assert.truthy(err.message:find("access_token", 1, true), err.message)
+      end
+    end)
+
+    it("of a password may hold anything that its encoding can carry", function()
+      local password = "a&b=c+d e%20\r\n\tü\"\\/😀"
+      for _, encoding in ipairs { "form", "json" } do
+        server:configure { password = password, encoding = encoding }
+        local client = helper.client(server, { username = "ada@example.com", password = password })
+        assert(client:list_users(ORG))
+      end
+    end)
+  end)
+
+  describe("access_token", function()
+    it("is sent as it is, and makes no token requests", function()
+      helper.static(server, {})
+      local client = helper.client(server, { access_token = "static" })
+      assert.equal(25, #assert(client:list_users(ORG)))
+      assert.same({ "static" }, { client:token() })
+      assert.equal(0, server:counts().token)
+      assert.equal("Bearer static", helper.last(server, "api").headers.authorization)
+    end)
+
+    it("makes no token request even when it is refused", function()
+      local client = helper.client(server, { access_token = "made-up", client_id = "demo-client",
+        client_secret = "demo-secret" })
+      local err = helper.failed("auth", client:list_users(ORG))
+      assert.equal(401, err.status)
+      assert.equal(0, server:counts().token)
+      assert.equal(1, server:counts().api)
+    end)
+  end)
+
+  describe("user_agent", function()
+    it("is put before the library's own", function()
+      assert(helper.client(server):list_users(ORG))
+      local own = helper.last(server, "api").headers["user-agent"]
+      assert.truthy(own:find("^podero%-lua/0%.1%.0"), own)
+      assert(helper.client(server, { user_agent = "billing/2.1 (night run)" }):list_users(ORG))
+      for _, kind in ipairs { "token", "api" } do
+        assert.equal("billing/2.1 (night run) " .. own, helper.last(server, kind).headers["user-agent"])
+      end
+    end)
+  end)
+
+  describe("base_url", function()
+    it("may have a path and slashes at its end", function()
+      local settings = { paths = {
+        ["/prefix/v1" .. helper.TOKEN_PATH] = { body = "{\"access_token\": \"abc\", \"token_type\": \"Bearer\"}" },
+        ["/prefix/v1" .. helper.users_path()] = { body = "[]" },
+      } }
+      for _, ending in ipairs { "", "/", "//" } do
+        server:reset()
+        server:configure(settings)
+        local client = helper.client(server, { base_url = server.url .. "/prefix/v1" .. ending })
+        assert.same({}, client:list_users(ORG))
+        local requests = server:requests()
+        assert.equal(2, #requests)
+        assert.equal("POST /prefix/v1" .. helper.TOKEN_PATH .. " HTTP/1.1", requests[1].request_line)
+        assert.equal("GET /prefix/v1" .. helper.users_path() .. " HTTP/1.1", requests[2].request_line)
+        assert.equal("Bearer abc", requests[2].headers.authorization)
+      end
+      server:reset()
+      assert(helper.client(server, { base_url = server.url .. "/" }):list_users(ORG))
+      assert.equal(helper.users_path(), helper.last(server, "api").uri)
+    end)
+
+    it("may hold a name", function()
+      assert(helper.client(server, { base_url = ("http://localhost:%d"):format(server.port) }):list_users(ORG))
+      assert.equal(1, server:counts().api)
+    end)
+  end)
+
+  describe("token_url", function()
+    it("is the specification's unless given", function()
+      assert(helper.client(server):list_users(ORG))
+      assert.equal(helper.TOKEN_PATH, helper.last(server, "token").uri)
+    end)
+
+    it("may be a path on base_url or an absolute URL", function()
+      for _, url in ipairs { "/oauth2/token/", server.url .. "/oauth2/token/" } do
+        server:reset()
+        assert(helper.client(server, { token_url = url }):list_users(ORG))
+        assert.equal(1, server:counts().token)
+        assert.equal("/oauth2/token/", helper.last(server, "token").uri)
+      end
+    end)
+  end)
+
+  describe("timeout", function()
+    it("is for the whole call, and can be given to one", function()
+      helper.static(server, { always_api = { delay = 5 } })
+      local client = helper.client(server, { access_token = "static", timeout = 0.3 })
+      local seconds, result, err = helper.timed(client.list_users, client, ORG)
+      helper.failed("timeout", result, err)
+      assert.is_true(seconds >= 0.29 and seconds < 0.8, tostring(seconds))
+      client = helper.client(server, { access_token = "static" })
+      seconds, result, err = helper.timed(client.list_users, client, ORG, { timeout = 0.2 })
+      helper.failed("timeout", result, err)
+      assert.is_true(seconds >= 0.19 and seconds < 0.7, tostring(seconds))
+      server:patch { always_api = { delay = 0.3 } }
+      client = helper.client(server, { access_token = "static", timeout = 0.1 })
+      assert(client:list_users(ORG, { timeout = 5 }))
+    end)
+  end)
+
+  describe("connect_timeout", function()
+    it("bounds an attempt to connect, which is then repeated", function()
+      -- A queue of connections that is full and that nobody takes from: further ones get no answer.
+      local listener = assert(socket.tcp())
+      assert(listener:bind("127.0.0.1", 0))
+      assert(listener:listen(0))
+      local _, port = listener:getsockname()
+      local held = { listener }
+      finally(function()
+        for _, one in ipairs(held) do one:close() end
+      end)
+      for _ = 1, 4 do
+        local one = socket.tcp()
+        one:settimeout(0)
+        one:connect("127.0.0.1", port)
+        held[#held + 1] = one
+      end
+      local client = helper.client(server, { base_url = ("http://127.0.0.1:%d"):format(port), access_token = "static",
+        connect_timeout = 0.2, max_retries = 1 })
+      local seconds, result, err = helper.timed(client.list_users, client, ORG)
+      err = helper.failed("timeout", result, err)
+      assert.equal(2, err.attempts)
+      assert.is_true(err.retryable)
+      assert.is_true(seconds >= 0.4 and seconds < 1.5, tostring(seconds))
+    end)
+  end)
+
+  describe("tls", function()
+    local function tls_client(url, tls, more)
+      local options = { base_url = url, tls = tls, access_token = "static", max_retries = 0 }
+      for name, value in pairs(more or {}) do options[name] = value end
+      return helper.client(server, options)
+    end
+
+    before_each(function() helper.static(server, {}) end)
+
+    it("ca_file says whom to trust", function()
+      assert(tls_client(server.tls_url, { ca_file = server.ca_file }):list_users(ORG))
+      assert.equal("https", helper.last(server, "api").scheme)
+      local version = helper.last(server, "api").tls
+      assert.is_true(version == "TLSv1.2" or version == "TLSv1.3", version)
+    end)
+
+    it("ca_path says whom to trust, too", function()
+      local folder = server.dir .. "/hashed"
+      local text, code = helper.shell(("mkdir %s && cp %s %s/$(openssl x509 -hash -noout -in %s).0"):format(folder,
+        server.ca_file, folder, server.ca_file))
+      assert.equal(0, code, text)
+      assert(tls_client(server.tls_url, { ca_path = folder }):list_users(ORG))
+    end)
+
+    it("refuses a certificate that nobody vouches for, and sends nothing", function()
+      for _, tls in ipairs { {}, { verify = true } } do
+        local err = helper.failed("network", tls_client(server.tls_url, tls):list_users(ORG))
+        assert.truthy(err.message:lower():find("certificate", 1, true), err.message)
+        assert.is_false(err.retryable)
+      end
+      assert.equal(0, #server:requests())
+    end)
+
+    it("refuses a certificate of another host, or an expired one", function()
+      for _, url in ipairs { server.expired_url, server.wrong_host_url } do
+        helper.failed("network", tls_client(url, { ca_file = server.ca_file }):list_users(ORG))
+      end
+    end)
+
+    it("verify = false accepts any certificate", function()
+      assert(tls_client(server.tls_url, { verify = false }):list_users(ORG))
+      for _, url in ipairs { server.expired_url, server.wrong_host_url } do
+        local err = helper.failed("decode", tls_client(url, { verify = false }):list_users(ORG))
+        assert.equal(204, err.status)
+      end
+    end)
+
+    it("cert and key show who the client is", function()
+      helper.static(server, { require_client_cert = true })
+      local err = helper.failed("http", tls_client(server.tls_url, { ca_file = server.ca_file }):list_users(ORG))
+      assert.equal(403, err.status)
+      local tls = { ca_file = server.ca_file, cert = server.client_cert, key = server.client_key }
+      assert(tls_client(server.tls_url, tls):list_users(ORG))
+      assert.equal("CN=mock client", helper.last(server, "api").client_cert)
+    end)
+
+    it("files that cannot be read fail the call", function()
+      for _, name in ipairs { "ca_file", "cert", "key" } do
+        local tls = { ca_file = server.ca_file, cert = server.client_cert, key = server.client_key }
+        tls[name] = server.dir .. "/no-such-file.pem"
+        local err = helper.failed("network", tls_client(server.tls_url, tls):list_users(ORG))
+        assert.is_false(err.retryable)
+      end
+      assert.equal(0, server:counts().api)
+    end)
+  end)
+
+  describe("proxy", function()
+    it("takes the requests", function()
+      local options = { base_url = "http://api.podero.test", proxy = server.url, allow_http = true }
+      local client = helper.client(server, options)
+      assert(client:list_users(ORG))
+      assert.equal("GET http://api.podero.test" .. helper.users_path() .. " HTTP/1.1",
+        helper.last(server, "api").request_line)
+    end)
+
+    it("is the environment's, as libcurl reads it, unless given", function()
+      local program = ("print(#require('podero').new { base_url = 'http://api.podero.test', allow_http = true, "
+        .. "client_id = 'demo-client', client_secret = 'demo-secret'%s }:list_users('%s'))")
+      assert.equal("25\n", helper.run(program:format("", ORG), { http_proxy = server.url }))
+      assert.equal(1, server:counts().api)
+    end)
+  end)
+
+  describe("validate", function()
+    it("is on unless it is turned off", function()
+      helper.static(server, { organizations = { [ORG] = { raw = "[{\"id\": 5}]" } } })
+      helper.failed("schema", helper.client(server, { access_token = "static" }):list_users(ORG))
+      local options = { access_token = "static", validate = true }
+      helper.failed("schema", helper.client(server, options):list_users(ORG))
+      options.validate = false
+      assert.equal(5, assert(helper.client(server, options):list_users(ORG))[1].id)
+    end)
+  end)
+
+  describe("opts of a call", function()
+    it("raise on a name that they do not know, and on a wrong type, and send nothing", function()
+      local client = helper.client(server)
+      local function raises(texts, method, ...) helper.raises(texts, client[method], client, ...) end
+      for _, name in ipairs { "include_delete", "validate", "concurrency", "" } do
+        raises({ "list_users", "'" .. name .. "'" }, "list_users", ORG, { [name] = true })
+        raises({ "get", "'" .. name .. "'" }, "get", "/x", nil, { [name] = true })
+      end
+      raises("'include_deleted'", "get", "/x", nil, { include_deleted = true })
+      for name, values in pairs {
+        include_deleted = { "true", 1, {} }, timeout = { "1", 0, -1, 0 / 0 }, max_retries = { "1", -1, 0.5 },
+        max_response_bytes = { "1", 0, true },
+      } do
+        for _, value in ipairs(values) do
+          raises({ "list_users", "'" .. name .. "'" }, "list_users", ORG, { [name] = value })
+          if name ~= "include_deleted" then raises("'" .. name .. "'", "get", "/x", nil, { [name] = value }) end
+        end
+      end
+      raises({ "list_users", "table" }, "list_users", ORG, true)
+      raises("table", "get", "/x", nil, "opts")
+      assert.equal(0, #server:requests())
+    end)
+
+    it("blame the line that calls", function()
+      local client = helper.client(server)
+      local message = helper.raises("timeout", function() client:list_users(ORG, { timeout = "x" }) end)
+      assert.truthy(message:find("options_spec.lua:%d+:"), message)
+    end)
+  end)
+
+  describe("the environment", function()
+    local PROGRAM = [[
+      local podero = require "podero"
+      local ok, client, err = pcall(function() return podero.new(%s) end)
+      if not ok then print("raised", client) return end
+      if not client then print("failed", err) return end
+      local users, problem = client:list_users("%s")
+      print(users and #users or problem)
+    ]]
+
+    local function run(options, environment)
+      return (helper.run(PROGRAM:format(options, ORG), environment):gsub("\n$", ""))
+    end
+
+    local function environment(more)
+      local all = { PODERO_BASE_URL = server.url }
+      for name, value in pairs(more) do all["PODERO_" .. name] = value end
+      return all
+    end
+
+    local CLIENT = { CLIENT_ID = "demo-client", CLIENT_SECRET = "demo-secret" }
+    local PERSON = { USERNAME = "ada@example.com", PASSWORD = "correct horse" }
+
+    it("gives what is not given as an option", function()
+      for _, options in ipairs { "", "nil", "{}" } do
+        server:reset()
+        assert.equal("25", run(options, environment(CLIENT)))
+        assert.same({ "form basic client_credentials" }, helper.token_requests(server))
+      end
+      server:reset()
+      assert.equal("25", run("{}", environment(PERSON)))
+      assert.same({ "form none password" }, helper.token_requests(server))
+      helper.static(server, {})
+      assert.equal("25", run("{}", environment { ACCESS_TOKEN = "static" }))
+      assert.equal(1, server:counts().token)
+      assert.equal("25", run("{}", environment { TOKEN_URL = "/oauth2/token/", CLIENT_ID = "demo-client",
+        CLIENT_SECRET = "demo-secret" }))
+      assert.equal("/oauth2/token/", helper.last(server, "token").uri)
+    end)
+
+    it("yields to options", function()
+      local options = ("{ base_url = '%s', token_url = '%s', client_id = 'demo-client', "
+        .. "client_secret = 'demo-secret' }"):format(server.url, helper.TOKEN_PATH)
+      assert.equal("25", run(options, { PODERO_BASE_URL = "https://127.0.0.1:1", PODERO_TOKEN_URL = "/elsewhere",
+        PODERO_CLIENT_ID = "other", PODERO_CLIENT_SECRET = "other" }))
+    end)
+
+    it("never mixes its credentials with those given as options", function()
+      local all = environment(CLIENT)
+      for name, value in pairs(environment(PERSON)) do all[name] = value end
+      assert.equal("25", run("{ username = 'ada@example.com', password = 'correct horse' }", all))
+      assert.same({ "form none password" }, helper.token_requests(server))
+      server:reset()
+      assert.equal("25", run("{ client_id = 'demo-client', client_secret = 'demo-secret' }", all))
+      assert.same({ "form basic client_credentials" }, helper.token_requests(server))
+      server:reset()
+      helper.static(server, {})
+      assert.equal("25", run("{ access_token = 'static' }", all))
+      assert.equal(0, server:counts().token)
+      server:reset()
+      all.PODERO_ACCESS_TOKEN = "static"
+      assert.equal("25", run("{ client_id = 'demo-client', client_secret = 'demo-secret' }", all))
+      assert.equal(1, server:counts().token)
+      server:reset()
+      assert.truthy(run("{ client_id = 'demo-client' }", all):find("^raised.*client_secret"))
+      assert.truthy(run("{ username = 'ada@example.com' }", all):find("^raised.*password"))
+      assert.equal(0, #server:requests())
+    end)
+
+    it("counts an empty variable as unset", function()
+      assert.truthy(run("{}", environment { CLIENT_ID = "", CLIENT_SECRET = "" }):find("^raised"))
+      local all = environment(CLIENT)
+      all.PODERO_TOKEN_URL, all.PODERO_USERNAME, all.PODERO_PASSWORD, all.PODERO_ACCESS_TOKEN = "", "", "", ""
+      assert.equal("25", run("{}", all))
+      assert.same({ "form basic client_credentials" }, helper.token_requests(server))
+    end)
+
+    it("without any credentials makes podero.new raise, and say which options it wants", function()
+      local message = run("{}", {})
+      assert.truthy(message:find("^raised"), message)
+      for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do
+        assert.truthy(message:find(name, 1, true), message)
+      end
+    end)
+
+    it("is held to the same rules", function()
+      local all = environment(CLIENT)
+      all.PODERO_BASE_URL = "http://app.podero.com"
+      assert.truthy(run("{}", all):find("^failed.*argument.*base_url"))
+    end)
+  end)
+
+  it("max_response_bytes bounds what is kept", function()
+    helper.static(server, {})
+    local client = helper.client(server, { access_token = "static", max_response_bytes = 1000 })
+    helper.failed("too_large", client:list_users(ORG))
+    assert(client:list_users(ORG, { max_response_bytes = 1000000 }))
+  end)
+end)
