@@ -58,6 +58,15 @@ $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# The reader and the decoder of users by themselves, for specs and benchmarks.
+DECODER := $(BUILD)/decoder.so
+.PHONY: decoder
+decoder: $(DECODER)
+
+$(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user.o
+	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
+	  -Wl,--wrap=realloc -o $@ $^ -lm
+
 install: $(MODULE)
 	install -d "$(DESTDIR)$(INST_LIBDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -87,7 +96,7 @@ demo: packages-demo
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint
-	@for lua in $(LUAS); do $(MAKE) --no-print-directory LUA=$$lua WERROR=-Werror all || exit 1; done
+	@for lua in $(LUAS); do $(MAKE) --no-print-directory LUA=$$lua WERROR=-Werror all decoder || exit 1; done
 	@$(MAKE) --no-print-directory specs
 
 specs:

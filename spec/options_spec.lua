@@ -123,6 +123,7 @@ describe("base_url and token_url", function()
     for _, host in ipairs {
       "app.podero.com", "127.0.0.1.example.com", "localhost.example.com", "notlocalhost", "192.168.0.1", "0.0.0.0",
       "10.0.0.1", "128.0.0.1", "[::2]", "[::]", "[::ffff:8.8.8.8]", "127.0.0.1.", "xn--localhost",
+      "api.localhost", -- some resolvers leave such names to name servers
     } do
       for _, name in ipairs { "base_url", "token_url" } do
         local err = refused(name, "http://" .. host .. "/x")
@@ -130,7 +131,7 @@ describe("base_url and token_url", function()
       end
     end
     for _, host in ipairs { "localhost", "LOCALHOST", "localhost:8080", "127.0.0.1", "127.9.8.7:80", "[::1]",
-      "[::1]:80", "api.localhost" } do
+      "[::1]:80" } do
       for _, name in ipairs { "base_url", "token_url" } do
         assert(podero.new(with(name, "http://" .. host .. "/x"))):close()
       end

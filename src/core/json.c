@@ -71,22 +71,29 @@ static inline const unsigned char *skip_space(const unsigned char *p, const unsi
   return p;
 }
 
-static uint64_t eight_bytes(const void *p) {
+static inline uint64_t eight_bytes(const void *p) {
   uint64_t eight;
   memcpy(&eight, p, sizeof eight);
   return eight;
 }
 
-/* memcmp for keys, which are too short to be worth a call. */
+static inline uint32_t four_bytes(const void *p) {
+  uint32_t four;
+  memcpy(&four, p, sizeof four);
+  return four;
+}
+
+/* memcmp for keys, which are too short to be worth a call. The last step overlaps the one before.
+ */
 static inline bool same_bytes(const unsigned char *p, const char *q, size_t size) {
-  if (size < 8) {
-    for (size_t i = 0; i < size; i++)
-      if (p[i] != (unsigned char)q[i]) return false;
-    return true;
+  if (size < 4) return memcmp(p, q, size) == 0;
+  if (size < 8)
+    return four_bytes(p) == four_bytes(q) && four_bytes(p + size - 4) == four_bytes(q + size - 4);
+  for (; size > 8; p += 8, q += 8, size -= 8) {
+    if (eight_bytes(p) != eight_bytes(q)) return false;
+    if (size < 16) return eight_bytes(p + size - 8) == eight_bytes(q + size - 8);
   }
-  for (size_t i = 0; i < size - 8; i += 8)
-    if (eight_bytes(p + i) != eight_bytes(q + i)) return false;
-  return eight_bytes(p + size - 8) == eight_bytes(q + size - 8);
+  return eight_bytes(p) == eight_bytes(q);
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -113,6 +120,11 @@ static enum json_event syntax_error(struct json_reader *r, const unsigned char *
 static enum json_event out_of_bytes(struct json_reader *r) {
   if (!r->ended) return JSON_NEED_MORE;
   return fail(r, JSON_FAULT_CUT_SHORT, "the input ended too early", offset_of(r, r->end));
+}
+
+/* What may follow a value. */
+static inline enum expect after_value(const struct json_reader *r) {
+  return r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
 }
 
 /* ---- Scratch memory -------------------------------------------------------------------------- */
@@ -236,7 +248,7 @@ static const unsigned char *skip_clean(const unsigned char *p, const unsigned ch
 
 static enum json_event string_done(struct json_reader *r) {
   bool key = r->expect == EXPECT_KEY || r->expect == EXPECT_FIRST_KEY;
-  r->expect = key ? EXPECT_COLON : r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  r->expect = (unsigned char)(key ? EXPECT_COLON : after_value(r));
   return key ? JSON_KEY : JSON_STRING;
 }
 
@@ -388,18 +400,9 @@ static enum json_event string_continue(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-/* The short way, for a string that lies whole in the piece and is meant as it stands there; all
- * others, and all errors, are left to the long way. `p`: after the opening quote. */
-static enum json_event string_begin(struct json_reader *r, const unsigned char *p) {
-  const unsigned char *end = r->end, *stop = skip_plain(p, end);
-  if (stop < end && *stop >= 0x80) stop = skip_clean(stop, end);
-  if (stop < end && *stop == '"') {
-    r->text = (const char *)p;
-    r->size = (size_t)(stop - p);
-    r->at = stop + 1;
-    if (r->size > r->token_limit) return too_long(r);
-    return string_done(r);
-  }
+/* Begins the long way: from `p` to `stop` nothing needs decoding. */
+static enum json_event string_long(struct json_reader *r, const unsigned char *p,
+                                   const unsigned char *stop) {
   r->partial = PARTIAL_STRING;
   r->state = STRING_PLAIN;
   r->surrogate = 0;
@@ -407,6 +410,21 @@ static enum json_event string_begin(struct json_reader *r, const unsigned char *
   scratch_clear(r);
   if (!scratch_put(r, p, (size_t)(stop - p))) return JSON_ERROR;
   return string_continue(r);
+}
+
+/* The short way, for a string that lies whole in the piece and is meant as it stands there; all
+ * others, and all errors, are left to the long way. `p`: after the opening quote. `event`, `next`:
+ * JSON_KEY or JSON_STRING, and what may follow. */
+static inline enum json_event string_begin(struct json_reader *r, const unsigned char *p,
+                                           enum json_event event, enum expect next) {
+  const unsigned char *end = r->end, *stop = skip_plain(p, end);
+  if (stop < end && *stop >= 0x80) stop = skip_clean(stop, end);
+  if (stop == end || *stop != '"') return string_long(r, p, stop);
+  r->text = (const char *)p;
+  r->size = (size_t)(stop - p);
+  r->at = stop + 1;
+  r->expect = (unsigned char)next;
+  return r->size <= r->token_limit ? event : too_long(r);
 }
 
 /* ---- Numbers (RFC 8259, 6) ------------------------------------------------------------------- */
@@ -569,7 +587,7 @@ static enum json_event number_value(struct json_reader *r, const char *text, siz
 
 static enum json_event number_done(struct json_reader *r, const char *text, size_t size) {
   r->partial = PARTIAL_NONE;
-  r->expect = r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  r->expect = (unsigned char)after_value(r);
   return number_value(r, text, size);
 }
 
@@ -600,7 +618,7 @@ static enum json_event number_continue(struct json_reader *r) {
 }
 
 /* Most numbers have one digit. */
-static bool quick_digit(struct json_reader *r, const unsigned char *p) {
+static inline bool quick_digit(struct json_reader *r, const unsigned char *p) {
   if (r->end - p < 2 || !is_digit(*p) || (p[1] != ',' && p[1] != '}')) return false;
   r->integer = *p - '0';
   r->at = p + 1;
@@ -609,7 +627,6 @@ static bool quick_digit(struct json_reader *r, const unsigned char *p) {
 }
 
 static enum json_event number_begin(struct json_reader *r, const unsigned char *p) {
-  if (r->depth > 0 && quick_digit(r, p)) return JSON_INTEGER;
   r->state = NUMBER_START;
   const unsigned char *stop = number_scan(r, p);
   if (stop == r->end) {
@@ -633,7 +650,7 @@ static enum json_event literal_continue(struct json_reader *r) {
       return syntax_error(r, r->at, "expected true, false or null");
   }
   r->partial = PARTIAL_NONE;
-  r->expect = r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
+  r->expect = (unsigned char)after_value(r);
   return (enum json_event)r->literal_event;
 }
 
@@ -678,23 +695,29 @@ static enum json_event not_a_value(struct json_reader *r, const unsigned char *p
   return syntax_error(r, p, "expected a value");
 }
 
-static enum json_event value_begin(struct json_reader *r, const unsigned char *p) {
+static enum json_event other_value_begin(struct json_reader *r, const unsigned char *p) {
   switch (*p) {
-  case '"': return string_begin(r, p + 1);
   case '{': return container_begin(r, false);
   case '[': return container_begin(r, true);
   case 't': return literal_begin(r, "true", JSON_TRUE);
   case 'f': return literal_begin(r, "false", JSON_FALSE);
-  case 'n':
-    if (r->end - p < 4 || memcmp(p, "null", 4) != 0 || r->depth == 0)
-      return literal_begin(r, "null", JSON_NULL);
-    r->at = p + 4;
-    r->expect = EXPECT_COMMA;
-    return JSON_NULL;
+  case 'n': return literal_begin(r, "null", JSON_NULL);
   default:
     if (is_digit(*p) || *p == '-') return number_begin(r, p);
     return not_a_value(r, p);
   }
+}
+
+/* The three kinds of values that make up most of a text are looked for first. */
+static inline enum json_event value_begin(struct json_reader *r, const unsigned char *p) {
+  if (*p == '"') return string_begin(r, p + 1, JSON_STRING, after_value(r));
+  if (r->end - p >= 4 && four_bytes(p) == four_bytes("null")) {
+    r->at = p + 4;
+    r->expect = (unsigned char)after_value(r);
+    return JSON_NULL;
+  }
+  if (r->depth > 0 && quick_digit(r, p)) return JSON_INTEGER;
+  return other_value_begin(r, p);
 }
 
 /* Reads a token, of which the first byte is at `p`, where `expect` allows one. */
@@ -706,7 +729,7 @@ static enum json_event token_begin(struct json_reader *r, const unsigned char *p
     /* fall through */
   case EXPECT_KEY:
     if (*p != '"') return syntax_error(r, p, "expected a key");
-    return string_begin(r, p + 1);
+    return string_begin(r, p + 1, JSON_KEY, EXPECT_COLON);
   case EXPECT_FIRST_ELEMENT:
     if (*p == ']') return container_end(r);
     /* fall through */
@@ -759,9 +782,9 @@ enum json_event json_next_member(struct json_reader *r, const char *key, size_t 
   }
   if ((size_t)(end - p) < size || !same_bytes(p, key, size)) return json_next(r);
   r->guessed = true;
-  r->expect = EXPECT_VALUE;
   p = skip_space(p + size, end);
   r->at = p;
+  r->expect = EXPECT_VALUE;
   if (p == end) return out_of_bytes(r);
   r->token_offset = offset_of(r, p);
   return value_begin(r, p);

@@ -1,5 +1,7 @@
 #include "lua/cjson.h"
 
+#include <string.h>
+
 static const char decode_key; /* its address is the decode function's place in the registry */
 
 void cjson_open(lua_State *L) {
@@ -27,6 +29,13 @@ bool cjson_is_null(lua_State *L, int index) {
 }
 
 bool cjson_decode(lua_State *L) {
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  if (memchr(text, '\0', size) != NULL) { /* lua-cjson takes it for the end */
+    lua_pop(L, 1);
+    lua_pushliteral(L, "it contains a NUL");
+    return false;
+  }
   lua_pushlightuserdata(L, (void *)(uintptr_t)&decode_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_insert(L, -2);

@@ -21,14 +21,14 @@ enum {
 struct field {
   const char *name;
   const char *key;    /* as JSON writes it, with a colon */
-  unsigned char size; /* of the name; the key has KEY_EXTRA bytes more */
+  unsigned char size; /* of the name */
+  unsigned char key_size;
   unsigned char type;
   unsigned char flags;
 };
 
 #define FIELD(name, type, flags)                                                                   \
-  { name, "\"" name "\":", sizeof name - 1, TYPE_##type, flags }
-#define KEY_EXTRA 3
+  { name, "\"" name "\":", sizeof name - 1, sizeof name + 2, TYPE_##type, flags }
 
 /* UserOutput, in the order in which the API sends the keys. */
 static const struct field fields[] = {
@@ -89,6 +89,7 @@ struct run {
   lua_State *L;
   struct user_decoder *d;
   int state, list, base;
+  int names; /* where the names of the fields lie on the stack; 0: they do not */
 };
 
 /* What a step says: go on, or return this. */
@@ -144,8 +145,11 @@ static enum step wrong_type(struct user_decoder *d, enum json_event event) {
 }
 
 /* Pushes a field's name. [-0, +1, -] */
-static void push_name(const struct run *run, int field) {
-  lua_rawgeti(run->L, run->state, STATE_NAMES + field);
+static inline void push_name(const struct run *run, int field) {
+  if (run->names > 0)
+    lua_pushvalue(run->L, run->names + field);
+  else
+    lua_rawgeti(run->L, run->state, STATE_NAMES + field);
 }
 
 /* The reader bounds one string or number; this bounds how many of them a user can have, which only
@@ -343,11 +347,11 @@ static void take_key(const struct run *run) {
 
 /* The reader's next event inside a user, but for the key that is expected next, which it recognizes
  * by one comparison. */
-static enum json_event next_in_user(const struct run *run) {
+static inline enum json_event next_in_user(const struct run *run) {
   struct user_decoder *d = run->d;
   const struct field *f = &fields[d->next];
   if (d->next == FIELD_COUNT) return json_next(&d->reader);
-  enum json_event event = json_next_member(&d->reader, f->key, f->size + KEY_EXTRA);
+  enum json_event event = json_next_member(&d->reader, f->key, f->key_size);
   if (d->reader.guessed) expect_field(run, d->next);
   return event;
 }
@@ -493,21 +497,34 @@ static enum step list_step(const struct run *run, enum json_event event) {
   return STEP_FAILED;
 }
 
+/* No event, but the end of the bytes, or an error. */
+static enum step no_event(struct user_decoder *d, enum json_event event) {
+  return event == JSON_ERROR ? reader_error(d) : STEP_MORE;
+}
+
+static enum step read_user(const struct run *run) {
+  enum step step;
+  do {
+    enum json_event event = next_in_user(run);
+    if (event <= JSON_NEED_MORE) return no_event(run->d, event);
+    step = user_step(run, event);
+  } while (step == STEP_ON && run->d->place == PLACE_USER);
+  return step;
+}
+
 static enum step read_on(const struct run *run) {
   struct user_decoder *d = run->d;
-  for (;;) {
-    enum step step;
-    enum json_event event = d->place == PLACE_USER ? next_in_user(run) : json_next(&d->reader);
-    if (event == JSON_ERROR) return reader_error(d);
-    if (event <= JSON_NEED_MORE) return STEP_MORE;
-    if (d->place == PLACE_USER)
-      step = user_step(run, event);
-    else if (d->place == PLACE_NESTED)
-      step = nested_step(run, event);
-    else
-      step = list_step(run, event);
-    if (step != STEP_ON) return step;
+  enum step step = STEP_ON;
+  while (step == STEP_ON) {
+    if (d->place == PLACE_USER) {
+      step = read_user(run);
+      continue;
+    }
+    enum json_event event = json_next(&d->reader);
+    if (event <= JSON_NEED_MORE) return no_event(d, event);
+    step = d->place == PLACE_NESTED ? nested_step(run, event) : list_step(run, event);
   }
+  return step;
 }
 
 /* ---- Between calls --------------------------------------------------------------------------- */
@@ -521,9 +538,15 @@ static void save_stack(const struct run *run) {
 }
 
 /* And back. The state must not keep them: a long string would live on. [-0, +n, m] */
-static bool restore_stack(const struct run *run) {
+static bool restore_stack(struct run *run) {
   struct user_decoder *d = run->d;
-  if (!lua_checkstack(run->L, d->saved + USER_SLOTS)) return false;
+  if (!lua_checkstack(run->L, FIELD_COUNT + d->saved + USER_SLOTS)) return false;
+  if (run->list != 0) { /* many users in one call: it pays to have the names at hand */
+    run->names = run->base;
+    for (int i = 0; i < FIELD_COUNT; i++)
+      lua_rawgeti(run->L, run->state, STATE_NAMES + i);
+    run->base += FIELD_COUNT;
+  }
   for (int i = 0; i < d->saved; i++) {
     lua_rawgeti(run->L, run->state, STATE_SAVED + i);
     lua_pushnil(run->L);
@@ -565,7 +588,7 @@ static int absolute(lua_State *L, int index) {
 enum user_status user_decode(lua_State *L, struct user_decoder *d, int state, int list,
                              const char *bytes, size_t size, size_t *used) {
   int top = lua_gettop(L);
-  struct run run = {L, d, absolute(L, state), list == 0 ? 0 : absolute(L, list), top + 1};
+  struct run run = {L, d, absolute(L, state), list == 0 ? 0 : absolute(L, list), top + 1, 0};
   enum step step = STEP_FAILED;
   *used = 0;
   if (d->entered) memory_error(d); /* a Lua error has ended the last call in its middle */

@@ -1,0 +1,640 @@
+-- Decoding lists of users, through decoder.decode and decoder.stream.
+local decoder = require "decoder"
+local cjson = require "cjson".new()
+
+-- Other random cases in each run; SEED=… repeats one.
+local seed = tonumber(os.getenv "SEED") or os.time()
+math.randomseed(seed)
+
+local null = cjson.null
+local unpack = table.unpack or unpack
+local math_type = math.type or function() return nil end
+
+-- As JSON, keys in this order: the API's.
+local FULL = {
+  { "id", '"016b78a7-0c7c-4241-a277-015c3ad3cb90"' },
+  { "organization_id", '"9a3b78a7-0c7c-4241-a277-015c3ad3cb90"' },
+  { "external_user_id", '"C-1"' },
+  { "role", '"user"' },
+  { "email", '"anna@example.com"' },
+  { "first_name", '"Zo\195\171"' },
+  { "last_name", '"O\\u0027Neill \\"Z\\""' },
+  { "is_onboarded", "true" },
+  { "street_and_number", '"Hauptstra\195\159e 1"' },
+  { "street_add_info", '"T\\u00fcr 2"' },
+  { "zip_code", '"1010"' },
+  { "town", '"Wien"' },
+  { "country", '"Austria"' },
+  { "latitude", "48.208174" },
+  { "longitude", "16" },
+  { "last_login", '"2024-05-01T12:34:56.123456Z"' },
+  { "num_inverters", "1" },
+  { "num_heat_pumps", "0" },
+  { "num_electric_vehicles", "12" },
+  { "num_wallboxes", "3" },
+  { "joined_at", '"2023-01-01T00:00:00+00:00"' },
+}
+
+local FULL_USER = {
+  id = "016b78a7-0c7c-4241-a277-015c3ad3cb90",
+  organization_id = "9a3b78a7-0c7c-4241-a277-015c3ad3cb90",
+  external_user_id = "C-1",
+  role = "user",
+  email = "anna@example.com",
+  first_name = "Zo\195\171",
+  last_name = "O'Neill \"Z\"",
+  is_onboarded = true,
+  street_and_number = "Hauptstra\195\159e 1",
+  street_add_info = "T\195\188r 2",
+  zip_code = "1010",
+  town = "Wien",
+  country = "Austria",
+  latitude = 48.208174,
+  longitude = 16.0,
+  last_login = "2024-05-01T12:34:56.123456Z",
+  num_inverters = 1,
+  num_heat_pumps = 0,
+  num_electric_vehicles = 12,
+  num_wallboxes = 3,
+  joined_at = "2023-01-01T00:00:00+00:00",
+}
+
+local REQUIRED = { "id", "organization_id", "role", "email", "num_inverters", "num_heat_pumps",
+  "num_electric_vehicles", "num_wallboxes" }
+
+local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true,
+  num_wallboxes = true }
+
+-- A user's JSON: all fields, or those in `only`; `changes` maps names to other JSON, or to false for
+-- none; `extra` is put at the end.
+local function json(changes, extra, only)
+  local parts = {}
+  for _, field in ipairs(FULL) do
+    local name, value = field[1], field[2]
+    if changes and changes[name] ~= nil then value = changes[name] end
+    if only and not only[name] then value = false end
+    if value then parts[#parts + 1] = ('"%s":%s'):format(name, value) end
+  end
+  parts[#parts + 1] = extra
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function same(a, b)
+  if type(a) ~= type(b) or math_type(a) ~= math_type(b) then return false end
+  if type(a) == "number" then return a == b and 1 / a == 1 / b end
+  if type(a) ~= "table" then return a == b end
+  for k, v in pairs(a) do
+    if not same(v, b[k]) then return false end
+  end
+  for k in pairs(b) do
+    if a[k] == nil then return false end
+  end
+  return true
+end
+
+local function random_sizes(most)
+  local sizes = {}
+  for i = 1, math.random(1, 12) do sizes[i] = math.random(1, most) end
+  return sizes
+end
+
+-- Decodes in many ways; all must have the same outcome, which is returned.
+local function decode(text, validate, limit)
+  local options = { copy = true, limit = limit }
+  local each = { copy = true, limit = limit, each = true }
+  local first = { decoder.decode(text, validate, nil, options) }
+  local function check(pieces, how)
+    local other = { decoder.decode(text, validate, pieces, how) }
+    for i = 1, 6 do
+      if not same(first[i], other[i]) then
+        error(("in pieces of %s: %s, not %s"):format(type(pieces) == "table"
+          and table.concat(pieces, ",") or tostring(pieces), tostring(other[i]),
+          tostring(first[i])), 0)
+      end
+    end
+  end
+  check(nil, each)
+  check(1, options)
+  check(1, each)
+  for i = 1, math.min(#text - 1, 700) do
+    check({ i, #text }, i % 2 == 0 and options or each)
+  end
+  for _ = 1, 5 do
+    check(random_sizes(60), options)
+    check(random_sizes(60), each)
+  end
+  return unpack(first, 1, 6)
+end
+
+local function users_of(text, validate)
+  local users, kind, message = decode(text, validate)
+  if not users then error(kind .. ": " .. message, 2) end
+  return users
+end
+
+local function copy(t, changes)
+  local new = {}
+  for k, v in pairs(t) do new[k] = v end
+  for k, v in pairs(changes or {}) do new[k] = v end
+  for k, v in pairs(new) do
+    if v == null then new[k] = nil end
+  end
+  return new
+end
+
+describe("the user decoder", function()
+  it("knows every field", function()
+    local users = users_of("[" .. json() .. "]", true)
+    assert.is_true(same({ FULL_USER }, users))
+    assert.is_true(same({}, users_of("[]", true)))
+    assert.is_true(same({}, users_of(" [ ] ", true)))
+    local user = users[1]
+    if math.type then
+      for name in pairs(INTEGERS) do assert.equal("integer", math.type(user[name])) end
+      assert.equal("float", math.type(user.latitude))
+      assert.equal("float", math.type(user.longitude))
+    end
+  end)
+
+  it("leaves out null and absent fields", function()
+    local only = {}
+    for _, name in ipairs(REQUIRED) do only[name] = true end
+    local nulls, expected = {}, {}
+    for name, value in pairs(FULL_USER) do
+      if only[name] then expected[name] = value else nulls[name] = "null" end
+    end
+    local users = users_of("[" .. json(nulls) .. "," .. json(nil, nil, only) .. "]", true)
+    assert.is_true(same({ expected, expected }, users))
+    for _, field in ipairs(FULL) do
+      if not only[field[1]] then
+        assert.is_true(same({ copy(FULL_USER, { [field[1]] = null }) },
+          users_of("[" .. json { [field[1]] = "null" } .. "]", true)))
+        assert.is_true(same({ copy(FULL_USER, { [field[1]] = null }) },
+          users_of("[" .. json { [field[1]] = false } .. "]", true)))
+      end
+    end
+  end)
+
+  it("takes keys in any order, with white space, and escaped", function()
+    for _ = 1, 10 do
+      local parts = {}
+      for _, field in ipairs(FULL) do
+        table.insert(parts, math.random(1, #parts + 1),
+          ('\r\n\t"%s" : %s '):format(field[1], field[2]))
+      end
+      local text = " [ {" .. table.concat(parts, ",") .. "} ,{" .. table.concat(parts, ",") .. "}]"
+      assert.is_true(same({ FULL_USER, FULL_USER }, users_of(text, true)))
+    end
+    local text = json():gsub('"id"', '"\\u0069d"'):gsub('"role"', '"rol\\u0065"')
+    assert.is_true(same({ FULL_USER }, users_of("[" .. text .. "]", true)))
+    text = json():gsub('":', '": '):gsub(',"', ', "') -- as Python writes it
+    assert.is_true(same({ FULL_USER, FULL_USER }, users_of("[" .. text .. ", " .. text .. "]", true)))
+  end)
+
+  it("keeps keys that the schema lacks", function()
+    local extra = [=["country_iso2":"AT","n":7,"f":1.5,"t":true,"e":false,"nothing":null,]=]
+      .. [=["list":[1,null,[],{},[null,null,"x"]],"object":{"a":null,"b":{"c":[{"d":null,"e":2}]}},]=]
+      .. [=["id ":"x","i":"y","":0]=]
+    local expected = copy(FULL_USER, { country_iso2 = "AT", n = 7, f = 1.5, t = true, e = false,
+      list = { 1, null, {}, {}, { null, null, "x" } }, object = { b = { c = { { e = 2 } } } },
+      ["id "] = "x", i = "y", [""] = 0 })
+    local text = json(nil, extra)
+    assert.is_true(same({ expected }, users_of("[" .. text .. "]", true)))
+    assert.is_true(same({ expected }, users_of("[" .. text .. "]", false)))
+    -- In front, where no field has been read yet, and in some users only.
+    text = "{" .. extra .. "," .. json():sub(2)
+    assert.is_true(same({ FULL_USER, expected, FULL_USER, expected },
+      users_of("[" .. json() .. "," .. text .. "," .. json() .. "," .. text .. "]", true)))
+    assert.is_true(same({ FULL_USER }, users_of("[" .. json(nil, '"x":null') .. "]", true)))
+    -- A null that is kept inside an array is lua-cjson's.
+    local users = users_of("[" .. json(nil, '"x":[null]') .. "]", true)
+    assert.is_true(users[1].x[1] == null)
+  end)
+
+  it("keeps numbers of other keys as they are", function()
+    local users = users_of([=[[{"x":[1,-0,2.0,9223372036854775807,9223372036854775808,1e2]}]]=],
+      false)
+    local x = users[1].x
+    assert.is_true(x[1] == 1 and x[2] == 0 and 1 / x[2] < 0 and x[3] == 2 and x[6] == 100)
+    if math.type then
+      local types = {}
+      for i, v in ipairs(x) do types[i] = math.type(v) end
+      assert.same({ "integer", "float", "float", "integer", "float", "float" }, types)
+    end
+  end)
+
+  it("keeps a role that the schema lacks", function()
+    for _, role in ipairs { "admin", "staff", "user", "guest", "owner", "", "User", "users", "use" } do
+      assert.equal(role, users_of("[" .. json { role = '"' .. role .. '"' } .. "]", true)[1].role)
+    end
+  end)
+
+  it("is not confused by values that repeat, or nearly", function()
+    local list, expected = {}, {}
+    for i, town in ipairs { "a", "a", "b", "", "", "a", "ab", "a", "\195\164", "\195\164" } do
+      list[i] = json { country = '"' .. town .. '"', organization_id = '"' .. town .. '"' }
+      expected[i] = copy(FULL_USER, { country = town, organization_id = town })
+    end
+    assert.is_true(same(expected, users_of("[" .. table.concat(list, ",") .. "]", true)))
+  end)
+
+  it("lets the last of equal keys win", function()
+    local function case(extra, changes)
+      assert.is_true(same({ copy(FULL_USER, changes) },
+        users_of("[" .. json(nil, extra) .. "]", true)))
+    end
+    case('"email":"x"', { email = "x" })
+    case('"email":"x","email":"y","id":"z"', { email = "y", id = "z" })
+    case('"town":null', { town = null })
+    case('"town":null,"town":"x"', { town = "x" })
+    case('"town":"x","town":null,"town":null', { town = null })
+    case('"num_inverters":5,"latitude":1,"latitude":null,"latitude":2', { num_inverters = 5,
+      latitude = 2.0 })
+    case('"x":1,"x":2', { x = 2 })
+    case('"x":1,"x":null', {})
+    case('"x":null,"x":[1],"x":{"y":1,"y":2,"z":1,"z":null}', { x = { y = 2 } })
+    -- In expected order, over and over.
+    local fields = json():sub(2, -2)
+    assert.is_true(same({ FULL_USER },
+      users_of("[{" .. fields .. "," .. fields .. "," .. fields .. "}]", true)))
+    local loose = users_of('[{"id":[1],"id":{"a":1},"role":1,"id":[2,[3]],"role":[],"email":[1]}]', false)
+    assert.is_true(same({ { id = { 2, { 3 } }, role = {}, email = { 1 } } }, loose))
+  end)
+
+  it("takes integers in each spelling", function()
+    for text, value in pairs { ["2.0"] = 2, ["1e3"] = 1000, ["-0"] = 0, ["0.0"] = 0, ["-7"] = -7,
+      ["25e-1"] = false, ["2.5"] = false, ["9223372036854775808"] = false, ["1e300"] = false } do
+      local list = "[" .. json { num_inverters = text } .. "]"
+      local users, kind, message = decode(list, true)
+      if value then
+        assert.equal(value, users[1].num_inverters)
+        if math.type then assert.equal("integer", math.type(users[1].num_inverters)) end
+        assert.equal(value, users_of(list, false)[1].num_inverters)
+      else
+        -- Lua 5.1 and LuaJIT have no integers; the rule is the same.
+        assert.is_nil(users)
+        assert.equal("schema", kind)
+        assert.equal("[1].num_inverters: expected integer, got number", message)
+        assert.equal(tonumber(text), users_of(list, false)[1].num_inverters)
+      end
+    end
+    assert.equal(math.maxinteger or 2 ^ 63,
+      users_of("[" .. json { num_inverters = "9223372036854775807" } .. "]", true)[1].num_inverters)
+  end)
+
+  it("names the value that has the wrong type", function()
+    local types = { string = '"x"', number = "1.5", boolean = "true", object = '{"a":[1,{}]}',
+      array = '[{"a":1},[]]', null = "null" }
+    local values = { string = "x", number = 1.5, boolean = true, object = { a = { 1, {} } },
+      array = { { a = 1 }, {} }, null = null }
+    local good = { latitude = "number", longitude = "number", is_onboarded = "boolean" }
+    for _, field in ipairs(FULL) do
+      local name = field[1]
+      local expected = INTEGERS[name] and "integer" or good[name] or "string"
+      local required = false
+      for _, r in ipairs(REQUIRED) do required = required or r == name end
+      for got, text in pairs(types) do
+        local list = "[" .. json() .. "," .. json() .. "," .. json { [name] = text } .. "]"
+        local users, kind, message, offset, count, cut_short = decoder.decode(list, true, 3)
+        if expected == got or got == "null" and not required then
+          assert.is_true(users and #users == 3)
+        else
+          assert.is_nil(users)
+          assert.equal("schema", kind)
+          assert.equal(("[3].%s: expected %s, got %s"):format(name, expected, got), message)
+          assert.equal(2, count)
+          assert.is_false(cut_short)
+          assert.equal(text, list:sub(offset + 1, offset + #text))
+        end
+        users = users_of("[" .. json { [name] = text } .. "," .. json() .. "]", false)
+        assert.is_true(same({ copy(FULL_USER, { [name] = values[got] }), FULL_USER }, users))
+      end
+    end
+  end)
+
+  it("says which required field is missing", function()
+    for _, name in ipairs(REQUIRED) do
+      local list = "[" .. json() .. "," .. json { [name] = false } .. "]"
+      local users, kind, message, offset, count = decode(list, true)
+      assert.is_nil(users)
+      assert.equal("schema", kind)
+      assert.equal(("[2].%s: missing"):format(name), message)
+      assert.equal(1, count)
+      assert.equal("}", list:sub(offset + 1, offset + 1))
+      assert.is_true(same({ FULL_USER, copy(FULL_USER, { [name] = null }) }, users_of(list, false)))
+    end
+    local _, _, message = decode("[{}]", true)
+    assert.equal("[1].id: missing", message)
+    assert.is_true(same({ {}, {} }, users_of("[{},{}]", false)))
+  end)
+
+  it("wants an array of objects", function()
+    for text, got in pairs { ["{}"] = "object", ['{"detail":"x"}'] = "object", ['"x"'] = "string",
+      ["1"] = "number", ["1.5"] = "number", ["123"] = "number", [" true "] = "boolean",
+      ["false"] = "boolean", ["null"] = "null" } do
+      for _, validate in ipairs { true, false } do
+        local users, kind, message, _, count = decode(text, validate)
+        assert.is_nil(users)
+        assert.equal("schema", kind)
+        assert.equal("expected an array of users, got " .. got, message)
+        assert.equal(0, count)
+      end
+    end
+    for text, got in pairs { ["[]"] = "array", ["[{}]"] = "array", ['"x"'] = "string", ["1"] = "number",
+      ["true"] = "boolean", ["null"] = "null" } do
+      local users, kind, message, offset, count = decode("[" .. json() .. "," .. text .. "]", false)
+      assert.is_nil(users)
+      assert.equal("schema", kind)
+      assert.equal("[2]: expected object, got " .. got, message)
+      assert.equal(1, count)
+      assert.equal(#json() + 2, offset)
+    end
+  end)
+
+  it("says where the input ends too early, and how many users came before", function()
+    local short = json({ role = '"staff"' }, '"x":[1,{"y":null}]')
+    local text = "[" .. json() .. "," .. short .. "]"
+    local first, second = #json() + 1, #json() + #short + 2
+    for i = 0, #text - 1 do
+      local users, kind, message, offset, count, cut_short = decoder.decode(text:sub(1, i), true, 7)
+      assert.is_nil(users)
+      assert.equal("decode", kind)
+      assert.equal(("the input ended too early at byte %d"):format(i), message)
+      assert.equal(i, offset)
+      assert.equal(i < first and 0 or i < second and 1 or 2, count)
+      assert.is_true(cut_short)
+    end
+  end)
+
+  it("refuses what follows the list", function()
+    for _, after in ipairs { "x", "[]", "{}", ",", "]", "null", "1", '"', "\0" } do
+      local users, kind, message, offset, count, cut_short = decode("[" .. json() .. "] " .. after, true)
+      assert.is_nil(users)
+      assert.equal("decode", kind)
+      assert.equal(("text after the value at byte %d"):format(#json() + 3), message)
+      assert.equal(#json() + 3, offset)
+      assert.equal(1, count)
+      assert.is_false(cut_short)
+    end
+    local users, kind = decode("\239\187\191[]", true)
+    assert.is_nil(users)
+    assert.equal("decode", kind)
+  end)
+
+  it("takes strings of 100 MB if it may", function()
+    local long = ("x"):rep(100 * 1000 * 1000)
+    local text = "[" .. json({ email = '"' .. long .. '"' }, '"x":"\\n' .. long .. '"') .. "]"
+    local users = assert(decoder.decode(text, true, 65536, { limit = 300e6 }))
+    assert.is_true(users[1].email == long)
+    assert.is_true(users[1].x == "\n" .. long)
+    users = nil
+    local _, kind, message, offset, count = decoder.decode(text, true, 65536)
+    assert.equal("too_large", kind)
+    assert.equal(("a string or number is too long at byte %d"):format(text:find(long, 1, true) - 2),
+      message)
+    assert.is_true(offset > 0 and count == 0)
+    long, text = nil, nil
+    collectgarbage()
+  end)
+
+  it("bounds a user, whatever it is made of", function()
+    for _, extra in ipairs { '"x":[' .. ("1,"):rep(5000) .. "1]", '"x":{' .. ('"a":[],'):rep(3000)
+      .. '"b":1}', ('"y":1,'):rep(3000) .. '"y":2' } do
+      local text = "[" .. json() .. "," .. json(nil, extra) .. "]"
+      assert.equal(2, #assert(decoder.decode(text, true, 100, { limit = 50000 })))
+      for _, pieces in ipairs { 1, 100, 1e9 } do
+        local users, kind, message, offset, count = decoder.decode(text, true, pieces, { limit = 5000 })
+        assert.is_nil(users)
+        assert.equal("too_large", kind)
+        assert.equal("[2]: more than 5000 bytes", message)
+        assert.equal(#json() + 2, offset)
+        assert.equal(1, count)
+      end
+    end
+    -- Known fields, again and again, take no memory.
+    local text = "[{" .. json():sub(2, -2) .. (',"email":"x"'):rep(1000) .. "}]"
+    assert.equal("x", assert(decoder.decode(text, true, 100, { limit = 5000 }))[1].email)
+  end)
+
+  it("bounds depth", function()
+    local function list(n)
+      return '[{"x":' .. ("["):rep(n) .. ("]"):rep(n) .. "}]"
+    end
+    for _, pieces in ipairs { 1, 50, 1e9 } do
+      local users = assert(decoder.decode(list(510), false, pieces))
+      local depth, x = 0, users[1].x
+      while x do depth, x = depth + 1, x[1] end
+      assert.equal(510, depth)
+      local _, kind, message, offset = decoder.decode(list(511), false, pieces)
+      assert.equal("decode", kind)
+      assert.equal("too many arrays and objects inside each other at byte 516", message)
+      assert.equal(516, offset)
+      _, kind = decoder.decode(list(100000), false, pieces)
+      assert.equal("decode", kind)
+      _, kind = decoder.decode('[{"x":' .. ('{"x":'):rep(100000), false, pieces)
+      assert.equal("decode", kind)
+    end
+  end)
+
+  it("handles many users, and many pieces", function()
+    local list, n = {}, 3000
+    for i = 1, n do
+      list[i] = json({ id = '"' .. i .. '"', num_inverters = tostring(i),
+        town = i % 3 == 0 and "null" or '"T' .. i % 7 .. '"', latitude = i % 5 == 0 and "null" or nil },
+        i % 100 == 0 and '"new":[' .. i .. "]" or nil)
+    end
+    local text = "[" .. table.concat(list, ",") .. "]"
+    for _, pieces in ipairs { 1, 13, 4096, 16384, 1e9 } do
+      for _, each in ipairs { true, false } do
+        local users = assert(decoder.decode(text, true, pieces, { each = each, copy = true }))
+        assert.equal(n, #users)
+        for i, user in ipairs(users) do
+          assert.equal(tostring(i), user.id)
+          assert.equal(i, user.num_inverters)
+          assert.equal(i % 3 ~= 0 and "T" .. i % 7 or nil, user.town)
+          assert.equal(i % 5 ~= 0 and 48.208174 or nil, user.latitude)
+          assert.equal(i % 100 == 0 and i or nil, user.new and user.new[1])
+        end
+      end
+    end
+  end)
+
+  it("says that memory is short, whichever of its allocations fails", function()
+    local text = "[" .. json() .. "," .. json({ last_name = '"' .. ("x"):rep(1000) .. "\\n" .. '"' })
+      .. "]"
+    local failures = 0
+    for _, pieces in ipairs { 1, 100, 1e9 } do
+      for n = 1, 100 do
+        decoder.fail_after(n)
+        local users, kind, message = decoder.decode(text, true, pieces)
+        decoder.fail_after(0)
+        if users then break end
+        failures = failures + 1
+        assert.same({ "memory", "out of memory" }, { kind, message })
+        assert.is_true(n < 100)
+      end
+    end
+    assert.is_true(failures >= 3)
+  end)
+end)
+
+describe("a stream of users", function()
+  it("stops after each user, and goes on where it stopped", function()
+    local text = "[" .. json { id = '"1"' } .. "," .. json { id = '"2"' } .. "," .. json { id = '"3"' }
+      .. "]"
+    local stream = decoder.stream(true)
+    local what, at, user = stream:feed(text)
+    assert.equal("user", what)
+    assert.equal("1", user.id)
+    assert.equal(#json { id = '"1"' } + 2, at)
+    assert.equal(1, stream:count())
+    local rest = text:sub(at) -- at another address
+    what, at, user = stream:feed(rest)
+    assert.equal("user", what)
+    assert.equal("2", user.id)
+    what, at = stream:feed(rest:sub(at, at + 10))
+    assert.equal("more", what)
+    assert.is_nil(at)
+    what, _, user = stream:feed(rest:sub(#json { id = '"2"' } + 2 + 11))
+    assert.equal("user", what)
+    assert.equal("3", user.id)
+    assert.equal("more", (stream:feed("]")))
+    assert.equal("more", (stream:feed("")))
+    assert.equal("more", (stream:feed("\n")))
+    assert.is_true(stream:finish())
+    assert.is_true(stream:finish())
+  end)
+
+  it("goes on failing after an error", function()
+    local stream = decoder.stream(true)
+    assert.equal("user", (stream:feed("[" .. json())))
+    local what, _, kind, message, offset, count = stream:feed(",{]")
+    assert.same({ "failed", "decode" }, { what, kind })
+    for _ = 1, 3 do
+      assert.same({ "failed", nil, kind, message, offset, count, false },
+        { stream:feed(json()) })
+      local ok, again = stream:finish()
+      assert.is_nil(ok)
+      assert.equal(kind, again)
+    end
+    assert.equal(1, stream:count())
+  end)
+
+  it("may be left at any time", function()
+    local text = "[" .. json(nil, '"x":[1,[2,{"y":"\\n\195\164') -- cut off
+    for i = 0, #text do
+      local stream = decoder.stream(true)
+      stream:feed(text:sub(1, i))
+    end
+    collectgarbage()
+  end)
+
+  it("does not keep what it has handed out", function()
+    local stream = decoder.stream(true)
+    local text = json(nil, '"x":{"y":1}')
+    stream:feed("[" .. text:sub(1, -4)) -- inside x
+    local _, _, user = stream:feed(text:sub(-3))
+    local weak = setmetatable({ user, user.x }, { __mode = "v" })
+    user = nil
+    collectgarbage() collectgarbage()
+    assert.is_nil(weak[1] or weak[2])
+    assert.equal(1, stream:count())
+  end)
+end)
+
+describe("the user decoder and the reader of any value", function()
+  local function without_nulls(value)
+    if type(value) ~= "table" then return value end
+    local new = {}
+    for k, v in pairs(value) do
+      if v ~= null or type(k) == "number" then new[k] = without_nulls(v) end
+    end
+    return new
+  end
+
+  local function as_user(value)
+    local user = without_nulls(value)
+    for name in pairs(INTEGERS) do
+      local n = user[name]
+      if math.type and math.type(n) == "float" then user[name] = math.tointeger(n) or n end
+      if n == 0 then user[name] = 0 end
+    end
+    for _, name in ipairs { "latitude", "longitude" } do
+      if type(user[name]) == "number" and math.type and math.type(user[name]) == "integer" then
+        user[name] = user[name] + 0.0
+      end
+    end
+    return user
+  end
+
+  -- Without validation, they take the same texts, and make the same of them.
+  local function compare(text)
+    local users, kind, message, offset, _, cut_short = decoder.decode(text, false, random_sizes(40),
+      { copy = true, each = math.random(2) == 1 })
+    local ok, value, _, any_offset, any_cut_short = decoder.decode_any(text)
+    local function complain(what)
+      error(("seed %d: %s: %s"):format(seed, what, text), 0)
+    end
+    if users then
+      if not ok then complain "only the user decoder takes it" end
+      local expected = {}
+      for i, user in ipairs(value) do expected[i] = as_user(user) end
+      if not same(expected, users) then complain "other value" end
+      return true
+    end
+    if kind == "schema" then
+      if not message:find "^expected an array of users, got " and not message:find
+        "^%[%d+%]: expected object, got " then complain(message) end
+    else
+      if ok then complain(message) end
+      if offset ~= any_offset or cut_short ~= any_cut_short then complain "other offset" end
+    end
+    return false
+  end
+
+  it("agree on random mutations", function()
+    local seeds = { "[" .. json() .. "," .. json({ town = "null", latitude = "null" }) .. "]",
+      '[{"id":"a","x":[1,null,{"y":null}],"role":"admin","num_inverters":2.0,"latitude":1}]',
+      '[{"town":"x","town":null},{},{"longitude":-0,"num_wallboxes":-0},{"a":{"b":[[],{}]}}]' }
+    local alphabet = { "[", "]", "{", "}", ",", ":", '"', "\\", "0", "1", "-", ".", "e", "null", "true",
+      " ", "\n", "\0", "\128", "\195\164", "\\u00e4", "\\ud83d", "{}", "[]", '"id":', '"town":',
+      '"x":', ',"id":[1]', ',"email":null', ',"x":{"y":1}', ',"id":"b"', "1e400" }
+    local good = 0
+    for _ = 1, 20000 do
+      local text = seeds[math.random(#seeds)]
+      for _ = 1, math.random(1, 3) do
+        local at, what = math.random(0, #text), math.random(4)
+        local piece = alphabet[math.random(#alphabet)]
+        if what == 1 then
+          text = text:sub(1, at) .. piece .. text:sub(at + 1)
+        elseif what == 2 then
+          text = text:sub(1, at) .. text:sub(at + 1 + math.random(1, 30))
+        elseif what == 3 then
+          text = text:sub(1, at) .. piece .. text:sub(at + 1 + #piece)
+        else
+          local from = math.random(1, #text)
+          text = text:sub(1, at) .. text:sub(from, from + math.random(0, 40)) .. text:sub(at + 1)
+        end
+      end
+      if compare(text) then good = good + 1 end
+    end
+    assert.is_true(good > 1000)
+  end)
+
+  it("agree on random lists", function()
+    local values = { "null", "1", "2.5", '"x"', "true", "[]", "{}", "[null,{}]", '{"a":null,"b":[1]}',
+      '"\\u00e4"', "-0", "1e2", '""' }
+    for _ = 1, 3000 do
+      local users = {}
+      for i = 1, math.random(0, 4) do
+        local parts = {}
+        for j = 1, math.random(0, 30) do
+          local name = math.random(5) == 1 and "x" .. math.random(4) or FULL[math.random(#FULL)][1]
+          parts[j] = ('"%s":%s'):format(name, values[math.random(#values)])
+        end
+        users[i] = "{" .. table.concat(parts, ",") .. "}"
+      end
+      assert.is_true(compare("[" .. table.concat(users, ",") .. "]"))
+    end
+  end)
+end)

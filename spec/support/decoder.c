@@ -1,0 +1,288 @@
+/* A test module around the reader and the user decoder; not part of the library.
+ *
+ *   decoder.decode(text [, validate [, pieces [, options]]])
+ *       users | nil, kind, message, offset, count, cut_short
+ *   decoder.decode_any(text [, pieces [, options]])
+ *       true, value | false, fault, message, offset, cut_short      null is the lightuserdata NULL
+ *   decoder.stream([validate [, limit]]), stream:feed(bytes, from), stream:finish(), stream:count()
+ *   decoder.fail_after(n)       the n-th allocation in C from now on fails; 0: none does
+ *
+ * `pieces`: nil, a size, or an array of sizes used in turn. `options`: copy (each piece gets a
+ * block of its own, which is spoilt afterwards), each (one user at a time), limit, depth, token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "lua/compat.h"
+#include "lua/user.h"
+
+/* ---- Failing allocations (linked with --wrap=realloc) ---------------------------------------- */
+
+static long fail_countdown;
+void *__real_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+void *__wrap_realloc(void *block, size_t size) {
+  if (fail_countdown > 0 && --fail_countdown == 0) return NULL;
+  return __real_realloc(block, size);
+}
+
+static int l_fail_after(lua_State *L) {
+  fail_countdown = (long)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+/* ---- Pieces ---------------------------------------------------------------------------------- */
+
+struct pieces {
+  lua_State *L;
+  int sizes;
+  const char *text;
+  size_t size, at, turn;
+  bool copy;
+};
+
+static size_t option(lua_State *L, int options, const char *name) {
+  if (lua_isnoneornil(L, options)) return 0;
+  lua_getfield(L, options, name);
+  size_t value = lua_isboolean(L, -1) ? (size_t)lua_toboolean(L, -1) : (size_t)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+static struct pieces pieces_of(lua_State *L, int sizes, int options) {
+  struct pieces p = {.L = L, .sizes = sizes};
+  p.text = luaL_checklstring(L, 1, &p.size);
+  p.copy = option(L, options, "copy") != 0;
+  return p;
+}
+
+/* Pushes one value that keeps the piece alive. */
+static bool next_piece(struct pieces *p, const char **bytes, size_t *size) {
+  if (p->at == p->size) return false;
+  size_t rest = p->size - p->at, n = rest;
+  if (lua_istable(p->L, p->sizes)) {
+    lua_rawgeti(p->L, p->sizes, (int)(p->turn++ % lua_rawlen(p->L, p->sizes)) + 1);
+    n = (size_t)lua_tonumber(p->L, -1);
+    lua_pop(p->L, 1);
+  } else if (lua_isnumber(p->L, p->sizes)) {
+    n = (size_t)lua_tonumber(p->L, p->sizes);
+  }
+  *size = n < rest ? n : rest;
+  *bytes = p->text + p->at;
+  if (p->copy)
+    *bytes = memcpy(lua_newuserdata(p->L, *size), *bytes, *size);
+  else
+    lua_pushnil(p->L);
+  p->at += *size;
+  return true;
+}
+
+static void spoil(const struct pieces *p, const char *bytes, size_t size) {
+  if (p->copy && size > 0) memset((void *)(uintptr_t)bytes, 0xEE, size);
+}
+
+/* ---- Any value ------------------------------------------------------------------------------- */
+
+static int l_gc_reader(lua_State *L) {
+  json_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+static int l_gc_decoder(lua_State *L) {
+  user_decoder_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+static void *new_object(lua_State *L, size_t size, lua_CFunction gc) {
+  void *object = memset(lua_newuserdata(L, size), 0, size);
+  lua_newtable(L);
+  lua_pushcfunction(L, gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  return object;
+}
+
+static void any_push(lua_State *L, const struct json_reader *r, enum json_event event) {
+  luaL_checkstack(L, 10, "depth");
+  switch (event) {
+  case JSON_FALSE: lua_pushboolean(L, 0); break;
+  case JSON_TRUE: lua_pushboolean(L, 1); break;
+  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
+  case JSON_DOUBLE: lua_pushnumber(L, r->number); break;
+  case JSON_KEY:
+  case JSON_STRING: lua_pushlstring(L, r->text, r->size); break;
+  case JSON_ARRAY_BEGIN:
+  case JSON_OBJECT_BEGIN: lua_newtable(L); break;
+  default: lua_pushlightuserdata(L, NULL);
+  }
+}
+
+/* `spare`: a stack slot for the whole value. */
+static void any_event(lua_State *L, const struct json_reader *r, enum json_event event, int spare) {
+  if (event != JSON_ARRAY_END && event != JSON_OBJECT_END) any_push(L, r, event);
+  if (event == JSON_KEY || event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) return;
+  if (json_depth(r) == 0)
+    lua_replace(L, spare);
+  else if (json_in_array(r))
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+  else
+    lua_rawset(L, -3);
+}
+
+static int any_error(lua_State *L, const struct json_reader *r) {
+  static const char *const names[] = {"none",  "syntax", "cut_short", "range",
+                                      "depth", "token",  "memory"};
+  lua_pushboolean(L, 0);
+  lua_pushstring(L, names[r->fault]);
+  lua_pushstring(L, r->message);
+  lua_pushnumber(L, (lua_Number)r->offset);
+  lua_pushboolean(L, r->fault == JSON_FAULT_CUT_SHORT);
+  return 5;
+}
+
+static int l_decode_any(lua_State *L) {
+  lua_settop(L, 3);
+  struct pieces pieces = pieces_of(L, 2, 3);
+  struct json_reader *r = new_object(L, sizeof *r, l_gc_reader);
+  json_init(r, (unsigned)option(L, 3, "depth"), option(L, 3, "token"));
+  lua_pushnil(L); /* 5: the piece */
+  lua_pushnil(L); /* 6: the value */
+  const char *bytes = NULL;
+  size_t size = 0;
+  enum json_event event;
+  do {
+    spoil(&pieces, bytes, size);
+    size = 0;
+    if (next_piece(&pieces, &bytes, &size)) {
+      lua_replace(L, 5);
+      json_feed(r, bytes, size);
+    } else {
+      json_end(r);
+    }
+    while ((event = json_next(r)) > JSON_NEED_MORE)
+      any_event(L, r, event, 6);
+  } while (event == JSON_NEED_MORE);
+  if (event == JSON_ERROR) return any_error(L, r);
+  lua_pushboolean(L, 1);
+  lua_pushvalue(L, 6);
+  return 2;
+}
+
+/* ---- Users ----------------------------------------------------------------------------------- */
+
+static int user_failure(lua_State *L, const struct user_decoder *d) {
+  static const char *const kinds[] = {"none", "decode", "schema", "too_large", "memory"};
+  lua_pushnil(L);
+  lua_pushstring(L, kinds[d->error.fault]);
+  lua_pushstring(L, d->error.message);
+  lua_pushnumber(L, (lua_Number)d->error.offset);
+  lua_pushnumber(L, (lua_Number)d->users);
+  lua_pushboolean(L, d->error.cut_short);
+  return 6;
+}
+
+static int l_decode(lua_State *L) {
+  lua_settop(L, 4);
+  struct pieces pieces = pieces_of(L, 3, 4);
+  bool each = option(L, 4, "each") != 0;
+  bool validate = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
+  struct user_decoder *d = new_object(L, sizeof *d, l_gc_decoder); /* 5 */
+  user_decoder_init(d, validate, option(L, 4, "limit"));
+  user_push_state(L); /* 6 */
+  lua_newtable(L);    /* 7 */
+  const char *bytes;
+  size_t size;
+  while (next_piece(&pieces, &bytes, &size)) {
+    size_t used, done = 0;
+    enum user_status status;
+    while ((status = user_decode(L, d, 6, each ? 0 : 7, bytes + done, size - done, &used)) ==
+           USER_READY) {
+      done += used;
+      lua_rawseti(L, 7, (int)d->users);
+    }
+    spoil(&pieces, bytes, size);
+    if (status == USER_FAILED) return user_failure(L, d);
+    lua_settop(L, 7);
+  }
+  if (!user_decode_end(d)) return user_failure(L, d);
+  return 1;
+}
+
+static int l_stream(lua_State *L) {
+  bool validate = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
+  size_t limit = (size_t)luaL_optnumber(L, 2, 0);
+  struct user_decoder *d = lua_newuserdata(L, sizeof *d);
+  user_decoder_init(d, validate, limit);
+  luaL_getmetatable(L, "decoder.stream");
+  lua_setmetatable(L, -2);
+  user_push_state(L);
+#if LUA_VERSION_NUM >= 502
+  lua_setuservalue(L, -2);
+#else
+  lua_setfenv(L, -2);
+#endif
+  return 1;
+}
+
+/* stream:feed(bytes [, from]): "more" | "user", next, user | "failed", nil, kind, message, … */
+static int l_feed(lua_State *L) {
+  struct user_decoder *d = luaL_checkudata(L, 1, "decoder.stream");
+  size_t size, used;
+  const char *bytes = luaL_checklstring(L, 2, &size);
+  size_t from = (size_t)luaL_optnumber(L, 3, 1) - 1;
+#if LUA_VERSION_NUM >= 502
+  lua_getuservalue(L, 1);
+#else
+  lua_getfenv(L, 1);
+#endif
+  switch (user_decode(L, d, -1, 0, bytes + from, size - from, &used)) {
+  case USER_MORE: lua_pushliteral(L, "more"); return 1;
+  case USER_READY: break;
+  case USER_FAILED: lua_pushliteral(L, "failed"); return 1 + user_failure(L, d);
+  }
+  lua_pushliteral(L, "user");
+  lua_insert(L, -2);
+  lua_pushnumber(L, (lua_Number)(from + used + 1));
+  lua_insert(L, -2);
+  return 3;
+}
+
+static int l_finish(lua_State *L) {
+  struct user_decoder *d = luaL_checkudata(L, 1, "decoder.stream");
+  if (!user_decode_end(d)) return user_failure(L, d);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int l_count(lua_State *L) {
+  struct user_decoder *d = luaL_checkudata(L, 1, "decoder.stream");
+  lua_pushnumber(L, (lua_Number)d->users);
+  return 1;
+}
+
+int luaopen_decoder(lua_State *L);
+
+static void set_functions(lua_State *L, const luaL_Reg *f) {
+  for (; f->name != NULL; f++) {
+    lua_pushcfunction(L, f->func);
+    lua_setfield(L, -2, f->name);
+  }
+}
+
+int luaopen_decoder(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"feed", l_feed}, {"finish", l_finish}, {"count", l_count}, {"__gc", l_gc_decoder}, {0}};
+  static const luaL_Reg functions[] = {{"decode", l_decode},
+                                       {"decode_any", l_decode_any},
+                                       {"stream", l_stream},
+                                       {"fail_after", l_fail_after},
+                                       {0}};
+  luaL_newmetatable(L, "decoder.stream");
+  set_functions(L, methods);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_newtable(L);
+  set_functions(L, functions);
+  return 1;
+}
