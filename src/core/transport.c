@@ -269,17 +269,27 @@ static void close_multi(struct transport *t) {
 
 static void end_exchange(struct exchange *x, CURLcode code);
 
-/* In a forked child everything is begun anew. A transfer in flight stays behind with its handles,
- * unfreed: threads that resolve names for it exist in the parent alone, and libcurl would wait. */
+/* Whether the exchange has its connection, and so needs no thread to resolve a name. */
+static bool is_connected(const struct exchange *x) {
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
+  return microseconds > 0;
+}
+
+/* In a forked child everything is begun anew, and exchanges under way have failed. Where a name may
+ * still be being resolved, all handles stay behind unfreed: the thread that does it exists in the
+ * parent alone, and libcurl would wait for it. */
 static bool renew_after_fork(struct transport *t) {
   if (t->forks == forks) return false;
+  bool connected = true;
   disown_sockets(t);
-  bool in_flight = t->running != NULL;
+  for (struct exchange *x = t->running; x != NULL; x = x->next)
+    connected = connected && is_connected(x);
   while (t->running != NULL) {
-    t->running->easy = NULL;
+    if (!connected) t->running->easy = NULL;
     end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
   }
-  if (in_flight) {
+  if (!connected) {
     t->multi = NULL;
     t->socket_count = 0;
   }
