@@ -4,3 +4,6 @@ cache = false
 files["spec/**/*_spec.lua"].std = "max+busted"
 files["spec/support/mock_selftest.lua"].std = "max+busted"
 files["spec/support/mock/api.lua"].std = "ngx_lua"
+-- These let go of large values by assigning nil to them.
+files["spec/json_spec.lua"].ignore = { "31" }
+files["spec/decoder_spec.lua"].ignore = { "31" }

@@ -78,12 +78,13 @@ clean:
 
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 
-.PHONY: help demo test specs lint valgrind format packages-%
+.PHONY: help demo test specs lint valgrind bench format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
 	@echo 'make specs      the specs alone'
 	@echo 'make valgrind   the specs on Lua 5.4 under valgrind'
+	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
@@ -106,11 +107,18 @@ lint:
 	luacheck --quiet .
 	@! grep -rlE 'include *[<"](lua|lauxlib|lualib)\.h' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
 
-# The interpreter keeps what it has loaded until its end; only what nothing points to is a leak.
+VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
+  --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+  --child-silent-after-fork=yes --suppressions=spec/support/valgrind.supp
+
+# About half an hour. Only what nothing points to is a leak: interpreters keep what they have loaded.
 valgrind: packages-check
-	@$(MAKE) --no-print-directory LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all
-	VARIANT=-valgrind WRAPPER='valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect' \
-	  spec/support/run.sh lua5.4
+	@$(MAKE) --no-print-directory LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder
+	VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
+
+bench: packages-bench
+	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done
+	lua5.4 bench/run.lua
 
 format:
 	clang-format -i src/*.h src/*/*.h src/*/*.c

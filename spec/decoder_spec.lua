@@ -411,9 +411,13 @@ describe("the user decoder", function()
         assert.equal(1, count)
       end
     end
-    -- Known fields, again and again, take no memory.
-    local text = "[{" .. json():sub(2, -2) .. (',"email":"x"'):rep(1000) .. "}]"
-    assert.equal("x", assert(decoder.decode(text, true, 100, { limit = 5000 }))[1].email)
+    -- Known fields, too, be they many or large.
+    for _, extra in ipairs { ('"email":"x",'):rep(1000), '"town":"' .. ("x"):rep(4000) .. '","zip_code":"'
+      .. ("x"):rep(4000) .. '",' } do
+      local users, kind = decode("[{" .. extra .. json():sub(2) .. "]", true, 5000)
+      assert.is_nil(users)
+      assert.equal("too_large", kind)
+    end
   end)
 
   it("bounds depth", function()
@@ -495,7 +499,7 @@ describe("a stream of users", function()
     what, at = stream:feed(rest:sub(at, at + 10))
     assert.equal("more", what)
     assert.is_nil(at)
-    what, _, user = stream:feed(rest:sub(#json { id = '"2"' } + 2 + 11))
+    what, at, user = stream:feed(rest:sub(#json { id = '"2"' } + 2 + 11))
     assert.equal("user", what)
     assert.equal("3", user.id)
     assert.equal("more", (stream:feed("]")))

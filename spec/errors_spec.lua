@@ -269,7 +269,10 @@ describe("an error", function()
     end)
 
     it("comes from JSON nested beyond measure, not a crash", function()
-      for _, body in ipairs { ("["):rep(100000) .. ("]"):rep(100000), ("{\"a\":"):rep(5000) .. "1" .. ("}"):rep(5000) } do
+      for _, body in ipairs {
+        ("["):rep(100000) .. ("]"):rep(100000),
+        ("{\"a\":"):rep(5000) .. "1" .. ("}"):rep(5000),
+      } do
         helper.static(server, { always_api = { body = body } })
         helper.failed("decode", static_client():get(helper.API .. "/x"))
         helper.static(server, { organizations = { [ORG] = { users = 1, seed = 1, extra = "\"x\": " .. body } } })

@@ -152,10 +152,12 @@ static inline void push_name(const struct run *run, int field) {
     lua_rawgeti(run->L, run->state, STATE_NAMES + field);
 }
 
-/* The reader bounds one string or number; this bounds how many of them a user can have, which only
- * keys that the schema lacks, and arrays and objects, can make many. */
-static enum step check_size(struct user_decoder *d) {
-  if (d->reader.token_offset - d->user_offset < d->limit) return STEP_ON;
+/* The reader bounds one string or number; this bounds what a user is made of. */
+static inline bool is_too_large(const struct user_decoder *d) {
+  return d->reader.token_offset - d->user_offset >= d->limit;
+}
+
+static enum step too_large(struct user_decoder *d) {
   set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
   snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
            d->users + 1, d->limit);
@@ -203,7 +205,8 @@ static void push_repeating(const struct run *run, const struct json_reader *r, i
 
 /* Whether a double stands for an integer, as 2.0 does; then `*integer` is it. */
 static bool to_integer(double number, int64_t *integer) {
-  if (!(number >= -0x1p63 && number < 0x1p63)) return false;
+  const double limit = 9223372036854775808.0; /* 2^63 */
+  if (!(number >= -limit && number < limit)) return false;
   *integer = (int64_t)number;
   return (double)*integer == number;
 }
@@ -449,7 +452,7 @@ static enum step end_nested(const struct run *run) {
 
 static enum step nested_step(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
-  if (check_size(d) == STEP_FAILED) return STEP_FAILED;
+  if (is_too_large(d)) return too_large(d);
   switch (event) {
   case JSON_KEY: lua_pushlstring(run->L, d->reader.text, d->reader.size); return STEP_ON;
   case JSON_ARRAY_BEGIN:
@@ -471,7 +474,7 @@ static enum step user_step(const struct run *run, enum json_event event) {
   default:
     if (run->d->field != UNKNOWN) return take_field(run, event);
     take_unknown(run, event);
-    return check_size(run->d);
+    return STEP_ON;
   }
 }
 
@@ -507,6 +510,7 @@ static enum step read_user(const struct run *run) {
   do {
     enum json_event event = next_in_user(run);
     if (event <= JSON_NEED_MORE) return no_event(run->d, event);
+    if (is_too_large(run->d)) return too_large(run->d);
     step = user_step(run, event);
   } while (step == STEP_ON && run->d->place == PLACE_USER);
   return step;
