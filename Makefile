@@ -105,7 +105,8 @@ specs:
 
 lint:
 	luacheck --quiet .
-	@! grep -rlE 'include *[<"](lua|lauxlib|lualib)\.h' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
+	@! grep -rnE 'include *[<"](lua/|lua\.h|lauxlib|lualib)' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
+	@! grep -rnE 'include *<curl/' src | grep -v '^src/core/transport.c:' || { echo 'libcurl outside the transport' >&2; exit 1; }
 
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
   --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \

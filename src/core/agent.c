@@ -73,7 +73,7 @@ static void lend_options(struct agent *a) {
       .ca_path = o->ca_path,
       .cert = o->cert,
       .key = o->key,
-      .verify = !o->insecure,
+      .verify = o->verify,
       .proxy = o->proxy,
       .user_agent = o->user_agent,
       .connect_timeout = o->connect_timeout,
@@ -113,8 +113,7 @@ struct agent *agent_new(struct agent_options *options, struct failure *failure) 
     a->transport = transport_new(&a->transport_options);
     if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
     if (a->oauth2 != NULL) return a;
-    agent_close(a);
-    agent_release(a);
+    agent_release(a); /* closes it */
   }
   failure_set(failure, FAILURE_MEMORY, "out of memory while making a client");
   return NULL;

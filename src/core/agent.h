@@ -23,11 +23,11 @@ struct agent_options {
   unsigned max_retries;
   uint64_t max_response_bytes;
   char *ca_file, *ca_path, *cert, *key;
-  bool insecure; /* tls.verify = false */
+  bool verify; /* the server's certificate and name */
   char *proxy;
   char *user_agent;
   bool allow_http;
-  bool record_events;
+  bool record_events; /* there is an on_event */
 };
 
 /* Wipes and frees the texts. */

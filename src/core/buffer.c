@@ -35,8 +35,8 @@ bool buffer_append(struct buffer *buffer, const void *bytes, size_t size) {
   return true;
 }
 
-bool buffer_add(struct buffer *buffer, const char *text) {
-  return buffer_append(buffer, text, strlen(text));
+void buffer_add(struct buffer *buffer, const char *text) {
+  buffer_append(buffer, text, strlen(text));
 }
 
 size_t form_encode(char byte, char out[3]) {
@@ -51,15 +51,14 @@ size_t form_encode(char byte, char out[3]) {
   return 3;
 }
 
-bool buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t size) {
+void buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t size) {
   for (size_t i = 0; i < size; i++) {
     char place[3];
     buffer_append(buffer, place, form_encode(bytes[i], place));
   }
-  return !buffer->failed;
 }
 
-bool buffer_add_json_string(struct buffer *buffer, const char *text) {
+void buffer_add_json_string(struct buffer *buffer, const char *text) {
   static const char digits[] = "0123456789abcdef";
   buffer_append(buffer, "\"", 1);
   for (const char *p = text; *p != '\0'; p++) {
@@ -74,10 +73,10 @@ bool buffer_add_json_string(struct buffer *buffer, const char *text) {
       buffer_append(buffer, p, 1);
     }
   }
-  return buffer_append(buffer, "\"", 1);
+  buffer_append(buffer, "\"", 1);
 }
 
-bool buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size) {
+void buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < size; i += 3) {
     size_t left = size - i;
@@ -89,7 +88,6 @@ bool buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size) {
                        left > 2 ? digits[group & 63] : '='};
     buffer_append(buffer, quartet, sizeof quartet);
   }
-  return !buffer->failed;
 }
 
 void buffer_free(struct buffer *buffer) {

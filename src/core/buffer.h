@@ -25,20 +25,20 @@ struct buffer {
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 
 /* Appends a NUL-terminated text. */
-bool buffer_add(struct buffer *buffer, const char *text);
+void buffer_add(struct buffer *buffer, const char *text);
 
 /* Encodes one byte as in application/x-www-form-urlencoded (WHATWG URL, 5.2; RFC 6749, appendix
  * B), which is also valid in a URL's query. Returns how many bytes it has become. */
 size_t form_encode(char byte, char out[3]);
 
 /* Appends a text encoded like that. */
-bool buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t size);
+void buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t size);
 
 /* Appends a text as a JSON string with its quotes (RFC 8259, 7). */
-bool buffer_add_json_string(struct buffer *buffer, const char *text);
+void buffer_add_json_string(struct buffer *buffer, const char *text);
 
 /* Appends bytes in base64 (RFC 4648, 4). */
-bool buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size);
+void buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size);
 
 /* Overwrites the bytes, frees them and leaves an empty buffer. */
 void buffer_free(struct buffer *buffer);

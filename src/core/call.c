@@ -2,11 +2,9 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/retry.h"
-#include "core/syntax.h"
 #include "core/transport.h"
 
 /* Longer waits are cut: the time is then looked at again. */

@@ -22,8 +22,9 @@ enum call_mode {
   CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
 };
 
-/* The binding's part, called from call_step alone and handed its `environment`. It must neither
- * raise nor wait. A `failure` is filled where the body is not what the call wants. */
+/* The binding's part, called from call_step alone and handed its `environment`; which of it, the
+ * mode says. It must neither raise nor wait. A `failure` is filled where the body is not what the
+ * call wants. */
 struct call_binding {
   token_reader *read_token;
   void (*accept)(void *environment, const char *body, size_t size, struct failure *failure);

@@ -45,8 +45,6 @@ struct oauth2 {
   struct event_queue events;
 };
 
-static void start_request(struct oauth2 *o);
-
 /* ---- the token ---- */
 
 /* Puts away a token that is not to be used any more, if there is one. */
@@ -100,7 +98,6 @@ static void answer_free(struct token_answer *answer) {
   secret_free(answer->token_type);
   secret_free(answer->refresh_token);
   secret_free(answer->error);
-  secret_free(answer->error_description);
 }
 
 /* ---- requests ---- */
@@ -458,18 +455,13 @@ void oauth2_free(struct oauth2 *o) {
 
 bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, size_t *start,
                         size_t *length) {
-  const char *const secrets[] = {
-      o->options->client_secret,
-      o->options->password,
-      o->options->access_token,
-      o->access_token,
-      o->refresh_token,
-      o->retired[0],
-      o->retired[1],
-      o->retired[2],
-      o->retired[3],
-      o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
+  const char *secrets[6 + RETIRED] = {
+      o->options->client_secret, o->options->password,
+      o->options->access_token,  o->access_token,
+      o->refresh_token,          o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
   };
+  for (size_t i = 0; i < RETIRED; i++)
+    secrets[6 + i] = o->retired[i];
   return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
 }
 

@@ -36,7 +36,7 @@ struct token_answer {
   char *access_token, *token_type, *refresh_token;
   bool has_expires_in;
   double expires_in; /* seconds */
-  char *error, *error_description;
+  char *error;
 };
 
 /* Fills `out` from a response body of `size` bytes. False when memory is short. Must not raise. */

@@ -1,5 +1,5 @@
-/* When to try again. Which outcome deserves it is written in the failure itself (`retryable`),
- * where the outcome is known; here is how long to pause. */
+/* What deserves another attempt, and when. Whoever knows an outcome writes into the failure itself
+ * whether it does (`retryable`). */
 #ifndef PODERO_RETRY_H
 #define PODERO_RETRY_H
 

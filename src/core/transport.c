@@ -14,7 +14,6 @@
 
 #include "core/clock.h"
 #include "core/syntax.h"
-#include "version.h"
 
 /* Of an error's body this much is kept; what a person or a program wants of it fits. */
 #define MAX_ERROR_BODY_BYTES (64u * 1024)
@@ -32,15 +31,19 @@
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
 
+/* libcurl's side of an exchange. */
+struct handle {
+  CURL *easy;
+  CURLU *url; /* libcurl 7.88 works longer on a URL that it is given as a text */
+};
+
 struct transport {
   const struct transport_options *options;
   CURLM *multi;
-  unsigned forks;             /* see there: whose sockets these are */
-  struct exchange *running;   /* doubly linked */
-  struct exchange *abandoned; /* freed while libcurl was at work: to be freed after that */
-  bool driving;               /* libcurl is at work, and must not be called into */
-  bool moved;                 /* bytes arrived in this turn */
-  CURL *idle[MAX_IDLE_HANDLES];
+  unsigned forks;           /* see there: whose sockets these are */
+  struct exchange *running; /* doubly linked */
+  bool moved;               /* bytes arrived in this turn */
+  struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets; /* to be disowned after a fork */
   size_t socket_count, socket_capacity;
@@ -54,8 +57,8 @@ struct open_socket {
 
 struct exchange {
   struct transport *transport;
-  struct exchange *next, *previous; /* among `running` or `abandoned` */
-  CURL *easy;                       /* NULL once ended */
+  struct exchange *next, *previous; /* among `running` */
+  struct handle handle;             /* NULLs once ended */
   struct curl_slist *fields;
   double started;
   bool ended;
@@ -146,18 +149,7 @@ static const char *check_host(CURLU *url, bool allow_http) {
   return wrong;
 }
 
-static bool has_part(CURLU *url, CURLUPart which) {
-  char *part = NULL;
-  bool has = curl_url_get(url, which, &part, 0) == CURLUE_OK;
-  curl_free(part);
-  return has;
-}
-
 static const char *check_parts(CURLU *url, bool allow_http) {
-  if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
-    return "contains a user name or a password";
-  if (has_part(url, CURLUPART_QUERY)) return "contains a query";
-  if (has_part(url, CURLUPART_FRAGMENT)) return "contains a fragment";
   char *path = NULL;
   if (curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK) return "cannot be parsed";
   bool path_is_fine = syntax_is_path(path, strlen(path));
@@ -169,7 +161,7 @@ static const char *check_parts(CURLU *url, bool allow_http) {
 const char *transport_check_url(const char *text, bool allow_http) {
   /* libcurl drops an empty query or fragment without a word. */
   if (strpbrk(text, "?#@\\ ") != NULL)
-    return "contains a user name, a query, a fragment or a space";
+    return "contains a user name, a query, a fragment, a backslash or a space";
   if (!syntax_is_field_value(text, strlen(text))) return "contains control characters";
   if (strstr(text, ":///") != NULL) return "has no host"; /* libcurl would take the path for one */
   CURLU *url = curl_url();
@@ -257,11 +249,16 @@ static bool open_multi(struct transport *t) {
   return t->multi != NULL;
 }
 
+static void free_handle(struct handle handle) {
+  curl_easy_cleanup(handle.easy);
+  curl_url_cleanup(handle.url);
+}
+
 static void close_multi(struct transport *t) {
   struct signal_guard guard;
   hold_sigpipe(&guard);
   while (t->idle_count > 0)
-    curl_easy_cleanup(t->idle[--t->idle_count]);
+    free_handle(t->idle[--t->idle_count]);
   if (t->multi != NULL) curl_multi_cleanup(t->multi);
   t->multi = NULL;
   release_sigpipe(&guard);
@@ -272,7 +269,7 @@ static void end_exchange(struct exchange *x, CURLcode code);
 /* Whether the exchange has its connection, and so needs no thread to resolve a name. */
 static bool is_connected(const struct exchange *x) {
   curl_off_t microseconds = 0;
-  curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
+  curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
   return microseconds > 0;
 }
 
@@ -286,7 +283,7 @@ static bool renew_after_fork(struct transport *t) {
   for (struct exchange *x = t->running; x != NULL; x = x->next)
     connected = connected && is_connected(x);
   while (t->running != NULL) {
-    if (!connected) t->running->easy = NULL;
+    if (!connected) t->running->handle = (struct handle){0};
     end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
   }
   if (!connected) {
@@ -313,7 +310,7 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct exchange *x = user;
   struct response *r = &x->response;
-  if (r->bytes == 0) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
+  if (r->bytes == 0) curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   bool success = r->status >= 200 && r->status < 300;
   if (success && x->streamed) {
     close_ranks(x);
@@ -409,11 +406,13 @@ static void free_fields(struct exchange *x) {
 
 static bool set_fields(struct exchange *x, const struct request *request) {
   bool ok = add_field(x, "Accept: ", "application/json");
+  if (x->transport->options->user_agent != NULL)
+    ok = ok && add_field(x, "User-Agent: ", x->transport->options->user_agent);
   if (request->authorization != NULL)
     ok = ok && add_field(x, "Authorization: ", request->authorization);
   if (request->body != NULL)
     ok = ok && add_field(x, "Content-Type: ", request->content_type) && add_field(x, "Expect:", "");
-  return ok && curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->fields) == CURLE_OK;
+  return ok && curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, x->fields) == CURLE_OK;
 }
 
 #define SET(option, value) (code == CURLE_OK ? code = curl_easy_setopt(easy, option, value) : code)
@@ -442,7 +441,6 @@ static CURLcode set_options(CURL *easy, const struct transport_options *o) {
   if (o->ca_path != NULL) SET(CURLOPT_CAPATH, o->ca_path);
   if (o->cert != NULL) SET(CURLOPT_SSLCERT, o->cert);
   if (o->key != NULL) SET(CURLOPT_SSLKEY, o->key);
-  if (o->user_agent != NULL) SET(CURLOPT_USERAGENT, o->user_agent);
   return code;
 }
 
@@ -459,10 +457,12 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
 
 /* What differs from one exchange to the next. */
 static CURLcode set_request(struct exchange *x, const struct request *request) {
-  CURL *easy = x->easy;
+  CURL *easy = x->handle.easy;
   CURLcode code = CURLE_OK;
   const char *proxy = x->transport->options->proxy;
-  SET(CURLOPT_URL, request->url);
+  if (curl_url_set(x->handle.url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS) != CURLUE_OK)
+    return CURLE_URL_MALFORMAT;
+  SET(CURLOPT_URL, request->url); /* what relative redirects are resolved against */
   SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
   if (request->body != NULL) {
     SET(CURLOPT_POST, 1L);
@@ -477,16 +477,18 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
 }
 
 /* A handle with the options that are the same for every exchange. */
-static CURLcode take_handle(struct transport *t, CURL **out) {
+static CURLcode take_handle(struct transport *t, struct handle *out) {
   if (t->idle_count > 0) {
     *out = t->idle[--t->idle_count];
     return CURLE_OK;
   }
-  *out = curl_easy_init();
-  if (*out == NULL) return CURLE_OUT_OF_MEMORY;
-  CURLcode code = set_behaviour(*out);
-  if (code == CURLE_OK) code = set_options(*out, t->options);
-  if (code == CURLE_OK) code = set_callbacks(*out, t);
+  out->easy = curl_easy_init();
+  out->url = curl_url();
+  if (out->easy == NULL || out->url == NULL) return CURLE_OUT_OF_MEMORY;
+  CURLcode code = set_behaviour(out->easy);
+  if (code == CURLE_OK) code = set_options(out->easy, t->options);
+  if (code == CURLE_OK) code = set_callbacks(out->easy, t);
+  if (code == CURLE_OK) code = curl_easy_setopt(out->easy, CURLOPT_CURLU, out->url);
   return code;
 }
 
@@ -495,13 +497,13 @@ static CURLcode take_handle(struct transport *t, CURL **out) {
 static void give_handle_back(struct exchange *x, bool good) {
   struct transport *t = x->transport;
   if (!good || x->is_post || t->idle_count == MAX_IDLE_HANDLES) {
-    curl_easy_cleanup(x->easy);
+    free_handle(x->handle);
   } else {
-    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
-    t->idle[t->idle_count++] = x->easy;
+    curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(x->handle.easy, CURLOPT_ERRORBUFFER, NULL);
+    t->idle[t->idle_count++] = x->handle;
   }
-  x->easy = NULL;
+  x->handle = (struct handle){0};
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
@@ -555,17 +557,18 @@ static void classify(struct exchange *x, CURLcode code) {
 static void read_info(struct exchange *x) {
   struct response *r = &x->response;
   const char *redirect = NULL;
-  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &r->status);
-  curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_URL, &redirect);
+  curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
+  curl_easy_getinfo(x->handle.easy, CURLINFO_REDIRECT_URL, &redirect);
   r->redirect = x->redirect = text_copy(redirect);
 }
 
 /* Gives back whatever belongs to libcurl. */
 static void release_handle(struct exchange *x, bool good) {
-  if (x->easy != NULL) {
+  if (x->handle.easy != NULL || x->handle.url != NULL) {
     struct signal_guard guard;
     hold_sigpipe(&guard);
-    if (x->transport->multi != NULL) curl_multi_remove_handle(x->transport->multi, x->easy);
+    if (x->transport->multi != NULL && x->handle.easy != NULL)
+      curl_multi_remove_handle(x->transport->multi, x->handle.easy);
     give_handle_back(x, good);
     release_sigpipe(&guard);
   }
@@ -576,7 +579,7 @@ static void end_exchange(struct exchange *x, CURLcode code) {
   unlink_exchange(&x->transport->running, x);
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
-  if (x->easy != NULL) read_info(x);
+  if (x->handle.easy != NULL) read_info(x);
   bool cut_off = x->too_large || x->out_of_memory; /* not every decoder of libcurl's passes it on */
   if (cut_off || (code != CURLE_OK && !x->kept_enough)) classify(x, code);
   release_handle(x, code == CURLE_OK);
@@ -586,15 +589,15 @@ static void end_exchange(struct exchange *x, CURLcode code) {
 static CURLcode begin_transfer(struct exchange *x, const struct request *request) {
   struct transport *t = x->transport;
   if (t->multi == NULL) return CURLE_OUT_OF_MEMORY;
-  CURLcode code = take_handle(t, &x->easy);
+  CURLcode code = take_handle(t, &x->handle);
   if (code == CURLE_OK) code = set_request(x, request);
   if (code == CURLE_OK && !set_fields(x, request)) code = CURLE_OUT_OF_MEMORY;
   if (code != CURLE_OK) return code;
-  return curl_multi_add_handle(t->multi, x->easy) == CURLM_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+  return curl_multi_add_handle(t->multi, x->handle.easy) == CURLM_OK ? CURLE_OK
+                                                                     : CURLE_OUT_OF_MEMORY;
 }
 
 struct exchange *exchange_start(struct transport *t, const struct request *request) {
-  if (t->driving) return NULL;
   renew_after_fork(t);
   struct exchange *x = calloc(1, sizeof *x);
   if (x == NULL) return NULL;
@@ -633,19 +636,15 @@ void exchange_take(struct exchange *x, size_t size) {
   if (x->taken == x->response.body.size) close_ranks(x);
   if (!x->paused || x->ended || x->response.body.size - x->taken >= WINDOW_BYTES / 2) return;
   x->paused = false;
-  curl_easy_pause(x->easy, CURLPAUSE_CONT); /* may call receive_body at once */
+  curl_easy_pause(x->handle.easy, CURLPAUSE_CONT); /* may call receive_body at once */
 }
 
 void exchange_free(struct exchange *x) {
   if (x == NULL) return;
   struct transport *t = x->transport;
-  if (!t->driving) renew_after_fork(t);
+  renew_after_fork(t);
   if (!x->ended) unlink_exchange(&t->running, x);
   x->ended = true;
-  if (t->driving) {
-    link_exchange(&t->abandoned, x);
-    return;
-  }
   release_handle(x, false);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
@@ -683,31 +682,19 @@ static void reap(struct transport *t) {
     char *private = NULL;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
     struct exchange *x = (struct exchange *)(void *)private;
-    if (!x->ended) end_exchange(x, code);
-  }
-}
-
-static void free_abandoned(struct transport *t) {
-  while (t->abandoned != NULL) {
-    struct exchange *x = t->abandoned;
-    unlink_exchange(&t->abandoned, x);
-    exchange_free(x);
+    end_exchange(x, code);
   }
 }
 
 bool transport_drive(struct transport *t) {
-  if (t->driving) return false;
   renew_after_fork(t);
   if (t->multi == NULL) return false;
   int running;
   struct signal_guard guard;
   t->moved = false;
-  t->driving = true;
   hold_sigpipe(&guard);
   CURLMcode code = curl_multi_perform(t->multi, &running);
   release_sigpipe(&guard);
-  t->driving = false;
-  free_abandoned(t);
   reap(t);
   while (code != CURLM_OK && t->running != NULL)
     end_exchange(t->running, CURLE_OUT_OF_MEMORY);
@@ -715,7 +702,7 @@ bool transport_drive(struct transport *t) {
 }
 
 void transport_wait(struct transport *t, double seconds) {
-  if (t->driving || renew_after_fork(t) || t->multi == NULL) return;
+  if (renew_after_fork(t) || t->multi == NULL) return;
   int milliseconds = (int)fmin(ceil(fmax(seconds, 0) * 1000), 60000);
   curl_multi_poll(t->multi, NULL, 0, milliseconds, NULL);
 }

@@ -21,7 +21,7 @@ enum {
   SLOT_CLIENT = 1, /* keeps it alive */
   SLOT_RESULT,
   SLOT_SECOND_RESULT,
-  SLOT_DECODER, /* the decoder's half in Lua */
+  SLOT_STATE, /* user_push_state's, while a list is read */
   SLOT_ON_PROGRESS,
   SLOT_RAISED, /* an error to be raised once libcurl and the core are left */
   SLOTS = SLOT_RAISED
@@ -45,47 +45,51 @@ struct lua_call {
   const char *bytes;
   size_t size;
   struct token_answer *answer;
+  bool answer_failed; /* memory was short */
   struct failure *failure;
 };
 
 /* ---- what the core asks of the binding ---- */
 
-/* A copy of the string field `key` of the table at `index`, or NULL. NUL, which no text of OAuth2
- * may hold and C would end at, becomes another control character. [0, 0] */
-static char *copy_field(lua_State *L, int index, const char *key) {
+/* A copy of the string field `key` of the table at `index`, or NULL; `*failed` is set where memory
+ * is short. NUL, which no text of OAuth2 may hold and C would end at, becomes another control
+ * character. [-0, +0, m] */
+static char *copy_field(lua_State *L, int index, const char *key, bool *failed) {
   struct buffer copy = {0};
   lua_getfield(L, index, key);
   if (lua_type(L, -1) == LUA_TSTRING) {
     size_t size;
     const char *text = lua_tolstring(L, -1, &size);
-    if (!buffer_append(&copy, text, size)) luaL_error(L, "not enough memory");
-    for (size_t i = 0; i < size; i++) {
+    buffer_append(&copy, text, size);
+    for (size_t i = 0; i < copy.size; i++) {
       if (copy.data[i] == '\0') copy.data[i] = '\1';
     }
   }
   lua_pop(L, 1);
+  *failed = *failed || copy.failed;
   return copy.data;
 }
 
-/* Fills an answer of the token endpoint from JSON (RFC 6749, 5). Numbers may be strings. [0, 0] */
-static void read_token_answer(lua_State *L, const struct lua_call *c) {
+/* Fills an answer of the token endpoint from JSON (RFC 6749, 5). Numbers may be strings.
+ * [-0, +(1|2), m] */
+static void read_token_answer(lua_State *L, struct lua_call *c) {
   struct token_answer *out = c->answer;
+  bool *failed = &c->answer_failed;
   lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
   if (!cjson_decode(L) || !lua_istable(L, -1)) return;
   int answer = lua_gettop(L);
   out->is_object = true;
-  out->access_token = copy_field(L, answer, "access_token");
-  out->token_type = copy_field(L, answer, "token_type");
-  out->refresh_token = copy_field(L, answer, "refresh_token");
-  out->error = copy_field(L, answer, "error");
-  out->error_description = copy_field(L, answer, "error_description");
+  out->access_token = copy_field(L, answer, "access_token", failed);
+  out->token_type = copy_field(L, answer, "token_type", failed);
+  out->refresh_token = copy_field(L, answer, "refresh_token", failed);
+  out->error = copy_field(L, answer, "error", failed);
   lua_getfield(L, answer, "expires_in");
   lua_Number life = lua_tonumber(L, -1);
   out->has_expires_in = lua_isnumber(L, -1) && life == life;
   out->expires_in = life;
 }
 
-/* Decodes a whole body, as client:get wants it. [0, 0] */
+/* Decodes a whole body, as client:get wants it. [-0, +(0|1), m] */
 static void accept_body(lua_State *L, struct lua_call *c) {
   lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
   if (cjson_decode(L)) {
@@ -103,28 +107,28 @@ static void accept_body(lua_State *L, struct lua_call *c) {
   c->failure->retryable = cut_short;
 }
 
-/* Moves the decoder's half in Lua from the client to the call at index 1, or makes one. [0, 0] */
-static void borrow_decoder(lua_State *L) {
+/* Moves the decoder's state in Lua from the client to the call at index 1, or makes one. [0, 0] */
+static void borrow_state(lua_State *L) {
   slot_get(L, 1, SLOT_CLIENT);
-  slot_get(L, -1, CLIENT_DECODER);
+  slot_get(L, -1, CLIENT_STATE);
   if (lua_isnil(L, -1)) {
     user_push_state(L);
     lua_replace(L, -2);
   } else {
     lua_pushnil(L);
-    slot_set(L, -3, CLIENT_DECODER);
+    slot_set(L, -3, CLIENT_STATE);
   }
-  slot_set(L, 1, SLOT_DECODER);
+  slot_set(L, 1, SLOT_STATE);
   lua_pop(L, 1);
 }
 
 /* And back. Only a whole list leaves nothing half done in it. [0, 0] */
-static void return_decoder(lua_State *L) {
+static void return_state(lua_State *L) {
   slot_get(L, 1, SLOT_CLIENT);
-  slot_get(L, 1, SLOT_DECODER);
-  slot_set(L, -2, CLIENT_DECODER);
+  slot_get(L, 1, SLOT_STATE);
+  slot_set(L, -2, CLIENT_STATE);
   lua_pushnil(L);
-  slot_set(L, 1, SLOT_DECODER);
+  slot_set(L, 1, SLOT_STATE);
   lua_pop(L, 1);
 }
 
@@ -132,7 +136,7 @@ static void return_decoder(lua_State *L) {
 static void begin_users(lua_State *L, struct lua_call *c) {
   user_decoder_free(&c->decoder);
   user_decoder_init(&c->decoder, c->validate, 0);
-  borrow_decoder(L);
+  borrow_state(L);
   if (c->method == METHOD_EACH_USER) return;
   lua_newtable(L);
   slot_set(L, 1, SLOT_RESULT);
@@ -141,14 +145,14 @@ static void begin_users(lua_State *L, struct lua_call *c) {
 /* The decoder's error in the terms of the Lua interface. */
 static void describe_decoder(const struct lua_call *c, struct failure *failure) {
   const struct user_error *e = &c->decoder.error;
-  unsigned long long users = c->decoder.users, offset = e->offset;
+  unsigned long long users = c->decoder.users;
   switch (e->fault) {
   case USER_FAULT_NONE: return;
   case USER_FAULT_DECODE:
-    failure_set(failure, FAILURE_DECODE, "the response is %s: %s (at byte %llu, after %llu user%s)",
-                e->cut_short ? offset == 0 ? "empty" : "cut short" : "not JSON", e->message, offset,
+    failure_set(failure, FAILURE_DECODE, "the response is %s: %s (after %llu user%s)",
+                e->cut_short ? e->offset == 0 ? "empty" : "cut short" : "not JSON", e->message,
                 users, users == 1 ? "" : "s");
-    failure->retryable = e->cut_short && offset > 0;
+    failure->retryable = e->cut_short && e->offset > 0;
     break;
   case USER_FAULT_SCHEMA: failure_set(failure, FAILURE_SCHEMA, "%s", e->message); break;
   case USER_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
@@ -157,10 +161,10 @@ static void describe_decoder(const struct lua_call *c, struct failure *failure) 
   syntax_make_printable(failure->message);
 }
 
-/* [0, 0] */
+/* [-0, +2, m] */
 static void feed_users(lua_State *L, struct lua_call *c) {
   size_t used;
-  slot_get(L, 1, SLOT_DECODER);
+  slot_get(L, 1, SLOT_STATE);
   slot_get(L, 1, SLOT_RESULT);
   user_decode(L, &c->decoder, -2, -1, c->bytes, c->size, &used);
   describe_decoder(c, c->failure);
@@ -176,7 +180,7 @@ static int answer_question(lua_State *L) {
   case ASK_FEED: feed_users(L, c); break;
   case ASK_END:
     if (user_decode_end(&c->decoder))
-      return_decoder(L);
+      return_state(L);
     else
       describe_decoder(c, c->failure);
     break;
@@ -208,7 +212,8 @@ static bool ask(lua_State *L, enum question question, const char *bytes, size_t 
 static bool read_token(void *L, const char *body, size_t size, struct token_answer *out) {
   struct lua_call *c = lua_touserdata(L, 1);
   c->answer = out;
-  return ask(L, ASK_TOKEN, body, size, NULL);
+  c->answer_failed = false;
+  return ask(L, ASK_TOKEN, body, size, NULL) && !c->answer_failed;
 }
 
 static void accept(void *L, const char *body, size_t size, struct failure *failure) {
@@ -423,7 +428,7 @@ static int take(lua_State *L) {
   const char *bytes = c->call == NULL ? NULL : call_bytes(c->call, &size);
   lua_settop(L, 1);
   if (bytes != NULL) {
-    slot_get(L, 1, SLOT_DECODER);
+    slot_get(L, 1, SLOT_STATE);
     enum user_status status = user_decode(L, &c->decoder, 2, 0, bytes, size, &used);
     call_take(c->call, used);
     if (status == USER_READY) {

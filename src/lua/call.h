@@ -10,8 +10,8 @@
 enum {
   CLIENT_ON_EVENT = 1,
   CLIENT_BASE_URL, /* for __tostring */
-  CLIENT_DECODER,  /* a decoder's half in Lua that no call uses just now */
-  CLIENT_SLOTS = CLIENT_DECODER
+  CLIENT_STATE,    /* of user_push_state, while no call uses it */
+  CLIENT_SLOTS = CLIENT_STATE
 };
 
 /* Registers the metatable. [-0, +0, m] */

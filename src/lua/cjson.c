@@ -24,10 +24,6 @@ void cjson_push_null(lua_State *L) {
   lua_pushlightuserdata(L, NULL);
 }
 
-bool cjson_is_null(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL;
-}
-
 bool cjson_decode(lua_State *L) {
   size_t size;
   const char *text = lua_tolstring(L, -1, &size);

@@ -11,9 +11,6 @@ void cjson_open(lua_State *L);
 /* Pushes what stands for JSON's null. [-0, +1, -] */
 void cjson_push_null(lua_State *L);
 
-/* Whether the value at `index` stands for JSON's null. [-0, +0, -] */
-bool cjson_is_null(lua_State *L, int index);
-
 /* Decodes the string on top, and replaces it by the value, or by a message. True for a value.
  * Raises where memory is short. [-1, +1, m] */
 bool cjson_decode(lua_State *L);

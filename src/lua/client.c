@@ -3,14 +3,13 @@
 #include "core/agent.h"
 #include "core/syntax.h"
 #include "lua/call.h"
-#include "lua/error.h"
 #include "lua/options.h"
 #include "lua/slot.h"
 #include "lua/wait.h"
 
 #define CLIENT_TYPE "podero.client"
 
-/* Beside a client lies its on_event. */
+/* Beside a client lies the table of slots that lua/call.h names. */
 struct client {
   struct client_options options; /* until the agent has taken them; then flags alone */
   struct agent *agent;           /* NULL until there is one */
@@ -210,7 +209,7 @@ int client_new(lua_State *L) {
   struct client *client = slot_new_object(L, sizeof *client, CLIENT_SLOTS, CLIENT_TYPE);
   struct failure failure = {0};
   options_read_client(L, 1, &client->options);
-  if (client->options.has_on_event) {
+  if (client->options.agent.record_events) {
     lua_getfield(L, 1, "on_event");
     slot_set(L, 2, CLIENT_ON_EVENT);
   }

@@ -53,15 +53,14 @@ static const struct option client_options[] = {
     {"tls", OPTION_TLS, 0},
     {"proxy", OPTION_STRING, AGENT(proxy)},
     {"user_agent", OPTION_STRING, AGENT(user_agent)},
-    {"on_event", OPTION_FUNCTION, offsetof(struct client_options, has_on_event)},
+    {"on_event", OPTION_FUNCTION, AGENT(record_events)},
     {NULL, OPTION_STRING, 0},
 };
 
-/* `verify` is read into `insecure`, and turned round after that. */
 static const struct option tls_options[] = {
-    {"ca_file", OPTION_STRING, AGENT(ca_file)},  {"ca_path", OPTION_STRING, AGENT(ca_path)},
-    {"cert", OPTION_STRING, AGENT(cert)},        {"key", OPTION_STRING, AGENT(key)},
-    {"verify", OPTION_BOOLEAN, AGENT(insecure)}, {NULL, OPTION_STRING, 0},
+    {"ca_file", OPTION_STRING, AGENT(ca_file)}, {"ca_path", OPTION_STRING, AGENT(ca_path)},
+    {"cert", OPTION_STRING, AGENT(cert)},       {"key", OPTION_STRING, AGENT(key)},
+    {"verify", OPTION_BOOLEAN, AGENT(verify)},  {NULL, OPTION_STRING, 0},
 };
 
 static const struct option call_options[] = {
@@ -219,10 +218,7 @@ static void read_tls(const struct place *p, const struct option *o) {
   static const struct option *const lists[] = {tls_options, NULL};
   struct place inner = *p;
   inner.prefix = "tls.";
-  struct agent_options *agent = &((struct client_options *)(void *)p->target)->agent;
-  agent->insecure = true; /* verify, until turned round below */
   read_table(&inner, lists);
-  agent->insecure = !agent->insecure;
 }
 
 static void read_option(const struct place *p, const struct option *o) {
@@ -349,6 +345,7 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
   o->connect_timeout = 10;
   o->max_retries = 2;
   o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
+  o->verify = true;
   out->validate = true;
   read_argument(&p, index, lists);
   complete_credentials(L, o);
@@ -356,7 +353,6 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
   join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
-  o->record_events = out->has_on_event;
 }
 
 /* ---- a method's options ---- */

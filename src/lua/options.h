@@ -12,7 +12,6 @@
 struct client_options {
   struct agent_options agent; /* texts are owned by this struct */
   bool validate;
-  bool has_on_event; /* a function; it stays in the options table */
 };
 
 enum method { METHOD_LIST_USERS, METHOD_EACH_USER, METHOD_LIST_USERS_OF, METHOD_GET, METHOD_TOKEN };

@@ -1,6 +1,4 @@
 /* The door: what require("podero") returns. */
-#include <math.h>
-
 #include "core/rfc3339.h"
 #include "lua/cjson.h"
 #include "lua/client.h"

@@ -585,14 +585,11 @@ void user_decoder_free(struct user_decoder *d) {
   json_free(&d->reader);
 }
 
-static int absolute(lua_State *L, int index) {
-  return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
-}
-
 enum user_status user_decode(lua_State *L, struct user_decoder *d, int state, int list,
                              const char *bytes, size_t size, size_t *used) {
   int top = lua_gettop(L);
-  struct run run = {L, d, absolute(L, state), list == 0 ? 0 : absolute(L, list), top + 1, 0};
+  struct run run = {L,       d, lua_absindex(L, state), list == 0 ? 0 : lua_absindex(L, list),
+                    top + 1, 0};
   enum step step = STEP_FAILED;
   *used = 0;
   if (d->entered) memory_error(d); /* a Lua error has ended the last call in its middle */

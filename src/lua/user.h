@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <lua.h>
+#include "lua/compat.h"
 
 #include "core/json.h"
 
@@ -81,7 +81,7 @@ void user_decoder_init(struct user_decoder *decoder, bool validate, size_t limit
 void user_decoder_free(struct user_decoder *decoder);
 
 /* Pushes a new table that holds the schema's strings, and what lies half done between two calls of
- * user_decode. One decoder, one table. [-0, +1, m] */
+ * user_decode. One decoder at a time uses it. [-0, +1, m] */
 void user_push_state(lua_State *L);
 
 /* Decodes `size` bytes. `state`: the stack index of the decoder's state. `list`: that of a table to

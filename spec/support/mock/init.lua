@@ -243,7 +243,11 @@ local function control(port, name, body)
 end
 
 function Server:control(name, body)
-  local answer, problem = control(self.control_port, name, body)
+  local answer, problem
+  for _ = 1, 3 do -- a busy machine now and then closes a connection; no command minds being given twice
+    answer, problem = control(self.control_port, name, body)
+    if problem ~= "closed" then break end
+  end
   if not answer then error(("mock server, %s: %s"):format(name, problem), 3) end
   return answer
 end

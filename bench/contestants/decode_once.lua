@@ -1,0 +1,18 @@
+--- Decodes one of two lists once, for a count of instructions. Both are read, so that the difference of two counts is
+-- decoding alone.
+--   SCRIPT podero|cjson SHORT_FILE LONG_FILE short|long
+local common = require "bench.contestants.common"
+local decoder = require "decoder"
+
+local function read(name)
+  local file = assert(io.open(name, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local texts = { short = read(arg[2]), long = read(arg[3]) }
+local text = texts[arg[4]]
+local list = arg[1] == "podero" and assert(decoder.decode(text, true, 64 * 1024)) or common.decode(text)
+assert(#list > 0)
+os.exit(0) -- leaves the heap as it is: to free it is not part of decoding

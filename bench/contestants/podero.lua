@@ -1,0 +1,27 @@
+--- Lists users with podero. METHOD: list_users, each_user, or get (then lua-cjson's users, without their nulls: the
+-- same transport, and what a program would do without the reader of lists).
+local common = require "bench.contestants.common"
+local podero = require "podero"
+
+local method = arg[1]
+local task = common.arguments(arg, 2)
+local client = assert(podero.new { base_url = task.base, access_token = task.token, proxy = "", timeout = 300 })
+
+local methods = {}
+
+function methods.list_users(org)
+  return #assert(client:list_users(org))
+end
+
+function methods.each_user(org)
+  local count = 0
+  for _ in client:each_user(org) do count = count + 1 end
+  return count
+end
+
+function methods.get(org)
+  return #common.without_nulls(assert(client:get(common.path(org))))
+end
+
+common.measure(task, methods[method])
+client:close()

@@ -1,0 +1,31 @@
+--- How much of a long list has arrived when each_user hands out its first user, and how long that takes.
+
+local Report = require "bench.report"
+local support = require "bench.support"
+
+local USERS = 100000
+local ROUNDS = 9
+local BAR = 2
+
+return function(report)
+  local base = support.serve({ 1, USERS }, true)
+  local total = support.list_bytes(USERS)
+  local seconds, shares = {}, {}
+  for round = 1, ROUNDS do
+    for _, lua in ipairs(support.LUAS) do
+      seconds[lua], shares[lua] = seconds[lua] or {}, shares[lua] or {}
+      local figures = support.figures(support.lua_command(lua, "first_user.lua", base, support.TOKEN, support.org(1),
+        support.org(USERS)))
+      seconds[lua][round] = figures.seconds[1]
+      shares[lua][round] = figures.bytes[1] / total * 100
+    end
+  end
+  for _, lua in ipairs(support.LUAS) do
+    local share = support.median(shares[lua])
+    report:add {
+      what = "first user of 100,000", who = "podero each_user, " .. support.NAMES[lua],
+      figure = ("%.2f %%"):format(share), comparison = "after " .. Report.seconds(support.median(seconds[lua])),
+      bar = ("under %d %%"):format(BAR), reached = share < BAR,
+    }
+  end
+end

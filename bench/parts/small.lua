@@ -1,0 +1,56 @@
+--- One small call on a warm connection, against a bare loop of curl_easy_perform. Slices are short and take turns, in
+-- one direction and then in the other, so that whatever else the machine does meets all of them.
+
+local Report = require "bench.report"
+local support = require "bench.support"
+
+local WARM_UPS, CALLS, ROUNDS = 50, 500, 30
+local BAR = 1.15
+
+local function bare(base, users)
+  return ("%s %s %s %d %d"):format(support.compiled("bare"),
+    support.quoted(base .. "/api/partners/v2.0/org/" .. support.org(users) .. "/users"), support.TOKEN, WARM_UPS, CALLS)
+end
+
+local function podero(lua, base, users)
+  local org = support.org(users)
+  return support.lua_command(lua, "podero.lua", "list_users", base, support.TOKEN, org, WARM_UPS, org, CALLS, users)
+end
+
+local function runners(base)
+  local list = {}
+  for _, users in ipairs { 1, 0 } do
+    list[#list + 1] = { users = users, name = "bare libcurl in C", command = bare(base, users) }
+    local rival = list[#list]
+    for _, lua in ipairs(support.LUAS) do
+      list[#list + 1] = {
+        users = users, name = "podero list_users, " .. support.NAMES[lua], command = podero(lua, base, users),
+        rival = rival,
+      }
+    end
+  end
+  return list
+end
+
+return function(report)
+  local list = runners(support.serve { 0, 1 })
+  for round = 1, ROUNDS do
+    for i = 1, #list do
+      local runner = list[round % 2 == 1 and i or #list + 1 - i]
+      runner.seconds = runner.seconds or {}
+      runner.seconds[round] = support.figures(runner.command).seconds[1]
+    end
+  end
+  for _, runner in ipairs(list) do
+    local row = {
+      what = runner.users == 1 and "one small call, 1 user" or "one small call, 0 users", who = runner.name,
+      figure = Report.seconds(support.median(runner.seconds)),
+    }
+    if runner.rival then
+      local ratio = support.ratio(runner.seconds, runner.rival.seconds)
+      row.comparison = ("%.3f times bare libcurl"):format(ratio)
+      if runner.users == 1 then row.bar, row.reached = ("at most %.2f"):format(BAR), ratio <= BAR end
+    end
+    report:add(row)
+  end
+end

@@ -1,0 +1,164 @@
+--- What the parts of the benchmark share: programs, temporary files, the mock server, medians.
+
+local mock = require "spec.support.mock"
+local users = require "spec.support.mock.users"
+
+local support = {}
+
+support.TOKEN = "static"
+support.SEED = 7
+support.LUAS = { "lua5.4", "luajit" }
+support.NAMES = { ["lua5.4"] = "Lua 5.4", luajit = "LuaJIT" }
+
+-- shell --------------------------------------------------------------------------------------------------------------
+
+function support.quoted(text)
+  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+--- The standard output of a command, and whether it succeeded.
+function support.output_of(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  return (text:gsub("%s+$", "")), pipe:close() == true
+end
+
+function support.has(program)
+  local _, ok = support.output_of("command -v " .. support.quoted(program) .. " 2>/dev/null")
+  return ok
+end
+
+--- Says on the terminal what is under way; the table of results is for standard output.
+function support.say(format, ...)
+  io.stderr:write(format:format(...), "\n")
+end
+
+local root = support.output_of("pwd")
+
+--- The command line of a script run by one of the Luas, with the module that was built for it. Variables with a version
+-- in their names would win over the one that is set here.
+function support.lua_command(lua, script, ...)
+  local parts = { "env -u LUA_CPATH_5_4 no_proxy='*' LUA_CPATH=" .. support.quoted(
+    ("%s/build/%s/?.so;;"):format(root, lua)) }
+  parts[#parts + 1] = lua
+  parts[#parts + 1] = "bench/contestants/" .. script
+  for _, argument in ipairs { ... } do parts[#parts + 1] = support.quoted(argument) end
+  return table.concat(parts, " ")
+end
+
+--- Runs a command that prints lines of a name and a number; returns the numbers by name, in lists.
+function support.figures(command)
+  local text, ok = support.output_of(command)
+  if not ok then error("failed: " .. command) end
+  local figures = {}
+  for name, number in text:gmatch("([%w_]+) ([%d.]+)") do
+    figures[name] = figures[name] or {}
+    table.insert(figures[name], tonumber(number))
+  end
+  return figures
+end
+
+-- temporary files ----------------------------------------------------------------------------------------------------
+
+local folder
+
+--- The path of a file in the temporary folder of this run.
+function support.temporary(name)
+  if not folder then
+    folder = support.output_of("mktemp -d \"${TMPDIR:-/tmp}/podero-bench.XXXXXX\"")
+    assert(folder ~= "", "no temporary folder could be made")
+  end
+  return folder .. "/" .. name
+end
+
+function support.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+  return path
+end
+
+local programs = {}
+
+--- The path of a program compiled from the C file of this name.
+function support.compiled(name)
+  if not programs[name] then
+    local path = support.temporary(name)
+    local _, ok = support.output_of(
+      ("${CC:-cc} -std=c11 -D_DEFAULT_SOURCE -O2 $(pkg-config --cflags libcurl) -o %s bench/%s.c"
+        .. " $(pkg-config --libs libcurl)"):format(support.quoted(path), name))
+    assert(ok, "bench/" .. name .. ".c could not be compiled")
+    programs[name] = path
+  end
+  return programs[name]
+end
+
+--- The path of a file with a list of this many users.
+function support.list_file(count)
+  return support.write(support.temporary(("users-%d.json"):format(count)), users.list_json(support.SEED, count))
+end
+
+-- the mock server ----------------------------------------------------------------------------------------------------
+
+local server
+
+function support.server()
+  server = server or mock.start { tls = false }
+  return server
+end
+
+--- The id of an organization with this many users, see `serve`.
+function support.org(count)
+  return ("%08x-0000-4000-8000-000000000000"):format(count)
+end
+
+-- A list this long is given to the server as text: it would generate it anew for each request.
+local GENERATED = 20000
+
+--- Makes the server know an organization for each count. `generated`: the server makes every list by itself, the long
+-- ones while they are sent.
+function support.serve(counts, generated)
+  local organizations = {}
+  for _, count in ipairs(counts) do
+    local id = support.org(count)
+    organizations[id] = { users = count, seed = support.SEED }
+    if count > GENERATED and not generated then
+      organizations[id] = { raw = users.list_json(support.SEED, count, false, { org_id = id }) }
+    end
+  end
+  support.server():configure { accept_tokens = { support.TOKEN }, organizations = organizations }
+  return support.server().url
+end
+
+--- How many bytes a list has.
+function support.list_bytes(count)
+  local bytes = 0
+  for piece in users.pieces(support.SEED, count, false, { org_id = support.org(count) }) do bytes = bytes + #piece end
+  return bytes
+end
+
+--- Ends and removes what this run has started and made.
+function support.clean_up()
+  if server then server:stop() end
+  if folder then os.execute("rm -rf " .. support.quoted(folder)) end
+end
+
+-- figures ------------------------------------------------------------------------------------------------------------
+
+function support.median(list)
+  local sorted = {}
+  for i, value in ipairs(list) do sorted[i] = value end
+  table.sort(sorted)
+  local middle = #sorted // 2
+  if #sorted % 2 == 1 then return sorted[middle + 1] end
+  return (sorted[middle] + sorted[middle + 1]) / 2
+end
+
+--- The median of the ratios of two lists, pair by pair: what disturbs a round disturbs both.
+function support.ratio(above, below)
+  local ratios = {}
+  for i = 1, math.min(#above, #below) do ratios[i] = above[i] / below[i] end
+  return support.median(ratios)
+end
+
+return support
