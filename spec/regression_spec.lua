@@ -87,7 +87,7 @@ describe("a client", function()
     collectgarbage()
   end)
 
-  it("has other calls go on beside a slow each_user on the same HTTP/2 connection", function()
+  it("has other calls go on beside a slow each_user over HTTP/2", function()
     helper.static(server, { organizations = { [ORG] = { users = 50000, seed = 3 } } })
     local client = helper.tls_client(server, { access_token = "static", timeout = 5 })
     local iterator = client:each_user(ORG)
@@ -96,7 +96,85 @@ describe("a client", function()
     local count = 1
     for _ in iterator do count = count + 1 end
     assert.equal(50000, count)
-    assert.equal(1, server:counts().connections)
+    assert.equal(2, server:counts().connections) -- its own, and that of the others
+  end)
+
+  it("holds a slow each_user over HTTP/2 though other calls are made in its loop", function()
+    helper.static(server, { organizations = { [ORG] = { users = 150000, seed = 3 } } })
+    local client = helper.tls_client(server, { access_token = "static" })
+    local iterator = client:each_user(ORG)
+    assert(iterator())
+    for _ = 1, 300 do assert(client:list_users(helper.OTHER_ORG)) end
+    for _, request in ipairs(server:requests("api")) do
+      if request.path == helper.users_path() then assert.is_true(request.sent < 20000000, request.sent) end
+    end
+    local count = 1
+    for _ in iterator do count = count + 1 end
+    assert.equal(150000, count)
+  end)
+
+  it("does not keep what calls of list_users_of have left", function()
+    local client, ids = helper.client(server), {}
+    for i = 1, 300 do ids[i] = ("%08x-0000-4000-8000-000000000000"):format(i) end
+    server:configure { default_users = 0 }
+    client:list_users_of { ids[1] }
+    collectgarbage()
+    collectgarbage()
+    local before = collectgarbage("count")
+    local results = client:list_users_of(ids)
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(collectgarbage("count") - before < 150, collectgarbage("count") - before)
+    assert.is_table(results[ids[300]])
+  end)
+
+  it("gives a response that came in time to a caller that comes late", function()
+    local client = helper.client(server, { timeout = 0.4, on_event = function() require("socket").sleep(0.12) end })
+    local ids = {}
+    for i = 1, 8 do ids[i] = ("%08x-0000-4000-8000-000000000000"):format(i) end
+    local results, errors = client:list_users_of(ids)
+    assert.is_nil(next(errors))
+    for _, id in ipairs(ids) do assert.equal(25, #results[id]) end
+  end)
+
+  it("does not run out of descriptors where loops are left early", function()
+    local client = helper.client(server)
+    local junk = {}
+    for i = 1, 200000 do junk[i] = {} end -- so that the collector does not come round by itself
+    server:configure { default_users = 5000 }
+    for _ = 1, 150 do
+      for _ in client:each_user(ORG) do break end -- luacheck: ignore 512
+    end
+    assert.is_true(server:counts().in_flight.api < 40, server:counts().in_flight.api)
+    assert.equal(200000, #junk)
+  end)
+
+  it("is closed, or asked again, by a finalizer while a user is being decoded", function()
+    helper.static(server, { organizations = { [ORG] = { users = 3000, seed = 3 } } })
+    for _, deed in ipairs { "close", "list", "same" } do
+      local client = helper.client(server, { access_token = "static" })
+      local iterator = client:each_user(ORG)
+      assert(iterator())
+      local function act()
+        if deed == "close" then client:close() elseif deed == "list" then client:list_users(ORG) else iterator() end
+      end
+      local count, done = 1, false
+      local ok, err = pcall(function()
+        for _ in iterator do
+          count = count + 1
+          if count % 50 == 0 and not done then -- garbage that is collected somewhere in the next users
+            done = true
+            if newproxy then
+              getmetatable(newproxy(true)).__gc = function() pcall(act) end
+            else
+              setmetatable({}, { __gc = function() pcall(act) end })
+            end
+          end
+        end
+      end)
+      if ok then assert.equal(3000, count) else assert.is_not_nil(err) end
+      client:close()
+    end
   end)
 
   it("keeps the deadline however fast bytes come", function()

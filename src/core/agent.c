@@ -154,6 +154,10 @@ struct transport *agent_transport(struct agent *a) {
   return a->transport;
 }
 
+struct transport *agent_new_transport(struct agent *a) {
+  return transport_new(&a->transport_options);
+}
+
 struct oauth2 *agent_oauth2(struct agent *a) {
   return a->oauth2;
 }
@@ -167,6 +171,13 @@ bool agent_enter(struct agent *a) {
 void agent_leave(struct agent *a) {
   a->entered = false;
   if (a->closing) agent_close(a);
+}
+
+unsigned agent_count_calls(const struct agent *a) {
+  unsigned count = 0;
+  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next)
+    count++;
+  return count;
 }
 
 void agent_add_call(struct agent *a, struct call *call) {

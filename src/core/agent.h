@@ -58,10 +58,16 @@ bool agent_is_local(const struct agent *agent);
 struct transport *agent_transport(struct agent *agent);
 struct oauth2 *agent_oauth2(struct agent *agent);
 
+/* Another transport with the same options, owned by the caller; NULL when memory is short. */
+struct transport *agent_new_transport(struct agent *agent);
+
 /* Around whatever may call back into the binding. False: a call is being pushed forward already,
  * and the binding has come back from its own callback. */
 bool agent_enter(struct agent *agent);
 void agent_leave(struct agent *agent);
+
+/* How many calls have not ended. */
+unsigned agent_count_calls(const struct agent *agent);
 
 /* A call lists itself, to be told of the closing. */
 void agent_add_call(struct agent *agent, struct call *call);

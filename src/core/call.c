@@ -33,6 +33,7 @@ struct call {
   uint64_t max_response_bytes;
 
   struct exchange *exchange; /* CALL_EXCHANGE */
+  struct transport *own;     /* CALL_PULLED; else the agent's serves */
   unsigned ticket;           /* CALL_TOKEN */
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
@@ -76,7 +77,7 @@ struct call *call_new(struct agent *agent, const struct call_options *options) {
   call->binding = options->binding;
   call->mode = options->mode;
   call->timeout = options->timeout;
-  call->deadline = clock_monotonic() + options->timeout;
+  call->deadline = INFINITY; /* until it is pushed forward for the first time */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
   call->events.recording = agent_options(agent)->record_events;
@@ -96,6 +97,8 @@ static void end(struct call *call) {
   }
   exchange_free(call->exchange);
   call->exchange = NULL;
+  transport_free(call->own);
+  call->own = NULL;
   call->state = CALL_ENDED;
   agent_remove_call(call->agent, call);
 }
@@ -196,6 +199,15 @@ static bool is_streamed(const struct call *call) {
   return call->mode == CALL_STREAMED || call->mode == CALL_PULLED;
 }
 
+/* Where the call's exchanges run. A transfer that waits for a slow loop has a connection of its
+ * own: on a shared one, libcurl would go on reading a paused HTTP/2 stream into memory while it is
+ * driven for the others. */
+static struct transport *transport_of(struct call *call) {
+  if (call->mode != CALL_PULLED) return agent_transport(call->agent);
+  if (call->own == NULL) call->own = agent_new_transport(call->agent);
+  return call->own;
+}
+
 static void start_exchange(struct call *call, const char *token, void *environment) {
   struct buffer authorization = {0};
   buffer_add(&authorization, "Bearer ");
@@ -209,8 +221,9 @@ static void start_exchange(struct call *call, const char *token, void *environme
   };
   failure_clear(&call->failure);
   if (is_streamed(call)) call->binding->begin(environment, &call->failure);
-  if (!authorization.failed && call->failure.kind == FAILURE_NONE)
-    call->exchange = exchange_start(agent_transport(call->agent), &request);
+  struct transport *transport = transport_of(call);
+  if (!authorization.failed && call->failure.kind == FAILURE_NONE && transport != NULL)
+    call->exchange = exchange_start(transport, &request);
   buffer_free(&authorization);
   if (call->exchange == NULL) {
     fail_for_memory(call);
@@ -365,6 +378,10 @@ static void put_off_deadline(struct call *call) {
   call->deadline = clock_monotonic() + call->timeout;
 }
 
+static bool has_response(const struct call *call) {
+  return call->state == CALL_EXCHANGE && exchange_response(call->exchange) != NULL;
+}
+
 bool call_step(struct call *call, void *environment) {
   struct agent *agent = call->agent;
   if (call->state == CALL_ENDED) return true;
@@ -375,12 +392,16 @@ bool call_step(struct call *call, void *environment) {
     return true;
   }
   bool moved;
+  if (isinf(call->deadline)) call->deadline = clock_monotonic() + call->timeout;
   put_off_deadline(call);
   double until = fmin(call->deadline, clock_monotonic() + MAX_STEP_SECONDS);
   do {
     moved = transport_drive(agent_transport(agent));
+    if (call->own != NULL) moved = transport_drive(call->own) || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && clock_monotonic() < until);
+  while (has_response(call) && advance(call, environment)) /* stepped late, but it has come */
+    ;
   put_off_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
   agent_leave(agent);
@@ -396,9 +417,7 @@ static bool is_ready(const struct call *call) {
   size_t size = 0;
   switch (call->state) {
   case CALL_TOKEN: return oauth2_is_ready(agent_oauth2(call->agent), call->ticket);
-  case CALL_EXCHANGE:
-    exchange_bytes(call->exchange, &size);
-    return size > 0 || exchange_response(call->exchange) != NULL;
+  case CALL_EXCHANGE: exchange_bytes(call->exchange, &size); return size > 0 || has_response(call);
   case CALL_PAUSE: return false;
   case CALL_AUTHORIZE:
   case CALL_ENDED: return true;
@@ -413,7 +432,8 @@ double call_due(const struct call *call) {
 }
 
 void call_wait(struct call *call, double seconds) {
-  struct transport *transport = agent_transport(call->agent);
+  bool own = call->state == CALL_EXCHANGE && call->own != NULL;
+  struct transport *transport = own ? call->own : agent_transport(call->agent);
   if (transport != NULL && seconds > 0) transport_wait(transport, fmin(seconds, MAX_WAIT_SECONDS));
 }
 

@@ -635,8 +635,13 @@ void exchange_take(struct exchange *x, size_t size) {
   x->taken += size;
   if (x->taken == x->response.body.size) close_ranks(x);
   if (!x->paused || x->ended || x->response.body.size - x->taken >= WINDOW_BYTES / 2) return;
+  if (x->transport->forks != forks) return; /* the connection is the parent's */
+  struct signal_guard guard;
   x->paused = false;
-  curl_easy_pause(x->handle.easy, CURLPAUSE_CONT); /* may call receive_body at once */
+  hold_sigpipe(&guard);
+  CURLcode code = curl_easy_pause(x->handle.easy, CURLPAUSE_CONT); /* may call receive_body */
+  release_sigpipe(&guard);
+  if (code != CURLE_OK) end_exchange(x, code);
 }
 
 void exchange_free(struct exchange *x) {

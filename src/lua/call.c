@@ -40,6 +40,9 @@ struct lua_call {
   double progress_at;  /* when on_progress was last told */
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;
+  bool busy;               /* the call is being pushed forward */
+  enum user_status status; /* of decode_user, and how many bytes it has used */
+  size_t used;
   /* Arguments of the question, see ask. */
   enum question question;
   const char *bytes;
@@ -374,8 +377,11 @@ static int step(lua_State *L) {
   lua_settop(L, 1);
   luaL_checkstack(L, 8, NULL);
   lua_pushcfunction(L, answer_question);
+  if (c->busy) return luaL_error(L, "a finalizer has come back to the call that it runs within");
   if (c->call != NULL) {
+    c->busy = true;
     ended = call_step(c->call, L);
+    c->busy = false;
     if (c->raised) {
       end_call(c);
       slot_get(L, 1, SLOT_RAISED);
@@ -421,31 +427,51 @@ static int finish(lua_State *L) {
   return 1;
 }
 
-/* take(call) -> the next user of each_user, or nil where step comes first [1, +1] */
+/* Runs protected, with the call as its argument: the next user, if the bytes have one. [1, 0|1] */
+static int decode_user(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  slot_get(L, 1, SLOT_STATE);
+  c->status = user_decode(L, &c->decoder, 2, 0, c->bytes, c->size, &c->used);
+  return c->status == USER_READY ? 1 : 0;
+}
+
+/* What decode_user has come to: a user that was handed over, or nothing, or a failure. */
+static void conclude_user(struct lua_call *c) {
+  struct failure failure = {0};
+  call_take(c->call, c->used);
+  if (c->status == USER_READY) call_commit(c->call);
+  describe_decoder(c, &failure);
+  if (failure.kind != FAILURE_NONE) call_refuse(c->call, &failure);
+}
+
+/* take(call) -> the next user of each_user, or nil where step comes first. Whatever a finalizer
+ * does meanwhile, the bytes stay: the client is entered. decode_user is the upvalue. [1, +1] */
 static int take(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
-  size_t size, used;
-  const char *bytes = c->call == NULL ? NULL : call_bytes(c->call, &size);
+  struct agent *agent = c->agent;
+  int code = 0;
   lua_settop(L, 1);
-  if (bytes != NULL) {
-    slot_get(L, 1, SLOT_STATE);
-    enum user_status status = user_decode(L, &c->decoder, 2, 0, bytes, size, &used);
-    call_take(c->call, used);
-    if (status == USER_READY) {
-      call_commit(c->call);
-      return 1;
-    }
-    struct failure failure = {0};
-    describe_decoder(c, &failure);
-    if (failure.kind != FAILURE_NONE) call_refuse(c->call, &failure);
-  }
   lua_pushnil(L);
-  return 1;
+  if (c->call == NULL || !agent_enter(agent)) return 1;
+  c->busy = true;
+  c->bytes = call_bytes(c->call, &c->size);
+  if (c->bytes != NULL) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1);
+    code = lua_pcall(L, 1, 1, 0);
+    if (code == 0) conclude_user(c);
+  }
+  c->busy = false;
+  agent_leave(agent);
+  if (code == 0) return 1;
+  end_call(c);
+  return lua_error(L);
 }
 
 /* stop(call), __gc, __close [1.., 0] */
 static int stop(lua_State *L) {
-  end_call(lua_touserdata(L, 1));
+  struct lua_call *c = lua_touserdata(L, 1);
+  if (!c->busy) end_call(c); /* else a finalizer stops the call that it runs within */
   return 0;
 }
 
@@ -453,7 +479,8 @@ void call_push_functions(lua_State *L) {
   lua_pushcfunction(L, step);
   lua_pushcfunction(L, wait);
   lua_pushcfunction(L, finish);
-  lua_pushcfunction(L, take);
+  lua_pushcfunction(L, decode_user);
+  lua_pushcclosure(L, take, 1);
   lua_pushcfunction(L, stop);
 }
 
@@ -461,6 +488,8 @@ void call_open(lua_State *L) {
   static const luaL_Reg functions[] = {{"__gc", stop}, {"__close", stop}, {NULL, NULL}};
   luaL_newmetatable(L, CALL_TYPE);
   compat_setfuncs(L, functions);
+  lua_pushliteral(L, CALL_TYPE); /* each_user hands calls out: what is in here takes nothing else */
+  lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
 }
 

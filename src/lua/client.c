@@ -13,6 +13,7 @@
 struct client {
   struct client_options options; /* until the agent has taken them; then flags alone */
   struct agent *agent;           /* NULL until there is one */
+  unsigned collect_at;           /* see collect_iterators */
 };
 
 /* ---- beginning a call: from arguments to a call, or to nil and an error ---- */
@@ -60,7 +61,25 @@ static int begin_list_users(lua_State *L) {
   return begin_list(L, METHOD_LIST_USERS);
 }
 
+/* Loops that were left early keep a connection each until their iterators are collected, unless Lua
+ * closes them (5.4): where many calls have not ended, the collection does not wait. */
+static void collect_iterators(lua_State *L, struct client *client) {
+#if LUA_VERSION_NUM < 504
+  if (client->collect_at == 0) client->collect_at = 8;
+  if (agent_count_calls(client->agent) < client->collect_at) return;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  if (is_closed(client)) return;
+  client->collect_at = agent_count_calls(client->agent) * 2;
+  if (client->collect_at < 8) client->collect_at = 8;
+#else
+  (void)L;
+  (void)client;
+#endif
+}
+
 static int begin_each_user(lua_State *L) {
+  struct client *client = check_client(L, options_method_name(METHOD_EACH_USER));
+  if (!is_closed(client)) collect_iterators(L, client);
   return begin_list(L, METHOD_EACH_USER);
 }
 

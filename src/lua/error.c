@@ -179,6 +179,9 @@ void error_push(lua_State *L, const struct failure *failure, struct agent *agent
   /* A client that was closed meanwhile has forgotten its secrets, and cannot look for them. */
   if (failure->body.size > 0 && agent != NULL && !agent_is_closed(agent)) {
     push_detail(L, failure, agent);
+    if (agent_is_closed(agent)) lua_settop(L, object); /* by a finalizer, in the midst of that */
+  }
+  if (lua_gettop(L) > object) {
     detail = object + 1;
     set_oauth2_fields(L, object, detail);
   }

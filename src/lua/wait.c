@@ -82,7 +82,7 @@ static const char loops[] =
     "        local id = id_of[call]\n"
     "        results[id], errors[id] = finish(call)\n"
     "        calls[i] = calls[#calls]\n"
-    "        calls[#calls] = nil\n"
+    "        calls[#calls], id_of[call] = nil, nil\n"
     "        ended = true\n"
     "      end\n"
     "    end\n"
