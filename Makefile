@@ -92,7 +92,7 @@ packages-%:
 	@.ci/packages $*
 
 demo: packages-demo
-	@$(MAKE) --no-print-directory LUA=lua5.4 all
+	@$(MAKE) --no-print-directory -s LUA=lua5.4 all
 	@LUA_CPATH="$(CURDIR)/build/lua5.4/?.so;;" lua5.4 spec/support/demo.lua
 
 test: packages-test

@@ -38,7 +38,7 @@ function machine.describe(load)
   end
   add("processor", processor())
   add("cores", first_line("nproc"))
-  add("kernel", first_line("uname -sr"))
+  add("kernel", (first_line("uname -sr") or ""):match("^%a+ %d+%.%d+"))
   add("load average before", load)
   for _, version in ipairs(VERSIONS) do add(version[1], first_line(version[2])) end
   return table.concat(lines, "\n")
