@@ -693,7 +693,7 @@ static void reap(struct transport *t) {
 
 bool transport_drive(struct transport *t) {
   renew_after_fork(t);
-  if (t->multi == NULL) return false;
+  if (t->multi == NULL || t->running == NULL) return false;
   int running;
   struct signal_guard guard;
   t->moved = false;

@@ -22,7 +22,7 @@
 
 #include "core/json.h"
 
-#define USER_FIELDS_MAX 64 /* a bit each in user_decoder's sets */
+#define USER_FIELDS_MAX 32 /* a bit each in user_decoder's sets */
 #define USER_LIMIT_DEFAULT ((size_t)16 * 1024 * 1024)
 
 /* The roles that the schema knows, closed by a NULL. */
