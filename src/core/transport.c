@@ -28,6 +28,10 @@
 /* Of a streamed body, this much may wait to be taken before the transfer pauses. */
 #define WINDOW_BYTES (256u * 1024)
 
+/* Connections kept for the next exchanges. libcurl's default follows the number of transfers under
+ * way, and so closes connections whenever many calls end together. */
+#define MAX_IDLE_CONNECTIONS 64L
+
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
 
@@ -246,7 +250,9 @@ static void disown_sockets(struct transport *t) {
 static bool open_multi(struct transport *t) {
   t->forks = forks;
   t->multi = curl_multi_init();
-  return t->multi != NULL;
+  if (t->multi == NULL) return false;
+  curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
+  return true;
 }
 
 static void free_handle(struct handle handle) {
