@@ -1,6 +1,7 @@
 -- Decoding lists of users, through decoder.decode and decoder.stream.
 local decoder = require "decoder"
 local cjson = require "cjson".new()
+local mutate = require "spec.support.mutate"
 
 -- Other random cases in each run; SEED=… repeats one.
 local seed = tonumber(os.getenv "SEED") or os.time()
@@ -607,18 +608,7 @@ describe("the user decoder and the reader of any value", function()
     for _ = 1, 20000 do
       local text = seeds[math.random(#seeds)]
       for _ = 1, math.random(1, 3) do
-        local at, what = math.random(0, #text), math.random(4)
-        local piece = alphabet[math.random(#alphabet)]
-        if what == 1 then
-          text = text:sub(1, at) .. piece .. text:sub(at + 1)
-        elseif what == 2 then
-          text = text:sub(1, at) .. text:sub(at + 1 + math.random(1, 30))
-        elseif what == 3 then
-          text = text:sub(1, at) .. piece .. text:sub(at + 1 + #piece)
-        else
-          local from = math.random(1, #text)
-          text = text:sub(1, at) .. text:sub(from, from + math.random(0, 40)) .. text:sub(at + 1)
-        end
+        text = mutate(text, alphabet, 30, 40)
       end
       if compare(text) then good = good + 1 end
     end

@@ -1,6 +1,7 @@
 -- The incremental JSON reader, through decoder.decode_any. lua-cjson is the oracle.
 local decoder = require "decoder"
 local cjson = require "cjson".new()
+local mutate = require "spec.support.mutate"
 cjson.decode_invalid_numbers(false) -- by default it takes NaN, Infinity and hexadecimal
 cjson.decode_max_depth(1000)
 
@@ -590,18 +591,7 @@ describe("the JSON reader and lua-cjson", function()
     for _ = 1, 60000 do
       local text = seeds[math.random(#seeds)]
       for _ = 1, math.random(1, 3) do
-        local at, what = math.random(0, #text), math.random(4)
-        local piece = alphabet[math.random(#alphabet)]
-        if what == 1 then
-          text = text:sub(1, at) .. piece .. text:sub(at + 1)
-        elseif what == 2 then
-          text = text:sub(1, at) .. text:sub(at + 1 + math.random(1, 3))
-        elseif what == 3 then
-          text = text:sub(1, at) .. piece .. text:sub(at + 1 + #piece)
-        else
-          local from = math.random(1, #text)
-          text = text:sub(1, at) .. text:sub(from, from + math.random(0, 8)) .. text:sub(at + 1)
-        end
+        text = mutate(text, alphabet, 3, 8)
       end
       if compare(text) then both = both + 1 end
     end

@@ -149,9 +149,7 @@ void call_free(struct call *call) {
   if (call == NULL) return;
   end(call);
   failure_clear(&call->failure);
-  struct event *event;
-  while ((event = call_take_event(call)) != NULL)
-    event_free(event);
+  event_clear(&call->events);
   secret_free(call->url);
   agent_release(call->agent);
   free(call);
@@ -193,7 +191,7 @@ static void retry_or_fail(struct call *call) {
   call->state = CALL_PAUSE;
 }
 
-/* ---- the stages; each returns true when it has changed the state ---- */
+/* ---- the stages ---- */
 
 static bool is_streamed(const struct call *call) {
   return call->mode == CALL_STREAMED || call->mode == CALL_PULLED;
@@ -282,7 +280,7 @@ static void describe_status(struct call *call, struct response *r) {
   if (r->status == 401)
     failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", call->url,
                 call->renewed ? ", and so was a new one" : "");
-  else if (r->status >= 300 && r->status < 400)
+  else if (response_is_redirect(r))
     describe_redirect(call, r);
   else
     failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, call->url);
@@ -297,7 +295,7 @@ static void describe_response(struct call *call, struct response *r, void *envir
   if (r->failure.kind != FAILURE_NONE) {
     failure_set(f, r->failure.kind, "%.600s: %.300s", call->url, r->failure.message);
     f->retryable = r->failure.retryable;
-  } else if (r->status < 200 || r->status >= 300) {
+  } else if (!response_is_success(r)) {
     describe_status(call, r);
   } else if (is_streamed(call)) {
     call->binding->end(environment, f);

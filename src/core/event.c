@@ -39,3 +39,9 @@ void event_free(struct event *event) {
   free(event->url);
   free(event);
 }
+
+void event_clear(struct event_queue *queue) {
+  struct event *event;
+  while ((event = event_take(queue)) != NULL)
+    event_free(event);
+}

@@ -36,4 +36,7 @@ void event_move(struct event_queue *to, struct event_queue *from);
 
 void event_free(struct event *event);
 
+/* Frees every event of the queue. */
+void event_clear(struct event_queue *queue);
+
 #endif

@@ -305,8 +305,8 @@ static void describe_redirect(struct oauth2 *o, const struct response *r) {
 static void fail_with_answer(struct oauth2 *o, struct response *r,
                              const struct token_answer *answer) {
   struct failure *f = &o->failure;
-  bool success = r->status >= 200 && r->status < 300;
-  if (r->status >= 300 && r->status < 400)
+  bool success = response_is_success(r);
+  if (response_is_redirect(r))
     describe_redirect(o, r);
   else if (success && answer->error == NULL)
     failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s",
@@ -343,7 +343,7 @@ static bool fall_back(struct oauth2 *o, const struct response *r,
 
 /* Does what the answer asks for; true when another request is to be made. */
 static bool handle_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
-  bool success = r->status >= 200 && r->status < 300 && answer->error == NULL;
+  bool success = response_is_success(r) && answer->error == NULL;
   if (success && check_answer(answer) == NULL) {
     keep_token(o, answer);
     o->known = true;
@@ -363,7 +363,7 @@ static bool handle_answer(struct oauth2 *o, struct response *r, struct token_ans
 static enum failure_kind kind_of(const struct response *r, bool got_token) {
   if (r->failure.kind != FAILURE_NONE) return r->failure.kind;
   if (got_token) return FAILURE_NONE;
-  return r->status >= 300 && r->status < 400 ? FAILURE_HTTP : FAILURE_AUTH;
+  return response_is_redirect(r) ? FAILURE_HTTP : FAILURE_AUTH;
 }
 
 /* Does what the exchange's end asks for; true when another request is to be made. */
@@ -447,9 +447,7 @@ void oauth2_free(struct oauth2 *o) {
   for (size_t i = 0; i < RETIRED; i++)
     secret_free(o->retired[i]);
   failure_clear(&o->failure);
-  struct event *event;
-  while ((event = event_take(&o->events)) != NULL)
-    event_free(event);
+  event_clear(&o->events);
   free(o);
 }
 

@@ -72,7 +72,6 @@ struct exchange {
   bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
   uint64_t max_bytes;
   size_t header_bytes;
-  char *redirect;
   char error_text[CURL_ERROR_SIZE];
   struct response response;
 };
@@ -317,7 +316,7 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   struct exchange *x = user;
   struct response *r = &x->response;
   if (r->bytes == 0) curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
-  bool success = r->status >= 200 && r->status < 300;
+  bool success = response_is_success(r);
   if (success && x->streamed) {
     close_ranks(x);
     x->paused = r->body.size >= WINDOW_BYTES;
@@ -378,17 +377,16 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
 
 /* ---- exchanges ---- */
 
-static void link_exchange(struct exchange **list, struct exchange *x) {
-  x->previous = NULL;
-  x->next = *list;
+static void link_exchange(struct exchange *x) {
+  x->next = x->transport->running;
   if (x->next != NULL) x->next->previous = x;
-  *list = x;
+  x->transport->running = x;
 }
 
-static void unlink_exchange(struct exchange **list, struct exchange *x) {
+static void unlink_exchange(struct exchange *x) {
   if (x->previous != NULL) x->previous->next = x->next;
   if (x->next != NULL) x->next->previous = x->previous;
-  if (*list == x) *list = x->next;
+  if (x->transport->running == x) x->transport->running = x->next;
   x->next = x->previous = NULL;
 }
 
@@ -565,7 +563,7 @@ static void read_info(struct exchange *x) {
   const char *redirect = NULL;
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   curl_easy_getinfo(x->handle.easy, CURLINFO_REDIRECT_URL, &redirect);
-  r->redirect = x->redirect = text_copy(redirect);
+  r->redirect = text_copy(redirect);
 }
 
 /* Gives back whatever belongs to libcurl. */
@@ -582,7 +580,7 @@ static void release_handle(struct exchange *x, bool good) {
 }
 
 static void end_exchange(struct exchange *x, CURLcode code) {
-  unlink_exchange(&x->transport->running, x);
+  unlink_exchange(x);
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
   if (x->handle.easy != NULL) read_info(x);
@@ -612,7 +610,7 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   x->streamed = request->streamed;
   x->is_post = request->body != NULL;
   x->started = clock_monotonic();
-  link_exchange(&t->running, x);
+  link_exchange(x);
   CURLcode code = begin_transfer(x, request);
   if (code != CURLE_OK) end_exchange(x, code);
   return x;
@@ -628,7 +626,7 @@ const struct response *exchange_progress(struct exchange *x) {
 }
 
 static bool is_streaming(const struct exchange *x) {
-  return x->streamed && x->response.status >= 200 && x->response.status < 300;
+  return x->streamed && response_is_success(&x->response);
 }
 
 const char *exchange_bytes(const struct exchange *x, size_t *size) {
@@ -654,12 +652,12 @@ void exchange_free(struct exchange *x) {
   if (x == NULL) return;
   struct transport *t = x->transport;
   renew_after_fork(t);
-  if (!x->ended) unlink_exchange(&t->running, x);
+  if (!x->ended) unlink_exchange(x);
   x->ended = true;
   release_handle(x, false);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
-  free(x->redirect);
+  free(x->response.redirect);
   free(x);
 }
 

@@ -42,9 +42,17 @@ struct response {
   double seconds;         /* from start to end */
   bool has_retry_after;   /* as below */
   double retry_after;     /* seconds from now, never negative */
-  const char *redirect;   /* where a 3xx points, as an absolute URL, or NULL */
+  char *redirect;         /* where a 3xx points, as an absolute URL, or NULL */
   struct failure failure; /* kind is none when a whole response arrived, whatever its status */
 };
+
+static inline bool response_is_success(const struct response *response) {
+  return response->status >= 200 && response->status < 300;
+}
+
+static inline bool response_is_redirect(const struct response *response) {
+  return response->status >= 300 && response->status < 400;
+}
 
 /* What is wrong with a URL, a static text, or NULL. Accepted: http and https with a host, and
  * optional port and path; no user, query or fragment. With `allow_http` false, http is accepted

@@ -36,7 +36,7 @@ struct lua_call {
   enum method method;
   bool validate;
   bool has_on_progress;
-  bool raised;         /* SLOT_RAISED is set */
+  bool raised;         /* SLOT_RAISED is to be raised */
   double progress_at;  /* when on_progress was last told */
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;

@@ -1,4 +1,4 @@
-/* How a call waits: the only place where anything blocks. */
+/* The methods, as loops that push calls forward and wait in between. */
 #ifndef PODERO_WAIT_H
 #define PODERO_WAIT_H
 
