@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
+local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
 
@@ -17,37 +18,7 @@ mock.credentials = {
 local CONNECTIONS = 8192
 local START_ATTEMPTS = 5
 
--- shell --------------------------------------------------------------------------------------------------------------
-
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function run(command)
-  local status = os.execute(command)
-  return status == true or status == 0
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
-end
-
-local function read_file(name)
-  local file = io.open(name, "rb")
-  if not file then return nil end
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-local function write_file(name, text)
-  local file = assert(io.open(name, "wb"))
-  assert(file:write(text))
-  assert(file:close())
-end
+local quoted, run, read_file, write_file = nginx.quoted, nginx.run, nginx.read_file, nginx.write_file
 
 --- The process id and start time of a process, or nil if it is gone (a zombie counts as gone). "self" is this one.
 local function process(pid)
@@ -63,38 +34,9 @@ end
 
 -- The folder of this file, made absolute because nginx runs in another one.
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-if here:sub(1, 1) ~= "/" then here = output_of("pwd"):gsub("%s+$", "") .. "/" .. here end
+if here:sub(1, 1) ~= "/" then here = nginx.output_of("pwd") .. "/" .. here end
 
--- nginx --------------------------------------------------------------------------------------------------------------
-
--- Ordinary users often have no sbin folder on their path.
-local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
-
-local nginx
-
---- The nginx program and the lines that load its Lua module; an OpenResty has the module built in and needs none.
-local function find_nginx()
-  if nginx then return nginx end
-  local program = os.getenv("PODERO_TEST_NGINX")
-    or output_of(SEARCH .. "command -v nginx || command -v openresty"):gsub("%s+$", "")
-  assert(program ~= "", "the mock server needs nginx with its Lua module (Debian: nginx, libnginx-mod-http-lua)")
-  local about = output_of(quoted(program) .. " -V 2>&1")
-  local folders = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
-  local told = about:match("%-%-modules%-path=(%S+)")
-  if told then table.insert(folders, 1, told) end
-  local lines = ""
-  for _, folder in ipairs(folders) do
-    if read_file(folder .. "/ngx_http_lua_module.so") then
-      for _, name in ipairs { "ndk_http_module.so", "ngx_http_lua_module.so" } do
-        local file = folder .. "/" .. name
-        if read_file(file) then lines = lines .. ("load_module \"%s\";\n"):format(file) end
-      end
-      break
-    end
-  end
-  nginx = { program = program, load_modules = lines }
-  return nginx
-end
+-- certificates --------------------------------------------------------------------------------------------------------
 
 local CERTIFICATE_SETTINGS = [[
 [req]
@@ -148,23 +90,7 @@ local function make_certificates(dir)
   end
 end
 
---- Free loopback ports, by name. All are held until all are found; `ipv6` says whether ::1 exists here.
-local function free_ports(names)
-  local ports, held, ipv6 = {}, {}, false
-  for _, name in ipairs(names) do
-    local server = assert(socket.bind("127.0.0.1", 0))
-    held[#held + 1] = server
-    local _, port = server:getsockname()
-    ports[name] = ("%d"):format(port)
-    if socket.tcp6 then
-      local other = socket.tcp6()
-      if other and other:bind("::1", port) then ipv6 = true end
-      if other then held[#held + 1] = other end
-    end
-  end
-  for _, server in ipairs(held) do server:close() end
-  return ports, ipv6
-end
+-- configuration -------------------------------------------------------------------------------------------------------
 
 local function listen(port, ipv6, flags)
   local line = ("listen 127.0.0.1:%s%s;"):format(port, flags)
@@ -186,7 +112,7 @@ local function write_settings(dir, ports, ipv6, tls)
   local pid, start = process("self")
   assert(pid, "the mock server needs Linux's /proc")
   local values = {
-    load_modules = find_nginx().load_modules,
+    load_modules = nginx.find().load_modules,
     connections = ("%d"):format(CONNECTIONS),
     lua_path = here,
     owner_pid = pid,
@@ -328,7 +254,7 @@ local function launch(dir, ports, ipv6, tls)
   -- Many open connections need more descriptors than the usual 1,024.
   local limit = ("ulimit -n %d 2>/dev/null || ulimit -n \"$(ulimit -Hn)\" 2>/dev/null; "):format(CONNECTIONS * 2)
   local command = ("%s -p %s -c %s </dev/null >start.log 2>&1"):format(
-    quoted(find_nginx().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
+    quoted(nginx.find().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
   if run(("cd %s && { %s%s; }"):format(quoted(dir), limit, command)) then return true end
   local log = (read_file(dir .. "/start.log") or "") .. (read_file(dir .. "/error.log") or "")
   if log:find("in use", 1, true) then return false, log end
@@ -339,15 +265,14 @@ end
 -- The server ends by itself soon after this process does.
 function mock.start(options)
   local tls = not options or options.tls ~= false
-  local dir = output_of("mktemp -d \"${TMPDIR:-/tmp}/podero-mock.XXXXXX\""):gsub("%s+$", "")
-  assert(dir ~= "", "no temporary folder could be made")
+  local dir = nginx.temporary_folder("podero-mock")
   local ok, result = pcall(function()
     if tls then make_certificates(dir) end
     local names = { "plain", "control" }
     if tls then names = { "plain", "control", "tls", "expired", "wrong_host" } end
     local ports, ipv6, started, problem
     for _ = 1, START_ATTEMPTS do
-      ports, ipv6 = free_ports(names)
+      ports, ipv6 = nginx.free_ports(names)
       started, problem = launch(dir, ports, ipv6, tls)
       if started then break end
     end

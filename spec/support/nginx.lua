@@ -1,0 +1,190 @@
+--- Finds nginx, and runs it with configurations of one's own on free loopback ports.
+-- Needs nginx with its Lua module, and LuaSocket.
+
+local socket = require "socket"
+
+local nginx = {}
+
+-- shell and files ----------------------------------------------------------------------------------------------------
+
+function nginx.quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local quoted = nginx.quoted
+
+--- Whether a command succeeds.
+function nginx.run(command)
+  local status = os.execute(command)
+  return status == true or status == 0
+end
+
+--- The standard output of a command, without blanks at its end.
+function nginx.output_of(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  pipe:close()
+  return (text:gsub("%s+$", ""))
+end
+
+--- The content of a file, or nil.
+function nginx.read_file(name)
+  local file = io.open(name, "rb")
+  if not file then return nil end
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+function nginx.write_file(name, text)
+  local file = assert(io.open(name, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+--- A new temporary folder, whose name begins with this.
+function nginx.temporary_folder(name)
+  local dir = nginx.output_of(("mktemp -d \"${TMPDIR:-/tmp}/%s.XXXXXX\""):format(name))
+  assert(dir ~= "", "no temporary folder could be made")
+  return dir
+end
+
+-- program ------------------------------------------------------------------------------------------------------------
+
+-- Ordinary users often have no sbin folder on their path.
+local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
+
+local found
+
+--- The nginx program and the lines that load its Lua module; an OpenResty has the module built in and needs none.
+function nginx.find()
+  if found then return found end
+  local program = os.getenv("PODERO_TEST_NGINX")
+    or nginx.output_of(SEARCH .. "command -v nginx || command -v openresty")
+  assert(program ~= "", "nginx with its Lua module is missing (Debian: nginx, libnginx-mod-http-lua)")
+  local about = nginx.output_of(quoted(program) .. " -V 2>&1")
+  local folders = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
+  local told = about:match("%-%-modules%-path=(%S+)")
+  if told then table.insert(folders, 1, told) end
+  local lines = ""
+  for _, folder in ipairs(folders) do
+    if nginx.read_file(folder .. "/ngx_http_lua_module.so") then
+      for _, name in ipairs { "ndk_http_module.so", "ngx_http_lua_module.so" } do
+        local file = folder .. "/" .. name
+        if nginx.read_file(file) then lines = lines .. ("load_module \"%s\";\n"):format(file) end
+      end
+      break
+    end
+  end
+  found = { program = program, load_modules = lines }
+  return found
+end
+
+--- Free loopback ports, by name. All are held until all are found; the second value says whether ::1 exists here.
+function nginx.free_ports(names)
+  local ports, held, ipv6 = {}, {}, false
+  for _, name in ipairs(names) do
+    local server = assert(socket.bind("127.0.0.1", 0))
+    held[#held + 1] = server
+    local _, port = server:getsockname()
+    ports[name] = ("%d"):format(port)
+    if socket.tcp6 then
+      local other = socket.tcp6()
+      if other and other:bind("::1", port) then ipv6 = true end
+      if other then held[#held + 1] = other end
+    end
+  end
+  for _, server in ipairs(held) do server:close() end
+  return ports, ipv6
+end
+
+-- servers ------------------------------------------------------------------------------------------------------------
+
+local START_ATTEMPTS, START_SECONDS = 5, 20
+
+-- nginx lives as long as the shell's standard input is open: so it ends with whoever started it, whatever becomes of
+-- that. The shell and `cat` ignore the signals of a terminal; nginx sets up handlers of its own.
+local LIFE = [[
+trap '' INT TERM HUP
+cd %s || exit
+%s %s -p %s -c %s -g 'daemon off;' </dev/null >nginx.log 2>&1 &
+nginx=$!
+cat >/dev/null
+kill $nginx 2>/dev/null
+wait $nginx
+rm -rf %s
+]]
+
+local Server = {}
+Server.__index = Server
+
+--- What nginx has printed and logged to its standard error.
+function Server:log()
+  return nginx.read_file(self.dir .. "/nginx.log") or ""
+end
+
+--- The id of the master process, or of the only one. The configuration is to say `pid nginx.pid`.
+function Server:pid()
+  return tonumber(nginx.read_file(self.dir .. "/nginx.pid"))
+end
+
+--- Ends the server and removes its folder. A second call does nothing.
+function Server:stop()
+  if self.pipe then self.pipe:close() end
+  self.pipe = nil
+end
+
+local function answers(port)
+  local connection = socket.connect("127.0.0.1", port)
+  if connection then connection:close() end
+  return connection ~= nil
+end
+
+--- Waits until the server accepts connections on this port; nil and its log if it ends instead.
+local function ready(server, port)
+  local ends = socket.gettime() + START_SECONDS
+  repeat
+    if server:log():find("[emerg]", 1, true) then return nil, server:log() end
+    if server:pid() and answers(port) then return true end
+    socket.sleep(0.01)
+  until socket.gettime() > ends
+  return nil, "nginx does not answer: " .. server:log()
+end
+
+local function launch(options, dir)
+  local ports = nginx.free_ports(options.ports)
+  nginx.write_file(dir .. "/nginx.conf", options.configuration(ports, dir))
+  local variables = { "env" }
+  for name, value in pairs(options.environment or {}) do
+    -- env wants what it takes away to come first.
+    table.insert(variables, value and #variables + 1 or 2, value and quoted(name .. "=" .. value) or "-u " .. name)
+  end
+  local command = LIFE:format(quoted(dir), table.concat(variables, " "), quoted(nginx.find().program),
+    quoted(dir .. "/"), quoted(dir .. "/nginx.conf"), quoted(dir))
+  local server = setmetatable({ dir = dir, ports = ports, pipe = assert(io.popen(command, "w")) }, Server)
+  local ok, problem = ready(server, ports[options.ports[1]])
+  if ok then return server end
+  server:stop()
+  return nil, problem
+end
+
+--- Starts a server and returns it when it answers. It ends with `server:stop()`, and with this process.
+-- `name`: of its temporary folder. `ports`: names of the ports that it needs. `configuration(ports, dir)`: the text of
+-- its nginx.conf, which is to say `pid nginx.pid` and to log to stderr; relative paths are relative to the folder.
+-- `files`: a folder whose content is copied into it. `environment`: variables to set, or to take away where false.
+-- The server has `dir`, `ports` (numbers as text, by name), `log`, `pid` and `stop`.
+function nginx.start(options)
+  local server, problem
+  for _ = 1, START_ATTEMPTS do
+    local dir = nginx.temporary_folder(options.name)
+    if options.files then
+      assert(nginx.run(("cp -R %s/. %s"):format(quoted(options.files), quoted(dir))), "no copy of " .. options.files)
+    end
+    server, problem = launch(options, dir)
+    -- A port may have been taken by someone else meanwhile.
+    if server or not problem:find("in use", 1, true) then break end
+  end
+  return server or error("nginx did not start: " .. problem, 2)
+end
+
+return nginx
