@@ -65,7 +65,7 @@ decoder: $(DECODER)
 
 $(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user.o
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
-	  -Wl,--wrap=realloc -o $@ $^ -lm
+	  -Wl,--wrap=malloc -o $@ $^ -lm
 
 install: $(MODULE)
 	install -d "$(DESTDIR)$(INST_LIBDIR)"

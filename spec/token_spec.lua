@@ -601,6 +601,18 @@ describe("tokens", function()
     assert(helper.client(server):list_users(ORG))
   end)
 
+  it("may be written with JSON's escapes; of equal names the last one counts, inner ones do not", function()
+    server:configure { accept_tokens = { "a/b+c=" .. ("d/"):rep(300) }, token_raw = [[ {"access_token": "first",
+      "more": [{"access_token": "inner", "expires_in": 1}], "access_\u0074oken": "a\/\u0062+c=]] .. ("d\\/"):rep(300)
+      .. [[", "expires_in": 9, "expires_in": " 600 ", "token_type": "Bearer", "scope": {"token_type": "mac"}} ]] }
+    local client = helper.client(server)
+    assert(client:list_users(ORG))
+    local token, expires_at = client:token()
+    assert.equal("a/b+c=" .. ("d/"):rep(300), token)
+    assert.is_true(math.abs(expires_at - socket.gettime() - 600) < 2, tostring(expires_at))
+    assert.equal(1, server:counts().token)
+  end)
+
   it("come from /oauth2/token/ as well", function()
     server:configure { encoding = "json", client_auth = "basic" } -- as the service's own guide has it
     local client = helper.client(server, { token_url = "/oauth2/token/" })

@@ -16,15 +16,15 @@
 #include "lua/compat.h"
 #include "lua/user.h"
 
-/* ---- Failing allocations (linked with --wrap=realloc) ---------------------------------------- */
+/* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
 
 static long fail_countdown;
-void *__real_realloc(void *block, size_t size);
-void *__wrap_realloc(void *block, size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
 
-void *__wrap_realloc(void *block, size_t size) {
+void *__wrap_malloc(size_t size) {
   if (fail_countdown > 0 && --fail_countdown == 0) return NULL;
-  return __real_realloc(block, size);
+  return __real_malloc(size);
 }
 
 static int l_fail_after(lua_State *L) {

@@ -246,9 +246,9 @@ static void authorize(struct call *call, void *environment) {
   }
 }
 
-static bool wait_for_token(struct call *call, void *environment) {
+static bool wait_for_token(struct call *call) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
-  bool ended = oauth2_step(oauth2, call->ticket, call->binding->read_token, environment);
+  bool ended = oauth2_step(oauth2, call->ticket);
   event_move(&call->events, oauth2_events(oauth2));
   if (!ended) return false;
   call->token_requests += oauth2_requests(oauth2);
@@ -355,7 +355,7 @@ static bool advance(struct call *call, void *environment) {
     if (clock_monotonic() >= call->deadline) return false; /* stepped too late to begin anything */
     authorize(call, environment);
     return true;
-  case CALL_TOKEN: return wait_for_token(call, environment);
+  case CALL_TOKEN: return wait_for_token(call);
   case CALL_EXCHANGE: return receive(call, environment);
   case CALL_PAUSE:
     if (clock_monotonic() < call->resume_at) return false;

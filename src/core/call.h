@@ -26,7 +26,6 @@ enum call_mode {
  * mode says. It must neither raise nor wait. A `failure` is filled where the body is not what the
  * call wants. */
 struct call_binding {
-  token_reader *read_token;
   void (*accept)(void *environment, const char *body, size_t size, struct failure *failure);
   /* An attempt begins: whatever an earlier one has left is to be forgotten. */
   void (*begin)(void *environment, struct failure *failure);

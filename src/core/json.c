@@ -15,6 +15,8 @@
 #include <xlocale.h>
 #endif
 
+#include "core/buffer.h"
+
 /* Scratch memory above this is given back before the next token needs any. */
 #define SCRATCH_KEEP ((size_t)1024 * 1024)
 
@@ -129,13 +131,17 @@ static inline enum expect after_value(const struct json_reader *r) {
 
 /* ---- Scratch memory -------------------------------------------------------------------------- */
 
+/* What was read may be a secret: it is overwritten before the memory is given back. */
+static void scratch_free(struct json_reader *r) {
+  if (r->scratch != NULL) wipe(r->scratch, r->scratch_capacity);
+  free(r->scratch);
+  r->scratch = NULL;
+  r->scratch_size = r->scratch_capacity = 0;
+}
+
 static void scratch_clear(struct json_reader *r) {
   r->scratch_size = 0;
-  if (r->scratch_capacity > SCRATCH_KEEP) {
-    free(r->scratch);
-    r->scratch = NULL;
-    r->scratch_capacity = 0;
-  }
+  if (r->scratch_capacity > SCRATCH_KEEP) scratch_free(r);
 }
 
 /* Makes room for `more` bytes; fails the reader if there is no memory. */
@@ -146,13 +152,17 @@ static bool scratch_reserve(struct json_reader *r, size_t more) {
   if (more <= SIZE_MAX / 4 && r->scratch_size <= SIZE_MAX / 4) {
     while (capacity - r->scratch_size < more)
       capacity *= 2;
-    grown = realloc(r->scratch, capacity);
+    grown = malloc(capacity);
   }
   if (grown == NULL) {
     fail(r, JSON_FAULT_MEMORY, "out of memory", r->token_offset);
     return false;
   }
+  size_t size = r->scratch_size;
+  if (size > 0) memcpy(grown, r->scratch, size);
+  scratch_free(r);
   r->scratch = grown;
+  r->scratch_size = size;
   r->scratch_capacity = capacity;
   return true;
 }
@@ -805,9 +815,7 @@ void json_init(struct json_reader *r, unsigned depth_limit, size_t token_limit) 
 }
 
 void json_free(struct json_reader *r) {
-  free(r->scratch);
-  r->scratch = NULL;
-  r->scratch_size = r->scratch_capacity = 0;
+  scratch_free(r);
   if (r->c_locale != NULL) freelocale((locale_t)r->c_locale);
   r->c_locale = NULL;
 }

@@ -9,6 +9,7 @@
 #include "core/redact.h"
 #include "core/retry.h"
 #include "core/syntax.h"
+#include "core/token_answer.h"
 
 #define MAX_ANSWER_BYTES (1024u * 1024)
 
@@ -91,13 +92,6 @@ static void keep_token(struct oauth2 *o, struct token_answer *answer) {
     o->renew_at = clock_monotonic() + life - fmin(MARGIN_SECONDS, life / 10);
     o->expires_at = clock_wall() + life;
   }
-}
-
-static void answer_free(struct token_answer *answer) {
-  secret_free(answer->access_token);
-  secret_free(answer->token_type);
-  secret_free(answer->refresh_token);
-  secret_free(answer->error);
 }
 
 /* ---- requests ---- */
@@ -367,24 +361,24 @@ static enum failure_kind kind_of(const struct response *r, bool got_token) {
 }
 
 /* Does what the exchange's end asks for; true when another request is to be made. */
-static bool conclude(struct oauth2 *o, struct response *r, token_reader *read, void *environment) {
+static bool conclude(struct oauth2 *o, struct response *r) {
   bool again = false;
   struct token_answer answer = {0};
   if (r->failure.kind != FAILURE_NONE)
     fail_with_transport(o, r);
-  else if (read(environment, r->body.data, r->body.size, &answer))
+  else if (token_answer_read(r->body.data, r->body.size, &answer))
     again = handle_answer(o, r, &answer);
   else
     failure_set(&o->failure, FAILURE_MEMORY, "out of memory while reading a token");
-  answer_free(&answer);
+  token_answer_clear(&answer);
   return again;
 }
 
-bool oauth2_step(struct oauth2 *o, unsigned ticket, token_reader *read, void *environment) {
+bool oauth2_step(struct oauth2 *o, unsigned ticket) {
   struct response *r = o->exchange == NULL ? NULL : exchange_response(o->exchange);
   if (r != NULL) {
     unsigned generation = o->generation;
-    bool again = conclude(o, r, read, environment);
+    bool again = conclude(o, r);
     end_request(o, kind_of(r, o->generation != generation));
     if (again) start_request(o);
     if (o->exchange == NULL) o->ended = o->started;

@@ -29,20 +29,6 @@ struct oauth2_options {
   bool record_events;
 };
 
-/* The token endpoint's answer, read by the binding (RFC 6749, 5.1 and 5.2). Texts are owned by
- * whoever gets the struct filled; NULL where absent. */
-struct token_answer {
-  bool is_object; /* the body is a JSON object */
-  char *access_token, *token_type, *refresh_token;
-  bool has_expires_in;
-  double expires_in; /* seconds */
-  char *error;
-};
-
-/* Fills `out` from a response body of `size` bytes. False when memory is short. Must not raise. */
-typedef bool token_reader(void *environment, const char *body, size_t size,
-                          struct token_answer *out);
-
 struct oauth2;
 
 /* A new source of tokens, or NULL when memory is short. */
@@ -67,9 +53,8 @@ unsigned oauth2_join(struct oauth2 *oauth2);
 void oauth2_leave(struct oauth2 *oauth2, enum failure_kind reason);
 
 /* Pushes a request for a token forward. True when that of the ticket has ended: then oauth2_failure
- * says why no token came, or is FAILURE_NONE, and oauth2_requests how many requests it took.
- * `environment` is handed to `read`. */
-bool oauth2_step(struct oauth2 *oauth2, unsigned ticket, token_reader *read, void *environment);
+ * says why no token came, or is FAILURE_NONE, and oauth2_requests how many requests it took. */
+bool oauth2_step(struct oauth2 *oauth2, unsigned ticket);
 
 /* Whether oauth2_step would find something to do, or the end. */
 bool oauth2_is_ready(const struct oauth2 *oauth2, unsigned ticket);

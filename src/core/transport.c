@@ -66,7 +66,7 @@ struct exchange {
   struct curl_slist *fields;
   double started;
   bool ended;
-  bool is_post; /* the handle holds a copy of secrets */
+  struct buffer sent; /* the body: libcurl reads it here, so that it can be wiped */
   bool streamed, paused;
   size_t taken;                               /* of the window in `response.body` */
   bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
@@ -469,9 +469,10 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
   SET(CURLOPT_URL, request->url); /* what relative redirects are resolved against */
   SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
   if (request->body != NULL) {
+    if (!buffer_append(&x->sent, request->body, request->body_size)) return CURLE_OUT_OF_MEMORY;
     SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
-    SET(CURLOPT_COPYPOSTFIELDS, request->body);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->sent.size);
+    SET(CURLOPT_POSTFIELDS, x->sent.data);
   }
   SET(CURLOPT_WRITEDATA, x);
   SET(CURLOPT_HEADERDATA, x);
@@ -497,10 +498,11 @@ static CURLcode take_handle(struct transport *t, struct handle *out) {
 }
 
 /* Keeps the handle for the next exchange after a good one. After others it may hold things that
- * no option undoes: libcurl before 8.6 then refuses CURLOPT_BUFFERSIZE, for one. */
+ * no option undoes: libcurl before 8.6 then refuses CURLOPT_BUFFERSIZE, for one. After a POST its
+ * buffers may hold credentials and a token, which are not to lie about. */
 static void give_handle_back(struct exchange *x, bool good) {
   struct transport *t = x->transport;
-  if (!good || x->is_post || t->idle_count == MAX_IDLE_HANDLES) {
+  if (!good || x->sent.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
     free_handle(x->handle);
   } else {
     curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, NULL);
@@ -577,6 +579,7 @@ static void release_handle(struct exchange *x, bool good) {
     release_sigpipe(&guard);
   }
   free_fields(x);
+  buffer_free(&x->sent);
 }
 
 static void end_exchange(struct exchange *x, CURLcode code) {
@@ -608,7 +611,6 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   x->transport = t;
   x->max_bytes = request->max_response_bytes;
   x->streamed = request->streamed;
-  x->is_post = request->body != NULL;
   x->started = clock_monotonic();
   link_exchange(x);
   CURLcode code = begin_transfer(x, request);
@@ -657,7 +659,7 @@ void exchange_free(struct exchange *x) {
   release_handle(x, false);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
-  free(x->response.redirect);
+  secret_free(x->response.redirect);
   free(x);
 }
 

@@ -28,7 +28,7 @@ enum {
 };
 
 /* What the core asks of the binding. */
-enum question { ASK_TOKEN, ASK_ACCEPT, ASK_BEGIN, ASK_FEED, ASK_END };
+enum question { ASK_ACCEPT, ASK_BEGIN, ASK_FEED, ASK_END };
 
 struct lua_call {
   struct agent *agent; /* held by `call` and by the client */
@@ -47,50 +47,10 @@ struct lua_call {
   enum question question;
   const char *bytes;
   size_t size;
-  struct token_answer *answer;
-  bool answer_failed; /* memory was short */
   struct failure *failure;
 };
 
 /* ---- what the core asks of the binding ---- */
-
-/* A copy of the string field `key` of the table at `index`, or NULL; `*failed` is set where memory
- * is short. NUL, which no text of OAuth2 may hold and C would end at, becomes another control
- * character. [-0, +0, m] */
-static char *copy_field(lua_State *L, int index, const char *key, bool *failed) {
-  struct buffer copy = {0};
-  lua_getfield(L, index, key);
-  if (lua_type(L, -1) == LUA_TSTRING) {
-    size_t size;
-    const char *text = lua_tolstring(L, -1, &size);
-    buffer_append(&copy, text, size);
-    for (size_t i = 0; i < copy.size; i++) {
-      if (copy.data[i] == '\0') copy.data[i] = '\1';
-    }
-  }
-  lua_pop(L, 1);
-  *failed = *failed || copy.failed;
-  return copy.data;
-}
-
-/* Fills an answer of the token endpoint from JSON (RFC 6749, 5). Numbers may be strings.
- * [-0, +(1|2), m] */
-static void read_token_answer(lua_State *L, struct lua_call *c) {
-  struct token_answer *out = c->answer;
-  bool *failed = &c->answer_failed;
-  lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
-  if (!cjson_decode(L) || !lua_istable(L, -1)) return;
-  int answer = lua_gettop(L);
-  out->is_object = true;
-  out->access_token = copy_field(L, answer, "access_token", failed);
-  out->token_type = copy_field(L, answer, "token_type", failed);
-  out->refresh_token = copy_field(L, answer, "refresh_token", failed);
-  out->error = copy_field(L, answer, "error", failed);
-  lua_getfield(L, answer, "expires_in");
-  lua_Number life = lua_tonumber(L, -1);
-  out->has_expires_in = lua_isnumber(L, -1) && life == life;
-  out->expires_in = life;
-}
 
 /* Decodes a whole body, as client:get wants it. [-0, +(0|1), m] */
 static void accept_body(lua_State *L, struct lua_call *c) {
@@ -177,7 +137,6 @@ static void feed_users(lua_State *L, struct lua_call *c) {
 static int answer_question(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
   switch (c->question) {
-  case ASK_TOKEN: read_token_answer(L, c); break;
   case ASK_ACCEPT: accept_body(L, c); break;
   case ASK_BEGIN: begin_users(L, c); break;
   case ASK_FEED: feed_users(L, c); break;
@@ -192,9 +151,9 @@ static int answer_question(lua_State *L) {
 }
 
 /* The core's environment is the Lua state in which the call is being pushed forward; there, 1 is
- * the call and 2 is answer_question. Nothing here raises. False where memory is short: errors of
- * JSON are results. */
-static bool ask(lua_State *L, enum question question, const char *bytes, size_t size,
+ * the call and 2 is answer_question. Nothing here raises: errors of JSON are results, and where
+ * memory is short, that is the failure. */
+static void ask(lua_State *L, enum question question, const char *bytes, size_t size,
                 struct failure *failure) {
   struct lua_call *c = lua_touserdata(L, 1);
   c->question = question;
@@ -204,19 +163,10 @@ static bool ask(lua_State *L, enum question question, const char *bytes, size_t 
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 1);
   int code = lua_pcall(L, 1, 0, 0);
-  if (code == 0) return true;
+  if (code == 0) return;
   c->raised = code != LUA_ERRMEM;
   slot_set(L, 1, SLOT_RAISED); /* the table has its size: nothing is allocated */
-  if (failure != NULL)
-    failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
-  return false;
-}
-
-static bool read_token(void *L, const char *body, size_t size, struct token_answer *out) {
-  struct lua_call *c = lua_touserdata(L, 1);
-  c->answer = out;
-  c->answer_failed = false;
-  return ask(L, ASK_TOKEN, body, size, NULL) && !c->answer_failed;
+  failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
 }
 
 static void accept(void *L, const char *body, size_t size, struct failure *failure) {
@@ -236,7 +186,6 @@ static void end(void *L, struct failure *failure) {
 }
 
 static const struct call_binding binding = {
-    .read_token = read_token,
     .accept = accept,
     .begin = begin,
     .feed = feed,
