@@ -77,6 +77,7 @@ clean:
 # ---- for those who work on it ----
 
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
+JOBS ?= $(shell nproc)
 
 .PHONY: help demo test specs lint valgrind bench format
 help:
@@ -97,7 +98,7 @@ demo: packages-demo
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint
-	@for lua in $(LUAS); do $(MAKE) --no-print-directory LUA=$$lua WERROR=-Werror all decoder || exit 1; done
+	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder || exit 1; done
 	@$(MAKE) --no-print-directory specs
 
 specs:

@@ -289,6 +289,8 @@ describe("the user decoder", function()
     local values = { string = "x", number = 1.5, boolean = true, object = { a = { 1, {} } },
       array = { { a = 1 }, {} }, null = null }
     local good = { latitude = "number", longitude = "number", is_onboarded = "boolean" }
+    -- One field of each type, required or not, is cut at every byte.
+    local thorough = { id = true, town = true, is_onboarded = true, latitude = true, num_wallboxes = true }
     for _, field in ipairs(FULL) do
       local name = field[1]
       local expected = INTEGERS[name] and "integer" or good[name] or "string"
@@ -307,7 +309,8 @@ describe("the user decoder", function()
           assert.is_false(cut_short)
           assert.equal(text, list:sub(offset + 1, offset + #text))
         end
-        users = users_of("[" .. json { [name] = text } .. "," .. json() .. "]", false)
+        list = "[" .. json { [name] = text } .. "," .. json() .. "]"
+        users = thorough[name] and users_of(list, false) or assert(decoder.decode(list, false, 7))
         assert.is_true(same({ copy(FULL_USER, { [name] = values[got] }), FULL_USER }, users))
       end
     end
@@ -382,10 +385,10 @@ describe("the user decoder", function()
     assert.equal("decode", kind)
   end)
 
-  it("takes strings of 100 MB if it may", function()
-    local long = ("x"):rep(100 * 1000 * 1000)
+  it("takes strings of 20 MB if it may", function()
+    local long = ("x"):rep(20 * 1000 * 1000)
     local text = "[" .. json({ email = '"' .. long .. '"' }, '"x":"\\n' .. long .. '"') .. "]"
-    local users = assert(decoder.decode(text, true, 65536, { limit = 300e6 }))
+    local users = assert(decoder.decode(text, true, 65536, { limit = 60e6 }))
     assert.is_true(users[1].email == long)
     assert.is_true(users[1].x == "\n" .. long)
     users = nil
@@ -442,7 +445,7 @@ describe("the user decoder", function()
   end)
 
   it("handles many users, and many pieces", function()
-    local list, n = {}, 3000
+    local list, n = {}, 1000
     for i = 1, n do
       list[i] = json({ id = '"' .. i .. '"', num_inverters = tostring(i),
         town = i % 3 == 0 and "null" or '"T' .. i % 7 .. '"', latitude = i % 5 == 0 and "null" or nil },

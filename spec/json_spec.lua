@@ -412,14 +412,14 @@ describe("the JSON reader", function()
       end
     end)
 
-    it("takes strings of 100 MB if it may, and else says that they are too long", function()
-      local long = ("0123456789abcdef\195\164\195\182"):rep(5 * 1000 * 1000)
+    it("takes strings of 20 MB if it may, and else says that they are too long", function()
+      local long = ("0123456789abcdef\195\164\195\182"):rep(1000 * 1000)
       local text = '["' .. long .. '"]'
-      local ok, value = decoder.decode_any(text, 65536, { token = 200e6 })
+      local ok, value = decoder.decode_any(text, 65536, { token = 40e6 })
       assert.is_true(ok)
       assert.is_true(value[1] == long)
       value = nil
-      ok, value = decoder.decode_any(text, nil, { token = 200e6 })
+      ok, value = decoder.decode_any(text, nil, { token = 40e6 })
       assert.is_true(ok and value[1] == long)
       value, long = nil, nil
       for _, pieces in ipairs { 16384, 1e9 } do
@@ -588,14 +588,14 @@ describe("the JSON reader and lua-cjson", function()
       "u", "d8", "n", "t", "f", "null", "true", "false", " ", "\n", "\0", "\31", "\127", "\128", "\195",
       "\164", "\237\160\128", "\\u", "\\ud83d", "\\ude00", "1e309", "1.", "01" }
     local both = 0
-    for _ = 1, 60000 do
+    for _ = 1, 20000 do
       local text = seeds[math.random(#seeds)]
       for _ = 1, math.random(1, 3) do
         text = mutate(text, alphabet, 3, 8)
       end
       if compare(text) then both = both + 1 end
     end
-    assert.is_true(both > 5000)
+    assert.is_true(both > 2000)
   end)
 
   it("agree on random values", function()
