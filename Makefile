@@ -67,6 +67,17 @@ $(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user.o
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
+# The module again, with allocations that can be made to fail, for specs.
+ALLOCATIONS := $(BUILD)/allocations.so
+.PHONY: allocations
+allocations: $(ALLOCATIONS)
+
+comma := ,
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
+	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free newlocale freelocale) \
+	  -o $@ $^ $(CURL_LIBS) -lm -lpthread
+
 install: $(MODULE)
 	install -d "$(DESTDIR)$(INST_LIBDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -98,7 +109,7 @@ demo: packages-demo
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint
-	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder || exit 1; done
+	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
 	@$(MAKE) --no-print-directory specs
 
 specs:
@@ -123,4 +134,4 @@ bench: packages-bench
 	lua5.4 bench/run.lua
 
 format:
-	clang-format -i src/*.h src/*/*.h src/*/*.c
+	clang-format -i src/*.h src/*/*.h src/*/*.c spec/support/*.c

@@ -14,7 +14,7 @@ struct agent {
   struct oauth2 *oauth2;
   struct call *calls; /* linked by call_link */
   unsigned references;
-  bool local; /* transport_is_local(base_url) */
+  bool local; /* as transport_check_url says of base_url */
   bool entered;
   bool closing; /* to be closed once left */
   bool closed;
@@ -27,13 +27,6 @@ void agent_options_clear(struct agent_options *o) {
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     secret_free(texts[i]);
   *o = (struct agent_options){0};
-}
-
-static bool check_url(const char *name, const char *url, bool allow_http, struct failure *failure) {
-  const char *wrong = transport_check_url(url, allow_http);
-  if (wrong == NULL) return true;
-  failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
-  return false;
 }
 
 static bool check_field_values(const struct agent_options *o, struct failure *failure) {
@@ -55,9 +48,15 @@ static bool check_field_values(const struct agent_options *o, struct failure *fa
   return true;
 }
 
-static bool check_options(const struct agent_options *o, struct failure *failure) {
-  if (!check_url("base_url", o->base_url, o->allow_http, failure) ||
-      !check_url("token_url", o->token_url, o->allow_http, failure) ||
+/* Which of the URLs are local, see transport_check_url. */
+struct locality {
+  bool base_url, token_url;
+};
+
+static bool check_options(const struct agent_options *o, struct locality *local,
+                          struct failure *failure) {
+  if (!transport_check_url("base_url", o->base_url, o->allow_http, &local->base_url, failure) ||
+      !transport_check_url("token_url", o->token_url, o->allow_http, &local->token_url, failure) ||
       !check_field_values(o, failure))
     return false;
   if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
@@ -66,7 +65,7 @@ static bool check_options(const struct agent_options *o, struct failure *failure
   return false;
 }
 
-static void lend_options(struct agent *a) {
+static void lend_options(struct agent *a, const struct locality *local) {
   const struct agent_options *o = &a->options;
   a->transport_options = (struct transport_options){
       .ca_file = o->ca_file,
@@ -88,10 +87,10 @@ static void lend_options(struct agent *a) {
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
-      .local = transport_is_local(o->token_url),
+      .local = local->token_url,
       .record_events = o->record_events,
   };
-  a->local = transport_is_local(o->base_url);
+  a->local = local->base_url;
 }
 
 static void free_parts(struct agent *a) {
@@ -103,13 +102,14 @@ static void free_parts(struct agent *a) {
 }
 
 struct agent *agent_new(struct agent_options *options, struct failure *failure) {
-  if (!check_options(options, failure)) return NULL;
+  struct locality local;
+  if (!check_options(options, &local, failure)) return NULL;
   struct agent *a = calloc(1, sizeof *a);
   if (a != NULL) {
     a->references = 1;
     a->options = *options;
     *options = (struct agent_options){0};
-    lend_options(a);
+    lend_options(a, &local);
     a->transport = transport_new(&a->transport_options);
     if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
     if (a->oauth2 != NULL) return a;

@@ -51,7 +51,7 @@ void agent_release(struct agent *agent);
 bool agent_is_closed(const struct agent *agent);
 const struct agent_options *agent_options(const struct agent *agent);
 
-/* transport_is_local of base_url. */
+/* As transport_check_url says of base_url. */
 bool agent_is_local(const struct agent *agent);
 
 /* NULL once closed. */

@@ -25,7 +25,7 @@ struct oauth2_options {
   const char *scope;
   enum token_encoding encoding;
   enum client_auth client_auth;
-  bool local; /* transport_is_local(token_url) */
+  bool local; /* as transport_check_url says of token_url */
   bool record_events;
 };
 

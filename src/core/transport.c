@@ -47,6 +47,7 @@ struct transport {
   unsigned forks;           /* see there: whose sockets these are */
   struct exchange *running; /* doubly linked */
   bool moved;               /* bytes arrived in this turn */
+  bool out_of_memory;       /* in this turn */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets; /* to be disowned after a fork */
@@ -137,54 +138,67 @@ static bool is_loopback(char *host) {
   return syntax_is_loopback(bracketed ? host + 1 : host);
 }
 
-static const char *check_host(CURLU *url, bool allow_http) {
-  char *scheme = NULL, *host = NULL;
+/* A URL under examination. */
+struct url_check {
+  CURLU *url;
+  bool local; /* plain http to this machine */
+  bool out_of_memory;
+};
+
+/* A part of the URL, to be freed with curl_free; or NULL. */
+static char *get_part(struct url_check *c, CURLUPart part) {
+  char *text = NULL;
+  if (curl_url_get(c->url, part, &text, 0) == CURLUE_OUT_OF_MEMORY) c->out_of_memory = true;
+  return text;
+}
+
+static const char *check_host(struct url_check *c, bool allow_http) {
+  char *scheme = get_part(c, CURLUPART_SCHEME), *host = get_part(c, CURLUPART_HOST);
   const char *wrong = NULL;
-  if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-      curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || *host == '\0')
+  bool plain = scheme != NULL && strcmp(scheme, "http") == 0;
+  if (scheme == NULL || host == NULL || *host == '\0')
     wrong = "has no scheme or no host";
-  else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+  else if (!plain && strcmp(scheme, "https") != 0)
     wrong = "is neither https nor http";
-  else if (strcmp(scheme, "http") == 0 && !allow_http && !is_loopback(host))
+  else if (plain && !(c->local = is_loopback(host)) && !allow_http)
     wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
   curl_free(scheme);
   curl_free(host);
   return wrong;
 }
 
-static const char *check_parts(CURLU *url, bool allow_http) {
-  char *path = NULL;
-  if (curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK) return "cannot be parsed";
-  bool path_is_fine = syntax_is_path(path, strlen(path));
+static const char *check_parts(struct url_check *c, const char *text, bool allow_http) {
+  CURLUcode code = curl_url_set(c->url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
+  if (code == CURLUE_OUT_OF_MEMORY) c->out_of_memory = true;
+  if (code != CURLUE_OK) return "is not an absolute URL";
+  char *path = get_part(c, CURLUPART_PATH);
+  bool path_is_fine = path != NULL && syntax_is_path(path, strlen(path));
   curl_free(path);
-  return path_is_fine ? check_host(url, allow_http)
-                      : "has characters in its path that need escaping";
+  return path_is_fine ? check_host(c, allow_http) : "has characters in its path that need escaping";
 }
 
-const char *transport_check_url(const char *text, bool allow_http) {
+static const char *check_url(struct url_check *c, const char *text, bool allow_http) {
   /* libcurl drops an empty query or fragment without a word. */
   if (strpbrk(text, "?#@\\ ") != NULL)
     return "contains a user name, a query, a fragment, a backslash or a space";
   if (!syntax_is_field_value(text, strlen(text))) return "contains control characters";
   if (strstr(text, ":///") != NULL) return "has no host"; /* libcurl would take the path for one */
-  CURLU *url = curl_url();
-  if (url == NULL) return "could not be checked: out of memory";
-  CURLUcode code = curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
-  const char *wrong = code == CURLUE_OK ? check_parts(url, allow_http) : "is not an absolute URL";
-  curl_url_cleanup(url);
-  return wrong;
+  c->url = curl_url();
+  c->out_of_memory = c->url == NULL;
+  return c->url == NULL ? NULL : check_parts(c, text, allow_http);
 }
 
-bool transport_is_local(const char *text) {
-  bool local = false;
-  char *host = NULL;
-  CURLU *url = strncmp(text, "http://", 7) == 0 ? curl_url() : NULL;
-  if (url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
-      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-    local = is_loopback(host);
-  curl_free(host);
-  curl_url_cleanup(url);
-  return local;
+bool transport_check_url(const char *name, const char *text, bool allow_http, bool *local,
+                         struct failure *failure) {
+  struct url_check check = {0};
+  const char *wrong = check_url(&check, text, allow_http);
+  curl_url_cleanup(check.url);
+  *local = check.local;
+  if (check.out_of_memory)
+    failure_set(failure, FAILURE_MEMORY, "out of memory while %s was checked", name);
+  else if (wrong != NULL)
+    failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
+  return failure->kind == FAILURE_NONE;
 }
 
 /* ---- sockets, and forks ---- */
@@ -211,7 +225,8 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
 #ifdef SOCK_CLOEXEC
   type |= SOCK_CLOEXEC;
 #endif
-  int fd = make_room_for_socket(t) ? socket(address->family, type, address->protocol) : -1;
+  t->out_of_memory = !make_room_for_socket(t) || t->out_of_memory;
+  int fd = t->out_of_memory ? -1 : socket(address->family, type, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   t->sockets[t->socket_count++] = (struct open_socket){fd, inode_of(fd)};
   return fd;
@@ -464,8 +479,9 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = CURLE_OK;
   const char *proxy = x->transport->options->proxy;
-  if (curl_url_set(x->handle.url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS) != CURLUE_OK)
-    return CURLE_URL_MALFORMAT;
+  CURLUcode parsed = curl_url_set(x->handle.url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS);
+  if (parsed != CURLUE_OK)
+    return parsed == CURLUE_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_URL_MALFORMAT;
   SET(CURLOPT_URL, request->url); /* what relative redirects are resolved against */
   SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
   if (request->body != NULL) {
@@ -595,7 +611,7 @@ static void end_exchange(struct exchange *x, CURLcode code) {
 /* Hands the exchange over to libcurl. */
 static CURLcode begin_transfer(struct exchange *x, const struct request *request) {
   struct transport *t = x->transport;
-  if (t->multi == NULL) return CURLE_OUT_OF_MEMORY;
+  if (t->multi == NULL && !open_multi(t)) return CURLE_OUT_OF_MEMORY;
   CURLcode code = take_handle(t, &x->handle);
   if (code == CURLE_OK) code = set_request(x, request);
   if (code == CURLE_OK && !set_fields(x, request)) code = CURLE_OUT_OF_MEMORY;
@@ -693,8 +709,18 @@ static void reap(struct transport *t) {
     char *private = NULL;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
     struct exchange *x = (struct exchange *)(void *)private;
-    end_exchange(x, code);
+    if (code == CURLE_OUT_OF_MEMORY) t->out_of_memory = true;
+    end_exchange(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
   }
+}
+
+/* libcurl 7.88 leaves connections behind that are never used again, and for which others wait until
+ * they time out: so all is begun anew, and exchanges under way have failed. */
+static void renew_after_out_of_memory(struct transport *t) {
+  while (t->running != NULL)
+    end_exchange(t->running, CURLE_OUT_OF_MEMORY);
+  close_multi(t);
+  open_multi(t);
 }
 
 bool transport_drive(struct transport *t) {
@@ -702,13 +728,12 @@ bool transport_drive(struct transport *t) {
   if (t->multi == NULL || t->running == NULL) return false;
   int running;
   struct signal_guard guard;
-  t->moved = false;
+  t->moved = t->out_of_memory = false;
   hold_sigpipe(&guard);
   CURLMcode code = curl_multi_perform(t->multi, &running);
   release_sigpipe(&guard);
   reap(t);
-  while (code != CURLM_OK && t->running != NULL)
-    end_exchange(t->running, CURLE_OUT_OF_MEMORY);
+  if (code != CURLM_OK || t->out_of_memory) renew_after_out_of_memory(t);
   return t->moved && t->running != NULL;
 }
 

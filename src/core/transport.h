@@ -30,7 +30,7 @@ struct request {
   const char *body;          /* NULL: GET; else POST */
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
-  bool local;                  /* transport_is_local(url): not to be sent to a proxy */
+  bool local;                  /* see transport_check_url: not to be sent to a proxy */
   bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
 };
 
@@ -54,14 +54,14 @@ static inline bool response_is_redirect(const struct response *response) {
   return response->status >= 300 && response->status < 400;
 }
 
-/* What is wrong with a URL, a static text, or NULL. Accepted: http and https with a host, and
- * optional port and path; no user, query or fragment. With `allow_http` false, http is accepted
- * for hosts on this machine alone. A token or secret is to be sent there: hence the strictness. */
-const char *transport_check_url(const char *url, bool allow_http);
-
-/* Whether the URL is plain http to this machine. What may be sent there in the clear may not be
- * sent to a proxy that the environment names for others. */
-bool transport_is_local(const char *url);
+/* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
+ * strictness. Accepted: http and https with a host, and optional port and path; no user, query or
+ * fragment. With `allow_http` false, http is accepted for hosts on this machine alone. `*local`:
+ * whether it is plain http to this machine; what may be sent there in the clear may not be sent to
+ * a proxy that the environment names for others. False with `failure`, which must be empty, filled.
+ */
+bool transport_check_url(const char *name, const char *url, bool allow_http, bool *local,
+                         struct failure *failure);
 
 /* A new transport, or NULL when memory is short. To be freed after its exchanges. */
 struct transport *transport_new(const struct transport_options *options);

@@ -1,0 +1,86 @@
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+
+local SCENARIOS = {
+  "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
+  "token", "a refused token", "close",
+}
+
+-- Where libcurl cannot go on, it says most often that memory is short, and else this.
+local WORDS_OF_LIBCURL = { "Could not resolve host", "getaddrinfo() thread failed to start" }
+
+local MODES = {
+  { which = "lua", how = "once", name = "when an allocation of Lua's fails" },
+  { which = "lua", how = "on", name = "when allocations of Lua's fail from one on" },
+  { which = "own", how = "once", name = "when an allocation in C fails", tls = true },
+  { which = "own", how = "on", name = "when allocations in C fail from one on", tls = true },
+  -- Not over TLS and HTTP/2: there libcurl 7.88 itself frees TLS sessions twice, and keeps broken connections.
+  { which = "libcurl", how = "once", name = "when an allocation of libcurl's fails" },
+  { which = "libcurl", how = "on", name = "when allocations of libcurl's fail from one on" },
+}
+
+-- Others do not collect garbage before they give up.
+if _VERSION ~= "Lua 5.1" then
+  MODES[#MODES + 1] = { which = "lua", how = "retried", name = "when Lua finds memory only by collecting garbage",
+    succeeds = true }
+end
+
+describe("memory that is short", function()
+  local server
+
+  setup(function()
+    server = mock.start()
+    server:configure { default_users = 3 }
+  end)
+  teardown(function() server:stop() end)
+
+  local function outcomes(scenario, mode, tls)
+    local output, code = helper.run("dofile 'spec/support/short_of_memory.lua'", {
+      SCENARIO = scenario, WHICH = mode.which, HOW = mode.how, URL = tls and server.tls_url or server.url,
+      CA_FILE = server.ca_file, ID = mock.credentials.client_id, SECRET = mock.credentials.client_secret,
+    })
+    assert.equal(0, code, output)
+    local found = {}
+    for count, outcome in output:gmatch "(%d+) ([^\n]+)" do found[outcome] = tonumber(count) end
+    return found
+  end
+
+  local function explained(outcome)
+    for _, words in ipairs(WORDS_OF_LIBCURL) do
+      if outcome:find(words, 1, true) then return true end
+    end
+  end
+
+  local function check(scenario, mode, tls)
+    local found, failures = outcomes(scenario, mode, tls), 0
+    for outcome, count in pairs(found) do
+      failures = failures + count
+      if mode.succeeds then
+        assert.equal("success", outcome)
+      elseif mode.which == "lua" then -- an own or libcurl's allocation may be one that is not needed
+        assert.is_true(outcome == "memory" or outcome == "not enough memory", outcome)
+      elseif outcome ~= "success" and outcome ~= "memory" and outcome ~= "not enough memory" then
+        assert.is_true(mode.which == "libcurl" and explained(outcome) or false, outcome)
+      end
+    end
+    if scenario == "close" then
+      assert.equal(0, failures)
+    elseif scenario ~= "podero.new" or mode.which ~= "libcurl" then
+      assert.is_true(failures > 0)
+    end
+  end
+
+  for _, mode in ipairs(MODES) do
+    describe(mode.name, function()
+      for _, scenario in ipairs(SCENARIOS) do
+        local what = scenario == "close" and "is not missed by close"
+          or mode.succeeds and "makes no difference to " .. scenario
+          or "is an error of " .. scenario .. ", leaks nothing, and leaves the client usable"
+        it(what, function() check(scenario, mode, false) end)
+        if mode.tls then
+          it(what .. ", over TLS", function() check(scenario, mode, true) end)
+        end
+      end
+    end)
+  end
+end)
