@@ -1,7 +1,7 @@
 # make                 builds podero.so for $(LUA), in build/$(LUA)
 # make demo            a table of users from the mock Partner API
 # make test            everything that is checked, for each Lua
-# make install         into $(DESTDIR)$(INST_LIBDIR)
+# make install         module and command for $(LUA), types and man page, under $(DESTDIR)$(PREFIX)
 # make help            the other targets
 
 LUA ?= lua5.4
@@ -43,12 +43,17 @@ LIBFLAG ?= -shared
 MODULE_LDFLAGS := -Wl,-z,nodelete
 endif
 
-# Where Lua of this version looks for C modules.
 PREFIX ?= /usr/local
 LUA_VERSION = $(if $(filter luajit%,$(LUA)),5.1,$(LUA:lua%=%))
+# Where Lua of this version looks for C modules and for Lua modules.
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_BINDIR ?= $(PREFIX)/bin
+INST_MANDIR ?= $(PREFIX)/share/man
+# For the editor's language server: this folder is its workspace.library.
+INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
-.PHONY: all install clean
+.PHONY: all install install-lua clean
 all: $(MODULE)
 
 $(MODULE): $(OBJECTS)
@@ -78,9 +83,18 @@ $(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free newlocale freelocale) \
 	  -o $@ $^ $(CURL_LIBS) -lm -lpthread
 
-install: $(MODULE)
-	install -d "$(DESTDIR)$(INST_LIBDIR)"
+install: install-lua
+	install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
+	install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
+	install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+
+# What LuaRocks takes from here; it copies the folders docs and types by itself.
+install-lua: $(MODULE)
+	install -d "$(DESTDIR)$(INST_LIBDIR)" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
+	sed '1s|.*|#!/usr/bin/env $(LUA)|' src/command/podero >"$(DESTDIR)$(INST_BINDIR)/podero"
+	chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
 
 clean:
 	rm -rf build

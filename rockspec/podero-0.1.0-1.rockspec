@@ -9,21 +9,30 @@ description = {
   summary = "Client for Podero's Partner API",
   detailed = [[
     Lists the users of an organization, with OAuth2 (client credentials and password), retries and
-    one shared connection, as Lua tables. A C module on libcurl.
+    one shared connection, as Lua tables of any number in bounded memory. A C module on libcurl, and
+    the command `podero`.
   ]],
   license = "MIT",
 }
 supported_platforms = { "unix" }
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0" }
+-- argparse and lua-term are the command's.
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0", "argparse >= 0.7", "lua-term >= 0.7" }
 -- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
 external_dependencies = { CURL = { library = "curl" } }
 build = {
   type = "make",
+  install_target = "install-lua",
   build_variables = {
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",
     LUA_INCDIR = "$(LUA_INCDIR)",
     CURL_LIBDIR = "$(CURL_LIBDIR)",
   },
-  install_variables = { LUA_INCDIR = "$(LUA_INCDIR)", INST_LIBDIR = "$(LIBDIR)" },
+  install_variables = {
+    LUA_INCDIR = "$(LUA_INCDIR)",
+    INST_LIBDIR = "$(LIBDIR)",
+    INST_LUADIR = "$(LUADIR)",
+    INST_BINDIR = "$(BINDIR)",
+  },
+  copy_directories = { "docs", "types" },
 }

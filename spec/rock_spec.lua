@@ -8,15 +8,80 @@ local function read(name)
   return text
 end
 
-local ROCKSPEC = "rockspec/podero-0.1.0-1.rockspec"
+local RELEASE, SCM = "rockspec/podero-0.1.0-1.rockspec", "rockspec/podero-scm-1.rockspec"
+
+--- A shell command that has to succeed; what it printed.
+local function shell(command, ...)
+  local output, code = helper.shell(command:format(...))
+  assert.equal(0, code, output)
+  return (output:gsub("%s+$", ""))
+end
 
 describe("the release", function()
   it("has one version: in the module, the rockspec and the change log", function()
     local version = podero._VERSION:match("^podero (%d+%.%d+%.%d+)$")
-    local rockspec = read(ROCKSPEC)
+    local rockspec = read(RELEASE)
     assert.equal(version .. "-1", rockspec:match("version = \"(.-)\""))
     assert.equal("v" .. version, rockspec:match("tag = \"(.-)\""))
     assert.equal(version, read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
+  end)
+
+  it("has a rockspec of the same content for the development version", function()
+    local expected = read(RELEASE):gsub("version = \"0%.1%.0%-1\"", "version = \"scm-1\"")
+      :gsub("tag = \"v0%.1%.0\"", "branch = \"main\"")
+    assert.equal(expected, read(SCM))
+  end)
+end)
+
+--- A folder with what is in the tree, but for what builds have made.
+local function copy_of_tree()
+  local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
+  shell("cp -R Makefile src rockspec docs types %s", dir)
+  return dir
+end
+
+local WITHOUT_PATHS = "cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_2 -u LUA_CPATH_5_2 -u LUA_PATH_5_3 "
+  .. "-u LUA_CPATH_5_3 -u LUA_PATH_5_4 -u LUA_CPATH_5_4"
+
+--- The version in the names of folders.
+local function version_of(lua)
+  return lua == "luajit" and "5.1" or lua:match("%d.%d")
+end
+
+--- What both ways of installing have to give: module and command below `prefix`, types and man page at `files`.
+local function check_installed(prefix, lua, files)
+  local version = version_of(lua)
+  local environment = ("%s LUA_PATH='%s/share/lua/%s/?.lua;;' LUA_CPATH='%s/lib/lua/%s/?.so;;'"):format(
+    WITHOUT_PATHS, prefix, version, prefix, version)
+  local module = "local open = assert(package.loadlib('%s/lib/lua/%s/podero.so', 'luaopen_podero')) "
+    .. "print(open()._VERSION)"
+  assert.equal(podero._VERSION, shell("%s %s -e \"" .. module .. "\"", WITHOUT_PATHS, lua, prefix, version))
+  assert.equal(podero._VERSION, shell("%s %s/bin/podero --version", environment, prefix))
+  assert.equal(read("types/podero.lua"), read(files.types))
+  assert.equal(read("docs/podero.1"), read(files.man))
+end
+
+describe("make install", function()
+  local dir, lua
+
+  setup(function()
+    dir = copy_of_tree()
+    lua = helper.interpreter():match("[^/]*$")
+  end)
+  teardown(function() helper.shell("rm -rf " .. dir) end)
+
+  -- The options of a make above are not for this one.
+  local MAKE = "cd %s && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s LUA=%s "
+
+  it("puts everything where PREFIX and DESTDIR say, built with CFLAGS and LDFLAGS", function()
+    shell(MAKE .. "install PREFIX=/opt/x DESTDIR=%s/dest CFLAGS=-O0 LDFLAGS=-Wl,-soname,ours.so", dir, lua, dir)
+    local prefix = dir .. "/dest/opt/x"
+    check_installed(prefix, lua, {
+      types = prefix .. "/share/podero/types/podero.lua",
+      man = prefix .. "/share/man/man1/podero.1",
+    })
+    assert.truthy(shell("readelf -d %s/lib/lua/%s/podero.so", prefix, version_of(lua)):find("ours.so", 1, true))
+    assert.equal("", shell("find %s/dest -type f -not -path '*/opt/x/*'", dir))
   end)
 end)
 
@@ -26,37 +91,42 @@ if _VERSION ~= "Lua 5.4" then return end
 describe("the rock", function()
   local dir
 
-  setup(function()
-    dir = helper.shell("mktemp -d"):gsub("%s+$", "")
-    assert.equal(0, select(2, helper.shell("cp -R Makefile src rockspec " .. dir)))
-  end)
+  setup(function() dir = copy_of_tree() end)
   teardown(function() helper.shell("rm -rf " .. dir) end)
 
-  it("has a rockspec that luarocks finds nothing wrong with", function()
-    local output, code = helper.shell("luarocks lint " .. ROCKSPEC)
-    assert.equal(0, code, output)
-  end)
-
-  for _, version in ipairs { "5.4", "5.1" } do
-    it("is made by `luarocks make` without further variables, and works from its tree, on Lua " .. version, function()
-      -- Debian's lua-cjson is no rock that LuaRocks knows of, and the network is not for specs.
-      local output, code = helper.shell(("cd %s && luarocks --lua-version %s --tree %s/tree make --deps-mode none")
-        :format(dir, version, dir))
-      assert.equal(0, code, output)
-      local tree = ("%s/tree/lib/lua/%s"):format(dir, version)
-      local files = helper.shell("ls " .. tree)
-      assert.equal("podero.so", (files:gsub("%s+$", "")))
-      local program = "env -u LUA_CPATH_5_4 LUA_CPATH='%s/?.so;;' lua%s -e \"print(require('podero')._VERSION)\""
-      output, code = helper.shell(program:format(tree, version))
-      assert.equal(0, code, output)
-      assert.equal(podero._VERSION, (output:gsub("%s+$", "")))
+  for _, rockspec in ipairs { RELEASE, SCM } do
+    it("has a rockspec that luarocks finds nothing wrong with: " .. rockspec, function()
+      shell("luarocks lint %s", rockspec)
     end)
   end
 
-  it("is installed by make install, where PREFIX and DESTDIR say", function()
-    local command = "cd %s && make -s install LUA=lua5.4 PREFIX=/opt/x DESTDIR=%s/dest"
-    local output, code = helper.shell(command:format(dir, dir))
-    assert.equal(0, code, output)
-    assert.truthy(io.open(dir .. "/dest/opt/x/lib/lua/5.4/podero.so"))
-  end)
+  for _, version in ipairs { "5.4", "5.1" } do
+    -- Debian's lua-cjson, argparse and lua-term are no rocks that LuaRocks knows of, and the network is not for specs.
+    local luarocks = "cd %s && luarocks --lua-version " .. version .. " --tree %s/%s %s --deps-mode none"
+
+    --- What the tree holds after an installation of this version of the rock.
+    local function check_tree(tree, rock_version)
+      local rock = ("%s/lib/luarocks/rocks-%s/podero/%s"):format(tree, version, rock_version)
+      check_installed(tree, "lua" .. version, {
+        types = rock .. "/types/podero.lua",
+        man = rock .. "/docs/podero.1",
+      })
+      assert.equal("podero.so", shell("ls %s/lib/lua/%s", tree, version))
+    end
+
+    it("is made by `luarocks make` without further arguments, on Lua " .. version, function()
+      shell(luarocks, dir, dir, "made" .. version, "make")
+      check_tree(("%s/made%s"):format(dir, version), "scm-1")
+    end)
+
+    it("is packed, and installed from the packed file into an empty tree, on Lua " .. version, function()
+      shell(luarocks, dir, dir, "release" .. version, "make " .. RELEASE)
+      shell("cd %s && luarocks --lua-version %s --tree %s/release%s pack podero 0.1.0", dir, version, dir, version)
+      shell("rm -rf %s/release%s", dir, version)
+      local file = shell("ls %s/podero-0.1.0-1.*.rock", dir)
+      shell(luarocks, dir, dir, "packed" .. version, "install " .. file)
+      shell("rm %s", file)
+      check_tree(("%s/packed%s"):format(dir, version), "0.1.0-1")
+    end)
+  end
 end)

@@ -54,17 +54,22 @@ function helper.interpreter()
   return index < 0 and arg[index] or "lua"
 end
 
---- Runs a program in a Lua of its own, with these environment variables and no others of the module or of proxies.
--- Returns what it prints and its exit code.
-function helper.run(program, environment)
+--- The beginning of a shell command: with these environment variables and no others of the module or of proxies.
+function helper.environment(environment)
   local command = { "env" }
   for _, list in ipairs { VARIABLES, PROXY_VARIABLES } do
     for _, name in ipairs(list) do command[#command + 1] = "-u " .. name end
   end
   for name, value in pairs(environment or {}) do command[#command + 1] = quoted(name .. "=" .. value) end
+  return table.concat(command, " ")
+end
+
+--- Runs a program in a Lua of its own, with these environment variables and no others of the module or of proxies.
+-- Returns what it prints and its exit code.
+function helper.run(program, environment)
   local paths = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath)
-  command[#command + 1] = quoted(helper.interpreter()) .. " -e " .. quoted(paths .. program)
-  return helper.shell(table.concat(command, " "))
+  return helper.shell(("%s %s -e %s"):format(helper.environment(environment), quoted(helper.interpreter()),
+    quoted(paths .. program)))
 end
 
 --- The file that require "podero" loads.

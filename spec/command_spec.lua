@@ -1,0 +1,439 @@
+local command = require "spec.support.command"
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+local users = require "spec.support.mock.users"
+
+local FORMATS = { "table", "csv", "json", "ndjson" }
+local OTHER = helper.OTHER_ORG
+
+describe("the command podero", function()
+  local server, folder
+
+  setup(function()
+    server = mock.start { tls = false }
+    folder = command.open()
+  end)
+  teardown(function()
+    server:stop()
+    command.close()
+  end)
+  before_each(function() server:reset() end)
+
+  --- Runs it against the server; the exit code, standard output and standard error.
+  local function run(arguments, more)
+    return command.run(arguments, command.environment(server, more))
+  end
+
+  local function line(arguments, more)
+    return command.line(arguments, command.environment(server, more))
+  end
+
+  --- The same where it has to succeed in silence; what it printed.
+  local function output_of(arguments, more)
+    local code, output, errors = run(arguments, more)
+    assert.equal("", errors)
+    assert.equal(0, code)
+    return output
+  end
+
+  --- It ends with this code and one line on standard error, which holds the text; nothing on standard output.
+  local function fails(expected, text, arguments, more)
+    local code, output, errors = run(arguments, more)
+    assert.equal(expected, code, errors)
+    assert.equal("", output)
+    assert.truthy(errors:find("^podero: [^\n]+\n$"), errors)
+    assert.truthy(errors:find(text, 1, true), errors)
+    return errors
+  end
+
+  local function write(name, text)
+    local file = assert(io.open(folder .. "/" .. name, "wb"))
+    file:write(text)
+    file:close()
+    return folder .. "/" .. name
+  end
+
+  local function file_exists(name)
+    local file = io.open(name)
+    if file then file:close() end
+    return file ~= nil
+  end
+
+  describe("users", function()
+    --- What it prints for these arguments.
+    local function list(arguments)
+      return output_of("users " .. arguments)
+    end
+
+    --- What it writes in this format is, to Python's parsers, what the API sent.
+    local function equals_source(format, source)
+      local output = list(mock.ORG .. " --format " .. format)
+      local report, code = helper.shell(("python3 spec/support/compare.py %s %s %s"):format(format,
+        write("source", source), write("result", output)))
+      assert.equal(0, code, report)
+    end
+
+    -- What spreadsheets, terminals and parsers stumble over; also keys that the schema lacks.
+    local HARD = [==[[{"id": "1", "organization_id": "2", "role": "admin", "email": "a,b\"c@example.com",
+      "num_inverters": 0, "num_heat_pumps": 9007199254740991, "num_electric_vehicles": -3, "num_wallboxes": 1,
+      "first_name": "=1+1", "last_name": "+43 1", "street_and_number": "-2+3", "street_add_info": "@SUM(A1)",
+      "town": "a\r\nb", "zip_code": "007", "country": "", "external_user_id": "'=quoted",
+      "latitude": 48.208493123456789, "longitude": -9.139337,
+      "is_onboarded": false, "last_login": "2025-02-28T23:59:59.999+02:00", "joined_at": null},
+    {"id": "\tx", "organization_id": "", "role": "owner", "email": "\u001b[31m\u009b31m\u202ex", "num_inverters": 1,
+      "num_heat_pumps": 2, "num_electric_vehicles": 3, "num_wallboxes": 4, "first_name": "  two   spaces ",
+      "last_name": "'t Hooft", "town": "\uff1d1", "latitude": 0.1, "longitude": 1e-7, "is_onboarded": true,
+      "country_iso2": "AT", "more": {"list": [1, null, {"b": 2.5, "a": "\\"}], "deep": {"x": false}}, "big": 1e300}]]==]
+
+    for _, format in ipairs(FORMATS) do
+      it("writes " .. format .. " that another parser reads as what the API sent", function()
+        server:configure { organizations = { [mock.ORG] = { users = 700, seed = 5 } } }
+        equals_source(format, users.list_json(5, 700))
+      end)
+
+      it("writes " .. format .. " right whatever the texts hold", function()
+        server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
+        equals_source(format, HARD)
+      end)
+
+      it("writes an empty list as " .. format, function()
+        server:configure { organizations = { [mock.ORG] = { raw = "[]" } } }
+        equals_source(format, "[]")
+      end)
+    end
+
+    it("prints a table if it is told nothing else", function()
+      local header = "^ROLE +NAME +E%-MAIL +EXTERNAL ID +INV +HP +EV +WB +LAST LOGIN %(UTC%)\n"
+      assert.truthy(list(mock.ORG):find(header))
+    end)
+
+    it("guards texts that a spreadsheet would run, and leaves numbers alone", function()
+      server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
+      local output = list(mock.ORG .. " --format csv")
+      for _, cell in ipairs { "'=1+1", "'+43 1", "'-2+3", "'@SUM(A1)", "''=quoted", "-9.139337", "-3", "'t Hooft" } do
+        assert.truthy(output:find("," .. cell .. ",", 1, true), cell)
+      end
+    end)
+
+    it("escapes in JSON what would steer a terminal", function()
+      server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
+      local output = list(mock.ORG .. " --format ndjson")
+      assert.truthy(output:find("\\u001b[31m\\u009b31m", 1, true))
+      assert.is_nil(output:find("\194\155"))
+    end)
+
+    it("passes values of the wrong type with --no-validate, and refuses them else", function()
+      local raw = '[{"email": 5, "first_name": [1], "last_login": 7}]'
+      server:configure { organizations = { [mock.ORG] = { raw = raw } } }
+      local code, _, errors = run("users " .. mock.ORG .. " --format csv")
+      assert.equal(1, code)
+      assert.truthy(errors:find("^podero: schema: %[1%]%.email: [^\n]+\n$"), errors)
+      for _, format in ipairs(FORMATS) do
+        assert.truthy(list(mock.ORG .. " --no-validate --format " .. format):find("5", 1, true))
+      end
+    end)
+
+    it("asks for deleted users too, if told so", function()
+      list(mock.ORG)
+      assert.is_nil(helper.last(server, "api").uri:find("include_deleted", 1, true))
+      local _, count = list(mock.ORG .. " --include-deleted --format ndjson"):gsub("\n", "")
+      assert.equal(27, count)
+      assert.truthy(helper.last(server, "api").uri:find("include_deleted=true", 1, true))
+    end)
+
+    --- The sorted e-mails of the users that are left.
+    local function emails(arguments)
+      local found = {}
+      for email in list(mock.ORG .. " --format ndjson " .. arguments):gmatch('"email":"(.-)"') do
+        found[#found + 1] = email
+      end
+      return table.concat(found, " ")
+    end
+
+    it("keeps the users of a role, or of several", function()
+      local member = '{"id": "1", "organization_id": "2", "email": "%s", "role": "%s", "num_inverters": 0, '
+        .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, "num_wallboxes": 0}'
+      local members = {}
+      for i, role in ipairs { "admin", "staff", "user", "guest", "owner" } do members[i] = member:format(role, role) end
+      server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat(members, ",") .. "]" } } }
+      assert.equal("staff", emails "--role staff")
+      assert.equal("admin guest", emails "--role guest --role=admin")
+      assert.equal("", emails "--role admin --search staff")
+    end)
+
+    it("keeps the users with a text in e-mail, names or external id, in upper or lower case", function()
+      local member = '{"id": "%s", "organization_id": "find", "email": "%s", "role": "user", "num_inverters": 0, '
+        .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, "num_wallboxes": 0, %s}'
+      local members = {
+        member:format("find", "one", '"town": "find"'),
+        member:format("x", "FIND.me", '"first_name": null'),
+        member:format("x", "two", '"first_name": "Zoë", "last_name": "Müller"'),
+        member:format("x", "three", '"first_name": "ŽIGA", "last_name": "ĐORĐEVIĆ Ÿ × ß"'),
+        member:format("x", "four", '"external_user_id": "A.find%.B"'),
+      }
+      server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat(members, ",") .. "]" } } }
+      assert.equal("FIND.me four", emails "--search find")
+      assert.equal("two", emails "--search 'ZOË MÜL'")
+      assert.equal("three", emails "--search 'žiga đorđević'")
+      assert.equal("four", emails "--search 'find%'")
+      assert.equal("", emails "--search 'nobody'")
+      assert.equal(5, select(2, emails("--search ''"):gsub("%S+", "")))
+    end)
+
+    it("lists several organizations one after the other, and says whose users they are", function()
+      server:configure { organizations = { [mock.ORG] = { users = 2 }, [OTHER] = { users = 3 } } }
+      local output = list(OTHER .. " " .. mock.ORG)
+      assert.truthy(output:find("^ORGANIZATION +ROLE"))
+      assert.equal(3, select(2, output:gsub("\n" .. OTHER:gsub("%-", "%%-"), "")))
+      assert.truthy(output:find(mock.ORG, 1, true) > output:find(OTHER, 1, true))
+      assert.equal(5, select(2, list(OTHER .. " " .. mock.ORG .. " --format json"):gsub('"id"', "")))
+    end)
+
+    it("writes into a file with --output", function()
+      assert.equal("", list(mock.ORG .. " --format csv --output " .. folder .. "/users.csv"))
+      assert.equal(list(mock.ORG .. " --format csv"), command.read(folder .. "/users.csv"))
+      assert.is_false(file_exists(folder .. "/users.csv.part"))
+    end)
+
+    it("leaves the file as it was where the list does not come whole", function()
+      local name = write("kept.csv", "yesterday's")
+      server:configure { organizations = { [OTHER] = { status = 403 } } }
+      fails(1, "403", ("users %s %s --format csv --output %s"):format(mock.ORG, OTHER, name))
+      assert.equal("yesterday's", command.read(name))
+      assert.is_false(file_exists(name .. ".part"))
+    end)
+
+    it("leaves JSON open where the list does not come whole, so that no reader takes it for that", function()
+      server:configure {
+        organizations = { [mock.ORG] = { users = 2000 } },
+        script = { api = { { fault = "truncate_chunked", after = 400000 } } },
+      }
+      local code, output, errors = run("users " .. mock.ORG .. " --format json")
+      assert.equal(1, code)
+      assert.truthy(errors:find("^podero: decode: [^\n]+\n$") or errors:find("^podero: network: [^\n]+\n$"), errors)
+      assert.truthy(#output > 100000)
+      assert.is_nil(output:find("]\n$"))
+    end)
+
+    it("names a file that cannot be written", function()
+      fails(1, "/nowhere/", "users " .. mock.ORG .. " --output /nowhere/users.csv")
+      fails(1, "/dev/full", "users " .. mock.ORG .. " --output /dev/full")
+      local code, _, errors = command.shell(line("users " .. mock.ORG) .. " >/dev/full")
+      assert.equal(1, code)
+      assert.truthy(errors:find("^podero: cannot write to standard output: [^\n]+\n$"), errors)
+    end)
+
+    it("ends without a word when its reader has had enough", function()
+      server:configure { default_users = 20000 }
+      local podero = line("users " .. mock.ORG .. " --format csv")
+      for _, signal in ipairs { ":", "trap '' PIPE" } do -- killed by the signal, or told by the failing write
+        local code, output, errors = command.shell(("{ %s; %s; } | head -n 1"):format(signal, podero))
+        assert.equal(0, code)
+        assert.equal("", errors)
+        assert.truthy(output:find("^id,[%w_,]+\r\n$"), output)
+      end
+    end)
+
+    it("peaks below 20 MB however long the list is", function()
+      if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build takes memory of its own") end
+      server:configure { default_users = 100000 }
+      local measure = "import resource, subprocess, sys; subprocess.run(sys.argv[1], shell=True, check=True); "
+        .. "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+      for _, format in ipairs { "table", "json" } do
+        local podero = line("users " .. mock.ORG .. " --format " .. format) .. " >/dev/null"
+        local code, output, errors = command.shell(
+          ("python3 -c %s %s"):format(helper.quoted(measure), helper.quoted(podero)))
+        assert.equal(0, code, errors)
+        assert.is_true(tonumber(output) < 20 * 1000, output)
+      end
+    end)
+  end)
+
+  describe("on a terminal", function()
+    local function screen(arguments, more, prompt, input)
+      local text, code = command.on_terminal(line(arguments, more), prompt, input)
+      assert.equal(0, code, text)
+      return text
+    end
+
+    it("tells bytes, users and rate on a line that is gone in the end", function()
+      server:configure { default_users = 20000 }
+      local text = screen("users " .. mock.ORG .. " --format csv --output " .. folder .. "/users.csv")
+      assert.truthy(text:find("\r%d+%.%d [kM]B, [%d,]+ users, %d+%.%d [kM]B/s\27%[K"), text)
+      assert.truthy(text:find("\r\27[K20,000 users in " .. folder .. "/users.csv\r\n", 1, true), text)
+      assert.is_nil(text:match("\27%[K([^\r\27]+)\r\27%[K%d"))
+    end)
+
+    it("tells how many users are left of how many", function()
+      assert.truthy(screen("users " .. mock.ORG .. " --role staff"):find("\n%d of 25 users\r\n$"))
+    end)
+
+    it("paints the table, unless NO_COLOR is set", function()
+      local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[33madmin\27%[0m") ~= nil end
+      assert.is_true(paints())
+      assert.is_true(paints { NO_COLOR = "" })
+      assert.is_false(paints { NO_COLOR = "1" })
+      assert.is_false(paints { TERM = "dumb" })
+    end)
+
+    it("shows the same table as a pipe gets", function()
+      local text = screen("users " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
+      assert.equal(output_of("users " .. mock.ORG) .. "25 users\n", text)
+    end)
+
+    it("writes no colours and no progress into a pipe", function()
+      assert.is_nil(output_of("users " .. mock.ORG):find("[\27\r]"))
+      local text = screen("users " .. mock.ORG .. " | cat")
+      assert.is_nil(text:find("\27%[%d*m"))
+    end)
+
+    it("asks for a secret that is missing, and does not show what is typed", function()
+      local text = screen("token", { PODERO_CLIENT_SECRET = false }, "Secret of client demo-client:",
+        mock.credentials.client_secret)
+      assert.is_nil(text:find(mock.credentials.client_secret, 1, true))
+      assert.truthy(text:find("expires +%d%d%d%d%-"), text)
+      text = screen("token --username " .. mock.credentials.username, {}, "Password of " .. mock.credentials.username,
+        mock.credentials.password)
+      assert.is_nil(text:find(mock.credentials.password, 1, true))
+      assert.equal("password", helper.last(server, "token").grant)
+    end)
+
+    it("leaves the terminal as it was when it has asked", function()
+      local quoted = helper.quoted("stty -a; " .. line("token", { PODERO_CLIENT_SECRET = false }) .. "; stty -a")
+      local text = command.on_terminal("sh -c " .. quoted, "Secret of", mock.credentials.client_secret)
+      local before, after = text:match("^(.-)Secret of.-expires[^\r]+\r\n(.*)$")
+      assert.truthy(before:find(" echo ", 1, true))
+      assert.equal(before, after)
+    end)
+  end)
+
+  describe("credentials", function()
+    local NONE = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
+
+    it("come from the environment", function()
+      output_of "token"
+      assert.same({ "form basic client_credentials" }, helper.token_requests(server))
+      server:reset()
+      output_of("token", { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
+        PODERO_USERNAME = mock.credentials.username, PODERO_PASSWORD = mock.credentials.password })
+      assert.equal("password", helper.last(server, "token").grant)
+    end)
+
+    it("come from files: the first line of each", function()
+      local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
+      output_of("token --client-id demo-client --client-secret-file " .. secret, NONE)
+      local password = write("password", mock.credentials.password)
+      output_of("token --username ada@example.com --password-file " .. password, NONE)
+      server:configure { accept_tokens = { "my-token" } }
+      output_of("users " .. mock.ORG .. " --access-token-file " .. write("token", "my-token\n"), NONE)
+    end)
+
+    it("that are given are never mixed with those of the environment", function()
+      fails(1, "no client_secret", "token --client-id demo-client")
+      fails(1, "no password", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
+    end)
+
+    it("are asked for on a terminal only", function()
+      fails(1, "no client_secret: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
+        { PODERO_CLIENT_SECRET = false })
+      fails(1, "no credentials: set PODERO_CLIENT_ID", "token", NONE)
+    end)
+
+    it("are never arguments", function()
+      for _, option in ipairs { "--client-secret", "--password", "--access-token" } do
+        fails(2, option, "token --client-id demo-client " .. option .. " hush")
+      end
+    end)
+
+    it("in files that cannot be read are errors that name the file", function()
+      fails(1, folder .. "/missing", "token --client-id x --client-secret-file " .. folder .. "/missing")
+      fails(1, "its first line is empty", "token --client-id x --client-secret-file " .. write("empty", "\nx"))
+    end)
+  end)
+
+  describe("token", function()
+    it("prints when the token expires, and not the token", function()
+      local output = output_of "token"
+      assert.truthy(output:find("^expires  %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d UTC %(in 9 h 59 min%)\n")
+        or output:find("(in 10 h 00 min)", 1, true), output)
+      assert.is_nil(output:find("tok-", 1, true))
+      server:configure { expires_in = "none" }
+      assert.truthy(output_of("token"):find("expires  unknown", 1, true))
+    end)
+
+    it("prints the token alone with --show", function()
+      assert.truthy(output_of("token --show"):find("^tok%-%d+%-%x+\n$"))
+    end)
+
+    it("fails where there is none to be had", function()
+      fails(1, "invalid_client", "token", { PODERO_CLIENT_SECRET = "wrong" })
+    end)
+  end)
+
+  describe("get", function()
+    it("prints the JSON of any path, with parameters", function()
+      local path = "/api/partners/v2.0/things"
+      server:configure { paths = { [path] = { content_type = "application/json",
+        body = '{"b": [1, 2.5, null, "x\\u0007"], "a": {"d": [], "c": true}}' } } }
+      local lines = { "{", '  "a": {', '    "c": true,', '    "d": []', "  },", '  "b": [', "    1,", "    2.5,",
+        "    null,", '    "x\\u0007"', "  ]", "}", "" }
+      assert.equal(table.concat(lines, "\n"), output_of("get " .. path .. " --query 'name=a b=c' --query n=2"))
+      local uri = helper.last(server, "api").uri
+      assert.truthy(uri:find("name=a%20b%3Dc", 1, true) or uri:find("name=a+b%3Dc", 1, true), uri)
+      assert.truthy(uri:find("n=2", 1, true))
+    end)
+
+    it("fails with the API's error", function()
+      fails(1, "HTTP 404", "get /api/partners/v2.0/nothing")
+      fails(1, "podero: argument: the path must start with '/'", "get nothing")
+    end)
+  end)
+
+  describe("used wrongly", function()
+    it("ends with exit code 2 and a line that says how to get help", function()
+      fails(2, "a command is required (see podero --help)", "")
+      fails(2, "missing argument 'ORG_ID' (see podero users --help)", "users")
+      fails(2, "unknown option '--what' (see podero users --help)", "users " .. mock.ORG .. " --what")
+      fails(2, "unknown command 'list'", "list")
+      fails(2, "'--role' must be one of", "users " .. mock.ORG .. " --role owner")
+      fails(2, "expected a number of seconds above 0, got '0'", "users " .. mock.ORG .. " --timeout 0")
+      fails(2, "expected a whole number, got '-1'", "token --max-retries=-1")
+      fails(2, "expected NAME=VALUE, got 'x'", "get / --query x")
+      fails(2, "--sandbox and --base-url", "token --sandbox --base-url https://x.example")
+    end)
+
+    it("says so of what the module does not take", function()
+      fails(2, "username and password are given together, or not at all (see podero token --help)",
+        "token --password-file " .. write("password", "x"))
+    end)
+  end)
+
+  it("fails with one line where the organization id is no UUID, and sends nothing", function()
+    fails(1, "podero: argument: the organization id is not a UUID: 'x'", "users x")
+    assert.equal(0, #server:requests())
+  end)
+
+  it("tells each exchange with --verbose", function()
+    local code, _, errors = run("users " .. mock.ORG .. " --verbose")
+    assert.equal(0, code)
+    assert.truthy(errors:find("^token: POST http[^\n]+: 200, attempt 1, [%d.]+ k?B in %d+%.%d%d%d s\n"
+      .. "api: GET http[^\n]+: 200, attempt 1, [%d.]+ kB in %d+%.%d%d%d s\n$"), errors)
+  end)
+
+  it("has a version, and help for each option that the module has", function()
+    assert.equal(require("podero")._VERSION .. "\n", output_of "--version")
+    local help = output_of "users --help"
+    for _, name in ipairs { "client-id", "username", "scope", "base-url", "token-url", "token-encoding", "client-auth",
+      "proxy", "allow-http", "ca-file", "ca-path", "cert", "key", "timeout", "connect-timeout", "max-retries",
+      "user-agent", "include-deleted", "no-validate" } do
+      assert.truthy(help:find("\n   %-%-" .. name:gsub("%-", "%%-") .. "[ \n]"), name)
+    end
+    for _, name in ipairs { "users", "token", "get", "completion" } do
+      assert.truthy(output_of("--help"):find("\n   " .. name .. " +%u"), name)
+    end
+  end)
+
+  it("completes itself in shells", function()
+    assert.truthy(output_of("completion bash"):find("complete -F _podero", 1, true))
+  end)
+end)

@@ -1,0 +1,73 @@
+--- Runs the command `podero` from the sources, on the Lua that runs the specs.
+
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+
+local command = {}
+
+local folder
+
+--- A temporary folder, where the command's modules lie as Lua looks for them.
+function command.open()
+  folder = helper.shell("mktemp -d \"${TMPDIR:-/tmp}/podero-command.XXXXXX\""):gsub("%s+$", "")
+  helper.shell(("mkdir %s/podero && ln -s \"$PWD/src/command\" %s/podero/command"):format(folder, folder))
+  return folder
+end
+
+function command.close()
+  helper.shell("rm -rf " .. folder)
+end
+
+--- Environment variables for the server and its client credentials; `more` is put over them, false takes one out.
+function command.environment(server, more)
+  local environment = {
+    PODERO_BASE_URL = server.url,
+    PODERO_CLIENT_ID = mock.credentials.client_id,
+    PODERO_CLIENT_SECRET = mock.credentials.client_secret,
+  }
+  for name, value in pairs(more or {}) do environment[name] = value or nil end
+  return environment
+end
+
+--- The shell's line for the command. `arguments` is a piece of that line itself.
+function command.line(arguments, environment)
+  local paths = ("package.path, package.cpath = %q, %q"):format(folder .. "/?.lua;" .. package.path, package.cpath)
+  return ("%s %s -e %s src/command/podero %s"):format(helper.environment(environment),
+    helper.quoted(helper.interpreter()), helper.quoted(paths), arguments)
+end
+
+local function read(name)
+  local file = assert(io.open(name, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+command.read = read
+
+--- Runs a line of the shell without a terminal: its exit code, standard output and standard error.
+function command.shell(line)
+  local _, code = helper.shell(("{ %s\n} >%s/out 2>%s/err </dev/null"):format(line, folder, folder))
+  return code, read(folder .. "/out"), read(folder .. "/err")
+end
+
+function command.run(arguments, environment)
+  return command.shell(command.line(arguments, environment))
+end
+
+--- Runs a line on a terminal of its own, with `input` typed once `prompt` is shown; what the terminal showed, and the
+-- exit code. Lines end as terminals have it: CR, LF.
+function command.on_terminal(line, prompt, input)
+  local screen = folder .. "/screen"
+  local run = ("TERM=xterm script -qefc %s /dev/null >%s"):format(helper.quoted(line), screen)
+  if prompt then
+    run = ("{ until grep -qF %s %s 2>/dev/null; do sleep 0.02; done; printf '%%s\\n' %s; sleep 0.2; } | %s"):format(
+      helper.quoted(prompt), screen, helper.quoted(input), run)
+  else
+    run = run .. " </dev/null"
+  end
+  local _, code = helper.shell("rm -f " .. screen .. "\n" .. run)
+  return read(screen), code
+end
+
+return command

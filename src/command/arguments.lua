@@ -1,0 +1,142 @@
+--- The arguments of the command, and the options of podero.new that they stand for.
+
+local argparse = require "argparse"
+local failure = require "podero.command.failure"
+local formats = require "podero.command.formats"
+local podero = require "podero"
+
+local arguments = {}
+
+-- conversions -------------------------------------------------------------------------------------------------------
+
+local function seconds(value)
+  local number = tonumber(value)
+  if number and number > 0 then return number end
+  return nil, ("expected a number of seconds above 0, got '%s'"):format(value)
+end
+
+local function count(value)
+  local number = value:match("^%d+$") and tonumber(value)
+  if number and number <= 1e6 then return number end
+  return nil, ("expected a whole number, got '%s'"):format(value)
+end
+
+local function pair(value)
+  local name, content = value:match("^([^=]+)=(.*)$")
+  if name then return { name, content } end
+  return nil, ("expected NAME=VALUE, got '%s'"):format(value)
+end
+
+-- the parser --------------------------------------------------------------------------------------------------------
+
+-- Options of podero.new that go there as they are.
+local PASSED = {
+  "base_url", "token_url", "token_encoding", "client_auth", "scope", "timeout", "connect_timeout", "max_retries",
+  "proxy", "user_agent", "allow_http",
+}
+local PASSED_TLS = { "ca_file", "ca_path", "cert", "key" }
+
+local function add_client_options(command)
+  command:group("Who is asking (a secret that is missing is asked for on the terminal)",
+    command:option("--client-id", "Client credentials grant (PODERO_CLIENT_ID)."):argname("ID"),
+    command:option("--client-secret-file", "The secret is its first line (PODERO_CLIENT_SECRET)."):argname("FILE"),
+    command:option("--username", "Password grant (PODERO_USERNAME)."):argname("NAME"),
+    command:option("--password-file", "The password is its first line (PODERO_PASSWORD)."):argname("FILE"),
+    command:option("--access-token-file", "A bearer token is its first line (PODERO_ACCESS_TOKEN)."):argname("FILE"),
+    command:option("--scope", "Sent with token requests."):argname("SCOPE"))
+  command:group("Whom to ask",
+    command:option("--base-url", "Default: " .. podero.PRODUCTION .. " (PODERO_BASE_URL)."):argname("URL"),
+    command:flag("--sandbox", "The same as --base-url " .. podero.SANDBOX),
+    command:option("--token-url", "A URL, or a path on the base URL (PODERO_TOKEN_URL)."):argname("URL"),
+    command:option("--token-encoding", "How token requests are written."):choices { "auto", "form", "json" },
+    command:option("--client-auth", "How the client shows who it is."):choices { "auto", "basic", "body" },
+    command:option("--proxy", "As libcurl reads it; else from its environment variables."):argname("URL"),
+    command:flag("--allow-http", "Allow http:// for hosts other than this one."),
+    command:option("--ca-file", "Certificates of authorities, PEM."):argname("FILE"),
+    command:option("--ca-path", "Folder of such certificates."):argname("FOLDER"),
+    command:option("--cert", "Certificate of this client, PEM."):argname("FILE"),
+    command:option("--key", "Its private key, PEM."):argname("FILE"))
+  command:group("How",
+    command:option("--timeout", "For a whole call (30); for users, until the first of them, then without a byte."
+      ):argname("SECONDS"):convert(seconds),
+    command:option("--connect-timeout", "Default: 10."):argname("SECONDS"):convert(seconds),
+    command:option("--max-retries", "Further attempts after the first (2)."):argname("N"):convert(count),
+    command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
+    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
+end
+
+--- The values of podero.Role, which cannot be enumerated on every Lua.
+local function roles()
+  local role = podero.Role
+  return { role.ADMIN, role.STAFF, role.USER, role.GUEST }
+end
+
+local function add_users(parser)
+  local command = parser:command("users", "List the users of organizations.")
+  command:usage("Usage: podero users [OPTIONS] ORG_ID...")
+  command:argument("ORG_ID", "Whose users; one organization after the other."):target("org_id"):args("+")
+  command:group("Which users",
+    command:flag("--include-deleted", "Also those that are deleted."),
+    command:option("--role", "Only this role; may be repeated."):count("*"):choices(roles()),
+    command:option("--search", "Only those with this text in e-mail, names or external id, in upper or lower case."
+      ):argname("TEXT"))
+  command:group("Their form",
+    command:option("--format", "Default: table."):choices(formats.NAMES):default("table"):show_default(false),
+    command:option("--output", "Write to this file; it is replaced once all has come."):argname("FILE"),
+    command:flag("--no-validate", "Accept values that are not as the API's schema has them."))
+  return command
+end
+
+local function add_token(parser)
+  local command = parser:command("token", "Ask for a token; print its expiry and scope.")
+  command:usage("Usage: podero token [OPTIONS]")
+  command:flag("--show", "Print the token itself, and nothing else.")
+  return command
+end
+
+local function add_get(parser)
+  local command = parser:command("get", "Print the JSON of any GET of the Partner API.")
+  command:usage("Usage: podero get [OPTIONS] PATH")
+  command:argument("PATH", "For example /api/partners/v2.0/org/ORG_ID/users"):target("path")
+  command:option("--query", "A parameter; may be repeated."):count("*"):argname("NAME=VALUE"):convert(pair)
+  return command
+end
+
+local function make_parser()
+  local parser = argparse("podero", "Lists users of organizations from Podero's Partner API.",
+    "Exit codes: 0, 1 for errors, 2 for wrong use. See man podero for environment variables and examples.")
+  parser:usage("Usage: podero COMMAND [OPTIONS] ...")
+  parser:help_max_width(100)
+  parser:command_target("command"):require_command(true)
+  parser:flag("--version", "Print the version."):action(function()
+    print(podero._VERSION)
+    os.exit(0)
+  end)
+  for _, add in ipairs { add_users, add_token, add_get } do add_client_options(add(parser)) end
+  parser:add_complete_command("completion")
+  return parser
+end
+
+local COMMANDS = { users = true, token = true, get = true, completion = true }
+
+--- Reads the arguments; raises a failure where they are wrong. --help and --version end the program.
+function arguments.parse(list)
+  local name = COMMANDS[list[1]] and "podero " .. list[1] or nil
+  local parser = make_parser()
+  function parser.error(_, message) failure.usage(message, name) end
+  local parsed = parser:parse(list)
+  if parsed.sandbox and parsed.base_url then failure.usage("--sandbox and --base-url are two base URLs", name) end
+  if parsed.sandbox then parsed.base_url = podero.SANDBOX end
+  return parsed
+end
+
+--- The options of podero.new, without credentials.
+function arguments.client_options(parsed)
+  local options = { tls = {} }
+  for _, name in ipairs(PASSED) do options[name] = parsed[name] end
+  for _, name in ipairs(PASSED_TLS) do options.tls[name] = parsed[name] end
+  if parsed.no_validate then options.validate = false end
+  return options
+end
+
+return arguments

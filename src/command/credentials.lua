@@ -1,0 +1,66 @@
+--- The credentials: from options, from the environment, or asked for. A secret is never an argument of the command:
+-- arguments are for all to see.
+
+local failure = require "podero.command.failure"
+local terminal = require "podero.command.terminal"
+
+local credentials = {}
+
+local NAMES = { "client_id", "client_secret", "username", "password", "access_token" }
+local FILES = { client_secret = "client_secret_file", password = "password_file", access_token = "access_token_file" }
+
+--- The first line of a file.
+local function read_secret(name)
+  local file, message = io.open(name, "rb")
+  if not file then failure.error("cannot read " .. message) end
+  local line, problem = file:read("*l")
+  file:close()
+  line = line and line:gsub("\r$", "")
+  if not line or line == "" then
+    failure.error(("cannot read %s: %s"):format(name, problem or "its first line is empty"))
+  end
+  return line
+end
+
+local function from_arguments(arguments)
+  local found = { client_id = arguments.client_id, username = arguments.username }
+  for name, option in pairs(FILES) do
+    if arguments[option] then found[name] = read_secret(arguments[option]) end
+  end
+  return found
+end
+
+local function from_environment()
+  local found = {}
+  for _, name in ipairs(NAMES) do
+    local value = os.getenv("PODERO_" .. name:upper())
+    if value and value ~= "" then found[name] = value end
+  end
+  return found
+end
+
+local function ask(found, name, question)
+  found[name] = terminal.ask(question)
+  if found[name] then return end
+  failure.error(("no %s: give --%s-file, set PODERO_%s, or run this on a terminal, to be asked for it"):format(
+    name, name:gsub("_", "-"), name:upper()))
+end
+
+--- The credentials as options of podero.new. Like there, those given are never mixed with those of the environment.
+function credentials.find(arguments)
+  local found = from_arguments(arguments)
+  if next(found) == nil then found = from_environment() end
+  if next(found) == nil then
+    failure.error("no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET (or PODERO_USERNAME and "
+      .. "PODERO_PASSWORD, or PODERO_ACCESS_TOKEN), or give --client-id (or --username, or --access-token-file)")
+  end
+  if found.access_token then return found end
+  if found.username and not found.password then
+    ask(found, "password", "Password of " .. found.username)
+  elseif found.client_id and not found.client_secret and not found.username then
+    ask(found, "client_secret", "Secret of client " .. found.client_id)
+  end
+  return found
+end
+
+return credentials

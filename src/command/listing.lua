@@ -1,0 +1,101 @@
+--- Users as an aligned table for a person. The first rows decide how wide the columns are; a longer cell further down
+-- pushes its row to the right, and nothing is cut off.
+
+local json = require "podero.command.json"
+local podero = require "podero"
+local term = require "term"
+local text = require "podero.command.text"
+
+local listing = {}
+
+local SAMPLE = 200 -- rows that are kept to find the widths
+
+local ROLE_COLOURS = { admin = term.colors.yellow, staff = term.colors.cyan, guest = term.colors.dim }
+
+--- A value in one cell: two spaces part the columns, so there is never more than one inside.
+local function cell(value)
+  value = text.printable(json.text(value)):gsub(" +", " "):match("^ ?(.-) ?$")
+  return value ~= "" and value or "-"
+end
+
+local function field(name)
+  return function(user) return cell(user[name]) end
+end
+
+local function full_name(user)
+  return cell(json.text(user.first_name) .. " " .. json.text(user.last_name))
+end
+
+--- In UTC, to the minute; what cannot be read as a date-time as it came.
+local function last_login(user)
+  local value = user.last_login
+  local seconds = type(value) == "string" and podero.time(value)
+  return seconds and os.date("!%Y-%m-%d %H:%M", math.floor(seconds)) or cell(value)
+end
+
+local COLUMNS = {
+  { "ROLE", field "role" },
+  { "NAME", full_name },
+  { "E-MAIL", field "email" },
+  { "EXTERNAL ID", field "external_user_id" },
+  { "INV", field "num_inverters" },
+  { "HP", field "num_heat_pumps" },
+  { "EV", field "num_electric_vehicles" },
+  { "WB", field "num_wallboxes" },
+  { "LAST LOGIN (UTC)", last_login },
+}
+
+local ORGANIZATION = { "ORGANIZATION", field "organization_id" }
+
+--- Settings: `colours`, whether to use them; `organizations`, whether a column is to tell which one a user is of.
+function listing.new(sink, settings)
+  local columns = {}
+  if settings.organizations then columns[1] = ORGANIZATION end
+  for _, column in ipairs(COLUMNS) do columns[#columns + 1] = column end
+
+  local widths, sample = {}, {}
+
+  local function measure(row)
+    for i, value in ipairs(row) do widths[i] = math.max(widths[i] or 0, text.width(value)) end
+  end
+
+  --- Colours come after the padding, which must not count them.
+  local function paint(column, value, padded)
+    local colour = column == "ROLE" and ROLE_COLOURS[value] or column == nil and term.colors.bright
+    return colour and settings.colours and colour .. padded .. term.colors.reset or padded
+  end
+
+  local function write(row, is_header)
+    local cells = {}
+    for i, value in ipairs(row) do
+      local padding = i < #row and (" "):rep(widths[i] - text.width(value)) or ""
+      cells[i] = paint(not is_header and columns[i][1] or nil, value, value .. padding)
+    end
+    sink:write(table.concat(cells, "  "), "\n")
+  end
+
+  local function flush_sample()
+    local titles = {}
+    for i, column in ipairs(columns) do titles[i] = column[1] end
+    measure(titles)
+    for _, row in ipairs(sample) do measure(row) end
+    write(titles, true)
+    for _, row in ipairs(sample) do write(row) end
+    sample = nil
+  end
+
+  return {
+    add = function(user)
+      local row = {}
+      for i, column in ipairs(columns) do row[i] = column[2](user) end
+      if not sample then return write(row) end
+      sample[#sample + 1] = row
+      if #sample >= SAMPLE then flush_sample() end
+    end,
+    finish = function()
+      if sample then flush_sample() end
+    end,
+  }
+end
+
+return listing

@@ -1,0 +1,116 @@
+--- The command `podero`: what each of its commands does, and how it ends.
+
+local arguments = require "podero.command.arguments"
+local credentials = require "podero.command.credentials"
+local failure = require "podero.command.failure"
+local filter = require "podero.command.filter"
+local formats = require "podero.command.formats"
+local json = require "podero.command.json"
+local output = require "podero.command.output"
+local podero = require "podero"
+local terminal = require "podero.command.terminal"
+local text = require "podero.command.text"
+
+local main = {}
+
+--- --verbose: a line for each HTTP exchange.
+local function tell(event)
+  io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
+    event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
+end
+
+local function new_client(given)
+  local options = arguments.client_options(given)
+  for name, value in pairs(credentials.find(given)) do options[name] = value end
+  if given.verbose then options.on_event = tell end
+  local ok, client, err = pcall(podero.new, options)
+  -- What it raises about an option names the place in this file, which is of no interest.
+  if not ok then failure.usage(client:match("%((.*)%)$") or client, "podero " .. given.command) end
+  if not client then error(err, 0) end
+  return client
+end
+
+local commands = {}
+
+function commands.users(given)
+  local client = new_client(given)
+  local is_terminal = not given.output and terminal.is_terminal(io.stdout)
+  local progress = terminal.progress()
+  local wants = filter.new(given.role, given.search)
+  local sink = output.open(given.output, is_terminal, progress.clear)
+  local written = 0
+  local ok, raised = pcall(function()
+    local format = formats[given.format](sink, {
+      colours = is_terminal and terminal.has_colours(io.stdout),
+      organizations = #given.org_id > 1,
+    })
+    local opts = { include_deleted = given.include_deleted or false, on_progress = progress.show }
+    for _, org_id in ipairs(given.org_id) do
+      for user in client:each_user(org_id, opts) do
+        if not wants or wants(user) then
+          format.add(user)
+          written = written + 1
+        end
+      end
+      progress.next_list()
+    end
+    format.finish()
+    sink:finish()
+  end)
+  progress.clear()
+  client:close()
+  if ok then return progress.summary(written, given.output) end
+  sink:discard()
+  error(raised, 0)
+end
+
+local function expiry(expires_at)
+  if not expires_at then return "unknown" end
+  local minutes = math.max(0, math.floor((expires_at - os.time()) / 60))
+  return ("%s UTC (in %d h %02d min)"):format(os.date("!%Y-%m-%d %H:%M:%S", math.floor(expires_at)),
+    math.floor(minutes / 60), minutes % 60)
+end
+
+function commands.token(given)
+  local client = new_client(given)
+  local token, expires_at = client:token()
+  client:close()
+  if not token then error(expires_at, 0) end
+  local sink = output.open()
+  if given.show then
+    sink:write(token, "\n")
+  else
+    sink:write("expires  ", expiry(expires_at), "\n")
+  end
+  sink:finish()
+end
+
+function commands.get(given)
+  local client = new_client(given)
+  local query = {}
+  for _, parameter in ipairs(given.query) do query[parameter[1]] = parameter[2] end
+  local answer, err = client:get(given.path, query)
+  client:close()
+  if err then error(err, 0) end
+  local sink = output.open()
+  sink:write(json.encode(answer, ""), "\n")
+  sink:finish()
+end
+
+--- Runs the command with these arguments, and returns its exit code.
+function main.run(list)
+  local ok, raised = pcall(function()
+    local given = arguments.parse(list)
+    commands[given.command](given)
+  end)
+  if ok then return 0 end
+  if type(raised) == "string" and raised:find("interrupted!", 1, true) then return 130 end
+  if not failure.is(raised) then
+    io.stderr:write(tostring(raised), "\n") -- an error of the module, in its own words
+    return 1
+  end
+  if raised.message then io.stderr:write("podero: ", text.printable(raised.message), "\n") end
+  return raised.code
+end
+
+return main

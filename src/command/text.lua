@@ -1,0 +1,71 @@
+--- Text and numbers as a person or another program is to see them.
+
+local text = {}
+
+--- A number with as many digits as it takes to read the same number back; whole ones without a point.
+-- lua-cjson stops at 14 digits, which is too few for some coordinates.
+function text.number(n)
+  if (math.type and math.type(n) == "integer") or (n % 1 == 0 and n > -2 ^ 53 and n < 2 ^ 53) then
+    return ("%d"):format(n)
+  end
+  for digits = 15, 16 do
+    local short = ("%." .. digits .. "g"):format(n)
+    if tonumber(short) == n then return short end
+  end
+  return ("%.17g"):format(n)
+end
+
+-- Marks that reorder what a terminal shows (Unicode Standard Annex 9): U+202A to U+202E, U+2066 to U+2069.
+local REORDERING = { "\226\128[\170-\174]", "\226\129[\166-\169]" }
+
+--- What people typed must not steer the terminal: control characters (C0, DEL, C1) and marks that reorder text
+-- become "?".
+function text.printable(value)
+  value = value:gsub("%c", "?")
+  if not value:find("[\194\226]") then return value end
+  value = value:gsub("\194[\128-\159]", "?")
+  for _, marks in ipairs(REORDERING) do value = value:gsub(marks, "?") end
+  return value
+end
+
+--- Columns that UTF-8 takes on the screen; wide characters count as one.
+function text.width(value)
+  if not value:find("[\128-\191]") then return #value end
+  return #value:gsub("[\128-\191]", "")
+end
+
+--- A number with its thousands apart.
+function text.grouped(n)
+  local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (digits:gsub("^,", ""))
+end
+
+--- A number of bytes for a person.
+function text.bytes(n)
+  if n < 1e3 then return ("%d B"):format(n) end
+  if n < 1e6 then return ("%.1f kB"):format(n / 1e3) end
+  if n < 1e9 then return ("%.1f MB"):format(n / 1e6) end
+  return ("%.2f GB"):format(n / 1e9)
+end
+
+-- Letters with their case: Latin-1 (U+00C0 to U+00DE, lower case 32 further) and the pairs of Latin Extended-A.
+local function fold_latin1(byte)
+  return byte == "\151" and "\195\151" or "\195" .. string.char(byte:byte() + 32)
+end
+
+local function fold_extended(lead, byte)
+  local code = (lead:byte() - 196) * 64 + byte:byte() - 128 -- from U+0100 on
+  local upper_is_odd = (code >= 0x39 and code <= 0x48) or code >= 0x79
+  if code == 0x30 or code == 0x38 or code == 0x49 or code == 0x78 or code >= 0x7f then return lead .. byte end
+  if code % 2 == (upper_is_odd and 1 or 0) then code = code + 1 end
+  return string.char(196 + math.floor(code / 64), 128 + code % 64)
+end
+
+--- Text without the difference of upper and lower case, for comparisons.
+function text.fold(value)
+  value = value:lower()
+  if not value:find("[\195-\197]") then return value end
+  return (value:gsub("\195([\128-\158])", fold_latin1):gsub("([\196\197])([\128-\191])", fold_extended))
+end
+
+return text

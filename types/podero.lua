@@ -1,0 +1,222 @@
+---@meta podero
+
+--- A client for Podero's Partner API: lists the users of an organization as Lua tables.
+---
+--- ```lua
+--- local podero = require "podero"
+--- local client = podero.new { client_id = "…", client_secret = "…" }
+--- local users, err = client:list_users("016b78a7-0c7c-4241-a277-015c3ad3cb90")
+--- if not users then error(err) end
+--- for _, user in ipairs(users) do print(user.role, user.email, user.first_name or "-") end
+--- client:close()
+--- ```
+---
+--- This file is for editors (LuaCATS annotations) and for the documentation; nothing loads it.
+---@class podero
+---@field _VERSION string `"podero 0.1.0"`
+---@field PRODUCTION string The base URL of the production environment, the default.
+---@field SANDBOX string The base URL of the sandbox. Credentials belong to one environment.
+---@field Role podero.Roles The values of `user.role`, by name.
+---@field null lightuserdata JSON's null in what `client:get` returns and in `err.detail`; the same value as `cjson.null` and `ngx.null`.
+local podero = {}
+
+--- The access level of a user. The API may grow: a role that is not among these arrives as its string.
+---@alias podero.Role
+---| "admin" # administrator
+---| "staff" # staff of the organization
+---| "user" # an ordinary user
+---| "guest" # a guest
+
+--- The roles by name. Writing to it, or reading a name that it lacks, raises an error.
+---@class podero.Roles
+---@field ADMIN "admin" An administrator.
+---@field STAFF "staff" Staff of the organization.
+---@field USER "user" An ordinary user.
+---@field GUEST "guest" A guest.
+
+--- A user as the API lists it (the schema UserOutput). A nullable field that is null or absent has no key, so that
+--- `user.first_name or "-"` does what it says. Keys that the schema lacks are kept as they come.
+---@class podero.User
+---@field id string UUID of the user.
+---@field organization_id string UUID of the organization.
+---@field external_user_id? string The organization's own id of the user.
+---@field role podero.Role The access level; compare it with `podero.Role`.
+---@field email string The e-mail address.
+---@field first_name? string
+---@field last_name? string
+---@field is_onboarded? boolean
+---@field street_and_number? string
+---@field street_add_info? string
+---@field zip_code? string
+---@field town? string
+---@field country? string
+---@field latitude? number Degrees; a float also where the value is whole.
+---@field longitude? number Degrees; a float also where the value is whole.
+---@field last_login? string RFC 3339 date-time, for `podero.time`.
+---@field num_inverters integer
+---@field num_heat_pumps integer
+---@field num_electric_vehicles integer
+---@field num_wallboxes integer
+---@field joined_at? string RFC 3339 date-time, for `podero.time`.
+---@field [string] any
+
+--- What went wrong: one of these words.
+---@alias podero.ErrorKind
+---| "argument" # an argument that cannot be used, such as an organization id that is no UUID; nothing was sent
+---| "auth" # no token to be had, or 401 with a fresh one
+---| "http" # any other status that is not 2xx; redirects too
+---| "network" # no connection, or one that broke
+---| "timeout" # the time for the call was up
+---| "decode" # not JSON, or cut short
+---| "schema" # not as the API's schema has it; the message says where
+---| "too_large" # more than max_response_bytes
+---| "closed" # the client is closed
+---| "memory" # out of memory
+
+--- A failure at run time. `tostring(err)` is one line for a person, without secrets and without control characters.
+---@class podero.Error
+---@field kind podero.ErrorKind
+---@field message string What happened, for a person.
+---@field status? integer HTTP status, where there was one.
+---@field code? string OAuth2's `error`.
+---@field description? string OAuth2's `error_description`.
+---@field detail? any The error body, decoded if it was JSON, else its first 1,024 bytes as text.
+---@field retry_after? number Seconds, if the server said.
+---@field attempts integer How many requests were sent to the API for this call; where it had no token, how many to the token endpoint.
+---@field retryable boolean Whether the same call may succeed later.
+---@field delivered? integer Of `each_user`: how many users were handed over before.
+
+--- One HTTP exchange, as `on_event` is told of it; never a secret.
+---@class podero.Event
+---@field type "exchange"
+---@field purpose "token"|"api" Which endpoint it was with.
+---@field method string HTTP method.
+---@field url string Without credentials.
+---@field status? integer HTTP status, where one came.
+---@field attempt integer From 1 on.
+---@field seconds number How long it took.
+---@field bytes integer Of the decoded body.
+---@field error_kind? podero.ErrorKind What went wrong, if anything.
+
+--- A shared cache of tokens, in the manner of OpenResty's `ngx.shared.DICT`: `ngx.shared.tokens` is one.
+---@class podero.TokenStore
+---@field get fun(self: any, key: string): any
+---@field set fun(self: any, key: string, value: string, ttl: number): any
+---@field add? fun(self: any, key: string, value: any, ttl: number): any Lets one of many clients ask for a token while the others wait.
+---@field delete? fun(self: any, key: string): any
+
+--- Certificates. All files are PEM; TLS 1.2 is the least that is spoken.
+---@class podero.TlsOptions
+---@field ca_file? string Certificates of authorities.
+---@field ca_path? string A folder of such certificates.
+---@field cert? string Certificate of the client.
+---@field key? string Its private key.
+---@field verify? boolean Whether to check the server's certificate (true).
+
+--- Options of `podero.new`. One that is not given is read from the environment where it has a variable there:
+--- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
+--- `PODERO_ACCESS_TOKEN`, `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
+---@class podero.Options
+---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
+---@field client_id? string Client credentials grant.
+---@field client_secret? string Client credentials grant.
+---@field username? string Password grant.
+---@field password? string Password grant.
+---@field access_token? string A bearer token of the caller's own; no token requests are made.
+---@field token_url? string An absolute URL, or a path on `base_url` (`/api/partners/v2.0/auth/token`).
+---@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON when the server shows that it cannot read the form ("auto").
+---@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body when it was refused.
+---@field scope? string Sent with token requests.
+---@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
+---@field connect_timeout? number Seconds (10).
+---@field max_retries? integer Further attempts after the first (2).
+---@field max_response_bytes? integer Of one decoded response that is kept (256 MiB). `each_user` keeps none.
+---@field validate? boolean Check users against the schema (true).
+---@field allow_http? boolean Accept `http://` for any host (false).
+---@field tls? podero.TlsOptions
+---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
+---@field user_agent? string Put before the library's own.
+---@field token_store? podero.TokenStore Shared cache of tokens (none).
+---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable. Without it a call blocks its thread; in nginx it gives way by itself.
+---@field on_event? fun(event: podero.Event) Called after each HTTP exchange. It cannot yield.
+
+--- Options of one call. What is not given is taken from the client's.
+---@class podero.CallOptions
+---@field timeout? number As of `podero.new`.
+---@field max_retries? integer As of `podero.new`.
+---@field max_response_bytes? integer As of `podero.new`.
+
+--- Options of `client:list_users` and `client:each_user`.
+---@class podero.ListOptions : podero.CallOptions
+---@field include_deleted? boolean Whether users that are deleted are listed too (false).
+---@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
+
+--- Options of `client:list_users_of`.
+---@class podero.ManyOptions : podero.CallOptions
+---@field include_deleted? boolean Whether users that are deleted are listed too (false).
+---@field concurrency? integer How many calls run at once (8).
+
+--- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
+--- works from any coroutine, and several calls may run at once.
+---@class podero.Client
+local Client = {}
+
+--- Makes a client. Nothing is sent until the first call.
+---
+--- An unknown option, a wrong type, or no credentials at all raise an error that names the option. A URL or a token that
+--- cannot be used, which may well come from the environment, is `nil, err`.
+---@param options? podero.Options
+---@return podero.Client? client # nil where a URL or a token cannot be used
+---@return podero.Error? err
+function podero.new(options) end
+
+--- Reads an RFC 3339 date-time, such as `user.last_login`.
+---@param s string
+---@return number? seconds # since 1970 UTC; a float where the text has a fraction
+---@return string? message # why it is none
+function podero.time(s) end
+
+--- Lists the users of an organization, in one table.
+---@param org_id string UUID of the organization
+---@param opts? podero.ListOptions
+---@return podero.User[]? users # nil where the call has failed
+---@return podero.Error? err
+function Client:list_users(org_id, opts) end
+
+--- Goes through the users of an organization while they arrive, in bounded memory: `for user in client:each_user(id) do`.
+--- A slow loop slows the download down. A failure raises a `podero.Error` with `delivered`. Leaving the loop early ends the
+--- transfer: at once on Lua 5.4, elsewhere with the garbage collection of the iterator.
+---@param org_id string UUID of the organization
+---@param opts? podero.ListOptions
+---@return fun(state: any, last: any): podero.User? iterator # for the generic `for`, with the three values that follow
+---@return any state
+---@return any initial
+---@return any closing
+function Client:each_user(org_id, opts) end
+
+--- Lists the users of many organizations at once, on shared connections. One organization's failure does not touch the
+--- others; each id is in exactly one of the two tables.
+---@param org_ids string[] UUIDs of the organizations
+---@param opts? podero.ManyOptions
+---@return table<string, podero.User[]> results # by organization id
+---@return table<string, podero.Error> errors # by organization id
+function Client:list_users_of(org_ids, opts) end
+
+--- Any other GET of the Partner API, with the same tokens, retries and errors.
+---@param path string Behind the host, with characters percent-encoded that a path cannot hold
+---@param query? table<string, string|number|boolean>
+---@param opts? podero.CallOptions
+---@return any answer # the decoded JSON, null as `podero.null`; nil where the call has failed
+---@return podero.Error? err
+function Client:get(path, query, opts) end
+
+--- The present access token; asks for one where there is none.
+---@return string? access_token # nil where there is none to be had
+---@return number|podero.Error|nil expires_at # seconds since 1970, nil where unknown; the error where there is no token
+function Client:token() end
+
+--- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and
+--- `<close>` in Lua 5.4, do the same.
+function Client:close() end
+
+return podero
