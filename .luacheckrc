@@ -2,7 +2,7 @@ std = "max"
 max_line_length = 120
 cache = false
 files["spec/**/*_spec.lua"].std = "max+busted"
-files["spec/support/mock_selftest.lua"].std = "max+busted"
+files["spec/support/*_selftest.lua"].std = "max+busted"
 files["spec/support/mock/api.lua"].std = "ngx_lua"
 -- These let go of large values by assigning nil to them.
 files["spec/json_spec.lua"].ignore = { "31" }

@@ -216,6 +216,7 @@ static void start_exchange(struct call *call, const char *token, void *environme
       .max_response_bytes = call->max_response_bytes,
       .local = agent_is_local(call->agent),
       .streamed = is_streamed(call),
+      .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
   failure_clear(&call->failure);
   if (is_streamed(call)) call->binding->begin(environment, &call->failure);

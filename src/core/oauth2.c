@@ -154,6 +154,7 @@ static void start_request(struct oauth2 *o) {
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
       .local = options->local,
+      .deadline = INFINITY, /* it waits for several calls, and is short */
   };
   if (!p.text.failed) o->exchange = exchange_start(o->transport, &request);
   if (o->exchange == NULL)
@@ -266,6 +267,7 @@ static bool change_form(struct oauth2 *o, const struct response *r,
 
 /* What is wrong with a successful answer, or NULL. */
 static const char *check_answer(const struct token_answer *answer) {
+  if (answer->cut_short) return "the answer is cut short";
   if (!answer->is_object) return "the answer is not a JSON object";
   if (answer->access_token == NULL) return "the answer holds no access_token";
   if (!syntax_is_bearer_token(answer->access_token))
@@ -296,8 +298,7 @@ static void describe_redirect(struct oauth2 *o, const struct response *r) {
 }
 
 /* What the server says itself lies in the body, and is left to the binding. */
-static void fail_with_answer(struct oauth2 *o, struct response *r,
-                             const struct token_answer *answer) {
+static void fail_with_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
   struct failure *f = &o->failure;
   bool success = response_is_success(r);
   if (response_is_redirect(r))
@@ -309,10 +310,13 @@ static void fail_with_answer(struct oauth2 *o, struct response *r,
     failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld%s",
                 o->options->token_url, r->status, advice(o, r, answer));
   f->status = r->status;
-  f->retryable = retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant");
+  f->retryable = (retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant")) ||
+                 (success && answer->cut_short);
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
   if (success && answer->error == NULL) return; /* the body may hold a token */
+  retire_token(o, &answer->access_token);       /* so may this one: it is to be redacted */
+  retire_token(o, &answer->refresh_token);
   f->body = r->body;
   r->body = (struct buffer){0};
 }

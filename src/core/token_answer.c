@@ -79,9 +79,10 @@ bool token_answer_read(const char *body, size_t size, struct token_answer *out) 
   bool ok = true;
   if (json_next(&reader) == JSON_OBJECT_BEGIN) {
     ok = read_members(&reader, out);
+    if (reader.fault != JSON_FAULT_NONE) token_answer_clear(out);
     out->is_object = reader.fault == JSON_FAULT_NONE;
-    if (!out->is_object) token_answer_clear(out);
   }
+  out->cut_short = size > 0 && reader.fault == JSON_FAULT_CUT_SHORT;
   json_free(&reader);
   return ok;
 }

@@ -8,7 +8,8 @@
 
 /* All zero is an empty answer. Texts are owned, and NULL where absent or not a string. */
 struct token_answer {
-  bool is_object; /* the body is a JSON object; else nothing else is set */
+  bool is_object; /* the body is a JSON object; else nothing but cut_short is set */
+  bool cut_short; /* the body is the beginning of a JSON value */
   char *access_token, *token_type, *refresh_token;
   char *error;
   bool has_expires_in;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -32,6 +33,10 @@
  * way, and so closes connections whenever many calls end together. */
 #define MAX_IDLE_CONNECTIONS 64L
 
+/* A turn ends after this time where the deadline of what arrives has passed: a few compressed bytes
+ * can unpack for minutes. What merely waited for its caller is taken in less. */
+#define MAX_TURN_SECONDS 0.1
+
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
 
@@ -48,6 +53,7 @@ struct transport {
   struct exchange *running; /* doubly linked */
   bool moved;               /* bytes arrived in this turn */
   bool out_of_memory;       /* in this turn */
+  double turn_began;
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets; /* to be disowned after a fork */
@@ -65,14 +71,16 @@ struct exchange {
   struct exchange *next, *previous; /* among `running` */
   struct handle handle;             /* NULLs once ended */
   struct curl_slist *fields;
-  double started;
+  double started, deadline;
   bool ended;
   struct buffer sent; /* the body: libcurl reads it here, so that it can be wiped */
   bool streamed, paused;
-  size_t taken;                               /* of the window in `response.body` */
-  bool too_large, out_of_memory, kept_enough; /* why the body was cut off */
+  size_t taken;                                     /* of the window in `response.body` */
+  bool too_large, out_of_memory, kept_enough, late; /* why the body was cut off */
   uint64_t max_bytes;
   size_t header_bytes;
+  bool header_ended; /* its blank line has come */
+  bool again;        /* see begin_again */
   char error_text[CURL_ERROR_SIZE];
   struct response response;
 };
@@ -326,6 +334,11 @@ static void close_ranks(struct exchange *x) {
   x->taken = 0;
 }
 
+static bool is_late(const struct exchange *x) {
+  double now = clock_monotonic();
+  return now >= x->deadline && now >= x->transport->turn_began + MAX_TURN_SECONDS;
+}
+
 static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct exchange *x = user;
@@ -338,6 +351,8 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
     if (x->paused) return CURL_WRITEFUNC_PAUSE;
   }
   x->transport->moved = true;
+  x->late = is_late(x);
+  if (x->late) return 0;
   uint64_t room = (success ? x->max_bytes : MAX_ERROR_BODY_BYTES) - r->bytes;
   size_t keep = size <= room ? size : (size_t)room;
   r->bytes += keep;
@@ -373,8 +388,10 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   }
   if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line, perhaps after a 1xx */
     x->response.has_retry_after = false;
+    x->header_ended = false;
     return size;
   }
+  if (*bytes == '\r' || *bytes == '\n') x->header_ended = true;
   char value[64];
   size_t skip = sizeof name - 1;
   if (size <= skip || size - skip >= sizeof value || strncasecmp(bytes, name, skip) != 0)
@@ -518,7 +535,7 @@ static CURLcode take_handle(struct transport *t, struct handle *out) {
  * buffers may hold credentials and a token, which are not to lie about. */
 static void give_handle_back(struct exchange *x, bool good) {
   struct transport *t = x->transport;
-  if (!good || x->sent.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
+  if (!good || x->again || x->sent.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
     free_handle(x->handle);
   } else {
     curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, NULL);
@@ -526,6 +543,16 @@ static void give_handle_back(struct exchange *x, bool good) {
     t->idle[t->idle_count++] = x->handle;
   }
   x->handle = (struct handle){0};
+}
+
+/* Whether more has come than libcurl holds: a header field of more than 100 KB, or more than 64 MB
+ * that one turn has unpacked for a paused transfer. Before 8.6 it calls either of them a lack of
+ * memory. */
+static bool is_beyond_libcurl(const struct exchange *x, CURLcode code) {
+#if LIBCURL_VERSION_NUM >= 0x080600
+  if (code == CURLE_TOO_LARGE) return true;
+#endif
+  return code == CURLE_OUT_OF_MEMORY && x->paused && !x->out_of_memory;
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
@@ -537,13 +564,21 @@ static void classify(struct exchange *x, CURLcode code) {
     text = curl_easy_strerror(code);
   enum failure_kind kind = FAILURE_NETWORK;
   bool retryable = false;
-  if (x->out_of_memory || code == CURLE_OUT_OF_MEMORY) {
-    kind = FAILURE_MEMORY;
-    text = "out of memory";
-  } else if (x->too_large) {
+  if (x->too_large) {
     kind = FAILURE_TOO_LARGE;
     text = x->header_bytes > MAX_HEADER_BYTES ? "the header is too large"
                                               : "the response exceeds max_response_bytes";
+  } else if (x->late) {
+    kind = FAILURE_TIMEOUT;
+    text = "the time was up while the response was unpacked";
+    retryable = true;
+  } else if (is_beyond_libcurl(x, code)) {
+    kind = FAILURE_TOO_LARGE;
+    text = x->paused ? "the response unpacks to too much at once" : "the header is too large";
+  } else if (x->out_of_memory || code == CURLE_OUT_OF_MEMORY) {
+    kind = FAILURE_MEMORY;
+    text = x->header_bytes > 0 && !x->header_ended ? "out of memory, or a header field is too long"
+                                                   : "out of memory";
   } else {
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -551,7 +586,7 @@ static void classify(struct exchange *x, CURLcode code) {
       retryable = true;
       break;
     case CURLE_PARTIAL_FILE:
-      kind = FAILURE_DECODE;
+      if (x->header_ended) kind = FAILURE_DECODE;
       retryable = true;
       break;
     case CURLE_BAD_CONTENT_ENCODING: kind = FAILURE_DECODE; break;
@@ -603,7 +638,12 @@ static void end_exchange(struct exchange *x, CURLcode code) {
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
   if (x->handle.easy != NULL) read_info(x);
-  bool cut_off = x->too_large || x->out_of_memory; /* not every decoder of libcurl's passes it on */
+  if (code == CURLE_OK && !x->header_ended) { /* libcurl takes what it has for a response */
+    code = CURLE_RECV_ERROR;
+    snprintf(x->error_text, sizeof x->error_text, "the connection was closed inside the header");
+  }
+  /* Not every decoder of libcurl's passes on that receive_body has ended it. */
+  bool cut_off = x->too_large || x->out_of_memory || x->late;
   if (cut_off || (code != CURLE_OK && !x->kept_enough)) classify(x, code);
   release_handle(x, code == CURLE_OK);
 }
@@ -626,6 +666,7 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   if (x == NULL) return NULL;
   x->transport = t;
   x->max_bytes = request->max_response_bytes;
+  x->deadline = request->deadline;
   x->streamed = request->streamed;
   x->started = clock_monotonic();
   link_exchange(x);
@@ -671,6 +712,8 @@ void exchange_free(struct exchange *x) {
   struct transport *t = x->transport;
   renew_after_fork(t);
   if (!x->ended) unlink_exchange(x);
+  /* The connection may be dead, and HTTP/2's would be used again. It stays where others use it. */
+  if (x->handle.easy != NULL) curl_easy_setopt(x->handle.easy, CURLOPT_FORBID_REUSE, 1L);
   x->ended = true;
   release_handle(x, false);
   failure_clear(&x->response.failure);
@@ -700,6 +743,28 @@ void transport_free(struct transport *t) {
   free(t);
 }
 
+/* The server has ended a connection just as it was used once more (RFC 9113, 6.8: GOAWAY). libcurl
+ * begins again by itself over HTTP/1.1 alone. */
+static bool was_too_late(const struct exchange *x, CURLcode code) {
+  long connections = 1;
+  if (code != CURLE_HTTP2 && code != CURLE_PARTIAL_FILE) return false;
+  if (x->again || x->header_bytes > 0) return false;
+  return curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK &&
+         connections == 0;
+}
+
+/* Sends the request once more, over a new connection. False where memory is short. */
+static bool begin_again(struct exchange *x) {
+  struct signal_guard guard;
+  CURL *easy = x->handle.easy;
+  x->again = true;
+  hold_sigpipe(&guard);
+  curl_multi_remove_handle(x->transport->multi, easy);
+  release_sigpipe(&guard);
+  return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+         curl_multi_add_handle(x->transport->multi, easy) == CURLM_OK;
+}
+
 static void reap(struct transport *t) {
   int left;
   CURLMsg *message;
@@ -709,7 +774,11 @@ static void reap(struct transport *t) {
     char *private = NULL;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
     struct exchange *x = (struct exchange *)(void *)private;
-    if (code == CURLE_OUT_OF_MEMORY) t->out_of_memory = true;
+    if (code == CURLE_OUT_OF_MEMORY && !is_beyond_libcurl(x, code)) t->out_of_memory = true;
+    if (!t->out_of_memory && was_too_late(x, code)) {
+      if (begin_again(x)) continue;
+      t->out_of_memory = true;
+    }
     end_exchange(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
   }
 }
@@ -729,6 +798,7 @@ bool transport_drive(struct transport *t) {
   int running;
   struct signal_guard guard;
   t->moved = t->out_of_memory = false;
+  t->turn_began = clock_monotonic();
   hold_sigpipe(&guard);
   CURLMcode code = curl_multi_perform(t->multi, &running);
   release_sigpipe(&guard);

@@ -32,6 +32,7 @@ struct request {
   uint64_t max_response_bytes; /* of a decoded 2xx body */
   bool local;                  /* see transport_check_url: not to be sent to a proxy */
   bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
+  double deadline; /* monotonic seconds: a body that takes a turn beyond it is cut off */
 };
 
 /* What came back. Texts live as long as the exchange. */

@@ -21,7 +21,7 @@ local START_ATTEMPTS = 5
 local quoted, run, read_file, write_file = nginx.quoted, nginx.run, nginx.read_file, nginx.write_file
 
 --- The process id and start time of a process, or nil if it is gone (a zombie counts as gone). "self" is this one.
-local function process(pid)
+function mock.process(pid)
   local text = read_file("/proc/" .. pid .. "/stat")
   local id, state, rest = (text or ""):match("^(%d+) .*%) (%a) (.*)$")
   if not id or state == "Z" or state == "X" then return nil end
@@ -82,7 +82,8 @@ leaf wrong_host other elsewhere.example 2
 leaf expired server localhost -1
 ]]
 
-local function make_certificates(dir)
+--- A CA and certificates of it in a folder.
+function mock.make_certificates(dir)
   write_file(dir .. "/certificates.cnf", CERTIFICATE_SETTINGS)
   write_file(dir .. "/certificates.sh", CERTIFICATE_SCRIPT)
   if not run(("cd %s && sh certificates.sh >certificates.log 2>&1"):format(quoted(dir))) then
@@ -109,7 +110,7 @@ local function bad_server(port, ipv6, name)
 end
 
 local function write_settings(dir, ports, ipv6, tls)
-  local pid, start = process("self")
+  local pid, start = mock.process("self")
   assert(pid, "the mock server needs Linux's /proc")
   local values = {
     load_modules = nginx.find().load_modules,
@@ -221,7 +222,7 @@ function Server:error_log()
 end
 
 local function is_running(server)
-  local pid, start = process(server.pid)
+  local pid, start = mock.process(server.pid)
   return pid ~= nil and start == server.pid_start
 end
 
@@ -267,7 +268,7 @@ function mock.start(options)
   local tls = not options or options.tls ~= false
   local dir = nginx.temporary_folder("podero-mock")
   local ok, result = pcall(function()
-    if tls then make_certificates(dir) end
+    if tls then mock.make_certificates(dir) end
     local names = { "plain", "control" }
     if tls then names = { "plain", "control", "tls", "expired", "wrong_host" } end
     local ports, ipv6, started, problem
@@ -286,7 +287,7 @@ function mock.start(options)
       port = tonumber(ports.plain),
       url = "http://127.0.0.1:" .. ports.plain,
     }, Server)
-    local _, start = process(server.pid)
+    local _, start = mock.process(server.pid)
     server.pid_start = start
     server.pid = tonumber(server.pid)
     if tls then

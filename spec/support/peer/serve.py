@@ -1,0 +1,402 @@
+"""Servers that say on their sockets exactly what a spec tells them to, for faults that no decent server has.
+
+Started and steered by init.lua: one process, any number of listeners on loopback ports of their own, each with a script
+of what it does to its connections and requests, and a record of the requests. Control is a line of JSON, answered by
+another one. Bytes travel in JSON as the characters U+0000 to U+00FF.
+    python3 serve.py OWNER_PID OWNER_START FOLDER     FOLDER holds NAME.pem and NAME.key
+The process removes the folder and ends when its owner closes the control connection, or is gone.
+"""
+
+import json
+import os
+import select
+import shutil
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+import zlib
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+
+FOLDER = sys.argv[3]
+TOKEN_PATHS = ("/api/partners/v2.0/auth/token", "/oauth2/token/")
+LONGEST_STALL = 60  # seconds
+VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2,
+            "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def bomb(megabytes, layers):
+    """A gzip text, in pieces, that unpacks to a JSON array of so many megabytes of blanks. One compressed megabyte,
+    which refers to nothing before it, is repeated; with two layers, that text is compressed once more."""
+    def squeeze(data, flush):
+        stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return stream.compress(data) + stream.flush(flush)
+
+    block = squeeze(b" " * 1048576, zlib.Z_FULL_FLUSH)
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + squeeze(b"[", zlib.Z_FULL_FLUSH)
+    if layers == 1:
+        yield head
+        for _ in range(megabytes):
+            yield block
+    else:
+        stream = zlib.compressobj(9, zlib.DEFLATED, 31)
+        yield stream.compress(head + block * megabytes) + stream.flush()
+
+
+class HangUp(Exception):
+    """The connection is over."""
+
+
+def reset(sock):
+    """Closes with a RST instead of a FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def tls_context(tls):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # of the old versions, OpenSSL wants to hear nothing otherwise
+    context.minimum_version = VERSIONS[tls.get("version", "1.2")]
+    context.maximum_version = VERSIONS[tls.get("version", "1.3")]
+    name = os.path.join(FOLDER, tls["certificate"])
+    context.load_cert_chain(name + ".pem", name + ".key")
+    context.set_alpn_protocols(["h2"] if tls.get("h2") else ["http/1.1"])
+    return context
+
+
+class Listener:
+    """One port: what it is to do, and what it has received."""
+
+    def __init__(self, settings):
+        self.lock = threading.Lock()
+        self.settings = {"accept": [], "connect": [], "api": [], "token": []}
+        self.requests, self.connections, self.open = [], 0, set()
+        self.closed = False
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.fillers = []
+        self.listening = False
+        self.set(settings)
+
+    def set(self, settings):
+        with self.lock:
+            self.settings.update(settings)
+        state = settings.get("state")
+        if state == "deaf":
+            self.fill_queue()
+        elif state == "listening" and not self.listening:
+            self.listening = True
+            self.socket.listen(128)
+            for filler in self.fillers:
+                filler.close()
+            threading.Thread(target=self.accept, daemon=True).start()
+
+    def fill_queue(self):
+        """Until nothing more fits into the queue of a listener that never accepts: further SYNs stay unanswered."""
+        self.socket.listen(0)
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self.fillers.append(filler)
+        time.sleep(0.02)
+
+    def next(self, kind):
+        """The next answer of a script, or the good one that follows it."""
+        with self.lock:
+            queue = self.settings[kind]
+            return queue.pop(0) if queue else self.settings.get("good_" + kind, [])
+
+    def accept(self):
+        while not self.closed:
+            try:
+                sock, _ = self.socket.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.connections += 1
+                self.open.add(sock)
+                number = self.connections
+            threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
+
+    def serve(self, sock, number):
+        raw = sock
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Http1(self, sock, number).play(self.next("accept"))
+            tls = self.settings.get("tls")
+            if tls:
+                sock = tls_context(tls).wrap_socket(sock, server_side=True)
+                with self.lock:
+                    self.open.add(sock)
+            protocol = Http2 if tls and tls.get("h2") else Http1
+            protocol(self, sock, number).run()
+        except (HangUp, OSError):
+            pass
+        finally:
+            with self.lock:
+                self.open.discard(raw)
+                self.open.discard(sock)
+            sock.close()
+
+    def record(self, request):
+        with self.lock:
+            self.requests.append(request)
+
+    def close(self):
+        self.closed = True
+        with self.lock:
+            everything = list(self.open) + self.fillers
+        for sock in everything:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
+
+class Connection:
+    """Plays answers: lists of acts, each a list of a name and arguments."""
+
+    def __init__(self, listener, sock, number):
+        self.listener, self.sock, self.number = listener, sock, number
+
+    def play(self, acts):
+        for name, *arguments in acts:
+            getattr(self, "act_" + name)(*arguments)
+
+    def answer(self, method, target, headers, body):
+        kind = "connect" if method == "CONNECT" else "token" if target.endswith(TOKEN_PATHS) else "api"
+        self.request = {"method": method, "target": target, "headers": headers, "body": body}
+        self.listener.record({**self.request, "kind": kind, "connection": self.number, "time": time.time()})
+        self.play(self.listener.next(kind))
+
+    def act_echo(self, status, form):
+        """An answer that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
+        told = self.request["headers"].get("authorization", "") + "&" + self.request["body"]
+        text = json.dumps({"detail": told, "request": self.request}) if form == "json" else "<p>" + told
+        self.act_respond(status, {"Location": "/login?" + told.replace(" ", "%20")}, text)
+
+    def act_bomb(self, megabytes, layers=1):
+        head = "HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\n\r\n" % ", ".join(["gzip"] * layers)
+        self.sock.sendall(head.encode())
+        for piece in bomb(megabytes, layers):
+            self.sock.sendall(piece)
+        raise HangUp
+
+    def act_pause(self, seconds):
+        time.sleep(seconds)
+
+    def act_stall(self):
+        """Silence, until the client has gone."""
+        self.sock.settimeout(LONGEST_STALL)
+        while self.sock.recv(4096):
+            pass
+        raise HangUp
+
+    def act_close(self):
+        """A FIN, over TLS without saying good-bye first. Unread bytes would make it a RST: they are read."""
+        self.sock.shutdown(socket.SHUT_WR)
+        self.sock.settimeout(1)
+        while self.sock.recv(65536):
+            pass
+        raise HangUp
+
+    def act_goodbye(self):
+        self.sock.unwrap()
+        raise HangUp
+
+    def act_reset(self):
+        time.sleep(0.03)  # a RST can overtake what was sent before it
+        reset(self.sock)
+        raise HangUp
+
+
+class Http1(Connection):
+    def run(self):
+        pending = b""
+        while True:
+            while b"\r\n\r\n" not in pending:
+                more = self.sock.recv(65536)
+                if not more:
+                    return
+                pending += more
+            head, _, pending = pending.partition(b"\r\n\r\n")
+            line, *fields = head.decode("latin-1").split("\r\n")
+            method, target, _ = line.split(" ")
+            headers = {}
+            for field in fields:
+                name, _, value = field.partition(":")
+                headers[name.lower()] = value.strip()
+            size = int(headers.get("content-length", "0"))
+            while len(pending) < size:
+                more = self.sock.recv(65536)
+                if not more:
+                    return
+                pending += more
+            body, pending = pending[:size], pending[size:]
+            self.answer(method, target, headers, body.decode("latin-1"))
+
+    def act_send(self, text):
+        self.sock.sendall(text.encode("latin-1"))
+
+    def act_repeat(self, text, count):
+        """The text `count` times, as long as the client takes it."""
+        each = max(1, 65536 // max(1, len(text)))
+        block = text.encode("latin-1") * each
+        for _ in range(int(count) // each):
+            self.sock.sendall(block)
+        self.act_send(text * (int(count) % each))
+
+    def act_tunnel(self):
+        """As a proxy, after CONNECT: carries bytes both ways until one side ends."""
+        host, _, port = self.request["target"].rpartition(":")
+        with socket.create_connection((host, int(port))) as other:
+            self.act_send("HTTP/1.1 200 Connection established\r\n\r\n")
+            ends = {self.sock: other, other: self.sock}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        raise HangUp
+                    ends[end].sendall(data)
+
+    def act_drip(self, text, seconds):
+        for character in text:
+            self.act_send(character)
+            time.sleep(seconds)
+
+    def act_respond(self, status, headers, body):
+        head = ["HTTP/1.1 %d Status" % status, "Content-Length: %d" % len(body)]
+        head += ["%s: %s" % pair for pair in headers.items()]
+        self.act_send("\r\n".join(head) + "\r\n\r\n" + body)
+
+
+class Http2(Connection):
+    """One stream at a time."""
+
+    def run(self):
+        config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1",
+                                           validate_outbound_headers=False)
+        self.h2 = h2.connection.H2Connection(config)
+        self.h2.initiate_connection()
+        self.flush()
+        bodies, heads = {}, {}
+        while True:
+            data = self.sock.recv(65536)
+            if not data:
+                return
+            for event in self.h2.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    heads[event.stream_id] = dict(event.headers)
+                    bodies[event.stream_id] = b""
+                elif isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] += event.data
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.stream = event.stream_id
+                    headers = heads.pop(self.stream)
+                    self.flush()
+                    self.answer(headers[":method"], headers[":path"], headers,
+                                bodies.pop(self.stream).decode("latin-1"))
+                elif isinstance(event, h2.events.ConnectionTerminated):
+                    return
+            self.flush()
+
+    def flush(self):
+        self.sock.sendall(self.h2.data_to_send())
+
+    def act_head(self, status, headers, last=False):
+        fields = [(":status", "%d" % status)] + [(name.lower(), value) for name, value in headers.items()]
+        self.h2.send_headers(self.stream, fields, end_stream=last)
+        self.flush()
+
+    def act_data(self, body, last=False):
+        data = body.encode("latin-1")
+        for start in range(0, len(data), 16384):
+            self.h2.send_data(self.stream, data[start:start + 16384])
+        if last:
+            self.h2.end_stream(self.stream)
+        self.flush()
+
+    def act_respond(self, status, headers, body):
+        self.act_head(status, headers)
+        self.act_data(body, True)
+
+    def act_rst(self, code):
+        self.h2.reset_stream(self.stream, int(code))
+        self.flush()
+
+    def act_goaway(self, last_stream, code):
+        """Says which streams were heard of. The library would then send no more; so the frame is made by hand."""
+        self.flush()
+        self.sock.sendall(b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", int(last_stream), int(code)))
+
+    def act_raw(self, text):
+        self.flush()
+        self.sock.sendall(text.encode("latin-1"))
+
+
+def act(listeners, command):
+    """One command of the owner's."""
+    name = command["do"]
+    if name == "listen":
+        listener = Listener(command["settings"])
+        listeners[listener.port] = listener
+        return {"port": listener.port}
+    listener = listeners[command["port"]]
+    if name == "set":
+        listener.set(command["settings"])
+    elif name == "received":
+        with listener.lock:
+            return {"requests": list(listener.requests), "connections": listener.connections}
+    elif name == "close":
+        listeners.pop(command["port"]).close()
+    return {}
+
+
+def process_start(pid):
+    """When a process was started; None when there is none."""
+    try:
+        with open("/proc/%s/stat" % pid) as file:
+            fields = file.read().rpartition(") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def leave():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os._exit(0)
+
+
+def watch(owner, start):
+    while process_start(owner) == start:
+        time.sleep(0.5)
+    leave()
+
+
+def main():
+    threading.Thread(target=watch, args=(sys.argv[1], sys.argv[2]), daemon=True).start()
+    server = socket.create_server(("127.0.0.1", 0))
+    print(os.getpid(), server.getsockname()[1], flush=True)
+    control, _ = server.accept()
+    listeners = {}
+    for line in control.makefile("rb"):
+        answer = act(listeners, json.loads(line))
+        control.sendall(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+    leave()
+
+
+main()
