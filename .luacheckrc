@@ -1,6 +1,7 @@
 std = "max"
 max_line_length = 120
 cache = false
+exclude_files = { "build/" }
 files["spec/**/*_spec.lua"].std = "max+busted"
 files["spec/support/*_selftest.lua"].std = "max+busted"
 files["spec/support/mock/api.lua"].std = "ngx_lua"

@@ -104,13 +104,14 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test specs lint valgrind bench format
+.PHONY: help demo test specs lint valgrind bench docs format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
 	@echo 'make specs      the specs alone'
 	@echo 'make valgrind   the specs on Lua 5.4 under valgrind'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
+	@echo 'make docs       the documentation as a site, in build/docs'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
@@ -118,8 +119,9 @@ packages-%:
 	@.ci/packages $*
 
 demo: packages-demo
-	@$(MAKE) --no-print-directory -s LUA=lua5.4 all
-	@LUA_CPATH="$(CURDIR)/build/lua5.4/?.so;;" lua5.4 spec/support/demo.lua
+	@$(MAKE) --no-print-directory -s LUA=lua5.4 install PREFIX="$(CURDIR)/build/demo" DESTDIR=
+	@PATH="$(CURDIR)/build/demo/bin:$$PATH" LUA_PATH="$(CURDIR)/build/demo/share/lua/5.4/?.lua;;" \
+	  LUA_CPATH="$(CURDIR)/build/demo/lib/lua/5.4/?.so;;" lua5.4 spec/support/demo.lua
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint
@@ -146,6 +148,13 @@ valgrind: packages-check
 bench: packages-bench
 	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done
 	lua5.4 bench/run.lua
+
+# From types/podero.lua, README.md, examples and the man page.
+docs: packages-docs
+	@mkdir -p build/ldoc build/docs
+	lua5.4 docs/annotate.lua <types/podero.lua >build/ldoc/podero.lua
+	ldoc --quiet --fatalwarnings -c docs/config.ld -d build/docs build/ldoc/podero.lua
+	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
 
 format:
 	clang-format -i src/*.h src/*/*.h src/*/*.c spec/support/*.c

@@ -1,4 +1,4 @@
--- Prints the users of an organization as a table.
+-- Prints the users of an organization: role, e-mail address and name.
 --
 --   lua5.4 examples/list_users.lua ORGANIZATION_ID [--include-deleted]
 --
@@ -13,6 +13,7 @@ if not org_id or (flag and flag ~= "--include-deleted") then
   os.exit(2)
 end
 
+-- podero.new raises where there are no credentials; whatever else goes wrong is returned.
 local ok, client, err = pcall(podero.new)
 if not ok then client, err = nil, client end
 local users
@@ -25,56 +26,7 @@ if not users then
   os.exit(1)
 end
 
--- What people typed must not steer the terminal.
-local function clean(text)
-  return (text:gsub("[%z\1-\31\127]", "?"):gsub("\194[\128-\159]", "?"))
-end
-
--- Columns on the screen, but for wide characters: code points, not bytes.
-local function width(text)
-  return #text:gsub("[\128-\191]", "")
-end
-
-local function devices(user)
-  local kinds = {}
-  for _, kind in ipairs {
-    { user.num_heat_pumps, "heat pump", "heat pumps" },
-    { user.num_wallboxes, "wallbox", "wallboxes" },
-    { user.num_electric_vehicles, "EV", "EVs" },
-    { user.num_inverters, "inverter", "inverters" },
-  } do
-    local count = kind[1]
-    if count > 0 then kinds[#kinds + 1] = ("%d %s"):format(count, count == 1 and kind[2] or kind[3]) end
-  end
-  return #kinds > 0 and table.concat(kinds, ", ") or "-"
-end
-
-local function last_login(user)
-  local seconds = user.last_login and podero.time(user.last_login)
-  return seconds and os.date("!%Y-%m-%d %H:%M", math.floor(seconds)) or "-"
-end
-
-local rows = { { "ROLE", "NAME", "E-MAIL", "DEVICES", "LAST LOGIN (UTC)" } }
 for _, user in ipairs(users) do
-  local name = ((user.first_name or "") .. " " .. (user.last_name or "")):match "^%s*(.-)%s*$"
-  rows[#rows + 1] = {
-    user.role,
-    name ~= "" and clean(name) or "-",
-    clean(user.email),
-    devices(user),
-    last_login(user),
-  }
-end
-
-local widths = {}
-for _, row in ipairs(rows) do
-  for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, width(cell)) end
-end
-for _, row in ipairs(rows) do
-  local cells = {}
-  for i, cell in ipairs(row) do
-    cells[i] = i < #row and cell .. (" "):rep(widths[i] - width(cell)) or cell
-  end
-  print(table.concat(cells, "  "))
+  print(user.role, user.email, (user.first_name or "-") .. " " .. (user.last_name or "-"))
 end
 print(("%d users"):format(#users))

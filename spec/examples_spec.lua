@@ -1,22 +1,31 @@
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
-describe("examples/list_users.lua", function()
-  local server
+describe("the example", function()
+  local server, folder
 
-  setup(function() server = mock.start { tls = false } end)
-  teardown(function() server:stop() end)
+  setup(function()
+    server = mock.start { tls = false }
+    folder = helper.shell("mktemp -d \"${TMPDIR:-/tmp}/podero-examples.XXXXXX\""):gsub("%s+$", "")
+  end)
+  teardown(function()
+    server:stop()
+    helper.shell("rm -rf " .. folder)
+  end)
   before_each(function() server:reset() end)
 
-  --- Runs the example as a person would, with credentials in the environment unless told otherwise.
-  local function run(arguments, environment)
+  --- Runs an example as a person would, with credentials in the environment unless told otherwise. What it prints, its
+  -- error output included, and its exit code.
+  local function run(name, arguments, environment)
     local given = environment or {
       PODERO_BASE_URL = server.url,
       PODERO_CLIENT_ID = mock.credentials.client_id,
       PODERO_CLIENT_SECRET = mock.credentials.client_secret,
     }
-    local program = "arg = { [0] = 'list_users.lua', %s } dofile 'examples/list_users.lua'"
-    return helper.run(program:format(arguments), given)
+    local program = "arg = { [0] = %q, %s } dofile 'examples/%s.lua'"
+    local list = {}
+    for i, argument in ipairs(arguments) do list[i] = ("%q"):format(argument) end
+    return helper.run(program:format(name, table.concat(list, ", "), name), given)
   end
 
   local function lines(text)
@@ -25,34 +34,93 @@ describe("examples/list_users.lua", function()
     return list
   end
 
-  it("prints a table of users: role, name, e-mail, devices, last login", function()
-    local output, code = run(("%q"):format(mock.ORG))
+  --- The same where it has to succeed: its lines.
+  local function lines_of(name, arguments)
+    local output, code = run(name, arguments)
     assert.equal(0, code, output)
-    local table_ = lines(output)
-    assert.equal(27, #table_)
-    assert.truthy(table_[1]:find("^ROLE +NAME +E%-MAIL +DEVICES +LAST LOGIN"))
-    assert.truthy(table_[2]:find("^admin +Anna Gruber +anna%.gruber%.100001@.- +1 EV, 2 inverters +2025%-09%-19"))
-    assert.equal("25 users", table_[27])
+    return lines(output)
+  end
+
+  describe("list_users", function()
+    it("prints role, e-mail and name of each user", function()
+      local output = lines_of("list_users", { mock.ORG })
+      assert.equal(26, #output)
+      assert.equal("admin\tanna.gruber.100001@example.com\tAnna Gruber", output[1])
+      assert.truthy(output[2]:find("\t- -$"))
+      assert.equal("25 users", output[26])
+    end)
+
+    it("asks for deleted users too, if told so", function()
+      local output = lines_of("list_users", { mock.ORG, "--include-deleted" })
+      assert.equal("27 users", output[28])
+      assert.truthy(helper.last(server, "api").uri:find("include_deleted=true", 1, true))
+    end)
+
+    it("ends with exit code 1 and one line for an error", function()
+      local output, code = run("list_users", { "no uuid" })
+      assert.equal(1, code)
+      assert.same({ "podero: argument: the organization id is not a UUID: 'no uuid'" }, lines(output))
+      output, code = run("list_users", { mock.ORG }, {})
+      assert.equal(1, code)
+      assert.truthy(output:find("no credentials", 1, true))
+      assert.equal(1, #lines(output))
+    end)
+
+    it("ends with exit code 2 where it is used wrongly", function()
+      assert.equal(2, select(2, run("list_users", {})))
+      assert.equal(2, select(2, run("list_users", { mock.ORG, "--what" })))
+    end)
   end)
 
-  it("asks for deleted users too, if told so", function()
-    local output = run(("%q, '--include-deleted'"):format(mock.ORG))
-    assert.truthy(output:find("27 users", 1, true))
-    assert.truthy(helper.last(server, "api").uri:find("include_deleted=true", 1, true))
+  describe("filter_users", function()
+    it("keeps those with a role", function()
+      local output = lines_of("filter_users", { mock.ORG, "staff" })
+      for i = 1, #output - 1 do assert.truthy(output[i]:find("^staff\t")) end
+      assert.truthy(output[#output]:find(("^%d of 25 users, %%d of all are administrators$"):format(#output - 1)))
+    end)
+
+    it("keeps those with a term in a field, in upper or lower case", function()
+      local output = lines_of("filter_users", { mock.ORG, "any", "GRUBER" })
+      assert.equal("admin\tanna.gruber.100001@example.com\tCUST-100001", output[1])
+      output = lines_of("filter_users", { mock.ORG, "any", "cust-100001" })
+      assert.equal(2, #output)
+      assert.truthy(output[2]:find("^1 of 25 users"))
+      assert.truthy(lines_of("filter_users", { mock.ORG, "guest", "anna.gruber" })[1]:find("^0 of 25"))
+    end)
   end)
 
-  it("ends with exit code 1 and one line for an error", function()
-    local output, code = run("'no uuid'")
-    assert.equal(1, code)
-    assert.same({ "podero: argument: the organization id is not a UUID: 'no uuid'" }, lines(output))
-    output, code = run(("%q"):format(mock.ORG), {})
-    assert.equal(1, code)
-    assert.truthy(output:find("no credentials", 1, true))
-    assert.equal(1, #lines(output))
+  describe("export_csv", function()
+    it("writes a file, and tells how far it has come", function()
+      server:configure { default_users = 3000 }
+      local name = folder .. "/users.csv"
+      local output = lines_of("export_csv", { mock.ORG, name })
+      assert.truthy(output[1]:find("\r3000 users, %d%.%d MB$"), output[1])
+      local check = "import csv, sys; file = open(sys.argv[1], newline='', encoding='utf-8'); "
+        .. "rows = list(csv.reader(file, strict=True)); print(len(rows), {len(row) for row in rows}, rows[4][3])"
+      assert.equal("3001 {8} Zoë \"Zo\" \240\159\152\128\n",
+        (helper.shell(("python3 -X utf8 -c %s %s"):format(helper.quoted(check), name))))
+    end)
+
+    it("leaves no half a file", function()
+      server:configure { script = { api = { { fault = "truncate_chunked" } } } }
+      local name = folder .. "/half.csv"
+      local output, code = run("export_csv", { mock.ORG, name })
+      assert.equal(1, code)
+      assert.truthy(output:find("podero: ", 1, true))
+      assert.is_nil(io.open(name))
+    end)
   end)
 
-  it("ends with exit code 2 where it is used wrongly", function()
-    assert.equal(2, select(2, run("")))
-    assert.equal(2, select(2, run(("%q, '--what'"):format(mock.ORG))))
+  describe("many_organizations", function()
+    it("lists them at once, and what went wrong with one beside the others", function()
+      server:configure { organizations = { [helper.OTHER_ORG] = { status = 403 } } }
+      local output, code = run("many_organizations", { mock.ORG, helper.OTHER_ORG })
+      assert.equal(1, code)
+      local table_ = lines(output)
+      local counts = table_[1]:match("^" .. mock.ORG:gsub("%-", "%%-") .. "\t(.*)$")
+      assert.truthy(counts:find("^25 users: %d admin, %d staff, %d+ user, %d guest$"), counts)
+      assert.truthy(table_[2]:find(helper.OTHER_ORG .. "\tpodero: http: ", 1, true))
+      assert.equal(0, select(2, run("many_organizations", { mock.ORG })))
+    end)
   end)
 end)

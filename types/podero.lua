@@ -1,4 +1,5 @@
 ---@meta podero
+-- For editors (LuaCATS annotations) and for the documentation that `make docs` makes of it; nothing loads this file.
 
 --- A client for Podero's Partner API: lists the users of an organization as Lua tables.
 ---
@@ -10,8 +11,6 @@
 --- for _, user in ipairs(users) do print(user.role, user.email, user.first_name or "-") end
 --- client:close()
 --- ```
----
---- This file is for editors (LuaCATS annotations) and for the documentation; nothing loads it.
 ---@class podero
 ---@field _VERSION string `"podero 0.1.0"`
 ---@field PRODUCTION string The base URL of the production environment, the default.
@@ -156,11 +155,6 @@ local podero = {}
 ---@field include_deleted? boolean Whether users that are deleted are listed too (false).
 ---@field concurrency? integer How many calls run at once (8).
 
---- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
---- works from any coroutine, and several calls may run at once.
----@class podero.Client
-local Client = {}
-
 --- Makes a client. Nothing is sent until the first call.
 ---
 --- An unknown option, a wrong type, or no credentials at all raise an error that names the option. A URL or a token that
@@ -175,6 +169,11 @@ function podero.new(options) end
 ---@return number? seconds # since 1970 UTC; a float where the text has a fraction
 ---@return string? message # why it is none
 function podero.time(s) end
+
+--- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
+--- works from any coroutine, and several calls may run at once.
+---@class podero.Client
+local Client = {}
 
 --- Lists the users of an organization, in one table.
 ---@param org_id string UUID of the organization

@@ -1,4 +1,4 @@
--- Runs examples/list_users.lua against a mock Partner API of its own; arguments go to the example.
+-- Runs `podero users` against a mock Partner API of its own; arguments go to it.
 --   lua5.4 spec/support/demo.lua ORGANIZATION_ID [...]
 local mock = require "spec.support.mock"
 
@@ -6,6 +6,6 @@ local server = mock.start { tls = false }
 local environment = ("PODERO_BASE_URL=%s PODERO_CLIENT_ID=%s PODERO_CLIENT_SECRET=%s"):format(
   server.url, mock.credentials.client_id, mock.credentials.client_secret)
 local arguments = #arg > 0 and table.concat(arg, " ") or mock.ORG
-local ok = os.execute(("env %s %s examples/list_users.lua %s"):format(environment, arg[-1], arguments))
+local ok = os.execute(("env %s podero users %s"):format(environment, arguments))
 server:stop()
 os.exit((ok == true or ok == 0) and 0 or 1)
