@@ -32,7 +32,7 @@ endif
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 # _DEFAULT_SOURCE: POSIX and getentropy beside C11.
-ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc $(WARNINGS) $(WERROR) \
+ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc -I$(BUILD) $(WARNINGS) $(WERROR) \
   $(LUA_CFLAGS) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 
 ifeq ($(shell uname -s),Darwin)
@@ -62,6 +62,12 @@ $(MODULE): $(OBJECTS)
 $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The module carries its Lua as bytes; lines keep their numbers.
+$(BUILD)/lua/methods.o: $(BUILD)/methods.inc
+$(BUILD)/methods.inc: src/lua/methods.lua
+	@mkdir -p $(@D)
+	sed 's/^ *--.*//; s/^ *//' $< | od -An -v -tx1 | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
 
 # The reader and the decoder of users by themselves, for specs and benchmarks.
 DECODER := $(BUILD)/decoder.so

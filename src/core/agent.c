@@ -10,6 +10,7 @@ struct agent {
   struct agent_options options;
   struct transport_options transport_options;
   struct oauth2_options oauth2_options;
+  struct reactor *reactor;
   struct transport *transport;
   struct oauth2 *oauth2;
   struct call *calls; /* linked by call_link */
@@ -96,8 +97,10 @@ static void lend_options(struct agent *a, const struct locality *local) {
 static void free_parts(struct agent *a) {
   oauth2_free(a->oauth2);
   transport_free(a->transport);
+  reactor_free(a->reactor);
   a->oauth2 = NULL;
   a->transport = NULL;
+  a->reactor = NULL;
   agent_options_clear(&a->options);
 }
 
@@ -110,7 +113,8 @@ struct agent *agent_new(struct agent_options *options, struct failure *failure) 
     a->options = *options;
     *options = (struct agent_options){0};
     lend_options(a, &local);
-    a->transport = transport_new(&a->transport_options);
+    a->reactor = reactor_new();
+    if (a->reactor != NULL) a->transport = transport_new(&a->transport_options, a->reactor);
     if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
     if (a->oauth2 != NULL) return a;
     agent_release(a); /* closes it */
@@ -150,12 +154,16 @@ bool agent_is_local(const struct agent *a) {
   return a->local;
 }
 
+struct reactor *agent_reactor(struct agent *a) {
+  return a->reactor;
+}
+
 struct transport *agent_transport(struct agent *a) {
   return a->transport;
 }
 
 struct transport *agent_new_transport(struct agent *a) {
-  return transport_new(&a->transport_options);
+  return transport_new(&a->transport_options, a->reactor);
 }
 
 struct oauth2 *agent_oauth2(struct agent *a) {
@@ -171,6 +179,19 @@ bool agent_enter(struct agent *a) {
 void agent_leave(struct agent *a) {
   a->entered = false;
   if (a->closing) agent_close(a);
+}
+
+bool agent_drive(struct agent *a, double seconds) {
+  if (!agent_enter(a)) return false;
+  bool moved = a->reactor != NULL && reactor_run(a->reactor, seconds);
+  agent_leave(a);
+  return moved;
+}
+
+void agent_ring_bells(struct agent *a, const struct call *except) {
+  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next) {
+    if (call != except) call_ring(call);
+  }
 }
 
 unsigned agent_count_calls(const struct agent *a) {

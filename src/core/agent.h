@@ -7,6 +7,7 @@
 
 #include "core/failure.h"
 #include "core/oauth2.h"
+#include "core/reactor.h"
 #include "core/transport.h"
 
 /* Texts are owned by the struct, and NULL where not given. */
@@ -28,6 +29,7 @@ struct agent_options {
   char *user_agent;
   bool allow_http;
   bool record_events; /* there is an on_event */
+  bool has_store;     /* tokens are shared through a store of the binding's; see core/call.h */
 };
 
 /* Wipes and frees the texts. */
@@ -55,11 +57,16 @@ const struct agent_options *agent_options(const struct agent *agent);
 bool agent_is_local(const struct agent *agent);
 
 /* NULL once closed. */
+struct reactor *agent_reactor(struct agent *agent);
 struct transport *agent_transport(struct agent *agent);
 struct oauth2 *agent_oauth2(struct agent *agent);
 
 /* Another transport with the same options, owned by the caller; NULL when memory is short. */
 struct transport *agent_new_transport(struct agent *agent);
+
+/* Runs the sockets and timers of all calls, without waiting, for about `seconds` at the most. True
+ * when bytes have arrived, or an exchange has ended. The binding is not called. */
+bool agent_drive(struct agent *agent, double seconds);
 
 /* Around whatever may call back into the binding. False: a call is being pushed forward already,
  * and the binding has come back from its own callback. */
@@ -68,6 +75,9 @@ void agent_leave(struct agent *agent);
 
 /* How many calls have not ended. */
 unsigned agent_count_calls(const struct agent *agent);
+
+/* Rings the bells of waiting calls that have something to do, but for this one's. */
+void agent_ring_bells(struct agent *agent, const struct call *except);
 
 /* A call lists itself, to be told of the closing. */
 void agent_add_call(struct agent *agent, struct call *call);

@@ -7,14 +7,9 @@
 #include "core/retry.h"
 #include "core/transport.h"
 
-/* Longer waits are cut: the time is then looked at again. */
-#define MAX_WAIT_SECONDS 60.0
-
-/* A step returns after this time, even though bytes keep coming. */
-#define MAX_STEP_SECONDS 0.01
-
 enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
+  CALL_STORE,     /* waits for the binding to look into the store of tokens */
   CALL_TOKEN,     /* waits for a token */
   CALL_EXCHANGE,  /* waits for the API */
   CALL_PAUSE,     /* waits for the next attempt */
@@ -34,6 +29,7 @@ struct call {
 
   struct exchange *exchange; /* CALL_EXCHANGE */
   struct transport *own;     /* CALL_PULLED; else the agent's serves */
+  struct bell *bell;         /* see call_set_bell */
   unsigned ticket;           /* CALL_TOKEN */
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
@@ -99,6 +95,8 @@ static void end(struct call *call) {
   call->exchange = NULL;
   transport_free(call->own);
   call->own = NULL;
+  bell_release(call->bell);
+  call->bell = NULL;
   call->state = CALL_ENDED;
   agent_remove_call(call->agent, call);
 }
@@ -159,14 +157,15 @@ static void fail_for_time(struct call *call) {
   const char *stage = "";
   uint64_t bytes = 0;
   switch (call->state) {
+  case CALL_STORE:
   case CALL_TOKEN: stage = " while waiting for a token"; break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
   case CALL_EXCHANGE: bytes = call_received(call); break;
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
-  const char *target =
-      call->state == CALL_TOKEN ? agent_options(call->agent)->token_url : call->url;
+  bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE;
+  const char *target = for_token ? agent_options(call->agent)->token_url : call->url;
   failure_set(&call->failure, FAILURE_TIMEOUT,
               bytes > 0 ? "timeout of %g s exceeded%s: %.600s (after %llu bytes of the response)"
                         : "timeout of %g s exceeded%s: %.600s",
@@ -236,15 +235,38 @@ static void authorize(struct call *call, void *environment) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
   const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
   call->just_fetched = false;
-  if (token == NULL) {
-    call->ticket = oauth2_join(oauth2);
-    call->state = CALL_TOKEN;
+  if (token == NULL && agent_options(call->agent)->has_store && !oauth2_is_fetching(oauth2)) {
+    call->resume_at = 0;
+    call->state = CALL_STORE;
+  } else if (token == NULL) {
+    call_fetch(call);
   } else if (call->mode == CALL_TOKEN_ONLY) {
     failure_clear(&call->failure); /* of an earlier attempt */
     end(call);
   } else {
     start_exchange(call, token, environment);
   }
+}
+
+bool call_wants_token(const struct call *call) {
+  return call->state == CALL_STORE && clock_monotonic() >= call->resume_at;
+}
+
+enum adoption call_adopt(struct call *call, const struct stored_token *token) {
+  if (call->state != CALL_STORE) return ADOPTION_TAKEN;
+  enum adoption adoption = oauth2_adopt(agent_oauth2(call->agent), token);
+  if (adoption == ADOPTION_TAKEN) call->state = CALL_AUTHORIZE;
+  return adoption;
+}
+
+void call_fetch(struct call *call) {
+  if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
+  call->ticket = oauth2_join(agent_oauth2(call->agent));
+  call->state = CALL_TOKEN;
+}
+
+void call_postpone(struct call *call, double seconds) {
+  call->resume_at = clock_monotonic() + seconds;
 }
 
 static bool wait_for_token(struct call *call) {
@@ -356,6 +378,7 @@ static bool advance(struct call *call, void *environment) {
     if (clock_monotonic() >= call->deadline) return false; /* stepped too late to begin anything */
     authorize(call, environment);
     return true;
+  case CALL_STORE: return false;
   case CALL_TOKEN: return wait_for_token(call);
   case CALL_EXCHANGE: return receive(call, environment);
   case CALL_PAUSE:
@@ -381,7 +404,7 @@ static bool has_response(const struct call *call) {
   return call->state == CALL_EXCHANGE && exchange_response(call->exchange) != NULL;
 }
 
-bool call_step(struct call *call, void *environment) {
+bool call_step(struct call *call, void *environment, double seconds, bool drive) {
   struct agent *agent = call->agent;
   if (call->state == CALL_ENDED) return true;
   if (!agent_enter(agent)) {
@@ -390,19 +413,22 @@ bool call_step(struct call *call, void *environment) {
     fail(call);
     return true;
   }
-  bool moved;
+  struct reactor *reactor = agent_reactor(agent);
+  bool moved, others = false;
   if (isinf(call->deadline)) call->deadline = clock_monotonic() + call->timeout;
   put_off_deadline(call);
-  double until = fmin(call->deadline, clock_monotonic() + MAX_STEP_SECONDS);
+  double until = fmin(call->deadline, clock_monotonic() + seconds);
   do {
-    moved = transport_drive(agent_transport(agent));
-    if (call->own != NULL) moved = transport_drive(call->own) || moved;
+    moved = drive && reactor_run(reactor, until - clock_monotonic());
+    others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
-  } while (moved && clock_monotonic() < until);
+  } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
   while (has_response(call) && advance(call, environment)) /* stepped late, but it has come */
     ;
+  if (!drive) reactor_run_timers(reactor);
   put_off_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
+  if (others) agent_ring_bells(agent, call);
   agent_leave(agent);
   return call->state == CALL_ENDED;
 }
@@ -411,29 +437,37 @@ const struct failure *call_failure(const struct call *call) {
   return call->failure.kind == FAILURE_NONE ? NULL : &call->failure;
 }
 
-/* What is waited for has come already: another call of the agent was pushed forward meanwhile. */
-static bool is_ready(const struct call *call) {
-  size_t size = 0;
+bool call_is_ready(const struct call *call, size_t *bytes) {
+  *bytes = 0;
   switch (call->state) {
+  case CALL_STORE:
+  case CALL_PAUSE: return clock_monotonic() >= call->resume_at;
   case CALL_TOKEN: return oauth2_is_ready(agent_oauth2(call->agent), call->ticket);
-  case CALL_EXCHANGE: exchange_bytes(call->exchange, &size); return size > 0 || has_response(call);
-  case CALL_PAUSE: return false;
+  case CALL_EXCHANGE:
+    exchange_bytes(call->exchange, bytes);
+    return *bytes > 0 || has_response(call);
   case CALL_AUTHORIZE:
-  case CALL_ENDED: return true;
+  case CALL_ENDED: break;
   }
   return true;
 }
 
 double call_due(const struct call *call) {
-  if (is_ready(call)) return 0;
-  double until = call->state == CALL_PAUSE ? fmin(call->resume_at, call->deadline) : call->deadline;
+  bool pausing = call->state == CALL_PAUSE || call->state == CALL_STORE;
+  double until = pausing ? fmin(call->resume_at, call->deadline) : call->deadline;
   return fmax(until - clock_monotonic(), 0);
 }
 
-void call_wait(struct call *call, double seconds) {
-  bool own = call->state == CALL_EXCHANGE && call->own != NULL;
-  struct transport *transport = own ? call->own : agent_transport(call->agent);
-  if (transport != NULL && seconds > 0) transport_wait(transport, fmin(seconds, MAX_WAIT_SECONDS));
+void call_set_bell(struct call *call, struct bell *bell) {
+  if (call->state == CALL_ENDED) return;
+  if (bell != NULL) bell_retain(bell);
+  bell_release(call->bell);
+  call->bell = bell;
+}
+
+void call_ring(struct call *call) {
+  size_t bytes;
+  if (call->bell != NULL && call_is_ready(call, &bytes)) bell_ring(call->bell);
 }
 
 uint64_t call_received(const struct call *call) {

@@ -11,6 +11,7 @@
 #include "core/event.h"
 #include "core/failure.h"
 #include "core/oauth2.h"
+#include "core/reactor.h"
 
 struct call;
 
@@ -51,9 +52,10 @@ struct call *call_new(struct agent *agent, const struct call_options *options);
 /* Ends the call, if it still runs, and frees it. NULL is fine. */
 void call_free(struct call *call);
 
-/* Moves on as far as possible without waiting. True when the call has ended; then call_failure
- * tells how. */
-bool call_step(struct call *call, void *environment);
+/* Moves on as far as possible without waiting, for about `seconds` at the most. True when the call
+ * has ended; then call_failure tells how. `drive`: runs the agent's sockets and timers as well;
+ * else somebody else does (agent_drive), and only what this call has begun is sent off. */
+bool call_step(struct call *call, void *environment, double seconds, bool drive);
 
 /* The failure, or NULL: the call has succeeded, or still runs. */
 const struct failure *call_failure(const struct call *call);
@@ -61,11 +63,16 @@ const struct failure *call_failure(const struct call *call);
 /* Ends the call as having failed. Nothing happens where it has ended already. */
 void call_end_closed(struct call *call);
 
-/* Seconds until something is due even if no byte arrives; 0 where there is something to do. */
+/* Whether there is something to do for call_step; then, how many bytes wait to be read. */
+bool call_is_ready(const struct call *call, size_t *bytes);
+
+/* Seconds until the end of a pause or the deadline, whatever arrives. */
 double call_due(const struct call *call);
 
-/* Blocks until there is something to do for a call of this agent, or for `seconds` at the most. */
-void call_wait(struct call *call, double seconds);
+/* The bell that is to be rung when the call has something to do, or NULL. The call holds a
+ * reference until it ends. */
+void call_set_bell(struct call *call, struct bell *bell);
+void call_ring(struct call *call);
 
 /* Bytes of the response's body that have arrived in this attempt. */
 uint64_t call_received(const struct call *call);
@@ -81,6 +88,20 @@ void call_commit(struct call *call);
 
 /* CALL_PULLED: the bytes are not what the call wants. Takes over what `failure` owns. */
 void call_refuse(struct call *call, struct failure *failure);
+
+/* ---- a store of tokens that is shared with others, where agent_options.has_store says so ---- */
+
+/* The call wants a token: it waits for one of call_adopt, call_fetch and call_postpone. */
+bool call_wants_token(const struct call *call);
+
+/* Takes over a token from the store, see oauth2_adopt. When it serves, the call goes on. */
+enum adoption call_adopt(struct call *call, const struct stored_token *token);
+
+/* Has the token requested, or waits along with others for one that is. */
+void call_fetch(struct call *call);
+
+/* Wants a token again after `seconds`. */
+void call_postpone(struct call *call, double seconds);
 
 /* The next exchange that on_event is to be told of, to be freed with event_free; or NULL. */
 struct event *call_take_event(struct call *call);

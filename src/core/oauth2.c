@@ -32,6 +32,7 @@ struct oauth2 {
   unsigned retired_next;
   unsigned generation;
   double renew_at, expires_at; /* monotonic, wall; infinite where not known */
+  bool unstored;               /* see oauth2_take_unstored */
 
   /* How the server wants its requests, as far as is known. */
   bool json, in_body;
@@ -86,12 +87,63 @@ static void keep_token(struct oauth2 *o, struct token_answer *answer) {
   }
   failure_clear(&o->failure);
   o->generation++;
+  o->unstored = true;
   o->renew_at = o->expires_at = INFINITY;
   if (answer->has_expires_in) {
     double life = fmin(fmax(answer->expires_in, 0), MAX_LIFE_SECONDS);
     o->renew_at = clock_monotonic() + life - fmin(MARGIN_SECONDS, life / 10);
     o->expires_at = clock_wall() + life;
   }
+}
+
+bool oauth2_is_fetching(const struct oauth2 *o) {
+  return o->exchange != NULL;
+}
+
+static bool is_retired(const struct oauth2 *o, const char *token) {
+  for (size_t i = 0; i < RETIRED; i++) {
+    if (o->retired[i] != NULL && strcmp(o->retired[i], token) == 0) return true;
+  }
+  return false;
+}
+
+/* Makes `*slot` a copy of the text; what was there is retired. False when memory is short. */
+static bool replace_token(struct oauth2 *o, char **slot, const char *text) {
+  if (*slot != NULL && strcmp(*slot, text) == 0) return true;
+  char *copy = text_copy(text);
+  if (copy == NULL) return false;
+  retire_token(o, slot);
+  *slot = copy;
+  return true;
+}
+
+enum adoption oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
+  unsigned generation;
+  if (oauth2_token(o, false, &generation) != NULL) return ADOPTION_TAKEN; /* fetched meanwhile */
+  if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token))
+    return ADOPTION_UNFIT;
+  if (token->refresh_token != NULL && !is_retired(o, token->refresh_token) &&
+      !replace_token(o, &o->refresh_token, token->refresh_token))
+    return ADOPTION_NO_MEMORY;
+  if (is_retired(o, token->access_token)) return ADOPTION_REFUSED;
+  double life = fmin(token->renew_at, token->expires_at) - clock_wall();
+  if (!(life > 0)) return ADOPTION_UNFIT;
+  if (!replace_token(o, &o->access_token, token->access_token)) return ADOPTION_NO_MEMORY;
+  o->generation++;
+  o->unstored = false;
+  o->renew_at = clock_monotonic() + life;
+  o->expires_at = token->expires_at;
+  return ADOPTION_TAKEN;
+}
+
+bool oauth2_take_unstored(struct oauth2 *o, struct stored_token *out) {
+  if (!o->unstored || o->access_token == NULL) return false;
+  o->unstored = false;
+  *out = (struct stored_token){.access_token = o->access_token,
+                               .refresh_token = o->refresh_token,
+                               .renew_at = clock_wall() + (o->renew_at - clock_monotonic()),
+                               .expires_at = o->expires_at};
+  return true;
 }
 
 /* ---- requests ---- */

@@ -62,6 +62,32 @@ bool oauth2_is_ready(const struct oauth2 *oauth2, unsigned ticket);
 const struct failure *oauth2_failure(const struct oauth2 *oauth2);
 unsigned oauth2_requests(const struct oauth2 *oauth2);
 
+/* Whether a token is being requested. */
+bool oauth2_is_fetching(const struct oauth2 *oauth2);
+
+/* ---- tokens that are shared with others ---- */
+
+/* What a store holds. Texts are borrowed, and NULL where absent; times are seconds since 1970, and
+ * INFINITY where not known. */
+struct stored_token {
+  const char *access_token, *refresh_token;
+  double renew_at, expires_at;
+};
+
+enum adoption {
+  ADOPTION_TAKEN,   /* there is a token to use now: this one, or a better one */
+  ADOPTION_UNFIT,   /* no token, or one that is to be renewed; its refresh token may serve */
+  ADOPTION_REFUSED, /* the API has refused it, or it was replaced: to be removed from the store */
+  ADOPTION_NO_MEMORY
+};
+
+/* Takes over a token that somebody else has fetched. */
+enum adoption oauth2_adopt(struct oauth2 *oauth2, const struct stored_token *token);
+
+/* A token that was fetched here, and is not in the store yet: true once for each. Valid until the
+ * next call of a function here. */
+bool oauth2_take_unstored(struct oauth2 *oauth2, struct stored_token *out);
+
 /* The API has refused the token of this generation. True when another can be had. */
 bool oauth2_reject(struct oauth2 *oauth2, unsigned generation);
 

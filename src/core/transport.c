@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/fork.h"
 #include "core/syntax.h"
 
 /* Of an error's body this much is kept; what a person or a program wants of it fits. */
@@ -37,6 +38,12 @@
  * can unpack for minutes. What merely waited for its caller is taken in less. */
 #define MAX_TURN_SECONDS 0.1
 
+/* Seconds after which libcurl is to look at all exchanges although it has set no timer, doubled
+ * from the first to the last. libcurl 7.88 loses a timer that is due within a millisecond after
+ * another (add_next_timeout): the end of connect_timeout, for one. */
+#define FIRST_CHECK_SECONDS 0.002
+#define LAST_CHECK_SECONDS 1.0
+
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
 
@@ -47,11 +54,15 @@ struct handle {
 };
 
 struct transport {
+  struct source source; /* of the reactor's; the first member */
+  struct reactor *reactor;
   const struct transport_options *options;
   CURLM *multi;
-  unsigned forks;           /* see there: whose sockets these are */
+  unsigned forks;           /* see core/fork.h: whose sockets these are */
   struct exchange *running; /* doubly linked */
-  bool moved;               /* bytes arrived in this turn */
+  double timer;             /* libcurl's, monotonic; INFINITY: not set */
+  double check_seconds;     /* see FIRST_CHECK_SECONDS */
+  bool moved;               /* bytes have arrived, or an exchange has ended, in this turn */
   bool out_of_memory;       /* in this turn */
   double turn_began;
   struct handle idle[MAX_IDLE_HANDLES];
@@ -90,14 +101,6 @@ struct exchange {
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result = CURLE_FAILED_INIT;
 
-/* How many forks lie between this process and the one that loaded the module. Cheaper to ask than
- * getpid, which is a system call each time. */
-static unsigned forks;
-
-static void count_fork(void) {
-  forks++;
-}
-
 /* Whether this libcurl writes to TLS connections in a way that raises SIGPIPE. */
 static bool raises_sigpipe;
 
@@ -105,7 +108,6 @@ static bool raises_sigpipe;
 static void initialize_libcurl(void) {
   global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
   raises_sigpipe = curl_version_info(CURLVERSION_NOW)->version_num < 0x075700;
-  if (pthread_atfork(NULL, NULL, count_fork) != 0) global_result = CURLE_OUT_OF_MEMORY;
 }
 
 /* ---- SIGPIPE ---- */
@@ -246,6 +248,7 @@ static int close_socket(void *user, curl_socket_t fd) {
   for (size_t i = 0; i < t->socket_count; i++) {
     if (t->sockets[i].fd != fd) continue;
     t->sockets[i] = t->sockets[--t->socket_count];
+    reactor_watch(t->reactor, &t->source, fd, 0);
     return close(fd);
   }
   return 0;
@@ -269,11 +272,43 @@ static void disown_sockets(struct transport *t) {
   if (nowhere >= 0) close(nowhere);
 }
 
+/* libcurl's wish to be told of a socket. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
+  (void)easy, (void)socket_user;
+  struct transport *t = user;
+  int events = what == CURL_POLL_IN      ? REACTOR_READ
+               : what == CURL_POLL_OUT   ? REACTOR_WRITE
+               : what == CURL_POLL_INOUT ? REACTOR_READ | REACTOR_WRITE
+                                         : 0;
+  return reactor_watch(t->reactor, &t->source, fd, events) ? 0 : -1;
+}
+
+/* Sets the source's timer to libcurl's, or, without one, to the next look at all exchanges. */
+static void schedule(struct transport *t) {
+  t->source.due = t->timer;
+  if (isinf(t->timer) && t->running != NULL) t->source.due = clock_monotonic() + t->check_seconds;
+}
+
+/* libcurl's one timer; -1 stops it. */
+static int set_timer(CURLM *multi, long milliseconds, void *user) {
+  (void)multi;
+  struct transport *t = user;
+  t->timer = milliseconds < 0 ? INFINITY : clock_monotonic() + (double)milliseconds / 1000;
+  if (milliseconds >= 0) t->check_seconds = FIRST_CHECK_SECONDS;
+  schedule(t);
+  return 0;
+}
+
 static bool open_multi(struct transport *t) {
-  t->forks = forks;
+  t->forks = fork_count();
+  t->source.due = t->timer = INFINITY;
   t->multi = curl_multi_init();
   if (t->multi == NULL) return false;
   curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
+  curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+  curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+  curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+  curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   return true;
 }
 
@@ -305,7 +340,7 @@ static bool is_connected(const struct exchange *x) {
  * still be being resolved, all handles stay behind unfreed: the thread that does it exists in the
  * parent alone, and libcurl would wait for it. */
 static bool renew_after_fork(struct transport *t) {
-  if (t->forks == forks) return false;
+  if (t->forks == fork_count()) return false;
   bool connected = true;
   disown_sockets(t);
   for (struct exchange *x = t->running; x != NULL; x = x->next)
@@ -698,7 +733,7 @@ void exchange_take(struct exchange *x, size_t size) {
   x->taken += size;
   if (x->taken == x->response.body.size) close_ranks(x);
   if (!x->paused || x->ended || x->response.body.size - x->taken >= WINDOW_BYTES / 2) return;
-  if (x->transport->forks != forks) return; /* the connection is the parent's */
+  if (x->transport->forks != fork_count()) return; /* the connection is the parent's */
   struct signal_guard guard;
   x->paused = false;
   hold_sigpipe(&guard);
@@ -724,25 +759,6 @@ void exchange_free(struct exchange *x) {
 
 /* ---- the transport ---- */
 
-struct transport *transport_new(const struct transport_options *options) {
-  pthread_once(&global_once, initialize_libcurl);
-  if (global_result != CURLE_OK) return NULL;
-  struct transport *t = calloc(1, sizeof *t);
-  if (t == NULL) return NULL;
-  t->options = options;
-  if (open_multi(t)) return t;
-  transport_free(t);
-  return NULL;
-}
-
-void transport_free(struct transport *t) {
-  if (t == NULL) return;
-  renew_after_fork(t);
-  close_multi(t);
-  free(t->sockets);
-  free(t);
-}
-
 /* The server has ended a connection just as it was used once more (RFC 9113, 6.8: GOAWAY). libcurl
  * begins again by itself over HTTP/1.1 alone. */
 static bool was_too_late(const struct exchange *x, CURLcode code) {
@@ -765,6 +781,7 @@ static bool begin_again(struct exchange *x) {
          curl_multi_add_handle(x->transport->multi, easy) == CURLM_OK;
 }
 
+/* Ends the exchanges that libcurl has done with. */
 static void reap(struct transport *t) {
   int left;
   CURLMsg *message;
@@ -780,6 +797,7 @@ static void reap(struct transport *t) {
       t->out_of_memory = true;
     }
     end_exchange(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
+    t->moved = true;
   }
 }
 
@@ -792,23 +810,73 @@ static void renew_after_out_of_memory(struct transport *t) {
   open_multi(t);
 }
 
-bool transport_drive(struct transport *t) {
-  renew_after_fork(t);
-  if (t->multi == NULL || t->running == NULL) return false;
+/* What is on for libcurl: one socket, its timer, or all exchanges. */
+enum occasion { ON_SOCKET, ON_TIMER, ON_CHECK };
+
+static CURLMcode let_libcurl_work(CURLM *multi, enum occasion occasion, int fd, int events) {
   int running;
+  if (occasion == ON_SOCKET) return curl_multi_socket_action(multi, fd, events, &running);
+  if (occasion == ON_TIMER)
+    return curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  return curl_multi_socket_all(multi, &running);
+#pragma GCC diagnostic pop
+}
+
+static bool drive(struct transport *t, enum occasion occasion, int fd, int events) {
+  if (renew_after_fork(t) || t->multi == NULL) return true;
   struct signal_guard guard;
   t->moved = t->out_of_memory = false;
   t->turn_began = clock_monotonic();
   hold_sigpipe(&guard);
-  CURLMcode code = curl_multi_perform(t->multi, &running);
+  CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);
   release_sigpipe(&guard);
   reap(t);
-  if (code != CURLM_OK || t->out_of_memory) renew_after_out_of_memory(t);
-  return t->moved && t->running != NULL;
+  bool renewed = code != CURLM_OK || t->out_of_memory;
+  if (renewed) renew_after_out_of_memory(t);
+  return t->moved || renewed;
 }
 
-void transport_wait(struct transport *t, double seconds) {
-  if (renew_after_fork(t) || t->multi == NULL) return;
-  int milliseconds = (int)fmin(ceil(fmax(seconds, 0) * 1000), 60000);
-  curl_multi_poll(t->multi, NULL, 0, milliseconds, NULL);
+static bool on_socket(struct source *source, int fd, int events) {
+  return drive((struct transport *)source, ON_SOCKET, fd,
+               ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
+                   ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
+                   ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
+}
+
+static bool on_time(struct source *source) {
+  struct transport *t = (struct transport *)source;
+  enum occasion occasion = isinf(t->timer) ? ON_CHECK : ON_TIMER;
+  t->timer = INFINITY; /* until libcurl sets it again */
+  bool moved = drive(t, occasion, 0, 0);
+  schedule(t);
+  if (occasion == ON_CHECK) t->check_seconds = fmin(t->check_seconds * 2, LAST_CHECK_SECONDS);
+  return moved;
+}
+
+struct transport *transport_new(const struct transport_options *options, struct reactor *reactor) {
+  pthread_once(&global_once, initialize_libcurl);
+  if (global_result != CURLE_OK) return NULL;
+  struct transport *t = calloc(1, sizeof *t);
+  if (t == NULL) return NULL;
+  t->source = (struct source){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
+  t->options = options;
+  if (!reactor_add(reactor, &t->source)) {
+    free(t);
+    return NULL;
+  }
+  t->reactor = reactor;
+  if (open_multi(t)) return t;
+  transport_free(t);
+  return NULL;
+}
+
+void transport_free(struct transport *t) {
+  if (t == NULL) return;
+  renew_after_fork(t);
+  close_multi(t);
+  reactor_remove(t->reactor, &t->source);
+  free(t->sockets);
+  free(t);
 }

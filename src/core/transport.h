@@ -1,5 +1,5 @@
 /* HTTP exchanges: the only room that knows libcurl. All exchanges of a transport run on one multi
- * handle and share its connections; whoever drives the transport drives all of them. */
+ * handle and share its connections; the reactor drives them. */
 #ifndef PODERO_TRANSPORT_H
 #define PODERO_TRANSPORT_H
 
@@ -8,6 +8,7 @@
 
 #include "core/buffer.h"
 #include "core/failure.h"
+#include "core/reactor.h"
 
 struct transport;
 struct exchange;
@@ -64,16 +65,11 @@ static inline bool response_is_redirect(const struct response *response) {
 bool transport_check_url(const char *name, const char *url, bool allow_http, bool *local,
                          struct failure *failure);
 
-/* A new transport, or NULL when memory is short. To be freed after its exchanges. */
-struct transport *transport_new(const struct transport_options *options);
+/* A new transport whose sockets and timers are the reactor's, or NULL when memory is short. To be
+ * freed after its exchanges and before the reactor. The reactor tells that a transport has got
+ * further when bytes have arrived or an exchange has ended. */
+struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
 void transport_free(struct transport *transport);
-
-/* Moves every exchange forward by one turn, without waiting. True when bytes have arrived, and
- * another turn is worth while. */
-bool transport_drive(struct transport *transport);
-
-/* Blocks until something is to be driven, or for `seconds` at the most. */
-void transport_wait(struct transport *transport, double seconds);
 
 /* Begins an exchange, which the caller owns; NULL when memory is short. One that cannot even
  * begin has ended at once. */
@@ -86,7 +82,7 @@ struct response *exchange_response(struct exchange *exchange);
 const struct response *exchange_progress(struct exchange *exchange);
 
 /* The bytes of a streamed 2xx body that have arrived and were not taken yet. They stay where they
- * are until exchange_take or transport_drive is called. Beyond a window of some hundred kilobytes
+ * are until exchange_take is called or the reactor runs. Beyond a window of some hundred kilobytes
  * the transfer pauses. */
 const char *exchange_bytes(const struct exchange *exchange, size_t *size);
 

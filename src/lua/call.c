@@ -319,17 +319,18 @@ static void keep_results(lua_State *L, struct lua_call *c) {
   slot_set(L, 1, SLOT_RESULT);
 }
 
-/* step(call) -> whether it has ended [1, +1] */
+/* step(call, seconds, drive) -> whether it has ended, whether it wants a token [3, +2] */
 static int step(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
-  bool ended = true;
+  double seconds = lua_tonumber(L, 2);
+  bool drive = lua_toboolean(L, 3), ended = true;
   lua_settop(L, 1);
   luaL_checkstack(L, 8, NULL);
   lua_pushcfunction(L, answer_question);
   if (c->busy) return luaL_error(L, "a finalizer has come back to the call that it runs within");
   if (c->call != NULL) {
     c->busy = true;
-    ended = call_step(c->call, L);
+    ended = call_step(c->call, L, seconds, drive);
     c->busy = false;
     if (c->raised) {
       end_call(c);
@@ -341,24 +342,31 @@ static int step(lua_State *L) {
     tell_progress(L, c, ended);
   }
   lua_pushboolean(L, ended);
-  return 1;
+  lua_pushboolean(L, c->call != NULL && call_wants_token(c->call));
+  return 2;
 }
 
-/* wait(call) or wait{ call, ... } [1, 0] */
-static int wait(lua_State *L) {
-  struct lua_call *c = lua_touserdata(L, 1);
-  double seconds = INFINITY;
-  int count = c == NULL ? (int)lua_rawlen(L, 1) : 1;
-  for (int i = 1; i <= count; i++) {
-    if (!lua_isuserdata(L, 1)) {
-      lua_rawgeti(L, 1, i);
-      c = lua_touserdata(L, -1); /* the table keeps it alive */
-      lua_pop(L, 1);
-    }
-    seconds = c->call == NULL ? 0 : fmin(seconds, call_due(c->call));
-  }
-  if (c != NULL && c->call != NULL) call_wait(c->call, seconds);
-  return 0;
+/* ---- calls, one or a list ---- */
+
+int calls_count(lua_State *L, int index) {
+  return lua_isuserdata(L, index) ? 1 : (int)lua_rawlen(L, index);
+}
+
+/* The nth; the list keeps it alive. */
+static struct lua_call *get(lua_State *L, int index, int n) {
+  if (lua_isuserdata(L, index)) return lua_touserdata(L, index);
+  lua_rawgeti(L, index, n);
+  struct lua_call *c = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return c;
+}
+
+struct call *calls_get(lua_State *L, int index, int n) {
+  return get(L, index, n)->call;
+}
+
+struct agent *calls_agent(lua_State *L, int index) {
+  return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
 }
 
 /* finish(call) -> the results of the method; none when asked again [1, +1|2] */
@@ -417,24 +425,35 @@ static int take(lua_State *L) {
   return lua_error(L);
 }
 
-/* stop(call), __gc, __close [1.., 0] */
-static int stop(lua_State *L) {
+/* __gc, __close, and of stop: ends the call. Not where a finalizer stops the call that it runs
+ * within. [1.., 0] */
+static int stop_one(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
-  if (!c->busy) end_call(c); /* else a finalizer stops the call that it runs within */
+  if (!c->busy) end_call(c);
   return 0;
 }
 
-void call_push_functions(lua_State *L) {
-  lua_pushcfunction(L, step);
-  lua_pushcfunction(L, wait);
-  lua_pushcfunction(L, finish);
+/* stop(calls) [1, 0] */
+static int stop(lua_State *L) {
+  int count = calls_count(L, 1);
+  for (int n = 1; n <= count; n++) {
+    struct lua_call *c = get(L, 1, n);
+    if (!c->busy) end_call(c);
+  }
+  return 0;
+}
+
+void call_set_functions(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"step", step}, {"finish", finish}, {"stop", stop}, {NULL, NULL}};
+  compat_setfuncs(L, functions);
   lua_pushcfunction(L, decode_user);
   lua_pushcclosure(L, take, 1);
-  lua_pushcfunction(L, stop);
+  lua_setfield(L, -2, "take");
 }
 
 void call_open(lua_State *L) {
-  static const luaL_Reg functions[] = {{"__gc", stop}, {"__close", stop}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"__gc", stop_one}, {"__close", stop_one}, {NULL, NULL}};
   luaL_newmetatable(L, CALL_TYPE);
   compat_setfuncs(L, functions);
   lua_pushliteral(L, CALL_TYPE); /* each_user hands calls out: what is in here takes nothing else */

@@ -1,8 +1,9 @@
-/* A call as Lua sees it: the userdata that the loops in lua/wait push forward. */
+/* A call as Lua sees it: the userdata that the loops of lua/methods push forward. */
 #ifndef PODERO_LUA_CALL_H
 #define PODERO_LUA_CALL_H
 
 #include "core/agent.h"
+#include "core/call.h"
 #include "lua/compat.h"
 #include "lua/options.h"
 
@@ -11,7 +12,8 @@ enum {
   CLIENT_ON_EVENT = 1,
   CLIENT_BASE_URL, /* for __tostring */
   CLIENT_STATE,    /* of user_push_state, while no call uses it */
-  CLIENT_SLOTS = CLIENT_STATE
+  CLIENT_HUB,      /* what its methods share: see lua/methods */
+  CLIENT_SLOTS = CLIENT_HUB
 };
 
 /* Registers the metatable. [-0, +0, m] */
@@ -28,7 +30,19 @@ int call_push_new(lua_State *L, struct agent *agent, enum method method, bool va
 int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
                       const char *message);
 
-/* Pushes what the loops are made of: step, wait, finish, take, stop. [-0, +5, m] */
-void call_push_functions(lua_State *L);
+/* Calls are handed to C functions one by one or as a list. How many `index` holds, and the nth of
+ * them; NULL where it has ended. [-0, +0, -] */
+int calls_count(lua_State *L, int index);
+struct call *calls_get(lua_State *L, int index, int n);
+
+/* The agent of a call, ended or not; of a list, that of its first, or NULL. [-0, +0, -] */
+struct agent *calls_agent(lua_State *L, int index);
+
+/* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
+ *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store
+ *   finish(call) -> the results of the method; none when asked again
+ *   take(call) -> the next user of each_user, or nil where step comes first
+ *   stop(calls) */
+void call_set_functions(lua_State *L);
 
 #endif

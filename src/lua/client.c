@@ -3,8 +3,10 @@
 #include "core/agent.h"
 #include "core/syntax.h"
 #include "lua/call.h"
+#include "lua/methods.h"
 #include "lua/options.h"
 #include "lua/slot.h"
+#include "lua/store.h"
 #include "lua/wait.h"
 
 #define CLIENT_TYPE "podero.client"
@@ -223,6 +225,39 @@ static int begin_token(lua_State *L) {
 
 /* ---- the client ---- */
 
+/* hub[name] = options[name] for the options table at index 1 and the hub on top. [0, 0] */
+static void lend_option(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  lua_setfield(L, -2, name);
+}
+
+/* hub[flag]: whether the store at `index` has that method. [0, 0] */
+static void set_ability(lua_State *L, int index, const char *method, const char *flag) {
+  lua_getfield(L, index, method);
+  lua_pushboolean(L, !lua_isnil(L, -1));
+  lua_setfield(L, -3, flag);
+  lua_pop(L, 1);
+}
+
+/* Pushes what the methods of a client with these options share: see lua/methods. [0, +1] */
+static void push_hub(lua_State *L, const struct client_options *options) {
+  lua_newtable(L);
+  if (options->has_wait) lend_option(L, "wait");
+  if (!options->agent.has_store) return;
+  lend_option(L, "token_store");
+  lua_getfield(L, -1, "token_store");
+  lua_insert(L, -2);
+  set_ability(L, lua_gettop(L) - 1, "add", "can_add");
+  set_ability(L, lua_gettop(L) - 1, "delete", "can_delete");
+  lua_remove(L, -2);
+  store_push_key(L, &options->agent);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "token_key");
+  lua_pushliteral(L, "&lock");
+  lua_concat(L, 2);
+  lua_setfield(L, -2, "lock_key");
+}
+
 int client_new(lua_State *L) {
   lua_settop(L, 1);
   struct client *client = slot_new_object(L, sizeof *client, CLIENT_SLOTS, CLIENT_TYPE);
@@ -234,6 +269,8 @@ int client_new(lua_State *L) {
   }
   lua_pushstring(L, client->options.agent.base_url);
   slot_set(L, 2, CLIENT_BASE_URL);
+  push_hub(L, &client->options);
+  slot_set(L, 2, CLIENT_HUB);
   client->agent = agent_new(&client->options.agent, &failure);
   if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
   lua_settop(L, 2);
@@ -267,9 +304,23 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
+/* hub(client) -> the table that its methods share [1, +1] */
+static int hub(lua_State *L) {
+  slot_get(L, 1, CLIENT_HUB);
+  return 1;
+}
+
+/* fail(client, kind, message) -> nil, err; `kind` as failure_name has it [3, +2] */
+static int fail_argument(lua_State *L) {
+  struct client *client = lua_touserdata(L, 1);
+  return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, 2));
+}
+
 /* Pushes the table of methods. [0, +1] */
 static void push_methods(lua_State *L) {
-  static const luaL_Reg parts[] = {{"list_users", begin_list_users},
+  static const luaL_Reg functions[] = {
+      {"hub", hub}, {"fail_argument", fail_argument}, {NULL, NULL}};
+  static const luaL_Reg begin[] = {{"list_users", begin_list_users},
                                    {"each_user", begin_each_user},
                                    {"list_users_of", begin_list_users_of},
                                    {"check_many", check_many},
@@ -278,9 +329,13 @@ static void push_methods(lua_State *L) {
                                    {"token", begin_token},
                                    {NULL, NULL}};
   lua_newtable(L);
-  compat_setfuncs(L, parts);
-  call_push_functions(L);
-  wait_make_methods(L);
+  compat_setfuncs(L, functions);
+  call_set_functions(L);
+  wait_set_functions(L);
+  store_set_functions(L);
+  lua_newtable(L);
+  compat_setfuncs(L, begin);
+  methods_make(L);
   lua_pushcfunction(L, client_close);
   lua_setfield(L, -2, "close");
 }
@@ -291,6 +346,8 @@ void client_open(lua_State *L) {
                                               {"__tostring", client_tostring},
                                               {NULL, NULL}};
   call_open(L);
+  wait_open(L);
+  store_open(L);
   luaL_newmetatable(L, CLIENT_TYPE);
   compat_setfuncs(L, client_functions);
   lua_pushliteral(L, CLIENT_TYPE);

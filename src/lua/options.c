@@ -22,7 +22,8 @@ enum option_type {
   OPTION_ENCODING, /* enum token_encoding */
   OPTION_AUTH,     /* enum client_auth */
   OPTION_TLS,      /* a table of options */
-  OPTION_FUNCTION  /* bool: given */
+  OPTION_FUNCTION, /* bool: given */
+  OPTION_STORE     /* bool: given; an object with methods */
 };
 
 struct option {
@@ -53,6 +54,8 @@ static const struct option client_options[] = {
     {"tls", OPTION_TLS, 0},
     {"proxy", OPTION_STRING, AGENT(proxy)},
     {"user_agent", OPTION_STRING, AGENT(user_agent)},
+    {"token_store", OPTION_STORE, AGENT(has_store)},
+    {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
     {"on_event", OPTION_FUNCTION, AGENT(record_events)},
     {NULL, OPTION_STRING, 0},
 };
@@ -211,6 +214,18 @@ static void read_function(const struct place *p, const struct option *o) {
   *(bool *)(p->target + o->offset) = true;
 }
 
+/* Any object will do that has methods get and set: a table, or something with a metatable. */
+static void read_store(const struct place *p, const struct option *o) {
+  static const char expected[] = "an object with methods get and set";
+  if (!lua_istable(p->L, -1) && !lua_isuserdata(p->L, -1)) fail_option(p, o->name, expected);
+  lua_getfield(p->L, -1, "get");
+  lua_getfield(p->L, -2, "set");
+  bool fine = !lua_isnil(p->L, -1) && !lua_isnil(p->L, -2);
+  lua_pop(p->L, 2);
+  if (!fine) fail_value(p, o->name, expected);
+  *(bool *)(p->target + o->offset) = true;
+}
+
 static void read_table(const struct place *p, const struct option *const *lists);
 
 static void read_tls(const struct place *p, const struct option *o) {
@@ -232,6 +247,7 @@ static void read_option(const struct place *p, const struct option *o) {
   case OPTION_AUTH: read_auth(p, o); break;
   case OPTION_TLS: read_tls(p, o); break;
   case OPTION_FUNCTION: read_function(p, o); break;
+  case OPTION_STORE: read_store(p, o); break;
   }
 }
 

@@ -1,122 +1,156 @@
 #include "lua/wait.h"
 
-#include <string.h>
+#include <math.h>
 
-/* On Lua 5.1 and LuaJIT a C function cannot be resumed in its middle: so the loops that wait are
- * Lua, around C functions that never do. They use no globals. */
-static const char loops[] =
-    "local begin, step, wait, finish, take, stop, raise, pcall = ...\n"
+#include "core/clock.h"
+#include "core/reactor.h"
+#include "lua/call.h"
 
-    /* A method whose call is finished when it returns. */
-    "local function method(begin_call)\n"
-    "  return function(...)\n"
-    "    local call, err = begin_call(...)\n"
-    "    if not call then return nil, err end\n"
-    "    while not step(call) do wait(call) end\n"
-    "    return finish(call)\n"
-    "  end\n"
-    "end\n"
+#define BELL_TYPE "podero.bell"
 
-    /* An iterator; the call is closed with the loop where Lua does that, and else when collected.
-     */
-    "local function each_user(...)\n"
-    "  local call, err = begin.each_user(...)\n"
-    "  if not call then err.delivered = 0 raise(err) end\n"
-    "  local function next_user()\n"
-    "    local user = take(call)\n"
-    "    while not user do\n"
-    "      if step(call) then\n"
-    "        local _, failure = finish(call)\n"
-    "        if failure then raise(failure) end\n"
-    "        return nil\n"
-    "      end\n"
-    "      wait(call)\n"
-    "      user = take(call)\n"
-    "    end\n"
-    "    return user\n"
-    "  end\n"
-    "  return next_user, nil, nil, call\n"
-    "end\n"
+/* Longer waits are cut: the time is then looked at again. */
+#define MAX_WAIT_SECONDS 60.0
 
-    /* Steps one of several calls; an error (of on_event, say) ends them all. */
-    "local function step_one_of(calls, call)\n"
-    "  local ok, ended = pcall(step, call)\n"
-    "  if ok then return ended end\n"
-    "  for i = 1, #calls do stop(calls[i]) end\n"
-    "  raise(ended)\n"
-    "end\n"
+/* ---- what there is to do ---- */
 
-    /* Without a token no call of several is begun: a wrong password is sent once. */
-    "local authorize = method(begin.authorize)\n"
-
-    "local function list_users_of(client, org_ids, opts)\n"
-    "  local ids, concurrency = begin.check_many(client, org_ids, opts)\n"
-    "  local results, errors, calls, id_of, last = {}, {}, {}, {}, 0\n"
-    "  local authorized, refusal = false, nil\n"
-    "  local function begin_call(id)\n"
-    "    local call, err = begin.list_users_of(client, id, opts)\n"
-    "    if not call then return nil, err end\n"
-    "    if not authorized then\n"
-    "      local token, failure = authorize(client, opts)\n"
-    "      authorized, refusal = true, not token and failure\n"
-    "    end\n"
-    "    if not refusal then return call end\n"
-    "    stop(call)\n"
-    "    return nil, refusal\n"
-    "  end\n"
-    "  repeat\n"
-    "    while #calls < concurrency and last < #ids do\n"
-    "      last = last + 1\n"
-    "      local id = ids[last]\n"
-    "      local call, err = begin_call(id)\n"
-    "      if call then\n"
-    "        calls[#calls + 1], id_of[call] = call, id\n"
-    "      else\n"
-    "        errors[id] = err\n"
-    "      end\n"
-    "    end\n"
-    "    local ended = false\n"
-    "    for i = #calls, 1, -1 do\n"
-    "      local call = calls[i]\n"
-    "      if step_one_of(calls, call) then\n"
-    "        local id = id_of[call]\n"
-    "        results[id], errors[id] = finish(call)\n"
-    "        calls[i] = calls[#calls]\n"
-    "        calls[#calls], id_of[call] = nil, nil\n"
-    "        ended = true\n"
-    "      end\n"
-    "    end\n"
-    "    if not ended and #calls > 0 then wait(calls) end\n"
-    "  until #calls == 0 and last == #ids\n"
-    "  return results, errors\n"
-    "end\n"
-
-    "return {\n"
-    "  list_users = method(begin.list_users),\n"
-    "  get = method(begin.get),\n"
-    "  token = method(begin.token),\n"
-    "  each_user = each_user,\n"
-    "  list_users_of = list_users_of,\n"
-    "}\n";
-
-/* raise(err): error without a position. */
-static int raise_error(lua_State *L) {
-  lua_settop(L, 1);
-  return lua_error(L);
+static int monotonic(lua_State *L) {
+  lua_pushnumber(L, clock_monotonic());
+  return 1;
 }
 
-/* pcall, which a sandbox may lack. */
-static int protected_call(lua_State *L) {
-  bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
-  lua_pushboolean(L, ok);
-  lua_insert(L, 1);
-  return lua_gettop(L);
+/* Seconds until something is due for one of the calls at index 1, whatever arrives. */
+static double due_of(lua_State *L) {
+  double seconds = INFINITY;
+  int count = calls_count(L, 1);
+  for (int n = 1; n <= count; n++) {
+    const struct call *call = calls_get(L, 1, n);
+    seconds = call == NULL ? 0 : fmin(seconds, call_due(call));
+  }
+  return seconds;
 }
 
-void wait_make_methods(lua_State *L) {
-  if (luaL_loadbuffer(L, loops, strlen(loops), "=podero") != 0) lua_error(L);
-  lua_insert(L, -7);
-  lua_pushcfunction(L, raise_error);
-  lua_pushcfunction(L, protected_call);
-  lua_call(L, 8, 1);
+/* Whether there is something to do for one of the calls at index 1, and bytes for all of them. */
+static bool is_ready(lua_State *L, size_t *bytes) {
+  bool ready = false;
+  int count = calls_count(L, 1);
+  *bytes = 0;
+  for (int n = 1; n <= count; n++) {
+    const struct call *call = calls_get(L, 1, n);
+    size_t more = 0;
+    ready = call == NULL || call_is_ready(call, &more) || ready;
+    *bytes += more;
+  }
+  return ready;
+}
+
+/* NULL once the client is closed. */
+static struct reactor *reactor_of(lua_State *L) {
+  struct agent *agent = calls_agent(L, 1);
+  return agent == NULL ? NULL : agent_reactor(agent);
+}
+
+static int due(lua_State *L) {
+  struct reactor *reactor = lua_toboolean(L, 2) ? reactor_of(L) : NULL;
+  double seconds = due_of(L);
+  if (reactor != NULL) seconds = fmin(seconds, reactor_due(reactor));
+  lua_pushnumber(L, seconds);
+  return 1;
+}
+
+static int pending(lua_State *L) {
+  size_t bytes;
+  if (!is_ready(L, &bytes)) return 0;
+  lua_pushnumber(L, (lua_Number)bytes);
+  return 1;
+}
+
+static int drive(lua_State *L) {
+  struct agent *agent = calls_agent(L, 1);
+  lua_pushboolean(L, agent != NULL && agent_drive(agent, lua_tonumber(L, 2)));
+  return 1;
+}
+
+static int block(lua_State *L) {
+  size_t bytes;
+  struct reactor *reactor = reactor_of(L);
+  if (reactor != NULL && !is_ready(L, &bytes))
+    reactor_wait(reactor, fmin(due_of(L), MAX_WAIT_SECONDS));
+  return 0;
+}
+
+/* ---- bells ---- */
+
+static struct bell *bell_at(lua_State *L, int index) {
+  struct bell **slot = lua_touserdata(L, index);
+  return slot == NULL ? NULL : *slot;
+}
+
+static int new_bell(lua_State *L) {
+  struct reactor *reactor = reactor_of(L);
+  struct bell **slot = lua_newuserdata(L, sizeof(struct bell *));
+  *slot = NULL;
+  luaL_getmetatable(L, BELL_TYPE);
+  lua_setmetatable(L, -2);
+  if (reactor != NULL) *slot = bell_new(reactor);
+  return *slot == NULL ? 0 : 1;
+}
+
+static int bell_gc(lua_State *L) {
+  struct bell **slot = lua_touserdata(L, 1);
+  bell_release(*slot);
+  *slot = NULL;
+  return 0;
+}
+
+static int set_bell(lua_State *L) {
+  struct bell *bell = bell_at(L, 2);
+  int count = calls_count(L, 1);
+  for (int n = 1; n <= count; n++) {
+    struct call *call = calls_get(L, 1, n);
+    if (call != NULL) call_set_bell(call, bell);
+  }
+  return 0;
+}
+
+static int is_ours(lua_State *L) {
+  lua_pushboolean(L, bell_is_ours(bell_at(L, 1)));
+  return 1;
+}
+
+static int descriptor(lua_State *L) {
+  lua_pushinteger(L, bell_descriptor(bell_at(L, 1)));
+  return 1;
+}
+
+static int is_readable(lua_State *L) {
+  lua_pushboolean(L, bell_is_readable(bell_at(L, 1)));
+  return 1;
+}
+
+static int hush(lua_State *L) {
+  bell_hush(bell_at(L, 1));
+  return 0;
+}
+
+void wait_open(lua_State *L) {
+  luaL_newmetatable(L, BELL_TYPE);
+  lua_pushcfunction(L, bell_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+void wait_set_functions(lua_State *L) {
+  static const luaL_Reg functions[] = {{"clock", monotonic},
+                                       {"due", due},
+                                       {"pending", pending},
+                                       {"drive", drive},
+                                       {"block", block},
+                                       {"new_bell", new_bell},
+                                       {"set_bell", set_bell},
+                                       {"bell_is_ours", is_ours},
+                                       {"descriptor", descriptor},
+                                       {"is_readable", is_readable},
+                                       {"hush", hush},
+                                       {NULL, NULL}};
+  compat_setfuncs(L, functions);
 }

@@ -1,12 +1,23 @@
-/* The methods, as loops that push calls forward and wait in between. */
+/* How a call waits: what the loops of lua/methods wait with. */
 #ifndef PODERO_WAIT_H
 #define PODERO_WAIT_H
 
 #include "lua/compat.h"
 
-/* Replaces what lies on top, the functions that begin calls, by name, and the five functions of
- * lua/call, by the table of methods: each a loop in Lua that pushes calls forward until they have
- * ended. [-6, +1, m] */
-void wait_make_methods(lua_State *L);
+/* Registers the metatable of bells. [-0, +0, m] */
+void wait_open(lua_State *L);
+
+/* Sets in the table on top what the loops wait with; `calls` is a call or a list of calls, which
+ * have not ended. [-0, +0, m]
+ *   clock() -> seconds on the monotonic clock
+ *   due(calls [, timers]) -> seconds until a pause or a time limit of theirs ends; `timers`: or one
+ *                            of libcurl's timers is due
+ *   pending(calls) -> nil where there is nothing to do, else how many bytes wait to be read
+ *   drive(calls, seconds) -> whether a call of the client, any one, may have something to do now
+ *   block(calls): until there is something to do
+ *   new_bell(calls) -> a bell of the client, or nil
+ *   set_bell(calls, bell): the bell that is rung when these calls have something to do
+ *   bell_is_ours(bell), descriptor(bell), is_readable(bell), hush(bell): see core/reactor */
+void wait_set_functions(lua_State *L);
 
 #endif

@@ -1,0 +1,366 @@
+#include "core/reactor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/fork.h"
+
+#if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
+#define HAVE_EPOLL 1
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#endif
+
+/* Descriptors that are found ready at once; the others keep for the next time. */
+#define READY_MAX 64
+
+/* Waits are cut to this: what poll can count. */
+#define MAX_WAIT_SECONDS 86400.0
+
+/* A descriptor on which something has come. */
+struct ready {
+  size_t slot;
+  int fd, events;
+};
+
+struct reactor {
+  struct source **sources; /* by slot; NULL: free */
+  size_t source_count;
+  unsigned forks;                /* see core/fork.h: whose descriptors these are */
+  struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
+  int ready_at, ready_count;
+#ifdef HAVE_EPOLL
+  int epoll;
+#else
+  struct pollfd *watched;
+  size_t *slots; /* of the sources that they belong to */
+  size_t watched_count, watched_capacity;
+#endif
+};
+
+/* Whole milliseconds, rounded up: rather late than again and again. */
+static int milliseconds(double seconds) {
+  return (int)ceil(fmin(fmax(seconds, 0), MAX_WAIT_SECONDS) * 1000);
+}
+
+/* ---- descriptors, with epoll ---- */
+
+#ifdef HAVE_EPOLL
+
+static bool open_descriptors(struct reactor *r) {
+  r->epoll = epoll_create1(EPOLL_CLOEXEC);
+  return r->epoll >= 0;
+}
+
+static void close_descriptors(struct reactor *r) {
+  if (r->epoll >= 0) close(r->epoll);
+  r->epoll = -1;
+}
+
+static uint32_t to_epoll(int events) {
+  return ((events & REACTOR_READ) != 0 ? EPOLLIN : 0u) |
+         ((events & REACTOR_WRITE) != 0 ? EPOLLOUT : 0u);
+}
+
+static int from_epoll(uint32_t events) {
+  return ((events & (EPOLLIN | EPOLLHUP)) != 0 ? REACTOR_READ : 0) |
+         ((events & EPOLLOUT) != 0 ? REACTOR_WRITE : 0) |
+         ((events & EPOLLERR) != 0 ? REACTOR_ERROR : 0);
+}
+
+static bool watch(struct reactor *r, size_t slot, int fd, int events) {
+  struct epoll_event event = {.events = to_epoll(events),
+                              .data.u64 = (uint64_t)slot << 32 | (uint32_t)fd};
+  if (events == 0) {
+    epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, &event);
+    return true;
+  }
+  if (epoll_ctl(r->epoll, EPOLL_CTL_MOD, fd, &event) == 0) return true;
+  return errno == ENOENT && epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Finds out what is ready, waiting for it as long as that. */
+static void collect(struct reactor *r, int timeout) {
+  struct epoll_event events[READY_MAX];
+  int count = r->epoll < 0 ? 0 : epoll_wait(r->epoll, events, READY_MAX, timeout);
+  r->ready_at = 0;
+  r->ready_count = count > 0 ? count : 0;
+  for (int i = 0; i < r->ready_count; i++)
+    r->ready[i] = (struct ready){.slot = (size_t)(events[i].data.u64 >> 32),
+                                 .fd = (int)(uint32_t)events[i].data.u64,
+                                 .events = from_epoll(events[i].events)};
+}
+
+/* ---- and without ---- */
+
+#else
+
+static bool open_descriptors(struct reactor *r) {
+  r->watched_count = 0;
+  return true;
+}
+
+static void close_descriptors(struct reactor *r) {
+  free(r->watched);
+  free(r->slots);
+  r->watched = NULL;
+  r->slots = NULL;
+  r->watched_count = r->watched_capacity = 0;
+}
+
+static bool make_room(struct reactor *r) {
+  if (r->watched_count < r->watched_capacity) return true;
+  size_t capacity = r->watched_capacity == 0 ? 8 : r->watched_capacity * 2;
+  struct pollfd *watched = realloc(r->watched, capacity * sizeof *watched);
+  if (watched == NULL) return false;
+  r->watched = watched;
+  size_t *slots = realloc(r->slots, capacity * sizeof *slots);
+  if (slots == NULL) return false;
+  r->slots = slots;
+  r->watched_capacity = capacity;
+  return true;
+}
+
+static bool watch(struct reactor *r, size_t slot, int fd, int events) {
+  size_t i = 0;
+  while (i < r->watched_count && r->watched[i].fd != fd)
+    i++;
+  if (events == 0) {
+    if (i == r->watched_count) return true;
+    r->watched[i] = r->watched[--r->watched_count];
+    r->slots[i] = r->slots[r->watched_count];
+    return true;
+  }
+  if (i == r->watched_count) {
+    if (!make_room(r)) return false;
+    r->watched_count++;
+  }
+  short wanted = (short)(((events & REACTOR_READ) != 0 ? POLLIN : 0) |
+                         ((events & REACTOR_WRITE) != 0 ? POLLOUT : 0));
+  r->watched[i] = (struct pollfd){.fd = fd, .events = wanted};
+  r->slots[i] = slot;
+  return true;
+}
+
+static void collect(struct reactor *r, int timeout) {
+  r->ready_at = r->ready_count = 0;
+  if (poll(r->watched, (nfds_t)r->watched_count, timeout) <= 0) return;
+  for (size_t i = 0; i < r->watched_count && r->ready_count < READY_MAX; i++) {
+    short got = r->watched[i].revents;
+    if (got == 0) continue;
+    int events = ((got & (POLLIN | POLLHUP)) != 0 ? REACTOR_READ : 0) |
+                 ((got & POLLOUT) != 0 ? REACTOR_WRITE : 0) |
+                 ((got & (POLLERR | POLLNVAL)) != 0 ? REACTOR_ERROR : 0);
+    r->ready[r->ready_count++] = (struct ready){r->slots[i], r->watched[i].fd, events};
+  }
+}
+
+#endif
+
+/* ---- the reactor ---- */
+
+/* The parent goes on with the descriptors that a forked child has inherited: the child begins with
+ * none, and its sources do the same. */
+static void renew_after_fork(struct reactor *r) {
+  if (r->forks == fork_count()) return;
+  r->forks = fork_count();
+  r->ready_count = 0;
+  close_descriptors(r);
+  open_descriptors(r);
+}
+
+struct reactor *reactor_new(void) {
+  if (!fork_watch()) return NULL;
+  struct reactor *r = calloc(1, sizeof *r);
+  if (r == NULL) return NULL;
+  r->forks = fork_count();
+  if (open_descriptors(r)) return r;
+  free(r);
+  return NULL;
+}
+
+void reactor_free(struct reactor *r) {
+  if (r == NULL) return;
+  close_descriptors(r);
+  free(r->sources);
+  free(r);
+}
+
+bool reactor_add(struct reactor *r, struct source *source) {
+  size_t slot = 0;
+  while (slot < r->source_count && r->sources[slot] != NULL)
+    slot++;
+  if (slot == r->source_count) {
+    struct source **sources = realloc(r->sources, (slot + 1) * sizeof(struct source *));
+    if (sources == NULL) return false;
+    r->sources = sources;
+    r->source_count++;
+  }
+  r->sources[slot] = source;
+  source->slot = slot;
+  return true;
+}
+
+/* What was found and not run yet, of a descriptor or (-1) of all that a source has, is void. */
+static void forget_ready(struct reactor *r, size_t slot, int fd) {
+  for (int i = r->ready_at; i < r->ready_count; i++) {
+    if (r->ready[i].slot == slot && (fd < 0 || r->ready[i].fd == fd)) r->ready[i].events = 0;
+  }
+}
+
+void reactor_remove(struct reactor *r, struct source *source) {
+  forget_ready(r, source->slot, -1);
+  r->sources[source->slot] = NULL;
+}
+
+bool reactor_watch(struct reactor *r, const struct source *source, int fd, int events) {
+  renew_after_fork(r);
+  if (events == 0) forget_ready(r, source->slot, fd);
+  return watch(r, source->slot, fd, events);
+}
+
+double reactor_due(const struct reactor *r) {
+  double due = INFINITY;
+  for (size_t i = 0; i < r->source_count; i++) {
+    if (r->sources[i] != NULL) due = fmin(due, r->sources[i]->due);
+  }
+  return isinf(due) ? due : fmax(due - clock_monotonic(), 0);
+}
+
+void reactor_wait(struct reactor *r, double seconds) {
+  renew_after_fork(r);
+  if (r->ready_at < r->ready_count) return;
+  collect(r, milliseconds(fmin(seconds, reactor_due(r))));
+}
+
+bool reactor_run_timers(struct reactor *r) {
+  bool moved = false;
+  for (size_t i = 0; i < r->source_count; i++) {
+    struct source *source = r->sources[i];
+    if (source != NULL && !isinf(source->due) && source->due <= clock_monotonic())
+      moved = source->on_time(source) || moved;
+  }
+  return moved;
+}
+
+bool reactor_run(struct reactor *r, double seconds) {
+  renew_after_fork(r);
+  double until = clock_monotonic() + seconds;
+  bool moved = reactor_run_timers(r);
+  if (r->ready_at >= r->ready_count) collect(r, 0);
+  while (r->ready_at < r->ready_count) {
+    struct ready ready = r->ready[r->ready_at++];
+    struct source *source = r->sources[ready.slot];
+    if (ready.events == 0 || source == NULL) continue;
+    moved = source->on_socket(source, ready.fd, ready.events) || moved;
+    if (clock_monotonic() >= until) break;
+  }
+  return moved;
+}
+
+/* ---- bells ---- */
+
+#ifdef HAVE_EPOLL
+
+/* An epoll set of two: the reactor's own, and an event descriptor. */
+struct bell {
+  int set, event;
+  bool rung;
+  unsigned forks, references;
+};
+
+static bool include(int set, int fd) {
+  struct epoll_event event = {.events = EPOLLIN};
+  return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+struct bell *bell_new(struct reactor *r) {
+  renew_after_fork(r);
+  struct bell *bell = calloc(1, sizeof *bell);
+  if (bell == NULL) return NULL;
+  bell->forks = fork_count();
+  bell->references = 1;
+  bell->set = epoll_create1(EPOLL_CLOEXEC);
+  bell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (bell->set >= 0 && bell->event >= 0 && include(bell->set, r->epoll) &&
+      include(bell->set, bell->event))
+    return bell;
+  bell_release(bell);
+  return NULL;
+}
+
+void bell_retain(struct bell *bell) {
+  bell->references++;
+}
+
+void bell_release(struct bell *bell) {
+  if (bell == NULL || --bell->references > 0) return;
+  if (bell->set >= 0) close(bell->set);
+  if (bell->event >= 0) close(bell->event);
+  free(bell);
+}
+
+bool bell_is_ours(const struct bell *bell) {
+  return bell->forks == fork_count();
+}
+
+int bell_descriptor(const struct bell *bell) {
+  return bell->set;
+}
+
+void bell_ring(struct bell *bell) {
+  uint64_t one = 1;
+  if (!bell->rung) bell->rung = write(bell->event, &one, sizeof one) == sizeof one;
+}
+
+void bell_hush(struct bell *bell) {
+  uint64_t count;
+  if (bell->rung) bell->rung = read(bell->event, &count, sizeof count) != sizeof count;
+}
+
+#else
+
+struct bell *bell_new(struct reactor *r) {
+  (void)r;
+  return NULL;
+}
+
+void bell_retain(struct bell *bell) {
+  (void)bell;
+}
+
+void bell_release(struct bell *bell) {
+  (void)bell;
+}
+
+bool bell_is_ours(const struct bell *bell) {
+  (void)bell;
+  return false;
+}
+
+int bell_descriptor(const struct bell *bell) {
+  (void)bell;
+  return -1;
+}
+
+void bell_ring(struct bell *bell) {
+  (void)bell;
+}
+
+void bell_hush(struct bell *bell) {
+  (void)bell;
+}
+
+#endif
+
+bool bell_is_readable(const struct bell *bell) {
+  struct pollfd descriptor = {.fd = bell_descriptor(bell), .events = POLLIN};
+  return poll(&descriptor, 1, 0) > 0;
+}

@@ -1,0 +1,72 @@
+/* Where everything waits: the sockets and timers of all transports of a client, behind one
+ * descriptor where the system has such (epoll). Whoever runs the reactor runs all of them. */
+#ifndef PODERO_REACTOR_H
+#define PODERO_REACTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What is waited for on a descriptor, and what has come: bits. */
+enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4 };
+
+struct reactor;
+
+/* Something with sockets and one timer; embedded in its owner. Both functions tell whether it has
+ * got any further by them. */
+struct source {
+  bool (*on_socket)(struct source *source, int fd, int events);
+  bool (*on_time)(struct source *source);
+  double due;  /* monotonic; INFINITY: the timer is not set */
+  size_t slot; /* the reactor's */
+};
+
+/* A new reactor, or NULL when memory or descriptors are short. To be freed after its sources have
+ * been removed. NULL may be freed. */
+struct reactor *reactor_new(void);
+void reactor_free(struct reactor *reactor);
+
+/* The source is not owned. False when memory is short. */
+bool reactor_add(struct reactor *reactor, struct source *source);
+void reactor_remove(struct reactor *reactor, struct source *source);
+
+/* Waits for these events on the source's descriptor from now on; 0 forgets the descriptor, which is
+ * to be done before it is closed. False where the system refuses. */
+bool reactor_watch(struct reactor *reactor, const struct source *source, int fd, int events);
+
+/* Blocks until something is to be run, or for `seconds` at the most. */
+void reactor_wait(struct reactor *reactor, double seconds);
+
+/* Runs what is to be run, without waiting, and stops when about `seconds` have passed. True when a
+ * source has got any further. */
+bool reactor_run(struct reactor *reactor, double seconds);
+
+/* Runs the timers that are due, and no more. */
+bool reactor_run_timers(struct reactor *reactor);
+
+/* Seconds until the first timer is due; INFINITY where none is set. */
+double reactor_due(const struct reactor *reactor);
+
+/* ---- bells ---- */
+
+/* A descriptor that others can wait on: readable when the reactor has something to run, and when
+ * the bell was rung. Each waiter has one of its own, since one waiter's run may have served another
+ * while the sockets stay silent. */
+struct bell;
+
+/* A new bell with one reference, or NULL: no memory, no descriptors, or a system without epoll. It
+ * may outlive the reactor. The last reference frees it; NULL may be released. */
+struct bell *bell_new(struct reactor *reactor);
+void bell_retain(struct bell *bell);
+void bell_release(struct bell *bell);
+
+/* False in a child of the process that made the bell, where it is of no use any more. */
+bool bell_is_ours(const struct bell *bell);
+
+int bell_descriptor(const struct bell *bell);
+void bell_ring(struct bell *bell);
+void bell_hush(struct bell *bell);
+
+/* Whether the descriptor is readable now. */
+bool bell_is_readable(const struct bell *bell);
+
+#endif

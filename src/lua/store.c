@@ -1,0 +1,165 @@
+#include "lua/store.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/buffer.h"
+#include "core/clock.h"
+#include "core/oauth2.h"
+#include "lua/call.h"
+#include "lua/cjson.h"
+
+/* How long a value lives that holds a refresh token, of whose life nothing is known. */
+#define REFRESH_SECONDS (30.0 * 86400)
+
+#define BUFFER_TYPE "podero.buffer"
+
+/* ---- texts ---- */
+
+static int free_buffer(lua_State *L) {
+  buffer_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+/* Pushes a userdata with an empty buffer, which Lua frees whatever is raised. [-0, +1, m] */
+static struct buffer *push_buffer(lua_State *L) {
+  struct buffer *buffer = lua_newuserdata(L, sizeof *buffer);
+  *buffer = (struct buffer){0};
+  luaL_getmetatable(L, BUFFER_TYPE);
+  lua_setmetatable(L, -2);
+  return buffer;
+}
+
+/* Replaces the buffer on top by a string of what it holds. [-1, +1, m] */
+static void to_string(lua_State *L, struct buffer *buffer) {
+  if (buffer->failed) luaL_error(L, "not enough memory");
+  lua_pushlstring(L, buffer->data, buffer->size);
+  buffer_free(buffer); /* it may hold tokens: not to be left to the collector */
+  lua_remove(L, -2);
+}
+
+/* ---- the key ---- */
+
+static void add_part(struct buffer *key, const char *name, const char *value) {
+  buffer_add(key, name);
+  if (value != NULL) buffer_add_form_encoded(key, value, strlen(value));
+}
+
+void store_push_key(lua_State *L, const struct agent_options *o) {
+  struct buffer *key = push_buffer(L);
+  add_part(key, "podero:token:base_url=", o->base_url);
+  add_part(key, "&token_url=", o->token_url);
+  add_part(key, "&client_id=", o->client_id);
+  add_part(key, "&username=", o->username);
+  add_part(key, "&scope=", o->scope);
+  to_string(L, key);
+}
+
+/* ---- the value: a JSON object with the members of struct stored_token ---- */
+
+/* Sets `*text` to the string field of the table on top, or NULL, and leaves the string on the stack
+ * below. [-0, +1, m] */
+static void read_text(lua_State *L, const char *key, const char **text) {
+  size_t size;
+  lua_getfield(L, -1, key);
+  *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+  if (*text != NULL && strlen(*text) != size) *text = NULL;
+  lua_insert(L, -2);
+}
+
+/* Seconds since 1970; what is no number counts as not known. [-0, +0, -] */
+static double read_time(lua_State *L, const char *key) {
+  lua_getfield(L, -1, key);
+  double time = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : INFINITY;
+  lua_pop(L, 1);
+  return time;
+}
+
+/* [2, +1] */
+static int adopt(lua_State *L) {
+  struct call *call = calls_get(L, 1, 1);
+  struct stored_token token;
+  enum adoption adoption = ADOPTION_UNFIT;
+  lua_settop(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING && cjson_decode(L) && lua_istable(L, -1)) {
+    read_text(L, "access_token", &token.access_token);
+    read_text(L, "refresh_token", &token.refresh_token);
+    token.renew_at = read_time(L, "renew_at");
+    token.expires_at = read_time(L, "expires_at");
+    call = calls_get(L, 1, 1); /* decoding may have run a finalizer that closed the client */
+    if (call != NULL) adoption = call_adopt(call, &token);
+  }
+  if (adoption == ADOPTION_NO_MEMORY) return luaL_error(L, "not enough memory");
+  lua_pushstring(L, adoption == ADOPTION_TAKEN     ? "taken"
+                    : adoption == ADOPTION_REFUSED ? "refused"
+                                                   : "unfit");
+  return 1;
+}
+
+static void add_text(struct buffer *value, const char *name, const char *text) {
+  buffer_add(value, name);
+  buffer_add_json_string(value, text);
+}
+
+static void add_time(struct buffer *value, const char *name, double time) {
+  char digits[32];
+  if (isinf(time)) return;
+  snprintf(digits, sizeof digits, "%lld", (long long)floor(time)); /* no locale has its way */
+  buffer_add(value, name);
+  buffer_add(value, digits);
+}
+
+/* [1, +0|2] */
+static int take_unstored(lua_State *L) {
+  struct buffer *value = push_buffer(L);
+  struct oauth2 *oauth2 = agent_oauth2(calls_agent(L, 1));
+  struct stored_token token;
+  if (oauth2 == NULL || !oauth2_take_unstored(oauth2, &token)) return 0;
+  double life = token.expires_at - clock_wall();
+  add_text(value, "{\"access_token\":", token.access_token);
+  if (token.refresh_token != NULL) {
+    add_text(value, ",\"refresh_token\":", token.refresh_token);
+    life = fmax(life, REFRESH_SECONDS);
+  }
+  add_time(value, ",\"renew_at\":", token.renew_at);
+  add_time(value, ",\"expires_at\":", token.expires_at);
+  buffer_add(value, "}");
+  if (life < 1) return 0; /* not worth storing; and 0 means "for good" to some stores */
+  to_string(L, value);
+  if (isinf(life)) return 1;
+  lua_pushnumber(L, life);
+  return 2;
+}
+
+static int is_fetching(lua_State *L) {
+  struct oauth2 *oauth2 = agent_oauth2(calls_agent(L, 1));
+  lua_pushboolean(L, oauth2 != NULL && oauth2_is_fetching(oauth2));
+  return 1;
+}
+
+static int fetch(lua_State *L) {
+  struct call *call = calls_get(L, 1, 1);
+  if (call != NULL) call_fetch(call);
+  return 0;
+}
+
+static int postpone(lua_State *L) {
+  struct call *call = calls_get(L, 1, 1);
+  if (call != NULL) call_postpone(call, lua_tonumber(L, 2));
+  return 0;
+}
+
+void store_open(lua_State *L) {
+  luaL_newmetatable(L, BUFFER_TYPE);
+  lua_pushcfunction(L, free_buffer);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+void store_set_functions(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"adopt", adopt},       {"is_fetching", is_fetching},     {"fetch", fetch},
+      {"postpone", postpone}, {"take_unstored", take_unstored}, {NULL, NULL}};
+  compat_setfuncs(L, functions);
+}
