@@ -50,8 +50,10 @@ end
 -- the others sleep on a semaphore each. Any of them can be killed in its sleep, its client gone, the driver too: so
 -- nothing depends on its coming back. A trip that sleeps on its semaphore is alive while the semaphore counts it.
 
--- Seconds: how long the driver sleeps while nothing comes, and how often the others see whether there still is one.
-local IDLE, LOOK = 0.001, 0.05
+-- Seconds: how long the driver sleeps between two turns, which is no time at all when the turn itself has taken as long
+-- (nginx counts from the beginning of its own turn; ngx.sleep(0) it logs as a warning), and how often the others see
+-- whether there still is a driver.
+local TURN, LOOK = 0.001, 0.05
 
 -- Seconds of the driver's work in one turn, and bytes that those whom it wakes in it may read, all together. Whoever is
 -- woken has other work as well, to the amount of some bytes more.
@@ -134,28 +136,19 @@ end
 -- Drives for all until there is something to do for this trip itself, or another has taken over. At least once, the
 -- others of the worker have had their turn when it returns true.
 local function drive(trip)
-  local hub, calls, slept, idle = trip.hub, trip.calls, false, 0
+  local hub, calls, turns = trip.hub, trip.calls, 0
   while true do
-    hub.asleep.driver = trip
+    hub.asleep.driver, hub.driver_until = trip, 0
     local moved = c.drive(calls, TURN_SECONDS)
     local bytes = c.pending(calls)
-    if moved or hub.more or idle % 50 == 0 then hub.more = wake_ready(hub, TURN_BYTES - (bytes or 0)) end
+    if moved or hub.more or turns % 50 == 0 then hub.more = wake_ready(hub, TURN_BYTES - (bytes or 0)) end
     local due = bytes and 0 or c.due(calls)
-    if due == 0 then
+    if due == 0 and turns > 0 then
       resign(hub)
-      if not slept then ngx.sleep(0) end
       return true
     end
-    slept = true
-    if moved or hub.more then
-      idle = 0
-      hub.driver_until = c.clock() + LOOK
-      ngx.sleep(0)
-    else
-      idle = idle + 1
-      hub.driver_until = 0
-      trip.semaphore:wait(due < IDLE and due or IDLE)
-    end
+    turns = turns + 1
+    trip.semaphore:wait(TURN)
     if hub.asleep.driver ~= trip then return false end
   end
 end
