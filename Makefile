@@ -110,13 +110,14 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test specs lint valgrind bench docs format
+.PHONY: help demo test specs lint valgrind bench bench-nginx docs format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
 	@echo 'make specs      the specs alone'
 	@echo 'make valgrind   the specs on Lua 5.4 under valgrind'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
+	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
@@ -154,6 +155,10 @@ valgrind: packages-check
 bench: packages-bench
 	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done
 	lua5.4 bench/run.lua
+
+bench-nginx: packages-bench-nginx
+	@$(MAKE) --no-print-directory LUA=luajit all
+	lua5.4 bench/nginx.lua
 
 # From types/podero.lua, README.md, examples and the man page.
 docs: packages-docs

@@ -1,0 +1,222 @@
+--- Measures podero in nginx against what nginx offers without a library, and prints one table.
+--   lua5.4 bench/nginx.lua [PART...]      from the root of the repository
+-- Without parts all are run, and the table is kept in bench/RESULTS-nginx.md.
+
+package.path = "./?.lua;" .. package.path
+
+local Report = require "bench.report"
+local load = require "bench.nginx.load"
+local machine = require "bench.machine"
+local servers = require "bench.nginx.servers"
+local support = require "bench.support"
+
+local ROUNDS, SECONDS, CLIENTS = 5, 3, 32
+local SHORT, LONG = 100, 10000
+local RIVAL_BAR, IDEAL_BAR, WAIT_BAR, IDLE_BAR = 1.5, 0.9, 0.02, 0.05
+
+local NAMES = {
+  podero = "podero list_users", capture = "lua-cjson on ngx.location.capture", resty = "lua-cjson on lua-resty-http",
+}
+
+-- servers ------------------------------------------------------------------------------------------------------------
+
+--- One worker in front of an upstream without a mock's work; made when first wanted.
+local bench
+local function one_worker()
+  if bench then return bench end
+  local upstream = servers.upstream { SHORT, LONG }
+  local workers = servers.workers(1, upstream.ports.upstream, true)
+  bench = { upstream = upstream, workers = workers, url = "http://127.0.0.1:" .. workers.ports.listen }
+  bench.methods = { "podero", "capture" }
+  if support.output_of("curl -sS --max-time 10 " .. bench.url .. "/has_resty") == "true" then
+    bench.methods[3] = "resty"
+  end
+  return bench
+end
+
+local function address(method, count, late)
+  return ("%s/%s/%s"):format(one_worker().url, method, servers.org(count, late))
+end
+
+--- Calls `measure(method)` in rounds in which the methods take turns; returns the figures of each, in lists.
+local function rounds(measure)
+  local methods, figures = one_worker().methods, {}
+  for _, method in ipairs(methods) do figures[method] = {} end
+  for round = 1, ROUNDS do
+    for i = 1, #methods do
+      local method = methods[round % 2 == 1 and i or #methods + 1 - i]
+      figures[method][round] = measure(method)
+    end
+  end
+  return figures
+end
+
+local function rival_rows(report, what, figures, show)
+  for method, list in pairs(figures) do
+    if method ~= "podero" then
+      report:add { what = what, who = NAMES[method], figure = show(support.median(list)) }
+    end
+  end
+end
+
+local function a_second(rate)
+  return ("%.0f a second"):format(rate)
+end
+
+-- parts --------------------------------------------------------------------------------------------------------------
+
+local parts = {}
+
+function parts.rate(report)
+  local what = ("requests, %d-user lists, no latency, %d clients"):format(SHORT, CLIENTS)
+  local rates = rounds(function(method) return load.rate(address(method, SHORT), CLIENTS, SECONDS) end)
+  local ratio = support.ratio(rates.podero, rates.capture)
+  report:add {
+    what = what, who = NAMES.podero, figure = a_second(support.median(rates.podero)),
+    comparison = ("%.2f times as many as %s"):format(ratio, NAMES.capture),
+    bar = ("at least %.1f"):format(RIVAL_BAR), reached = ratio >= RIVAL_BAR,
+  }
+  rival_rows(report, what, rates, a_second)
+end
+
+function parts.latency(report)
+  local ideal = CLIENTS / servers.LATENCY
+  local what = ("requests, %d-user lists, %g ms latency, %d clients"):format(SHORT, servers.LATENCY * 1000, CLIENTS)
+  local rates = rounds(function(method) return load.rate(address(method, SHORT, true), CLIENTS, SECONDS) end)
+  local share = support.median(rates.podero) / ideal
+  report:add {
+    what = what, who = NAMES.podero, figure = a_second(support.median(rates.podero)),
+    comparison = ("%.0f %% of the ideal %.0f"):format(share * 100, ideal),
+    bar = ("at least %.0f %%"):format(IDEAL_BAR * 100), reached = share >= IDEAL_BAR,
+  }
+  rival_rows(report, what, rates, a_second)
+end
+
+local READERS, BEFORE, AFTER = 16, 1, 1
+
+--- The wait of the 99th percentile at a location that just answers, while lists are read.
+function parts.wait(report)
+  local what = ("another location, while %d handlers read %d-user lists: wait at the 99th percentile"):format(READERS,
+    LONG)
+  local port = one_worker().workers.ports.listen
+  local waits = rounds(function(method)
+    return load.during(address(method, LONG), READERS, SECONDS + BEFORE + AFTER, function()
+      os.execute("sleep " .. BEFORE)
+      return load.wait(port, "/quick", SECONDS, 0.99)
+    end)
+  end)
+  local wait = support.median(waits.podero)
+  report:add {
+    what = what, who = NAMES.podero, figure = Report.seconds(wait),
+    comparison = ("%s: %.0f times as long"):format(NAMES.capture, support.ratio(waits.capture, waits.podero)),
+    bar = "under " .. Report.seconds(WAIT_BAR), reached = wait < WAIT_BAR,
+  }
+  rival_rows(report, what, waits, Report.seconds)
+end
+
+local HANDLERS, WORKERS = 256, 4
+
+--- Token requests of a good many handlers that find their token expired, all at once.
+function parts.token(report)
+  local mock = support.server()
+  local counts, answered = {}, true
+  for round = 1, ROUNDS do
+    -- The first token is over soon after all the workers have seen it.
+    mock:reset()
+    mock:configure { expires_in = 3, always_api = { delay = 0.05 }, always_token = { delay = 0.05 } }
+    local workers = servers.workers(WORKERS, mock.port, false)
+    local url = ("http://127.0.0.1:%s/podero/%s"):format(workers.ports.listen, support.org(SHORT))
+    local before = load.rate(url, HANDLERS, 1)
+    mock:patch { expires_in = 36000 }
+    os.execute "sleep 3"
+    local first = mock:counts().token
+    answered = answered and before > 0 and load.rate(url, HANDLERS, 1) > 0
+    counts[round] = mock:counts().token - first
+    workers:stop()
+  end
+  local most = math.max(table.unpack(counts))
+  report:add {
+    what = ("%d handlers, one expired token, %d workers"):format(HANDLERS, WORKERS), who = NAMES.podero,
+    figure = ("%d token requests"):format(most), comparison = ("the most of %d rounds"):format(ROUNDS),
+    bar = "1", reached = most == 1 and answered,
+  }
+end
+
+local IDLE, IDLE_SECONDS = 100, 5
+
+--- Processor time of a worker whose handlers all wait for an answer that does not come yet.
+function parts.idle(report)
+  local mock = support.server()
+  mock:reset()
+  mock:configure { accept_tokens = { support.TOKEN }, always_api = { delay = IDLE_SECONDS + 2 } }
+  local workers = servers.workers(1, mock.port, true)
+  local worker = assert(servers.worker_ids(workers)[1], "no worker")
+  local url = ("http://127.0.0.1:%s/podero/%s"):format(workers.ports.listen, support.org(SHORT))
+  local share, waiting = load.during(url, IDLE, IDLE_SECONDS + 2, function()
+    os.execute "sleep 1"
+    local start = load.processor_time(worker)
+    os.execute("sleep " .. IDLE_SECONDS)
+    return (load.processor_time(worker) - start) / IDLE_SECONDS, mock:counts().in_flight.api
+  end)
+  workers:stop()
+  report:add {
+    what = ("processor time of a worker with %d handlers that wait"):format(IDLE), who = NAMES.podero,
+    figure = ("%.1f %% of a core"):format(share * 100), comparison = ("%d requests under way"):format(waiting),
+    bar = ("under %.0f %%"):format(IDLE_BAR * 100), reached = share < IDLE_BAR and waiting == IDLE,
+  }
+end
+
+-- run ----------------------------------------------------------------------------------------------------------------
+
+local ALL = { "rate", "latency", "wait", "token", "idle" }
+
+local DOCUMENT = [[
+# Results of the last `make bench-nginx`
+
+%s, in %d seconds. To repeat it: `make bench-nginx` (or, where the packages are there, `lua5.4 bench/nginx.lua`).
+
+%s
+
+%s
+
+Rates and waits are medians of %d rounds of %d seconds, in which the contestants take turns; a comparison is the median
+of the ratios of the rounds. One nginx worker is measured; wrk, the upstream and it share the cores. The upstream gives
+files away, so that what is measured is the worker. "lua-cjson on ngx.location.capture" is what nginx offers without a
+library: a subrequest to a `proxy_pass` that keeps connections, lua-cjson, and the loop that removes nulls. A wait is
+that of visitors who come evenly, every 5 ms, whether the one before them has been answered or not.
+]]
+
+local function chosen_parts()
+  for _, name in ipairs(arg) do
+    if not parts[name] then
+      io.stderr:write("usage: lua5.4 bench/nginx.lua [PART...]; parts: ", table.concat(ALL, " "), "\n")
+      os.exit(2)
+    end
+  end
+  return #arg > 0 and arg or ALL
+end
+
+local function run(chosen)
+  local report, loaded, start = Report.new(), machine.load(), os.time()
+  assert(os.execute "make --no-print-directory -s LUA=luajit all >&2", "the module could not be built")
+  for _, name in ipairs(chosen) do
+    local began = os.time()
+    parts[name](report)
+    support.say("%s: %d seconds", name, os.time() - began)
+  end
+  print(report:table())
+  if chosen ~= ALL then return end
+  support.write("bench/RESULTS-nginx.md", DOCUMENT:format(os.date("!%Y-%m-%d %H:%M UTC"), os.time() - start,
+    machine.describe(loaded), report:table(), ROUNDS, SECONDS))
+end
+
+local ok, problem = xpcall(run, debug.traceback, chosen_parts())
+if bench then
+  bench.workers:stop()
+  bench.upstream:stop()
+end
+support.clean_up()
+if not ok then
+  io.stderr:write(problem, "\n")
+  os.exit(1)
+end
