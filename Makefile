@@ -110,7 +110,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test specs lint valgrind bench bench-nginx docs format
+.PHONY: help demo test specs lint valgrind bench bench-nginx docs picture format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
@@ -119,16 +119,27 @@ help:
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
+	@echo 'make picture    records docs/podero.svg'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
 packages-%:
 	@.ci/packages $*
 
-demo: packages-demo
+# The command as it is installed, for what is shown to people.
+INSTALLED = PATH="$(CURDIR)/build/demo/bin:$$PATH" LUA_PATH="$(CURDIR)/build/demo/share/lua/5.4/?.lua;;" \
+  LUA_CPATH="$(CURDIR)/build/demo/lib/lua/5.4/?.so;;"
+.PHONY: installed
+installed:
 	@$(MAKE) --no-print-directory -s LUA=lua5.4 install PREFIX="$(CURDIR)/build/demo" DESTDIR=
-	@PATH="$(CURDIR)/build/demo/bin:$$PATH" LUA_PATH="$(CURDIR)/build/demo/share/lua/5.4/?.lua;;" \
-	  LUA_CPATH="$(CURDIR)/build/demo/lib/lua/5.4/?.so;;" lua5.4 spec/support/demo.lua
+
+demo: packages-demo
+	@$(MAKE) --no-print-directory -s installed
+	@$(INSTALLED) lua5.4 spec/support/demo.lua
+
+# The terminal in README.md.
+picture: packages-picture installed
+	@$(INSTALLED) lua5.4 docs/picture.lua
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint
