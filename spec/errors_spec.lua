@@ -441,6 +441,42 @@ describe("an error", function()
       end)
     end
 
+    it("in the letters of another encoding", function()
+      local cyrillic = "пароль"
+      for _, text in ipairs { "pass word&=\"Ã©\"", "pass word&=\"\233\"", "pass word&=\"\"",
+        "pass+word%26%3D%22%E9%22" } do
+        server:configure { always_token = { status = 400, body = "you sent: " .. text .. "." } }
+        local err = helper.failed("auth", helper.client(server, options):list_users(ORG))
+        assert.equal("you sent: ***.", err.detail)
+        err = helper.failed("auth", helper.client(server, { username = "a", password = cyrillic }):list_users(ORG))
+        assert.equal("you sent: " .. text .. ".", err.detail)
+      end
+      server:configure { always_token = { status = 400, body = "вы сказали «" .. cyrillic .. "»" } }
+      local err = helper.failed("auth", helper.client(server, { username = "a", password = cyrillic }):list_users(ORG))
+      assert.equal("вы сказали «***»", err.detail)
+    end)
+
+    it("nor the beginning of a long one", function()
+      local token = ("0123456789abcdef"):rep(10)
+      helper.static(server, { always_api = { status = 403, body = "token " .. token:sub(1, 100) .. "..." } })
+      local client = helper.client(server, { access_token = token })
+      assert.equal("token ***...", helper.failed("http", client:list_users(ORG)).detail)
+    end)
+
+    it("in little time, whatever the server makes of its tokens", function()
+      local token = ("a"):rep(60000)
+      server:configure { token_raw = cjson.encode { access_token = token .. "b", refresh_token = token .. "c" },
+        always_api = { status = 403, body = token } }
+      local seconds, list, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
+      helper.failed("http", list, err)
+      assert.equal("***", err.detail)
+      assert.is_true(seconds < 5, seconds)
+      server:patch { always_api = { status = 403, body = (("a"):rep(63) .. "!"):rep(1000) } }
+      seconds, list, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
+      helper.failed("http", list, err)
+      assert.is_true(seconds < 5, seconds)
+    end)
+
     it("at the place where a text is cut", function()
       local long = "0123456789abcdefghijklmnopqrstuvwxyz"
       local client = helper.client(server, { client_id = "demo-client", client_secret = long })

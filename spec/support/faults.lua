@@ -12,27 +12,46 @@ local faults = {}
 
 -- secrets -------------------------------------------------------------------------------------------------------------
 
--- Each holds the mark, which no encoding changes, and characters that encodings do change.
+-- Each begins with letters enough for malloc to write over when it is freed, then holds the mark, which no encoding
+-- changes, and ends in characters that encodings do change.
 local MARK = "Zq7"
+local function secret(name, rest)
+  return ("%-40s"):format(name):gsub(" ", "x") .. MARK .. rest
+end
+
 faults.secrets = {
-  client_secret = MARK .. "secret+/= \"%\\é", password = MARK .. "password &\"\\ü+",
-  access_token = MARK .. "access-._~+/=", refresh_token = MARK .. "refresh \"/+\\",
+  client_secret = secret("secret", "+/= \"%\\é"), password = secret("password", "&\"\\ü+"),
+  access_token = secret("access", "-._~+/="), refresh_token = secret("refresh", "\"/+\\"),
 }
-local CREDENTIALS = {
+faults.credentials = {
   client_id = "fault-client", client_secret = faults.secrets.client_secret, username = "ada@example.com",
   password = faults.secrets.password,
 }
+local CREDENTIALS = faults.credentials
 
 local function form_encoded(text)
   return (text:gsub("[^%w*._-]", function(c) return c == " " and "+" or ("%%%02X"):format(c:byte()) end))
 end
 
---- Texts that must be seen nowhere: the mark stands for the secrets as they are, form-encoded, and in JSON; the others
--- are what base64 makes of them, by themselves and as they are sent.
-faults.telltales = { MARK, mime.b64(CREDENTIALS.client_id .. ":" .. form_encoded(CREDENTIALS.client_secret)) }
-for _, secret in pairs(faults.secrets) do
-  faults.telltales[#faults.telltales + 1] = mime.b64(secret)
-  faults.telltales[#faults.telltales + 1] = mime.b64(form_encoded(secret))
+local function json_escaped(text)
+  return (text:gsub("[\"\\]", "\\%0"))
+end
+
+--- The secrets as they are, and in all the forms in which they are sent, by name.
+faults.forms = {
+  ["Basic credentials"] = mime.b64(CREDENTIALS.client_id .. ":" .. form_encoded(CREDENTIALS.client_secret)),
+}
+for name, text in pairs(faults.secrets) do
+  faults.forms[name] = text
+  faults.forms[name .. ", form-encoded"] = form_encoded(text)
+  faults.forms[name .. ", in JSON"] = json_escaped(text)
+  faults.forms[name .. ", in base64"] = mime.b64(text)
+end
+
+--- Texts that must be seen nowhere. The mark stands for the secrets in all forms that keep letters.
+faults.telltales = { MARK }
+for _, text in pairs(faults.forms) do
+  if not text:find(MARK, 1, true) then table.insert(faults.telltales, text) end
 end
 
 -- answers -------------------------------------------------------------------------------------------------------------

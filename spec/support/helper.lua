@@ -64,12 +64,16 @@ function helper.environment(environment)
   return table.concat(command, " ")
 end
 
---- Runs a program in a Lua of its own, with these environment variables and no others of the module or of proxies.
--- Returns what it prints and its exit code.
-function helper.run(program, environment)
+--- The command that runs a program in a Lua of its own, with these environment variables and no others of the module
+-- or of proxies.
+function helper.command(program, environment)
   local paths = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath)
-  return helper.shell(("%s %s -e %s"):format(helper.environment(environment), quoted(helper.interpreter()),
-    quoted(paths .. program)))
+  return ("%s %s -e %s"):format(helper.environment(environment), quoted(helper.interpreter()), quoted(paths .. program))
+end
+
+--- Runs it. Returns what it prints and its exit code.
+function helper.run(program, environment)
+  return helper.shell(helper.command(program, environment))
 end
 
 --- The file that require "podero" loads.

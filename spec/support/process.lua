@@ -1,5 +1,7 @@
 --- Forks, which Lua cannot by itself: three functions in C, compiled for the Lua that runs the specs.
--- Debian has luaposix for some of the Luas only. Needs a C compiler, pkg-config and the headers of this Lua.
+-- Debian has luaposix for some of the Luas only.
+
+local compile = require "spec.support.compile"
 
 local process = {}
 
@@ -40,33 +42,7 @@ int luaopen_process(lua_State *L) {
 }
 ]]
 
--- LuaJIT's package has the name of the Lua that it is taken for, or its own.
-local BUILD = [[
-set -e
-for name in %s; do
-  if pkg-config --exists $name; then flags=$(pkg-config --cflags $name); break; fi
-done
-${CC:-cc} -shared -fPIC $flags -o %s/process.so %s/process.c
-]]
-
 local c
-
-local function build()
-  local pipe = io.popen("mktemp -d \"${TMPDIR:-/tmp}/podero-spec.XXXXXX\"")
-  local folder = pipe:read("*l")
-  pipe:close()
-  local file = assert(io.open(folder .. "/process.c", "w"))
-  file:write(SOURCE)
-  file:close()
-  local version = _VERSION:match("%d%.%d")
-  local names = rawget(_G, "jit") and "luajit" or ("lua%s lua-%s lua"):format(version, version)
-  local status = os.execute(BUILD:format(names, folder, folder))
-  local open, problem
-  if status == true or status == 0 then open, problem = package.loadlib(folder .. "/process.so", "luaopen_process") end
-  os.execute("rm -r " .. folder)
-  assert(open, problem or "the helper for forks could not be compiled")
-  return open()
-end
 
 local function write(name, text)
   local file = assert(io.open(name, "w"))
@@ -77,7 +53,7 @@ end
 --- Runs `f` in a child; `child:result()` waits for its end and gives the text that `f` returned, or what it raised.
 -- The child leaves without any clean-up, so that it finishes nothing of its parent's.
 function process.start(f)
-  c = c or build()
+  c = c or compile("process", SOURCE)
   local name = os.tmpname()
   local pid = c.fork()
   if pid == 0 then
@@ -99,7 +75,7 @@ end
 
 --- Forks in the midst of something; the child is to call `process.leave` in the end.
 function process.fork()
-  c = c or build()
+  c = c or compile("process", SOURCE)
   return c.fork()
 end
 

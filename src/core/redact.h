@@ -10,7 +10,8 @@
 
 /* Finds the first of `count` secrets (NULL: none; shorter than four bytes: not looked for, since
  * they would be found everywhere) in the text: as it is, percent- or form-encoded, or with the
- * escapes of a JSON string. */
+ * escapes of a JSON string, and whatever became of letters beyond ASCII. Of a long secret, its
+ * first 64 bytes are enough. */
 bool redact_find(const char *const *secrets, size_t count, const char *text, size_t size,
                  size_t *start, size_t *length);
 

@@ -1,0 +1,82 @@
+-- Secrets are shown to nobody, and do not outlive what they are kept for. SECURITY.md says what is promised.
+local faults = require "spec.support.faults"
+local helper = require "spec.support.helper"
+local peer = require "spec.support.peer"
+local wiped = require "spec.support.wiped"
+
+describe("secrets", function()
+  local server
+
+  setup(function() server = peer.start() end)
+  teardown(function() server:stop() end)
+
+  for _, encoding in ipairs { "form", "json" } do
+    for _, auth in ipairs { "basic", "body" } do
+      it(("are gone from memory once the client is closed: %s, %s"):format(encoding, auth), function()
+        local refused = { { "respond", 401, {}, "{}" } }
+        local listener = server:listen {
+          api = { refused, refused, { faults.CLOSE }, refused },
+          good_api = faults.good.api, good_token = faults.good.token,
+        }
+        finally(function() listener:close() end)
+        local texts = {} -- of memory that was freed, malloc itself writes over the beginning
+        for name, text in pairs(faults.forms) do texts[name] = text:sub(33) end
+        local open, closed = wiped.look({
+          PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = faults.credentials.client_id,
+          PODERO_CLIENT_SECRET = faults.credentials.client_secret, PODERO_USERNAME = faults.credentials.username,
+          PODERO_PASSWORD = faults.credentials.password, TOKEN_ENCODING = encoding, CLIENT_AUTH = auth,
+        }, texts, helper.ORG)
+        local names = table.concat(open, "\n")
+        for name in pairs(faults.secrets) do assert.truthy(names:find(name, 1, true), names) end
+        assert.is_nil(names:find("password, ", 1, true), names) -- what was sent is gone already
+        assert.same({}, closed)
+      end)
+    end
+  end
+
+  -- Every fault, in a process of its own, so that whatever it prints is seen, too.
+  local PROGRAM = [[
+    local faults = require "spec.support.faults"
+    local helper = require "spec.support.helper"
+    local server = require("spec.support.peer").start()
+    local count = 0
+
+    local function try(rows, how)
+      for _, row in ipairs(rows) do
+        if not row.waits then
+          local outcome = faults.run(server, row, how)
+          helper.strings(outcome.seen, print)
+          if outcome.err then count = count + 1 end
+        end
+      end
+    end
+
+    for _, at in ipairs { "api", "token" } do
+      try(faults.responses, { at = at })
+      for _, encoding in ipairs { "form", "json" } do
+        for _, auth in ipairs { "basic", "body" } do
+          try(faults.echoes, { at = at, options = { token_encoding = encoding, client_auth = auth } })
+        end
+      end
+    end
+    try(faults.api, {})
+    try(faults.tokens, { at = "token" })
+    try(faults.connections, {})
+    try(faults.tls, { static = true, tls = { certificate = "server" } })
+    try(faults.http2, { static = true, tls = { certificate = "server", h2 = true } })
+    server:stop()
+    print("errors: " .. count)
+  ]]
+
+  it("stand in nothing that a failure tells: errors, events, progress, the process's output", function()
+    local output, code = helper.run(PROGRAM)
+    assert.equal(0, code, output)
+    local count = tonumber(output:match("errors: (%d+)"))
+    assert.is_true(count > 200, count)
+    assert.truthy(output:find("***", 1, true)) -- some would have told them
+    for _, text in ipairs(faults.telltales) do
+      local at = output:find(text, 1, true)
+      assert.is_nil(at, at and output:sub(math.max(at - 300, 1), at + 100))
+    end
+  end)
+end)
