@@ -123,4 +123,15 @@ describe("the example", function()
       assert.equal(0, select(2, run("many_organizations", { mock.ORG })))
     end)
   end)
+
+  describe("cqueues", function()
+    it("lets other coroutines run while calls wait", function()
+      if not pcall(require, "cqueues") then return pending("Debian has no cqueues for this Lua") end
+      server:configure { always_api = { delay = 0.3 } }
+      local output = lines_of("cqueues", { mock.ORG, helper.OTHER_ORG })
+      assert.equal(3, #output)
+      assert.truthy(output[1]:find("\t25 users$"))
+      assert.truthy(tonumber(output[3]:match("ticked (%d+) times$")) >= 5, output[3])
+    end)
+  end)
 end)

@@ -636,6 +636,18 @@ describe("tokens", function()
       assert.equal(1, server:counts().token)
     end)
 
+    it("gives the scope that the server said, or else the one that was asked for", function()
+      assert.equal("read write", (select(3, helper.client(server):token())))
+      server:configure { token_raw = '{"access_token": "x", "token_type": "Bearer", "scope": null}' }
+      assert.same({ "x", nil, "users:read" }, { helper.client(server, { scope = "users:read" }):token() })
+      assert.equal(1, select("#", helper.client(server):token()))
+      server:configure { token_raw = '{"access_token": "x", "token_type": "Bearer", "scope": "read"}' }
+      local client = helper.client(server, { scope = "read write" })
+      assert.equal("read", (select(3, client:token())))
+      assert.equal("read", (select(3, client:token())))
+      assert.equal(1, select("#", helper.client(server, { access_token = "mine" }):token()))
+    end)
+
     it("gives nil and an error where there is none to be had", function()
       server:configure { always_token = { status = 403 } }
       local client = helper.client(server)

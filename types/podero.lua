@@ -212,6 +212,7 @@ function Client:get(path, query, opts) end
 --- The present access token; asks for one where there is none.
 ---@return string? access_token # nil where there is none to be had
 ---@return number|podero.Error|nil expires_at # seconds since 1970, nil where unknown; the error where there is no token
+---@return string? scope # what the token is good for, with spaces between; nil where unknown
 function Client:token() end
 
 --- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and

@@ -73,14 +73,14 @@ end
 
 function commands.token(given)
   local client = new_client(given)
-  local token, expires_at = client:token()
+  local token, expires_at, scope = client:token()
   client:close()
   if not token then error(expires_at, 0) end
   local sink = output.open()
   if given.show then
     sink:write(token, "\n")
   else
-    sink:write("expires  ", expiry(expires_at), "\n")
+    sink:write("expires  ", expiry(expires_at), "\nscope    ", text.printable(scope or "unknown"), "\n")
   end
   sink:finish()
 end

@@ -28,6 +28,7 @@ struct oauth2 {
   char *basic; /* the Authorization value that authenticates the client, or NULL */
 
   char *access_token, *refresh_token;
+  char *scope;            /* as the server said; NULL: as it was asked for (RFC 6749, 5.1) */
   char *retired[RETIRED]; /* tokens before: servers still echo them in errors */
   unsigned retired_next;
   unsigned generation;
@@ -70,6 +71,16 @@ bool oauth2_expires_at(const struct oauth2 *o, double *when) {
   return o->access_token != NULL && isfinite(o->expires_at);
 }
 
+const char *oauth2_scope(const struct oauth2 *o) {
+  return o->scope != NULL ? o->scope : o->options->scope;
+}
+
+/* Takes over the text, or NULL. */
+static void keep_scope(struct oauth2 *o, char *scope) {
+  secret_free(o->scope);
+  o->scope = scope;
+}
+
 bool oauth2_reject(struct oauth2 *o, unsigned generation) {
   if (o->options->access_token != NULL) return false;
   if (generation == o->generation) retire_token(o, &o->access_token);
@@ -85,6 +96,8 @@ static void keep_token(struct oauth2 *o, struct token_answer *answer) {
     o->refresh_token = answer->refresh_token;
     answer->refresh_token = NULL;
   }
+  keep_scope(o, answer->scope);
+  answer->scope = NULL;
   failure_clear(&o->failure);
   o->generation++;
   o->unstored = true;
@@ -129,6 +142,7 @@ enum adoption oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
   double life = fmin(token->renew_at, token->expires_at) - clock_wall();
   if (!(life > 0)) return ADOPTION_UNFIT;
   if (!replace_token(o, &o->access_token, token->access_token)) return ADOPTION_NO_MEMORY;
+  keep_scope(o, NULL);
   o->generation++;
   o->unstored = false;
   o->renew_at = clock_monotonic() + life;
@@ -494,6 +508,7 @@ void oauth2_free(struct oauth2 *o) {
   secret_free(o->basic);
   secret_free(o->access_token);
   secret_free(o->refresh_token);
+  secret_free(o->scope);
   for (size_t i = 0; i < RETIRED; i++)
     secret_free(o->retired[i]);
   failure_clear(&o->failure);

@@ -22,7 +22,7 @@ struct oauth2_options {
   const char *client_id, *client_secret; /* either NULL where there is none */
   const char *username, *password;
   const char *access_token; /* the caller's own: no token is ever requested */
-  const char *scope;
+  const char *scope;        /* to ask for; NULL: none is named */
   enum token_encoding encoding;
   enum client_auth client_auth;
   bool local; /* as transport_check_url says of token_url */
@@ -44,6 +44,10 @@ const char *oauth2_token(const struct oauth2 *oauth2, bool just_fetched, unsigne
 
 /* When the current token expires, seconds since 1970; false where that is not known. */
 bool oauth2_expires_at(const struct oauth2 *oauth2, double *when);
+
+/* What the current token is good for, scopes with spaces between (RFC 6749, 3.3); NULL where that
+ * is not known. Valid as long as the token is. */
+const char *oauth2_scope(const struct oauth2 *oauth2);
 
 /* Waits for a token along with others; the first to come starts the request. Returns a ticket for
  * that request, whose outcome is the waiter's, whatever others ask for after it. Each join is

@@ -14,6 +14,7 @@ static char **text_of_member(const struct json_reader *r, struct token_answer *o
   if (is_key(r, "access_token")) return &out->access_token;
   if (is_key(r, "token_type")) return &out->token_type;
   if (is_key(r, "refresh_token")) return &out->refresh_token;
+  if (is_key(r, "scope")) return &out->scope;
   return is_key(r, "error") ? &out->error : NULL;
 }
 
@@ -91,6 +92,7 @@ void token_answer_clear(struct token_answer *answer) {
   secret_free(answer->access_token);
   secret_free(answer->token_type);
   secret_free(answer->refresh_token);
+  secret_free(answer->scope);
   secret_free(answer->error);
   *answer = (struct token_answer){0};
 }

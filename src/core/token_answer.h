@@ -10,7 +10,7 @@
 struct token_answer {
   bool is_object; /* the body is a JSON object; else nothing but cut_short is set */
   bool cut_short; /* the body is the beginning of a JSON value */
-  char *access_token, *token_type, *refresh_token;
+  char *access_token, *token_type, *refresh_token, *scope;
   char *error;
   bool has_expires_in;
   double expires_in; /* seconds, as the server said: any number but NaN */

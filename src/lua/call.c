@@ -21,6 +21,7 @@ enum {
   SLOT_CLIENT = 1, /* keeps it alive */
   SLOT_RESULT,
   SLOT_SECOND_RESULT,
+  SLOT_THIRD_RESULT,
   SLOT_STATE, /* user_push_state's, while a list is read */
   SLOT_ON_PROGRESS,
   SLOT_RAISED, /* an error to be raised once libcurl and the core are left */
@@ -275,31 +276,52 @@ int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
   return 2;
 }
 
-/* Pushes token and expiry, or nil and an error where the client was closed meanwhile: if not
- * before, then by a finalizer that runs as Lua allocates memory for the token. [0, +2] */
-static void push_token(lua_State *L, struct agent *agent) {
+/* What client:token is to return; texts are borrowed. */
+struct token_texts {
+  const char *token, *scope; /* NULL: there is none */
+  size_t token_size, scope_size;
+};
+
+static struct token_texts token_texts(struct oauth2 *oauth2) {
+  struct token_texts t = {0};
   unsigned generation;
+  if (oauth2 == NULL) return t;
+  t.token = oauth2_token(oauth2, true, &generation);
+  t.scope = oauth2_scope(oauth2);
+  t.token_size = t.token == NULL ? 0 : strlen(t.token);
+  t.scope_size = t.scope == NULL ? 0 : strlen(t.scope);
+  return t;
+}
+
+/* Pushes token, expiry and scope, or nil, an error and nil where the client was closed meanwhile:
+ * if not before, then by a finalizer that runs as Lua allocates memory for the texts. [0, +3] */
+static void push_token(lua_State *L, struct agent *agent) {
   double expires_at = 0;
+  struct token_texts before = token_texts(agent_oauth2(agent));
+  char *copy = lua_newuserdata(L, before.token_size + before.scope_size + 1);
   struct oauth2 *oauth2 = agent_oauth2(agent);
-  const char *token = oauth2 == NULL ? NULL : oauth2_token(oauth2, true, &generation);
-  size_t size = token == NULL ? 0 : strlen(token);
-  char *copy = lua_newuserdata(L, size + 1);
-  oauth2 = agent_oauth2(agent);
-  token = oauth2 == NULL ? NULL : oauth2_token(oauth2, true, &generation);
-  if (token == NULL || strlen(token) != size) {
+  struct token_texts now = token_texts(oauth2);
+  if (now.token == NULL || now.token_size != before.token_size ||
+      now.scope_size != before.scope_size) {
     call_push_failure(L, agent, FAILURE_CLOSED, "the client was closed during the call");
-    lua_remove(L, -3);
+    lua_pushnil(L);
+    lua_remove(L, -4);
     return;
   }
-  bool expires = oauth2_expires_at(oauth2, &expires_at);
-  memcpy(copy, token, size);
-  lua_pushlstring(L, copy, size);
-  wipe(copy, size);
-  lua_remove(L, -2);
+  bool expires = oauth2_expires_at(oauth2, &expires_at), has_scope = now.scope != NULL;
+  memcpy(copy, now.token, now.token_size);
+  if (has_scope) memcpy(copy + now.token_size, now.scope, now.scope_size);
+  lua_pushlstring(L, copy, now.token_size);
+  wipe(copy, now.token_size);
   if (expires)
     lua_pushnumber(L, expires_at);
   else
     lua_pushnil(L);
+  if (has_scope)
+    lua_pushlstring(L, copy + now.token_size, now.scope_size);
+  else
+    lua_pushnil(L);
+  lua_remove(L, -4);
 }
 
 /* Keeps the results of the call at index 1, before a caller's function gets a chance to close the
@@ -312,6 +334,7 @@ static void keep_results(lua_State *L, struct lua_call *c) {
     if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
   } else if (c->method == METHOD_TOKEN) {
     push_token(L, c->agent);
+    slot_set(L, 1, SLOT_THIRD_RESULT);
   } else {
     return;
   }
@@ -369,19 +392,18 @@ struct agent *calls_agent(lua_State *L, int index) {
   return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
 }
 
-/* finish(call) -> the results of the method; none when asked again [1, +1|2] */
+/* finish(call) -> the results of the method; none when asked again [1, +1..3] */
 static int finish(lua_State *L) {
   end_call(lua_touserdata(L, 1));
   lua_settop(L, 1);
-  slot_get(L, 1, SLOT_RESULT);
-  slot_get(L, 1, SLOT_SECOND_RESULT);
-  for (int slot = SLOT_RESULT; slot <= SLOT_SECOND_RESULT; slot++) {
+  for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++) {
+    slot_get(L, 1, slot);
     lua_pushnil(L);
     slot_set(L, 1, slot);
   }
-  if (!lua_isnil(L, -1)) return 2;
-  lua_pop(L, 1);
-  return 1;
+  while (lua_gettop(L) > 2 && lua_isnil(L, -1))
+    lua_pop(L, 1);
+  return lua_gettop(L) - 1;
 }
 
 /* Runs protected, with the call as its argument: the next user, if the bytes have one. [1, 0|1] */

@@ -1,0 +1,41 @@
+-- Lists organizations beside other work, with cqueues: while a call waits, other coroutines run. The
+-- option `wait` is all that it takes; it is told for how long to wait at most, and which descriptor
+-- becomes readable when there is something to do.
+--
+--   lua5.4 examples/cqueues.lua ORGANIZATION_ID...
+local cqueues = require "cqueues"
+local podero = require "podero"
+
+local client = assert(podero.new {
+  wait = function(seconds, fd)
+    if fd then
+      cqueues.poll({ pollfd = fd, events = "r" }, seconds)
+    else
+      cqueues.sleep(seconds)
+    end
+  end,
+})
+
+local queue = cqueues.new()
+local pending = #arg
+
+for _, org_id in ipairs(arg) do
+  queue:wrap(function()
+    local users, err = client:list_users(org_id)
+    print(org_id, users and ("%d users"):format(#users) or tostring(err))
+    pending = pending - 1
+  end)
+end
+
+-- The other work, here a clock.
+local ticks = 0
+queue:wrap(function()
+  while pending > 0 do
+    cqueues.sleep(0.01)
+    ticks = ticks + 1
+  end
+end)
+
+assert(queue:loop())
+client:close()
+print(("meanwhile, the clock has ticked %d times"):format(ticks))

@@ -1,0 +1,224 @@
+-- The names of the interface stand in several places: in the module, in types/podero.lua, in README.md, and those of
+-- users in the command. None may drift from the others.
+
+local helper = require "spec.support.helper"
+local mock_users = require "spec.support.mock.users"
+local podero = require "podero"
+
+local function read(name)
+  local file = assert(io.open(name))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- UserOutput of the API's specification: type, "?" where it is nullable; the others are required.
+local SCHEMA = {
+  id = "string", organization_id = "string", external_user_id = "string?", role = "Role", email = "string",
+  first_name = "string?", last_name = "string?", is_onboarded = "boolean?", street_and_number = "string?",
+  street_add_info = "string?", zip_code = "string?", town = "string?", country = "string?", latitude = "number?",
+  longitude = "number?", last_login = "string?", num_inverters = "integer", num_heat_pumps = "integer",
+  num_electric_vehicles = "integer", num_wallboxes = "integer", joined_at = "string?",
+}
+local ROLES = { "admin", "staff", "user", "guest" }
+
+local types = read("types/podero.lua")
+local readme = read("README.md")
+
+--- The names in a list or the keys of a table, sorted.
+local function sorted(names)
+  local list = {}
+  for key, value in pairs(names) do list[#list + 1] = type(key) == "number" and value or key end
+  table.sort(list)
+  return list
+end
+
+--- The block of lines in types/podero.lua that declares a class or an alias.
+local function block(name)
+  return assert(types:match("\n%-%-%-@%l+ " .. name:gsub("%.", "%%.") .. "%f[%W][^\n]*\n(.-)\n[^-]"), name)
+end
+
+--- Name to type of the fields of a class; a "?" at the end of the type where there may be none.
+local function fields(class)
+  local found = {}
+  for name, optional, kind in ("\n" .. block(class)):gmatch("\n%-%-%-@field ([%a_]+)(%??) (%S+)") do
+    found[name] = kind .. optional
+  end
+  return found
+end
+
+--- The literals of an alias.
+local function literals(alias)
+  local found = {}
+  for literal in ("\n" .. block(alias)):gmatch("\n%-%-%-| \"(.-)\"") do found[#found + 1] = literal end
+  return found
+end
+
+--- The functions that types/podero.lua declares in a table: "podero." or "Client:".
+local function functions(prefix)
+  local found = {}
+  for name in types:gmatch("\nfunction " .. prefix:gsub("%.", "%%.") .. "([%w_]+)%(") do found[#found + 1] = name end
+  return found
+end
+
+--- The names in the first column of the README's table under a heading, `pattern` picking them from a cell.
+local function column(heading, pattern)
+  local found = {}
+  local section = assert(readme:match("\n## " .. heading .. "\n(.-)\n## "), heading)
+  for cell in section:gmatch("\n| (`[^|]-) |") do
+    for name in cell:gmatch(pattern) do found[#found + 1] = name end
+  end
+  return found
+end
+
+--- The options of a list in src/lua/options.c.
+local function options_in_source(list)
+  local found = {}
+  local text = assert(read("src/lua/options.c"):match("struct option " .. list .. "%[%] = (%b{})"), list)
+  for name in text:gmatch("{\"([%l_]+)\",") do found[#found + 1] = name end
+  return found
+end
+
+--- What a function says about an option that has a value of no use.
+local function complaint(call, name)
+  local ok, message = pcall(call, { [name] = coroutine.create(print) })
+  assert.is_false(ok, name)
+  return message
+end
+
+local EXPECTED = {
+  string = "a string", number = "a number of seconds", integer = "a whole number", boolean = "a boolean",
+}
+
+describe("types/podero.lua", function()
+  local client
+
+  setup(function() client = podero.new { access_token = "x" } end)
+  teardown(function() client:close() end)
+
+  it("is Lua", function() assert.is_function(loadfile("types/podero.lua")) end)
+
+  it("has what the module has, and so has the README", function()
+    local declared = fields "podero"
+    for _, name in ipairs(functions "podero.") do declared[name] = "function" end
+    assert.same(sorted(podero), sorted(declared))
+    assert.same(sorted(podero), sorted(column("The module", "`podero%.([%w_]+)")))
+  end)
+
+  it("has the methods that a client has, and so has the README", function()
+    local methods = debug.getmetatable(client).__index
+    assert.same(sorted(methods), sorted(functions "Client:"))
+    assert.same(sorted(methods), sorted(column("Methods", "client:([%w_]+)")))
+  end)
+
+  it("has the options of podero.new, and so has the README", function()
+    local declared = fields "podero.Options"
+    assert.same(sorted(options_in_source "client_options"), sorted(declared))
+    assert.same(sorted(declared), sorted(column("Options of `podero.new`", "`([%l_]+)`")))
+    local function new(options)
+      options.access_token = options.access_token or "x"
+      return podero.new(options)
+    end
+    for name, kind in pairs(declared) do
+      local message = complaint(new, name)
+      assert.truthy(message:find(("option '%s': expected "):format(name), 1, true), message)
+      if EXPECTED[kind] and name ~= "max_response_bytes" then
+        assert.truthy(message:find(EXPECTED[kind], 1, true), message)
+      end
+      assert.equal("?", kind:match("^fun") and "?" or kind:sub(-1), name)
+    end
+    assert.truthy(complaint(new, "no_such_option"):find("unknown option", 1, true))
+  end)
+
+  it("has the options of TLS, and so has the README", function()
+    local declared = fields "podero.TlsOptions"
+    assert.same(sorted(options_in_source "tls_options"), sorted(declared))
+    local row = readme:match("\n| `tls` [^\n]+")
+    for name in pairs(declared) do
+      local message = complaint(function(tls) return podero.new { access_token = "x", tls = tls } end, name)
+      assert.truthy(message:find(("option 'tls.%s': expected "):format(name), 1, true), message)
+      assert.truthy(row:find(name .. "=", 1, true), name)
+    end
+  end)
+
+  it("has the options of each method", function()
+    local common = sorted(fields "podero.CallOptions")
+    local function with(class)
+      local all = fields(class)
+      for _, name in ipairs(common) do all[name] = true end
+      return sorted(all)
+    end
+    local id = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
+    local known = {}
+    for _, list in ipairs { "call", "size", "list", "progress", "many" } do
+      for _, name in ipairs(options_in_source(list .. "_options")) do known[name] = true end
+    end
+    local calls = {
+      { with "podero.ListOptions", function(opts) return client:list_users(id, opts) end },
+      { with "podero.ListOptions", function(opts) return client:each_user(id, opts) end },
+      { with "podero.ManyOptions", function(opts) return client:list_users_of({ id }, opts) end },
+      { common, function(opts) return client:get("/", nil, opts) end },
+    }
+    for _, call in ipairs(calls) do
+      local takes = {}
+      for name in pairs(known) do
+        if complaint(call[2], name):find(("option '%s': expected "):format(name), 1, true) then takes[name] = true end
+      end
+      assert.same(call[1], sorted(takes))
+    end
+  end)
+
+  it("has the kinds and the fields of errors, and so has the README", function()
+    local kinds = {}
+    for name in read("src/core/failure.c"):gmatch("case FAILURE_[%u_]+: return \"([%l_]+)\"") do
+      kinds[#kinds + 1] = name
+    end
+    assert.same(sorted(kinds), sorted(literals "podero.ErrorKind"))
+    local row = {}
+    for name in readme:match("\n| `kind` |([^\n]+)"):gmatch("`([%l_]+)`") do
+      if name ~= "nil" then row[#row + 1] = name end
+    end
+    assert.same(sorted(kinds), sorted(row))
+    assert.same(sorted(column("Errors", "`([%l_]+)`")), sorted(fields "podero.Error"))
+    local _, err = client:list_users("no UUID")
+    local declared = fields "podero.Error"
+    for name in pairs(err) do assert.truthy(declared[name], name) end
+    for name, kind in pairs(declared) do
+      if not kind:find("?", 1, true) then assert.truthy(err[name] ~= nil, name) end
+    end
+  end)
+
+  it("has the fields of an event, and so has the README", function()
+    local listed = readme:match("`{ (type=\"exchange\".-) }`")
+    local names = {}
+    for name in (listed:gsub("%s+", " ") .. ","):gmatch("([%l_]+)[^,]*,") do names[#names + 1] = name end
+    assert.same(sorted(names), sorted(fields "podero.Event"))
+  end)
+
+  it("has the roles", function()
+    assert.same(ROLES, literals "podero.Role")
+    local names = {}
+    for name, kind in pairs(fields "podero.Roles") do
+      assert.equal(kind, ("%q"):format(podero.Role[name]))
+      names[#names + 1] = name:lower()
+    end
+    assert.same(sorted(ROLES), sorted(names))
+  end)
+
+  it("has the fields of a user with the schema's types, and so has the command", function()
+    local expected = {}
+    for name, kind in pairs(SCHEMA) do expected[name] = kind:gsub("Role", "podero.Role") end
+    assert.same(expected, fields "podero.User")
+    assert.same(mock_users.FIELDS, assert(loadfile("src/command/columns.lua"))())
+    assert.same(sorted(SCHEMA), sorted(mock_users.FIELDS))
+  end)
+
+  it("names the environment variables, and so do README and man page", function()
+    local man = read("docs/podero.1")
+    for name in read("src/lua/options.c"):gmatch("\"(PODERO_[%u_]+)\"") do
+      assert.truthy(types:find("`" .. name .. "`", 1, true), name)
+      assert.truthy(readme:find("`" .. name .. "`", 1, true), name)
+      assert.truthy(man:find(".It Ev " .. name .. "\n", 1, true), name)
+    end
+  end)
+end)
