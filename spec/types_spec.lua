@@ -1,7 +1,6 @@
 -- The names of the interface stand in several places: in the module, in types/podero.lua, in README.md, and those of
 -- users in the command. None may drift from the others.
 
-local helper = require "spec.support.helper"
 local mock_users = require "spec.support.mock.users"
 local podero = require "podero"
 
