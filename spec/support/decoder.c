@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "lua/collector.h"
 #include "lua/compat.h"
 #include "lua/user.h"
 
@@ -182,6 +183,28 @@ static int user_failure(lua_State *L, const struct user_decoder *d) {
   return 6;
 }
 
+/* Appends users to the list at 7, as the library does it. */
+static enum user_status decode_list(lua_State *L, struct user_decoder *d, const char *bytes,
+                                    size_t size) {
+  size_t used;
+  bool held = collector_hold(L, d->reader.token_offset + size);
+  enum user_status status = user_decode(L, d, 6, 7, bytes, size, &used);
+  if (held) collector_release(L);
+  return status;
+}
+
+/* Sets users in the list at 7, one by one. */
+static enum user_status decode_each(lua_State *L, struct user_decoder *d, const char *bytes,
+                                    size_t size) {
+  size_t used, done = 0;
+  enum user_status status;
+  while ((status = user_decode(L, d, 6, 0, bytes + done, size - done, &used)) == USER_READY) {
+    done += used;
+    lua_rawseti(L, 7, (int)d->users);
+  }
+  return status;
+}
+
 static int l_decode(lua_State *L) {
   lua_settop(L, 4);
   struct pieces pieces = pieces_of(L, 3, 4);
@@ -194,13 +217,8 @@ static int l_decode(lua_State *L) {
   const char *bytes;
   size_t size;
   while (next_piece(&pieces, &bytes, &size)) {
-    size_t used, done = 0;
-    enum user_status status;
-    while ((status = user_decode(L, d, 6, each ? 0 : 7, bytes + done, size - done, &used)) ==
-           USER_READY) {
-      done += used;
-      lua_rawseti(L, 7, (int)d->users);
-    }
+    enum user_status status =
+        each ? decode_each(L, d, bytes, size) : decode_list(L, d, bytes, size);
     spoil(&pieces, bytes, size);
     if (status == USER_FAILED) return user_failure(L, d);
     lua_settop(L, 7);

@@ -7,6 +7,7 @@
 #include "core/event.h"
 #include "core/syntax.h"
 #include "lua/cjson.h"
+#include "lua/collector.h"
 #include "lua/error.h"
 #include "lua/slot.h"
 #include "lua/user.h"
@@ -179,7 +180,10 @@ static void begin(void *L, struct failure *failure) {
 }
 
 static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
+  const struct lua_call *c = lua_touserdata(L, 1);
+  bool held = collector_hold(L, c->decoder.reader.token_offset + size);
   ask(L, ASK_FEED, bytes, size, failure);
+  if (held) collector_release(L);
 }
 
 static void end(void *L, struct failure *failure) {
@@ -342,14 +346,15 @@ static void keep_results(lua_State *L, struct lua_call *c) {
   slot_set(L, 1, SLOT_RESULT);
 }
 
-/* step(call, seconds, drive) -> whether it has ended, whether it wants a token [3, +2] */
+/* step(call, seconds, drive) -> whether it has ended, whether it wants a token. answer_question is
+ * the upvalue. [3, +2] */
 static int step(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
   double seconds = lua_tonumber(L, 2);
   bool drive = lua_toboolean(L, 3), ended = true;
   lua_settop(L, 1);
   luaL_checkstack(L, 8, NULL);
-  lua_pushcfunction(L, answer_question);
+  lua_pushvalue(L, lua_upvalueindex(1));
   if (c->busy) return luaL_error(L, "a finalizer has come back to the call that it runs within");
   if (c->call != NULL) {
     c->busy = true;
@@ -466,9 +471,11 @@ static int stop(lua_State *L) {
 }
 
 void call_set_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"step", step}, {"finish", finish}, {"stop", stop}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"finish", finish}, {"stop", stop}, {NULL, NULL}};
   compat_setfuncs(L, functions);
+  lua_pushcfunction(L, answer_question);
+  lua_pushcclosure(L, step, 1);
+  lua_setfield(L, -2, "step");
   lua_pushcfunction(L, decode_user);
   lua_pushcclosure(L, take, 1);
   lua_setfield(L, -2, "take");
