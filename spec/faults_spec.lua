@@ -199,7 +199,7 @@ describe("a client", function()
       local requests, connections = all_succeed({ tls = HTTP2, good_api = { good },
         api = { { good, { "goaway", 1, 0 } }, { good, { "goaway", 1, 0 }, faults.CLOSE } } }, 4)
       assert.is_true(requests >= 4 and requests <= 6, requests) -- a request can cross the GOAWAY
-      assert.is_true(connections >= 3, connections)
+      assert.is_true(connections >= 2, connections)
     end)
 
     it("with GOAWAY just as the second request arrives, sends it again", function()
@@ -279,7 +279,7 @@ describe("a client", function()
         local before = megabytes("VmRSS")
         local seconds, list, err = helper.timed(method, client)
         local grown = megabytes("VmHWM") - before
-        assert.equal(3, #assert(client:list_users(helper.ORG)))
+        assert.equal(3, #assert(client:list_users(helper.ORG, { timeout = 5 })))
         client:close()
         return grown, seconds, list, err
       end

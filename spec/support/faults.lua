@@ -263,13 +263,18 @@ faults.api = {
     status = 302 },
 }
 
---- Of the token endpoint alone: answers that hold a token, good or not.
-local function token_answer(members)
+--- An answer of the token endpoint, as JSON, with these members or without.
+function faults.token_answer(members)
   local all = { access_token = faults.secrets.access_token, token_type = "Bearer" }
   for name, value in pairs(members) do all[name] = value end
-  return { respond(200, cjson.encode(all)) }
+  return cjson.encode(all)
 end
 
+local function token_answer(members)
+  return { respond(200, faults.token_answer(members)) }
+end
+
+--- Of the token endpoint alone: answers that hold a token, good or not.
 faults.tokens = {
   { name = "a token of 64 KB", acts = token_answer { access_token = MARK .. ("x"):rep(65533) }, good = true },
   { name = "a token of 1 MB", acts = token_answer { access_token = MARK .. ("x"):rep(1100000) }, kind = "too_large",

@@ -1,0 +1,242 @@
+-- Whatever an option or argument holds: it is refused, or the requests are those that they should be, field by field.
+local cjson = require "cjson"
+local faults = require "spec.support.faults"
+local helper = require "spec.support.helper"
+local peer = require "spec.support.peer"
+local podero = require "podero"
+
+-- Every byte that means something in HTTP, URLs or forms, and some that mean nothing.
+local BYTES = {}
+for code = 0, 32 do BYTES[#BYTES + 1] = string.char(code) end
+for c in ("\127\128\255\"#%&'+,/:;<=>?@[\\]^`{|}~"):gmatch(".") do BYTES[#BYTES + 1] = c end
+local NUL, CONTROL = "%z", "[%z\1-\31\127]"
+
+local FIELDS = {
+  token = { host = true, accept = true, ["accept-encoding"] = true, ["user-agent"] = true, authorization = true,
+    ["content-type"] = true, ["content-length"] = true },
+  api = { host = true, accept = true, ["accept-encoding"] = true, ["user-agent"] = true, authorization = true },
+}
+
+describe("requests", function()
+  local server, listener
+
+  setup(function() server = peer.start() end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    listener = server:listen { good_api = faults.good.api, good_token = faults.good.token }
+  end)
+  after_each(function() listener:close() end)
+
+  --- Checks that all requests since the last time are whole, and have the fields that they should, and no others.
+  local seen = 0
+  local function check(target)
+    local requests, connections = listener:received()
+    for i = seen + 1, #requests do
+      local request = requests[i]
+      assert.equal(request.kind == "token" and "POST" or "GET", request.method)
+      if request.kind == "token" then assert.equal(helper.TOKEN_PATH, request.target) end
+      if request.kind == "api" and target then assert.equal(target, request.target) end
+      for name, value in pairs(request.headers) do
+        assert.is_true(FIELDS[request.kind][name], name)
+        assert.is_nil(value:find("%c"), value)
+      end
+      if request.kind == "token" then
+        assert.equal(#request.body, tonumber(request.headers["content-length"]))
+        assert.is_nil(request.body:find("[%c ]"), request.body)
+      else
+        assert.equal("", request.body)
+      end
+    end
+    local count = #requests - seen
+    seen = #requests
+    assert.is_true(connections <= seen)
+    return count, requests
+  end
+
+  before_each(function() seen = 0 end)
+
+  local function options_with(name, value)
+    local options = { base_url = listener.url, proxy = "", max_retries = 0, timeout = 5 }
+    for key, credential in pairs(faults.credentials) do options[key] = credential end
+    options[name] = value
+    return options
+  end
+
+  describe("are what they should be, or none, whatever is in", function()
+    -- Which bytes are refused: the others arrive encoded, or as they are.
+    for name, refused in pairs {
+      client_id = CONTROL, client_secret = CONTROL, scope = CONTROL, user_agent = CONTROL, username = NUL,
+      password = NUL, access_token = "[^!-~]",
+    } do
+      it(name, function()
+        for _, byte in ipairs(BYTES) do
+          for _, text in ipairs { "x" .. byte .. "X-Injected: yes", "x" .. byte } do
+            if name == "access_token" then text = text:gsub(" ", "") .. (byte == " " and " x" or "") end
+            local ok, client, err = pcall(podero.new, options_with(name, text))
+            if text:find(refused) then
+              assert.is_true(not ok or client == nil, ("%q"):format(text))
+              assert.truthy(tostring(ok and err or client):find(name, 1, true))
+              if ok then helper.failed("argument", client, err) end
+            else
+              assert.equal(3, #assert(client:list_users(helper.ORG)))
+              assert.equal(name == "access_token" and 1 or 2, check(helper.users_path()))
+              client:close()
+            end
+          end
+        end
+        assert.equal(0, check())
+      end)
+    end
+
+    for _, name in ipairs { "base_url", "token_url" } do
+      it(name, function()
+        local before = { base_url = listener.url .. "/prefix", token_url = helper.TOKEN_PATH }
+        for _, byte in ipairs(BYTES) do
+          local ok, client, err = pcall(podero.new, options_with(name, before[name] .. byte .. "x"))
+          if byte:find("[^!-~]") or byte:find("[\"#%%<>?@\\%[%]^`{|}]") then
+            assert.is_true(not ok or client == nil, ("%q"):format(byte))
+            assert.truthy(tostring(ok and err or client):find(name, 1, true))
+            if ok then helper.failed("argument", client, err) end
+          else
+            client:close()
+          end
+        end
+        assert.equal(0, check())
+      end)
+    end
+
+    it("proxy", function()
+      for _, byte in ipairs(BYTES) do
+        local ok, client, err = pcall(podero.new, options_with("proxy", "http://127.0.0.1:1/" .. byte .. "x"))
+        if byte:find(CONTROL) then
+          assert.is_true(not ok or client == nil, ("%q"):format(byte))
+          if ok then helper.failed("argument", client, err) end
+        else
+          local result, failure = client:list_users(helper.ORG)
+          helper.failed("network", result, failure)
+          client:close()
+        end
+      end
+      assert.equal(0, check())
+    end)
+
+    it("the files of tls", function()
+      for _, name in ipairs { "ca_file", "ca_path", "cert", "key" } do
+        for _, byte in ipairs(BYTES) do
+          local tls = { ca_file = server.ca_file }
+          tls[name] = "/no/such" .. byte .. "\27[31mfile"
+          local ok, client = pcall(podero.new, options_with("tls", tls))
+          if byte == "\0" then
+            assert.is_false(ok)
+            assert.truthy(client:find("tls." .. name, 1, true))
+          else
+            client:close()
+          end
+        end
+        local tls = { ca_file = server.ca_file }
+        tls[name] = "/no/such\r\n\27[31m\194\155file"
+        local client = assert(podero.new(options_with("tls", tls)))
+        if name ~= "ca_path" then -- which may be a folder without the certificate that is wanted
+          local other = assert(podero.new { base_url = "https://127.0.0.1:1", access_token = "x", tls = tls, proxy = "",
+            max_retries = 0 })
+          helper.failed("network", other:list_users(helper.ORG)) -- its message is one line
+          other:close()
+        end
+        client:close()
+      end
+      assert.equal(0, check())
+    end)
+  end)
+
+  describe("are what they should be, or none, whatever is given to", function()
+    local client
+
+    before_each(function() client = assert(podero.new(options_with("access_token", "static"))) end)
+    after_each(function() client:close() end)
+
+    it("list_users and its kin as an organization", function()
+      for _, byte in ipairs(BYTES) do
+        for _, id in ipairs { byte, helper.ORG .. byte, byte .. helper.ORG, helper.ORG:sub(1, -2) .. byte,
+          helper.ORG:sub(1, 8) .. byte .. helper.ORG:sub(10) } do
+          helper.failed("argument", client:list_users(id))
+          local results, errors = client:list_users_of { id }
+          helper.failed("argument", results[id], errors[id])
+          assert.is_false(pcall(client.each_user, client, id))
+        end
+      end
+      assert.equal(0, check())
+      assert(client:list_users(helper.ORG:upper()))
+      assert.equal(1, check(helper.users_path(helper.ORG:upper())))
+    end)
+
+    it("get as a path", function()
+      for _, byte in ipairs(BYTES) do
+        local path = "/api" .. byte .. "x"
+        local result, err = client:get(path)
+        if byte:find("[&'+,/:;=~]") then
+          assert.equal(3, #assert(result))
+          assert.equal(1, check(path))
+        else
+          helper.failed("argument", result, err)
+        end
+      end
+      for _, path in ipairs { "", "x", "//elsewhere.example/x", "/../x", "/x/..", "/./x", "/%2", "/%zz", "/x%0", "/\0",
+        "https://elsewhere.example/" } do
+        local result, err = client:get(path)
+        if path == "//elsewhere.example/x" then
+          assert(result)
+          assert.equal(1, check(path)) -- at the host that it should be
+        else
+          helper.failed("argument", result, err)
+        end
+      end
+      assert.equal(0, check())
+    end)
+
+    it("get as a query's names and values", function()
+      for _, byte in ipairs(BYTES) do
+        assert(client:get("/x", { ["a" .. byte .. "b"] = byte .. "\r\nX-Injected: yes" }))
+        local count, requests = check()
+        assert.equal(1, count)
+        local target = requests[#requests].target
+        assert.truthy(target:find("^/x%?a[%w%%*._+-]+b=[%w%%*._+-]+$"), target)
+      end
+    end)
+  end)
+
+  it("carry a refresh token of a server's whole, and nothing but it", function()
+    for _, byte in ipairs(BYTES) do
+      if byte:byte() > 127 then byte = "\195" .. byte:gsub("\255", "\191") end -- else it would be no JSON
+      local refresh = "ref" .. byte .. "&grant_type=x\r\nX-Injected: yes"
+      listener:set { token = { { { "respond", 200, {}, faults.token_answer { refresh_token = refresh } } } },
+        api = { { { "respond", 401, {}, "" } } } }
+      local client = assert(podero.new(options_with("token_encoding", "form")))
+      assert(client:list_users(helper.ORG))
+      client:close()
+      local count, requests = check(helper.users_path())
+      assert.equal(4, count)
+      local body = requests[#requests - 1].body
+      assert.truthy(body:find("^grant_type=refresh_token&refresh_token=ref[%w%%*._+-]+$"), body)
+    end
+  end)
+
+  it("carry no token of a store's that a header cannot carry, but a new one", function()
+    for _, byte in ipairs(BYTES) do
+      if byte:find("[^!-~]") and byte:byte() < 128 then
+        local store = {
+          get = function()
+            local token = "x" .. byte .. "\r\nX-Injected: yes"
+            return cjson.encode { access_token = token, renew_at = 4e9, expires_at = 4e9 }
+          end,
+          set = function() end,
+        }
+        local client = assert(podero.new(options_with("token_store", store)))
+        assert(client:list_users(helper.ORG))
+        client:close()
+        local count, requests = check(helper.users_path())
+        assert.equal(2, count)
+        assert.equal("Bearer " .. faults.secrets.access_token, requests[#requests].headers.authorization)
+      end
+    end
+  end)
+end)
