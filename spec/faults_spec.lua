@@ -118,25 +118,23 @@ describe("a client", function()
 
   describe("that has a connection", function()
     for _, row in ipairs(faults.connections) do
-      it(row.name, function()
-        local expected = { requests = 0, attempts = 1, token_requests = 0 }
-        for name, value in pairs(row) do expected[name] = value end
-        check(expected, {})
-      end)
+      local expected = { requests = 0, attempts = 1, token_requests = 0 }
+      for name, value in pairs(row) do expected[name] = value end
+      it(row.name .. ", to the API", function() check(expected, { static = true }) end)
+      it(row.name .. ", to the token endpoint", function() check(expected, { at = "token" }) end)
     end
   end)
 
-  describe("that gets over TLS", function()
-    for _, row in ipairs(faults.tls) do
-      it(row.name, function() check(row, { static = true, tls = { certificate = "server" } }) end)
-    end
-  end)
-
-  describe("that gets over HTTP/2", function()
-    for _, row in ipairs(faults.http2) do
-      it(row.name, function() check(row, { static = true, tls = { certificate = "server", h2 = true } }) end)
-    end
-  end)
+  for protocol, tls in pairs { tls = { certificate = "server" }, http2 = { certificate = "server", h2 = true } } do
+    describe("that gets over " .. protocol, function()
+      for _, row in ipairs(faults[protocol]) do
+        it(row.name, function() check(row, { static = true, tls = tls }) end)
+        if not row.good then
+          it(row.name .. ", from the token endpoint", function() check(row, { at = "token", tls = tls }) end)
+        end
+      end
+    end)
+  end
 
   -- what is no single fault of a single call --------------------------------------------------------------------------
 
