@@ -31,16 +31,24 @@ CURL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null || echo -lcurl)
 endif
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+
+# Each flag that the compiler takes without a word beside CPPFLAGS and CFLAGS; what is set there, by
+# a packager perhaps, is left alone. Asked for once, when first needed.
+HARDENING = $(eval HARDENING := $(foreach flag,-fstack-protector-strong -fstack-clash-protection \
+  -fcf-protection -mbranch-protection=standard -D_FORTIFY_SOURCE=3,$(call accepted,$(flag))))$(HARDENING)
+accepted = $(shell $(CC) -Werror $(1) $(CPPFLAGS) $(CFLAGS) -include string.h -x c -c -o /dev/null /dev/null \
+  2>/dev/null && echo '$(1)')
+
 # _DEFAULT_SOURCE: POSIX and getentropy beside C11.
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc -I$(BUILD) $(WARNINGS) $(WERROR) \
-  $(LUA_CFLAGS) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+  $(LUA_CFLAGS) $(CURL_CFLAGS) $(HARDENING) $(CPPFLAGS) $(CFLAGS)
 
 ifeq ($(shell uname -s),Darwin)
 LIBFLAG ?= -bundle -undefined dynamic_lookup
 else
 LIBFLAG ?= -shared
 # Never unloaded: a thread of libcurl's that resolves a name may outlive the Lua state.
-MODULE_LDFLAGS := -Wl,-z,nodelete
+MODULE_LDFLAGS := -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now
 endif
 
 PREFIX ?= /usr/local
@@ -110,12 +118,12 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test specs lint valgrind bench bench-nginx docs picture format
+.PHONY: help demo test specs lint check analyze sanitize valgrind bench bench-nginx docs picture format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
 	@echo 'make specs      the specs alone'
-	@echo 'make valgrind   the specs on Lua 5.4 under valgrind'
+	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
@@ -154,14 +162,45 @@ lint:
 	@! grep -rnE 'include *[<"](lua/|lua\.h|lauxlib|lualib)' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
 	@! grep -rnE 'include *<curl/' src | grep -v '^src/core/transport.c:' || { echo 'libcurl outside the transport' >&2; exit 1; }
 
+# ---- checkers ----
+
+check: analyze sanitize valgrind
+
+# What compilers and others find by reading.
+C_FILES = $(SOURCES) $(wildcard spec/support/*.c)
+analyze: packages-check
+	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang VARIANT=-clang WERROR=-Werror all decoder allocations
+	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
+	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES)
+	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
+	  -std=c11 -D_DEFAULT_SOURCE -Isrc $(LUA_CFLAGS) 2>/dev/null
+
+# The specs on a Lua that has the sanitizers in it.
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sanitize: packages-check
+	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g $(SANITIZERS)' LDFLAGS='$(SANITIZERS)' \
+	  VARIANT=-sanitized HARDENING=-fstack-protector-strong all decoder allocations interpreter
+	VARIANT=-sanitized INTERPRETER=$(CURDIR)/build/lua5.4-sanitized/interpreter/lua5.4 \
+	  ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=8 \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0 spec/support/run.sh lua5.4
+
+.PHONY: interpreter
+interpreter: $(BUILD)/interpreter/$(LUA)
+$(BUILD)/interpreter/$(LUA): spec/support/lua.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) $(LDFLAGS) -Wl,-E -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA))
+
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
   --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
   --child-silent-after-fork=yes --suppressions=spec/support/valgrind.supp
 
-# About half an hour. Only what nothing points to is a leak: interpreters keep what they have loaded.
+# Only what nothing points to is a leak: interpreters keep what they have loaded. Cases of which there
+# are thousands alike are thinned out: else it takes half an hour.
 valgrind: packages-check
-	@$(MAKE) --no-print-directory LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder
-	VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
+	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
+	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
 bench: packages-bench
 	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done

@@ -31,6 +31,15 @@ describe("the module", function()
     assert.same({ "T luaopen_podero" }, exported)
   end)
 
+  it("is hardened: its stack is guarded, and its tables of addresses are closed to writes", function()
+    local file = helper.quoted(helper.module_file())
+    local text, code = helper.shell("nm -D --undefined-only " .. file .. " && readelf -dlW " .. file)
+    assert.equal(0, code, text)
+    for _, sign in ipairs { "__stack_chk_fail", "GNU_RELRO", "BIND_NOW" } do
+      assert.truthy(text:find(sign, 1, true), sign)
+    end
+  end)
+
   it("leaves no globals behind", function()
     local text = helper.run([[
       local before = {}

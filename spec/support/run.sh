@@ -4,7 +4,8 @@
 # the last line counts for all: "N passed, N failed".
 #   spec/support/run.sh LUA...
 # BUSTED: options and files for busted, all in one go, instead of every spec file by itself.
-# JOBS: how many at a time. WRAPPER: a command to run the Luas under. VARIANT: of the build.
+# JOBS: how many at a time. WRAPPER: a command to run the Luas under. INTERPRETER: in a Lua's place.
+# VARIANT: of the build.
 set -u
 
 # Runs job number $2, the spec file $4 (or what BUSTED says) on the Lua $3, with its files in $1.
@@ -15,7 +16,7 @@ job() {
   start=$(date +%s)
   # The variables with a version in their names would win.
   env -u LUA_CPATH_5_2 -u LUA_CPATH_5_3 -u LUA_CPATH_5_4 LUA_CPATH="${module%/*}/?.so;;" \
-    ${WRAPPER:-} "$lua" "$busted" -o plainTerminal ${BUSTED:-} $file >"$dir/$number.out" 2>&1 </dev/null ||
+    ${WRAPPER:-} "${INTERPRETER:-$lua}" "$busted" -o plainTerminal ${BUSTED:-} $file >"$dir/$number.out" 2>&1 </dev/null ||
     echo "exit code $?" >>"$dir/$number.out"
   echo $(($(date +%s) - start)) >"$dir/$number.seconds"
   echo "$number"

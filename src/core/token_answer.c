@@ -52,7 +52,7 @@ static bool take_life(const struct json_reader *r, enum json_event event, double
 }
 
 /* Reads the members of the object that has begun; false when memory is short. */
-static bool read_members(struct json_reader *r, struct token_answer *out) {
+__attribute__((nonnull)) static bool read_members(struct json_reader *r, struct token_answer *out) {
   char **text = NULL;
   bool is_life = false, ok = true;
   enum json_event event;

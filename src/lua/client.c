@@ -26,8 +26,7 @@ static struct client *check_client(lua_State *L, const char *method) {
   options_push_where(L);
   lua_pushfstring(L, "%scalling '%s' on a bad self (%s expected, got %s; use client:%s(...))",
                   lua_tostring(L, -1), method, CLIENT_TYPE, luaL_typename(L, 1), method);
-  lua_error(L);
-  return NULL;
+  compat_error(L);
 }
 
 static bool is_closed(const struct client *client) {

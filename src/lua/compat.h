@@ -28,6 +28,12 @@ static inline int compat_absindex(lua_State *L, int index) {
 
 #endif
 
+/* lua_error, which Lua does not declare as what it is: it does not return. [-1, +0, v] */
+static inline _Noreturn void compat_error(lua_State *L) {
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 /* Pushes an integer: as such where Lua has them, else as the nearest float; 5.1 and LuaJIT would
  * cut it to the size of a pointer. [-0, +1, -] */
 static inline void compat_push_int64(lua_State *L, int64_t value) {
