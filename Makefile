@@ -175,7 +175,7 @@ analyze: packages-check
 	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
 	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES)
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
-	  -std=c11 -D_DEFAULT_SOURCE -Isrc $(LUA_CFLAGS) 2>/dev/null
+	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
 # The specs on a Lua that has the sanitizers in it.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

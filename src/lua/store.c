@@ -78,7 +78,6 @@ static double read_time(lua_State *L, const char *key) {
 
 /* [2, +1] */
 static int adopt(lua_State *L) {
-  struct call *call = calls_get(L, 1, 1);
   struct stored_token token;
   enum adoption adoption = ADOPTION_UNFIT;
   lua_settop(L, 2);
@@ -87,7 +86,8 @@ static int adopt(lua_State *L) {
     read_text(L, "refresh_token", &token.refresh_token);
     token.renew_at = read_time(L, "renew_at");
     token.expires_at = read_time(L, "expires_at");
-    call = calls_get(L, 1, 1); /* decoding may have run a finalizer that closed the client */
+    /* Only now: decoding may have run a finalizer that closed the client. */
+    struct call *call = calls_get(L, 1, 1);
     if (call != NULL) adoption = call_adopt(call, &token);
   }
   if (adoption == ADOPTION_NO_MEMORY) return luaL_error(L, "not enough memory");
