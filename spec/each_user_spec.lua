@@ -426,6 +426,14 @@ describe("list_users_of", function()
     assert.equal(3, server:counts().max_in_flight.api)
   end)
 
+  it("does not wait for the first answer before it sends the other requests", function()
+    helper.static(server, { always_api = { delay = 0.2 } })
+    local ids = organizations(4)
+    local results = helper.client(server, { access_token = "static" }):list_users_of(ids)
+    for _, id in ipairs(ids) do assert.equal(25, #results[id]) end
+    assert.equal(4, server:counts().max_in_flight.api)
+  end)
+
   it("uses streams of one connection over HTTP/2", function()
     server:configure { always_api = { delay = 0.05 } }
     local ids = organizations(16)

@@ -498,7 +498,6 @@ static CURLcode set_behaviour(CURL *easy) {
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_ACCEPT_ENCODING, ""); /* all that libcurl can decode */
   SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
-  SET(CURLOPT_PIPEWAIT, 1L); /* rather a stream of a connection that is being made than another */
   return code;
 }
 
@@ -535,6 +534,9 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
   if (parsed != CURLUE_OK)
     return parsed == CURLUE_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_URL_MALFORMAT;
   SET(CURLOPT_URL, request->url); /* what relative redirects are resolved against */
+  /* Rather a stream of a connection that is being made than another connection. Without TLS there
+   * are no streams, and libcurl would only know when the first answer has come. */
+  SET(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
   if (request->body != NULL) {
     if (!buffer_append(&x->sent, request->body, request->body_size)) return CURLE_OUT_OF_MEMORY;
