@@ -20,7 +20,6 @@ local tags = {}
 --- "NAME TYPE DESCRIPTION", with a "?" behind the name where it may be left out.
 local function typed(tag, text)
   local name, optional, rest = text:match("^([%w_]+)(%??)%s+(.*)$")
-  if not name then return nil end -- of a field: any other key
   local kind, description = split_type(rest)
   return ("@%s%s %s %s %s"):format(tag, optional == "?" and "[opt]" or "", kind, name, description)
 end

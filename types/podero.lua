@@ -34,7 +34,8 @@ local podero = {}
 ---@field GUEST "guest" A guest.
 
 --- A user as the API lists it (the schema UserOutput). A nullable field that is null or absent has no key, so that
---- `user.first_name or "-"` does what it says. Keys that the schema lacks are kept as they come.
+--- `user.first_name or "-"` does what it says. Keys that the schema lacks are kept as they come; tell your editor of one
+--- that you use: `---@class podero.User` and `---@field country_iso2? string` in your own code.
 ---@class podero.User
 ---@field id string UUID of the user.
 ---@field organization_id string UUID of the organization.
@@ -57,7 +58,6 @@ local podero = {}
 ---@field num_electric_vehicles integer
 ---@field num_wallboxes integer
 ---@field joined_at? string RFC 3339 date-time, for `podero.time`.
----@field [string] any
 
 --- What went wrong: one of these words.
 ---@alias podero.ErrorKind
