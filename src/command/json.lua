@@ -14,12 +14,17 @@ local function escape(character)
   return ESCAPES[character] or ("\\u%04x"):format(character:byte())
 end
 
---- A string; the control characters beyond ASCII are escaped too, for JSON that is shown on a terminal.
-local function quote(value)
-  if not value:find("[%c\"\\\194]") then return "\"" .. value .. "\"" end
+--- What stands between the quotes of a string. The control characters beyond ASCII are escaped too, for JSON that is
+-- shown on a terminal.
+local function escaped(value)
+  if not value:find("[%c\"\\\194]") then return value end
   value = value:gsub("[%c\"\\]", escape)
   value = value:gsub("\194([\128-\159])", escape)
-  return "\"" .. value .. "\""
+  return value
+end
+
+local function quote(value)
+  return "\"" .. escaped(value) .. "\""
 end
 
 local encode
@@ -70,32 +75,55 @@ function json.text(value)
   return type(value) == "string" and value or encode(value)
 end
 
-local known, prefixes = {}, {}
+-- What stands before the value of a column, and before one that is a string: `,"email":` and `,"email":"`.
+local known, prefixes, string_prefixes = {}, {}, {}
 for i, name in ipairs(columns) do
   known[name] = true
-  prefixes[i] = quote(name) .. ":"
+  prefixes[i] = (i == 1 and "{" or ",") .. quote(name) .. ":"
+  string_prefixes[i] = prefixes[i] .. "\""
 end
 
---- The text of a user on one line: the schema's fields in its order, null where they are not there, then the others by
--- name.
-function json.user(user)
-  local members = {}
+local pieces = {} -- of the line, in a table that is used again for each
+
+--- The schema's fields, null where they are not there: fills `pieces` and returns how many there are. Lists are long:
+-- a line is put together in one go, and strings are not copied to be quoted.
+local function add_columns(user)
+  local count = 0
   for i, name in ipairs(columns) do
     local value = user[name]
-    members[i] = prefixes[i] .. (value == nil and "null" or encode(value))
-  end
-  local others
-  for key in pairs(user) do
-    if not known[key] then
-      others = others or {}
-      others[#others + 1] = key
+    if type(value) == "string" then
+      pieces[count + 1], pieces[count + 2], pieces[count + 3] = string_prefixes[i], escaped(value), "\""
+      count = count + 3
+    else
+      pieces[count + 1], pieces[count + 2] = prefixes[i], value == nil and "null" or encode(value)
+      count = count + 2
     end
   end
-  if others then
-    table.sort(others)
-    for _, key in ipairs(others) do members[#members + 1] = quote(key) .. ":" .. encode(user[key]) end
+  return count
+end
+
+--- The other fields, by name.
+local function add_others(user, count)
+  local names
+  for name in pairs(user) do
+    if not known[name] then
+      names = names or {}
+      names[#names + 1] = name
+    end
   end
-  return "{" .. table.concat(members, ",") .. "}"
+  if not names then return count end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    count = count + 1
+    pieces[count] = "," .. quote(name) .. ":" .. encode(user[name])
+  end
+  return count
+end
+
+--- The text of a user on one line: the schema's fields in its order, then the others.
+function json.user(user)
+  local count = add_others(user, add_columns(user))
+  return table.concat(pieces, "", 1, count) .. "}"
 end
 
 return json

@@ -21,9 +21,8 @@ local REORDERING = { "\226\128[\170-\174]", "\226\129[\166-\169]" }
 --- What people typed must not steer the terminal: control characters (C0, DEL, C1) and marks that reorder text
 -- become "?".
 function text.printable(value)
-  value = value:gsub("%c", "?")
-  if not value:find("[\194\226]") then return value end
-  value = value:gsub("\194[\128-\159]", "?")
+  if not value:find("[%c\194\226]") then return value end
+  value = value:gsub("%c", "?"):gsub("\194[\128-\159]", "?")
   for _, marks in ipairs(REORDERING) do value = value:gsub(marks, "?") end
   return value
 end
