@@ -272,6 +272,7 @@ bool reactor_run(struct reactor *r, double seconds) {
 /* An epoll set of two: the reactor's own, and an event descriptor. */
 struct bell {
   int set, event;
+  int reactor; /* its set, or -1; it may have been closed since */
   bool rung;
   unsigned forks, references;
 };
@@ -281,19 +282,25 @@ static bool include(int set, int fd) {
   return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-struct bell *bell_new(struct reactor *r) {
-  renew_after_fork(r);
+struct bell *bell_new(void) {
   struct bell *bell = calloc(1, sizeof *bell);
   if (bell == NULL) return NULL;
   bell->forks = fork_count();
   bell->references = 1;
+  bell->reactor = -1;
   bell->set = epoll_create1(EPOLL_CLOEXEC);
   bell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (bell->set >= 0 && bell->event >= 0 && include(bell->set, r->epoll) &&
-      include(bell->set, bell->event))
-    return bell;
+  if (bell->set >= 0 && bell->event >= 0 && include(bell->set, bell->event)) return bell;
   bell_release(bell);
   return NULL;
+}
+
+bool bell_hang(struct bell *bell, struct reactor *r) {
+  struct epoll_event none = {0};
+  renew_after_fork(r);
+  if (bell->reactor >= 0) epoll_ctl(bell->set, EPOLL_CTL_DEL, bell->reactor, &none);
+  bell->reactor = include(bell->set, r->epoll) ? r->epoll : -1;
+  return bell->reactor >= 0;
 }
 
 void bell_retain(struct bell *bell) {
@@ -327,9 +334,13 @@ void bell_hush(struct bell *bell) {
 
 #else
 
-struct bell *bell_new(struct reactor *r) {
-  (void)r;
+struct bell *bell_new(void) {
   return NULL;
+}
+
+bool bell_hang(struct bell *bell, struct reactor *r) {
+  (void)bell, (void)r;
+  return false;
 }
 
 void bell_retain(struct bell *bell) {

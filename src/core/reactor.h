@@ -53,11 +53,15 @@ double reactor_due(const struct reactor *reactor);
  * while the sockets stay silent. */
 struct bell;
 
-/* A new bell with one reference, or NULL: no memory, no descriptors, or a system without epoll. It
- * may outlive the reactor. The last reference frees it; NULL may be released. */
-struct bell *bell_new(struct reactor *reactor);
+/* A new bell with one reference, or NULL: no memory, no descriptors, or a system without epoll. The
+ * last reference frees it; NULL may be released. */
+struct bell *bell_new(void);
 void bell_retain(struct bell *bell);
 void bell_release(struct bell *bell);
+
+/* Makes the bell that reactor's, instead of whose it was before. It may outlive the reactor. False
+ * where the system refuses. */
+bool bell_hang(struct bell *bell, struct reactor *reactor);
 
 /* False in a child of the process that made the bell, where it is of no use any more. */
 bool bell_is_ours(const struct bell *bell);

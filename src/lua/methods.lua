@@ -18,18 +18,10 @@ local setmetatable, require = c.setmetatable, c.require
 -- first and grow, up to MAX_NAP, until it is seen to mind the descriptor.
 local MIN_NAP, MAX_NAP, LONG_NAP = 0.001, 0.02, 1
 
-local function lend_bell(trip)
-  local bells = trip.hub.bells
-  local bell = bells[#bells]
-  bells[#bells] = nil
-  if not bell or not c.bell_is_ours(bell) then bell = c.new_bell(trip.calls) end
-  trip.bell = bell
-  return bell
-end
-
 local function wait_by_function(trip)
   local hub, calls = trip.hub, trip.calls
-  local bell = trip.bell or lend_bell(trip)
+  local bell = trip.bell or c.lend_bell(calls)
+  trip.bell = bell
   local nap = hub.minds_descriptor and LONG_NAP or trip.nap or MIN_NAP
   local seconds, started = c.due(calls, true), c.clock()
   if seconds > nap then seconds = nap end
@@ -273,7 +265,7 @@ local function new_trip(client, calls)
   end
   if not hub.asleep then
     hub.asleep, hub.count, hub.driver_until = setmetatable({}, WEAK), 0, 0
-    hub.semaphores, hub.bells = {}, {}
+    hub.semaphores = {}
   end
   return { hub = hub, calls = calls }
 end
@@ -282,7 +274,7 @@ end
 local function end_trip(trip)
   local hub, bell, semaphore = trip.hub, trip.bell, trip.semaphore
   trip.bell, trip.semaphore = nil, nil
-  if bell then hub.bells[#hub.bells + 1] = bell end
+  if bell then c.give_back(bell) end
   if semaphore and semaphore:count() == 0 then hub.semaphores[#hub.semaphores + 1] = semaphore end
 end
 

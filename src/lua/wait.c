@@ -1,12 +1,14 @@
 #include "lua/wait.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/clock.h"
 #include "core/reactor.h"
 #include "lua/call.h"
 
 #define BELL_TYPE "podero.bell"
+#define BELFRY_TYPE "podero.belfry"
 
 /* Longer waits are cut: the time is then looked at again. */
 #define MAX_WAIT_SECONDS 60.0
@@ -80,24 +82,78 @@ static int block(lua_State *L) {
 
 /* ---- bells ---- */
 
+/* Bells that nobody uses now, of a Lua state. They are kept for the next, of whatever client, until
+ * the state ends: there are schedulers for which a descriptor may not just vanish. */
+struct belfry {
+  struct bell **bells;
+  size_t count, capacity;
+};
+
+static const char belfry_key; /* its address is the belfry's place in the registry */
+
+/* NULL where there is none any more: the state is ending. [-0, +0, -] */
+static struct belfry *belfry_of(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&belfry_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  struct belfry *belfry = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return belfry;
+}
+
+static int belfry_gc(lua_State *L) {
+  struct belfry *belfry = lua_touserdata(L, 1);
+  while (belfry->count > 0)
+    bell_release(belfry->bells[--belfry->count]);
+  free(belfry->bells);
+  *belfry = (struct belfry){0};
+  return 0;
+}
+
+/* Takes the bell over. */
+static void put_away(struct belfry *belfry, struct bell *bell) {
+  if (belfry->count == belfry->capacity) {
+    size_t capacity = belfry->capacity == 0 ? 4 : belfry->capacity * 2;
+    struct bell **bells = realloc(belfry->bells, capacity * sizeof(struct bell *));
+    if (bells == NULL) {
+      bell_release(bell);
+      return;
+    }
+    belfry->bells = bells;
+    belfry->capacity = capacity;
+  }
+  belfry->bells[belfry->count++] = bell;
+}
+
+/* One that was put away, or a new one; NULL where there can be none. */
+static struct bell *take_bell(struct belfry *belfry) {
+  while (belfry->count > 0) {
+    struct bell *bell = belfry->bells[--belfry->count];
+    if (bell_is_ours(bell)) return bell;
+    bell_release(bell);
+  }
+  return bell_new();
+}
+
 static struct bell *bell_at(lua_State *L, int index) {
   struct bell **slot = lua_touserdata(L, index);
   return slot == NULL ? NULL : *slot;
 }
 
-static int new_bell(lua_State *L) {
-  struct reactor *reactor = reactor_of(L);
+static int lend_bell(lua_State *L) {
   struct bell **slot = lua_newuserdata(L, sizeof(struct bell *));
   *slot = NULL;
   luaL_getmetatable(L, BELL_TYPE);
   lua_setmetatable(L, -2);
-  if (reactor != NULL) *slot = bell_new(reactor);
-  return *slot == NULL ? 0 : 1;
+  struct reactor *reactor = reactor_of(L);
+  *slot = reactor == NULL ? NULL : take_bell(belfry_of(L));
+  return *slot != NULL && bell_hang(*slot, reactor) ? 1 : 0;
 }
 
-static int bell_gc(lua_State *L) {
+/* give_back(bell), __gc [1, 0] */
+static int give_back(lua_State *L) {
   struct bell **slot = lua_touserdata(L, 1);
-  bell_release(*slot);
+  struct belfry *belfry = belfry_of(L);
+  if (*slot != NULL) put_away(belfry, *slot);
   *slot = NULL;
   return 0;
 }
@@ -110,11 +166,6 @@ static int set_bell(lua_State *L) {
     if (call != NULL) call_set_bell(call, bell);
   }
   return 0;
-}
-
-static int is_ours(lua_State *L) {
-  lua_pushboolean(L, bell_is_ours(bell_at(L, 1)));
-  return 1;
 }
 
 static int descriptor(lua_State *L) {
@@ -132,10 +183,21 @@ static int hush(lua_State *L) {
   return 0;
 }
 
-void wait_open(lua_State *L) {
-  luaL_newmetatable(L, BELL_TYPE);
-  lua_pushcfunction(L, bell_gc);
+/* Registers a metatable with one function. [-0, +1, m] */
+static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
+  luaL_newmetatable(L, name);
+  lua_pushcfunction(L, gc);
   lua_setfield(L, -2, "__gc");
+}
+
+void wait_open(lua_State *L) {
+  new_metatable(L, BELL_TYPE, give_back);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&belfry_key);
+  struct belfry *belfry = lua_newuserdata(L, sizeof *belfry);
+  *belfry = (struct belfry){0};
+  new_metatable(L, BELFRY_TYPE, belfry_gc);
+  lua_setmetatable(L, -2);
+  lua_rawset(L, LUA_REGISTRYINDEX); /* made before any bell: collected after them */
   lua_pop(L, 1);
 }
 
@@ -145,9 +207,9 @@ void wait_set_functions(lua_State *L) {
                                        {"pending", pending},
                                        {"drive", drive},
                                        {"block", block},
-                                       {"new_bell", new_bell},
+                                       {"lend_bell", lend_bell},
+                                       {"give_back", give_back},
                                        {"set_bell", set_bell},
-                                       {"bell_is_ours", is_ours},
                                        {"descriptor", descriptor},
                                        {"is_readable", is_readable},
                                        {"hush", hush},

@@ -4,7 +4,7 @@
 
 #include "lua/compat.h"
 
-/* Registers the metatable of bells. [-0, +0, m] */
+/* Registers what bells need. [-0, +0, m] */
 void wait_open(lua_State *L);
 
 /* Sets in the table on top what the loops wait with; `calls` is a call or a list of calls, which
@@ -15,9 +15,9 @@ void wait_open(lua_State *L);
  *   pending(calls) -> nil where there is nothing to do, else how many bytes wait to be read
  *   drive(calls, seconds) -> whether a call of the client, any one, may have something to do now
  *   block(calls): until there is something to do
- *   new_bell(calls) -> a bell of the client, or nil
+ *   lend_bell(calls) -> a bell of the client, or nil; give_back(bell)
  *   set_bell(calls, bell): the bell that is rung when these calls have something to do
- *   bell_is_ours(bell), descriptor(bell), is_readable(bell), hush(bell): see core/reactor */
+ *   descriptor(bell), is_readable(bell), hush(bell): see core/reactor */
 void wait_set_functions(lua_State *L);
 
 #endif

@@ -1,0 +1,285 @@
+--- How calls wait: with the caller's own function, and in schedulers that others have made.
+
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+local podero = require "podero"
+local socket = require "socket"
+
+local ORG = mock.ORG
+local DELAY = 0.3
+
+describe("the option wait", function()
+  local server
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function() server:reset() end)
+  after_each(helper.close_clients)
+
+  --- A client whose waits are recorded: what each was given, and how long it took.
+  local function recording(more, sleep)
+    local waits = {}
+    local options = { wait = function(seconds, fd)
+      local start = socket.gettime()
+      sleep(seconds)
+      waits[#waits + 1] = { seconds = seconds, fd = fd, took = socket.gettime() - start }
+    end }
+    for name, value in pairs(more or {}) do options[name] = value end
+    return helper.client(server, options), waits
+  end
+
+  it("is called instead of blocking, with seconds and a descriptor", function()
+    local client, waits = recording(nil, socket.sleep)
+    server:configure { always_api = { delay = DELAY } }
+    assert.equal(25, #assert(client:list_users(ORG)))
+    assert.is_true(#waits > 1)
+    for _, wait in ipairs(waits) do
+      assert.is_number(wait.seconds)
+      assert.is_true(wait.seconds >= 0 and wait.seconds <= 30)
+      assert.is_number(wait.fd)
+      assert.equal(math.floor(wait.fd), wait.fd)
+    end
+  end)
+
+  it("may be a function that only sleeps: it is given short times", function()
+    local client, waits = recording({ access_token = "static" }, socket.sleep)
+    helper.static(server, { always_api = { delay = DELAY } })
+    local seconds = helper.timed(client.list_users, client, ORG)
+    assert.is_true(seconds >= DELAY and seconds < DELAY + 0.2, tostring(seconds))
+    for _, wait in ipairs(waits) do assert.is_true(wait.seconds <= 0.05, tostring(wait.seconds)) end
+    assert.is_true(#waits < DELAY * 1000 / 2, #waits .. " waits")
+  end)
+
+  it("may return early", function()
+    local client, waits = recording(nil, function() end)
+    assert.equal(25, #assert(client:list_users(ORG)))
+    assert.is_true(#waits > 0)
+  end)
+
+  it("serves every method", function()
+    local client, waits = recording(nil, socket.sleep)
+    server:configure { always_api = { delay = 0.01 } }
+    local function waited(what)
+      assert.is_true(#waits > 0, what)
+      for i = #waits, 1, -1 do waits[i] = nil end
+    end
+    assert.truthy(client:token())
+    waited("token")
+    assert.equal(25, #assert(client:list_users(ORG)))
+    waited("list_users")
+    local count = 0
+    for _ in client:each_user(ORG) do count = count + 1 end
+    assert.equal(25, count)
+    waited("each_user")
+    local results, errors = client:list_users_of { ORG, helper.OTHER_ORG }
+    assert.is_nil(next(errors))
+    assert.equal(25, #results[ORG])
+    assert.equal(25, #results[helper.OTHER_ORG])
+    waited("list_users_of")
+    assert.is_table(client:get(helper.users_path()))
+    waited("get")
+  end)
+
+  it("is called for pauses between attempts, and the deadline holds", function()
+    local client = recording({ max_retries = 5 }, socket.sleep)
+    server:configure { always_api = { status = 503, headers = { ["Retry-After"] = "1" } } }
+    local seconds, result, err = helper.timed(client.list_users, client, ORG, { timeout = 1.5 })
+    helper.failed("http", result, err)
+    assert.equal(2, server:counts().api)
+    assert.is_true(seconds >= 1 and seconds < 2, tostring(seconds))
+    server:configure { always_api = { delay = 5 } }
+    seconds, result, err = helper.timed(client.list_users, client, ORG, { timeout = 0.3 })
+    helper.failed("timeout", result, err)
+    assert.is_true(seconds >= 0.3 and seconds < 0.8, tostring(seconds))
+  end)
+
+  it("lets an error in it reach the caller unchanged, and the client goes on", function()
+    local raised = setmetatable({}, { __tostring = function() return "mine" end })
+    local fail = true
+    server:configure { always_api = { delay = 0.05 } }
+    local client = helper.client(server, { wait = function(seconds)
+      if fail then error(raised) end
+      socket.sleep(seconds)
+    end })
+    for _, call in ipairs {
+      function() return client:list_users(ORG) end,
+      function() return client:list_users_of { ORG } end,
+      function() for _ in client:each_user(ORG) do assert(false) end end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.equal(raised, err)
+    end
+    fail = false
+    assert.equal(25, #assert(client:list_users(ORG)))
+  end)
+
+  it("can yield, and several calls of one client run at once", function()
+    local client = helper.client(server, { wait = function(seconds, fd) coroutine.yield(seconds, fd) end })
+    server:configure { always_api = { delay = DELAY } }
+    local results, descriptors, running = {}, {}, {}
+    for i = 1, 3 do
+      running[i] = coroutine.create(function() results[i] = assert(client:list_users(ORG)) end)
+    end
+    local start = socket.gettime()
+    while #running > 0 do
+      for i = #running, 1, -1 do
+        local ok, _, fd = coroutine.resume(running[i])
+        assert.is_true(ok)
+        if coroutine.status(running[i]) == "dead" then
+          table.remove(running, i)
+        else
+          descriptors[fd] = (descriptors[fd] or 0) + 1
+        end
+      end
+      socket.sleep(0.001)
+    end
+    assert.is_true(socket.gettime() - start < 2 * DELAY)
+    for i = 1, 3 do assert.equal(25, #results[i]) end
+    local counts = server:counts()
+    assert.equal(1, counts.token)
+    assert.equal(3, counts.api)
+    assert.equal(3, counts.max_in_flight.api)
+    -- Calls that wait at the same time have a descriptor each: not every scheduler takes one twice.
+    local different = 0
+    for _ in pairs(descriptors) do different = different + 1 end
+    assert.equal(3, different)
+  end)
+
+  it("leaves nothing behind when the coroutine of a call is never resumed", function()
+    local client = helper.client(server, { wait = function() coroutine.yield() end })
+    server:configure { always_api = { delay = 0.05 } }
+    for _ = 1, 20 do coroutine.resume(coroutine.create(function() return client:list_users(ORG) end)) end
+    collectgarbage()
+    collectgarbage()
+    local done = coroutine.wrap(function() return client:list_users(ORG) end)
+    local list
+    repeat
+      socket.sleep(0.001)
+      list = done()
+    until list
+    assert.equal(25, #list)
+  end)
+
+  for _, value in ipairs { 1, "sleep", true, {} } do
+    it("refuses a " .. type(value), function()
+      helper.raises({ "'new'", "option 'wait': expected a function, got " .. type(value) }, podero.new,
+        helper.options(server, { wait = value }))
+    end)
+  end
+end)
+
+describe("a scheduler", function()
+  local server
+
+  setup(function() server = mock.start() end)
+  teardown(function() server:stop() end)
+  before_each(function() server:reset() end)
+
+  --- Runs a program on the Lua of the specs, in a process of its own. In it, `new(wait)` makes a client whose waits are
+  -- counted, `work()` is what three coroutines do with it, and `report()` is to be called at the end.
+  local PROGRAM = [[
+    %s
+    local socket = require "socket"
+    local podero = require "podero"
+    local start, waits, ended = socket.gettime(), 0, 0
+    local client
+    local function new(wait)
+      client = assert(podero.new { base_url = %q, client_id = %q, client_secret = %q, proxy = "",
+        wait = function(seconds, fd) waits = waits + 1 return wait(seconds, fd) end })
+    end
+    local function work()
+      local users = assert(client:list_users(%q))
+      local count = 0
+      for _ in client:each_user(%q) do count = count + 1 end
+      assert(#users == 25 and count == 25)
+      ended = ended + 1
+    end
+    local function report()
+      print(("ended %%d seconds %%.3f waits %%d"):format(ended, socket.gettime() - start, waits))
+    end
+    %s
+    report()
+  ]]
+
+  local function run(first, program)
+    server:configure { always_api = { delay = DELAY } }
+    local output = helper.run(PROGRAM:format(first, server.url, mock.credentials.client_id,
+      mock.credentials.client_secret, ORG, ORG, program))
+    local ended, seconds, waits = output:match("ended (%d+) seconds (%S+) waits (%d+)")
+    assert.is_truthy(ended, output)
+    -- Two calls one after the other in each of three coroutines, which run at the same time.
+    assert.equal("3", ended, output)
+    assert.is_true(tonumber(seconds) < 4 * DELAY, output)
+    local counts = server:counts()
+    assert.equal(1, counts.token)
+    assert.equal(6, counts.api)
+    assert.equal(3, counts.max_in_flight.api)
+    return tonumber(waits)
+  end
+
+  it("like cqueues waits by descriptor, without polling", function()
+    local waits = run("local cqueues = require 'cqueues'", [[
+      new(function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end)
+      local queue = cqueues.new()
+      for _ = 1, 3 do queue:wrap(work) end
+      assert(queue:loop())
+    ]])
+    assert.is_true(waits < 150, waits .. " waits")
+  end)
+
+  it("like luv waits by descriptor, without polling", function()
+    local waits = run("local uv = require 'luv'", [[
+      new(function(seconds, fd)
+        local running = coroutine.running()
+        local timer, poll = uv.new_timer(), uv.new_poll(fd)
+        local function wake()
+          timer:close()
+          poll:close()
+          assert(coroutine.resume(running))
+        end
+        timer:start(math.ceil(seconds * 1000), 0, wake)
+        poll:start("r", wake)
+        coroutine.yield()
+      end)
+      for _ = 1, 3 do coroutine.wrap(work)() end
+      uv.run()
+    ]])
+    assert.is_true(waits < 150, waits .. " waits")
+  end)
+
+  it("like cqueues finds a client that is made after another was closed", function()
+    local output = helper.run(([[
+      local cqueues = require "cqueues"
+      local podero = require "podero"
+      local queue = cqueues.new()
+      queue:wrap(function()
+        for _ = 1, 10 do
+          local client = assert(podero.new { base_url = %q, client_id = %q, client_secret = %q, proxy = "",
+            wait = function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end })
+          assert(#client:list_users(%q) == 25)
+          client:close()
+          client = nil
+          collectgarbage()
+        end
+      end)
+      local start = cqueues.monotime()
+      assert(queue:loop())
+      print(("took %%.3f"):format(cqueues.monotime() - start))
+    ]]):format(server.url, mock.credentials.client_id, mock.credentials.client_secret, ORG))
+    local seconds = output:match("took (%S+)")
+    assert.is_truthy(seconds, output)
+    assert.is_true(tonumber(seconds) < 2, output)
+  end)
+
+  -- Debian has copas for these alone. It is to be loaded before LuaSocket's http.
+  if _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2" then
+    it("like copas waits by sleeping", function()
+      run("local copas = require 'copas'", [[
+        new(function(seconds) copas.sleep(seconds) end)
+        for _ = 1, 3 do copas.addthread(work) end
+        while ended < 3 do copas.step(1) end
+      ]])
+    end)
+  end
+end)
