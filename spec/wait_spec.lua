@@ -191,7 +191,12 @@ describe("a scheduler", function()
     local function work()
       local users = assert(client:list_users(%q))
       local count = 0
-      for _ in client:each_user(%q) do count = count + 1 end
+      if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then -- which cannot yield within a for's iterator
+        local next_user = client:each_user(%q)
+        while next_user() do count = count + 1 end
+      else
+        for _ in client:each_user(%q) do count = count + 1 end
+      end
       assert(#users == 25 and count == 25)
       ended = ended + 1
     end
@@ -205,7 +210,7 @@ describe("a scheduler", function()
   local function run(first, program)
     server:configure { always_api = { delay = DELAY } }
     local output = helper.run(PROGRAM:format(first, server.url, mock.credentials.client_id,
-      mock.credentials.client_secret, ORG, ORG, program))
+      mock.credentials.client_secret, ORG, ORG, ORG, program))
     local ended, seconds, waits = output:match("ended (%d+) seconds (%S+) waits (%d+)")
     assert.is_truthy(ended, output)
     -- Two calls one after the other in each of three coroutines, which run at the same time.
@@ -272,13 +277,31 @@ describe("a scheduler", function()
     assert.is_true(tonumber(seconds) < 2, output)
   end)
 
-  -- Debian has copas for these alone. It is to be loaded before LuaSocket's http.
+  -- Debian has copas for these alone, to be loaded before LuaSocket's http, and so old that it has no sleep: here one
+  -- waits for a datagram, which the loop sends when the time has come.
   if _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2" then
     it("like copas waits by sleeping", function()
       run("local copas = require 'copas'", [[
-        new(function(seconds) copas.sleep(seconds) end)
+        local sleepers = {}
+        local function sleep(seconds)
+          local own = assert(socket.udp())
+          assert(own:setsockname("127.0.0.1", 0))
+          own:settimeout(0)
+          sleepers[own] = socket.gettime() + seconds
+          copas.receivefrom(own, 1)
+          own:close()
+        end
+        new(function(seconds) sleep(seconds) end)
         for _ = 1, 3 do copas.addthread(work) end
-        while ended < 3 do copas.step(1) end
+        while ended < 3 do
+          copas.step(0.001)
+          for own, time in pairs(sleepers) do
+            if socket.gettime() >= time then
+              sleepers[own] = nil
+              own:sendto("x", own:getsockname())
+            end
+          end
+        end
       ]])
     end)
   end
