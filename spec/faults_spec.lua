@@ -266,7 +266,8 @@ describe("a client", function()
     end
 
     for layers = 1, 2 do
-      --- By how many megabytes a method makes the resident memory grow, at its peak; its seconds and results.
+      --- By how many megabytes a method makes the resident memory grow, at its peak; its results; and its seconds, of
+      -- the processor, since it never waits for long.
       local function attack(method, options)
         local listener = listen { api = { { { "bomb", 10240, layers } } }, good_api = { good } }
         local client = client_of(listener.url, options)
@@ -274,9 +275,9 @@ describe("a client", function()
         local file = assert(io.open("/proc/self/clear_refs", "w"))
         file:write("5") -- the peak is measured from here on
         file:close()
-        local before = megabytes("VmRSS")
-        local seconds, list, err = helper.timed(method, client)
-        local grown = megabytes("VmHWM") - before
+        local before, start = megabytes("VmRSS"), os.clock()
+        local list, err = method(client)
+        local grown, seconds = megabytes("VmHWM") - before, os.clock() - start
         assert.equal(3, #assert(client:list_users(helper.ORG, { timeout = 5 })))
         client:close()
         return grown, seconds, list, err
@@ -314,7 +315,8 @@ describe("a client", function()
           local _, seconds, list, err = attack(method, { timeout = 0.2, max_response_bytes = 1e10 })
           assert.is_nil(list)
           assert.is_true(err.kind == "too_large" or err.kind == "timeout", tostring(err))
-          assert.is_true(seconds < 0.7, seconds)
+          -- Under valgrind, of which SPARSE tells, all takes many times as long.
+          assert.is_true(seconds < (os.getenv("SPARSE") and 10 or 0.7), seconds)
         end
       end)
     end

@@ -5,10 +5,15 @@ local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
 local podero = require "podero"
 
--- Every byte that means something in HTTP, URLs or forms, and some that mean nothing.
+-- Every byte that means something in HTTP, URLs or forms, and some that mean nothing. Under valgrind, of which SPARSE
+-- tells, the most dangerous ones.
 local BYTES = {}
-for code = 0, 32 do BYTES[#BYTES + 1] = string.char(code) end
-for c in ("\127\128\255\"#%&'+,/:;<=>?@[\\]^`{|}~"):gmatch(".") do BYTES[#BYTES + 1] = c end
+if os.getenv("SPARSE") then
+  for c in ("\r\n @#?%"):gmatch(".") do BYTES[#BYTES + 1] = c end
+else
+  for code = 0, 32 do BYTES[#BYTES + 1] = string.char(code) end
+  for c in ("\127\128\255\"#%&'+,/:;<=>?@[\\]^`{|}~"):gmatch(".") do BYTES[#BYTES + 1] = c end
+end
 local NUL, CONTROL = "%z", "[%z\1-\31\127]"
 
 local FIELDS = {

@@ -60,6 +60,9 @@ int luaopen_wiping(lua_State *L) {
 }
 ]]
 
+-- Larger regions are a sanitizer's own.
+local LARGEST_REGION = 256 * 1024 * 1024
+
 --- The memory that a process can write to, but for its environment, as a list of { name, bytes }.
 local function regions(pid)
   local list = {}
@@ -70,7 +73,7 @@ local function regions(pid)
   local environment = { from = tonumber(fields[48]), to = tonumber(fields[49]) } -- proc(5): env_start and env_end
   local memory = assert(io.open(("/proc/%d/mem"):format(pid), "rb"))
   local function read(name, from, to)
-    if to <= from or not memory:seek("set", from) then return end
+    if to <= from or to - from > LARGEST_REGION or not memory:seek("set", from) then return end
     local bytes = memory:read(to - from)
     if bytes then list[#list + 1] = { name = name, bytes = bytes } end
   end

@@ -776,6 +776,7 @@ static bool begin_again(struct exchange *x) {
   struct signal_guard guard;
   CURL *easy = x->handle.easy;
   x->again = true;
+  *x->error_text = '\0';
   hold_sigpipe(&guard);
   curl_multi_remove_handle(x->transport->multi, easy);
   release_sigpipe(&guard);
