@@ -1,5 +1,4 @@
 --- The handlers that are compared: each reads the users of an organization and answers with their number.
--- luacheck: std ngx_lua
 
 local common = require "bench.contestants.common"
 local podero = require "podero"

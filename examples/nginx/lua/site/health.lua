@@ -1,0 +1,17 @@
+--- GET /health: 200 if the site can do its work, which is to have a token that Podero gave it; 503 if not. A token is
+-- kept for hours: this costs nothing most of the time.
+
+local cjson = require "cjson"
+local client = require "site.client"
+
+return function()
+  local token, expires_at = client:token()
+  ngx.header["Content-Type"] = "application/json"
+  if not token then
+    local err = expires_at
+    ngx.log(ngx.ERR, tostring(err))
+    ngx.status = 503
+    return ngx.say(cjson.encode { status = "unavailable", reason = err.kind })
+  end
+  ngx.say(cjson.encode { status = "ok", token_seconds = expires_at and math.floor(expires_at - ngx.time()) })
+end

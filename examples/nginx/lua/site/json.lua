@@ -1,0 +1,24 @@
+--- GET /orgs/<id>/users: those of the users that the filter wants, as a JSON array of what the API tells of each.
+
+local cjson = require "cjson"
+local client = require "site.client"
+local failure = require "site.failure"
+local filter = require "site.filter"
+local stream = require "site.stream"
+
+return function(org_id)
+  local wanted = filter.of_request()
+  -- A whole list, or an error: a program at the other end wants no half ones.
+  local users, err = client:list_users(org_id, { max_response_bytes = 64 * 1024 * 1024 })
+  if not users then return failure.answer(err) end
+  ngx.header["Content-Type"] = "application/json"
+  local out, separator = stream.new(), "["
+  for _, user in ipairs(users) do
+    if wanted.wants(user) then
+      if not out:write(separator .. cjson.encode(user)) then return end
+      separator = ",\n"
+    end
+  end
+  out:write(separator == "[" and "[]\n" or "]\n")
+  out:flush()
+end

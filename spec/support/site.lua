@@ -1,0 +1,39 @@
+--- Starts the site of examples/nginx in front of an API: its own files, but for where it listens and where nginx's
+-- modules are on this machine.
+
+local nginx = require "spec.support.nginx"
+
+local site = {}
+
+local root = nginx.output_of("pwd")
+
+--- Replaces a text that has to be there.
+local function replaced(text, pattern, replacement)
+  local result, count = text:gsub(pattern, (replacement:gsub("%%", "%%%%")))
+  assert(count > 0, pattern .. " is not in the site's nginx.conf")
+  return result
+end
+
+local function configuration(ports)
+  local text = assert(nginx.read_file("examples/nginx/nginx.conf"))
+  text = replaced(text, "load_module[^\n]*\nload_module[^\n]*\n", nginx.find().load_modules)
+  return replaced(text, "listen 127%.0%.0%.1:8080;", ("listen 127.0.0.1:%s;"):format(ports.site))
+end
+
+--- A site with the module that is built for LuaJIT. `environment`: variables that it is to see, PODERO_* and others.
+-- The server is nginx.start's, with `url`.
+function site.start(environment)
+  local variables = {
+    LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",
+    PODERO_USERNAME = false, PODERO_PASSWORD = false, PODERO_ACCESS_TOKEN = false, PODERO_TOKEN_URL = false,
+  }
+  for name, value in pairs(environment) do variables[name] = value end
+  local server = nginx.start {
+    name = "podero-site", files = root .. "/examples/nginx", ports = { "site" }, configuration = configuration,
+    environment = variables,
+  }
+  server.url = "http://127.0.0.1:" .. server.ports.site
+  return server
+end
+
+return site
