@@ -92,7 +92,7 @@ function parts.latency(report)
   rival_rows(report, what, rates, a_second)
 end
 
-local READERS, BEFORE, AFTER = 16, 1, 1
+local READERS = 16
 
 --- The wait of the 99th percentile at a location that just answers, while lists are read.
 function parts.wait(report)
@@ -100,10 +100,7 @@ function parts.wait(report)
     LONG)
   local port = one_worker().workers.ports.listen
   local waits = rounds(function(method)
-    return load.during(address(method, LONG), READERS, SECONDS + BEFORE + AFTER, function()
-      os.execute("sleep " .. BEFORE)
-      return load.wait(port, "/quick", SECONDS, 0.99)
-    end)
+    return load.wait(port, "/quick", SECONDS, 0.99, address(method, LONG), READERS)
   end)
   local wait = support.median(waits.podero)
   report:add {

@@ -9,12 +9,18 @@ local function wrk(url, connections, seconds)
   return ("wrk -t1 -c%d -d%ds --timeout 60s %s"):format(connections, seconds, support.quoted(url))
 end
 
---- Requests a second that a URL answers over this many connections; raises where an answer is not 200.
+--- What wrk has printed, if all of its requests were answered with 200.
+local function checked(text, url)
+  if not text:find("Requests/sec", 1, true) or text:find("Non-2xx", 1, true) or text:find("Socket errors", 1, true) then
+    error(url .. ": " .. text)
+  end
+  return text
+end
+
+--- Requests a second that a URL answers over this many connections.
 function load.rate(url, connections, seconds)
-  local text = support.output_of(wrk(url, connections, seconds) .. " 2>&1")
-  local rate = tonumber(text:match("Requests/sec:%s+([%d.]+)"))
-  if not rate or text:find("Non-2xx", 1, true) then error(url .. ": " .. text) end
-  return rate
+  local text = checked(support.output_of(wrk(url, connections, seconds) .. " 2>&1"), url)
+  return tonumber(text:match("Requests/sec:%s+([%d.]+)"))
 end
 
 --- Runs `f` while wrk is under way, and returns what it returns.
@@ -24,14 +30,19 @@ function load.during(url, connections, seconds, f)
   local text = pipe:read("*a")
   pipe:close()
   if not results[1] then error(results[2], 0) end
-  if text:find("Non-2xx", 1, true) then error(url .. ": " .. text) end
+  checked(text, url)
   return table.unpack(results, 2, results.n)
 end
 
---- How long a URL makes one wait, in seconds, at this share of the probes: see probe.lua.
-function load.wait(port, path, seconds, share)
-  local text = support.output_of(("luajit bench/nginx/probe.lua %s %s %g %g"):format(port, path, seconds, share))
-  return tonumber(text) or error("the prober failed: " .. text)
+--- How long a path makes one wait, in seconds, at this share of the probes, while wrk loads another URL: see probe.lua.
+function load.wait(port, path, seconds, share, url, connections)
+  local probe = assert(io.popen(("luajit bench/nginx/probe.lua %s %s %g %g 2>&1"):format(port, path, seconds, share)))
+  local text = probe:read("*l")
+  if text == "ready" then
+    text = load.during(url, connections, seconds + 2, function() return probe:read("*a") end)
+  end
+  probe:close()
+  return tonumber(text) or error("the prober failed: " .. tostring(text))
 end
 
 --- Seconds of processor time that a process has used, to a hundredth.
