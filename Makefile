@@ -118,9 +118,10 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test specs lint check analyze sanitize valgrind bench bench-nginx docs picture format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind bench bench-nginx docs picture format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
+	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
 	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
 	@echo 'make specs      the specs alone'
 	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
@@ -148,6 +149,10 @@ demo: packages-demo
 # The terminal in README.md.
 picture: packages-picture installed
 	@$(INSTALLED) lua5.4 docs/picture.lua
+
+demo-nginx: packages-demo-nginx
+	@$(MAKE) --no-print-directory -s LUA=luajit all
+	@exec lua5.4 spec/support/demo_nginx.lua
 
 test: packages-test
 	@$(MAKE) --no-print-directory lint

@@ -144,7 +144,8 @@ end
 local function ready(server, port)
   local ends = socket.gettime() + START_SECONDS
   repeat
-    if server:log():find("[emerg]", 1, true) then return nil, server:log() end
+    local log = server:log()
+    if log:find("[emerg]", 1, true) or log:find("init_by_lua error", 1, true) then return nil, log end
     if server:pid() and answers(port) then return true end
     socket.sleep(0.01)
   until socket.gettime() > ends

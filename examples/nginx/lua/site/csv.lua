@@ -48,10 +48,10 @@ return function(org_id)
     for user in client:each_user(org_id) do
       out = out or begin(org_id)
       if ngx.req.get_method() == "HEAD" then return end
-      if wanted.wants(user) and not out:write(line(user)) then return end
+      if wanted.wants(user) then assert(out:write(line(user))) end
     end
   end)
   if not ok then return out and failure.cut(err) or failure.answer(err) end
   out = out or begin(org_id)
-  out:flush()
+  return out:flush()
 end

@@ -15,10 +15,11 @@ return function(org_id)
   local out, separator = stream.new(), "["
   for _, user in ipairs(users) do
     if wanted.wants(user) then
-      if not out:write(separator .. cjson.encode(user)) then return end
+      local ok, problem = out:write(separator .. cjson.encode(user))
+      if not ok then return failure.cut(problem) end
       separator = ",\n"
     end
   end
   out:write(separator == "[" and "[]\n" or "]\n")
-  out:flush()
+  return out:flush()
 end

@@ -10,19 +10,21 @@ function Stream.new()
   return setmetatable({ texts = {}, count = 0, size = 0 }, Stream)
 end
 
---- Sends what was written; nil where the visitor is gone.
+--- Sends what was written; nil and a message where that fails, the visitor gone.
 function Stream:flush()
-  local ok = ngx.print(table.concat(self.texts, "", 1, self.count))
+  local ok, err = ngx.print(table.concat(self.texts, "", 1, self.count))
   self.count, self.size = 0, 0
-  return ok and ngx.flush(true)
+  if not ok then return nil, err end
+  return ngx.flush(true)
 end
 
---- Appends a text. nil where the visitor is gone.
+--- Appends a text; nil and a message as above.
 function Stream:write(text)
   self.count = self.count + 1
   self.texts[self.count] = text
   self.size = self.size + #text
-  return self.size < PIECE or self:flush()
+  if self.size < PIECE then return true end
+  return self:flush()
 end
 
 return Stream
