@@ -234,6 +234,14 @@ describe("the command podero", function()
       end
     end)
 
+    it("ends with exit code 130, in silence, when it is interrupted, and leaves no part of a file", function()
+      server:configure { always_api = { delay = 20 } }
+      local podero = line("users " .. mock.ORG .. " --output " .. folder .. "/interrupted")
+      local code, output, errors = command.shell("timeout --preserve-status -s INT 0.5 " .. podero)
+      assert.same({ 130, "", "" }, { code, output, errors })
+      assert.is_false(file_exists(folder .. "/interrupted.part"))
+    end)
+
     it("peaks below 20 MB however long the list is", function()
       if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build takes memory of its own") end
       server:configure { default_users = 100000 }

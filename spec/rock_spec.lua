@@ -8,7 +8,8 @@ local function read(name)
   return text
 end
 
-local RELEASE, SCM = "rockspec/podero-0.1.0-1.rockspec", "rockspec/podero-scm-1.rockspec"
+local VERSION = podero._VERSION:match("^podero (%d+%.%d+%.%d+)$")
+local RELEASE, SCM = ("rockspec/podero-%s-1.rockspec"):format(VERSION), "rockspec/podero-scm-1.rockspec"
 
 --- A shell command that has to succeed; what it printed.
 local function shell(command, ...)
@@ -19,16 +20,15 @@ end
 
 describe("the release", function()
   it("has one version: in the module, the rockspec and the change log", function()
-    local version = podero._VERSION:match("^podero (%d+%.%d+%.%d+)$")
     local rockspec = read(RELEASE)
-    assert.equal(version .. "-1", rockspec:match("version = \"(.-)\""))
-    assert.equal("v" .. version, rockspec:match("tag = \"(.-)\""))
-    assert.equal(version, read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
+    assert.equal(VERSION .. "-1", rockspec:match("version = \"(.-)\""))
+    assert.equal("v" .. VERSION, rockspec:match("tag = \"(.-)\""))
+    assert.equal(VERSION, read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
   end)
 
   it("has a rockspec of the same content for the development version", function()
-    local expected = read(RELEASE):gsub("version = \"0%.1%.0%-1\"", "version = \"scm-1\"")
-      :gsub("tag = \"v0%.1%.0\"", "branch = \"main\"")
+    local expected = read(RELEASE):gsub("version = \"[%d.]+%-1\"", "version = \"scm-1\"")
+      :gsub("tag = \"v[%d.]+\"", "branch = \"main\"")
     assert.equal(expected, read(SCM))
   end)
 end)
@@ -121,12 +121,13 @@ describe("the rock", function()
 
     it("is packed, and installed from the packed file into an empty tree, on Lua " .. version, function()
       shell(luarocks, dir, dir, "release" .. version, "make " .. RELEASE)
-      shell("cd %s && luarocks --lua-version %s --tree %s/release%s pack podero 0.1.0", dir, version, dir, version)
+      shell("cd %s && luarocks --lua-version %s --tree %s/release%s pack podero %s", dir, version, dir, version,
+        VERSION)
       shell("rm -rf %s/release%s", dir, version)
-      local file = shell("ls %s/podero-0.1.0-1.*.rock", dir)
+      local file = shell("ls %s/podero-%s-1.*.rock", dir, VERSION)
       shell(luarocks, dir, dir, "packed" .. version, "install " .. file)
       shell("rm %s", file)
-      check_tree(("%s/packed%s"):format(dir, version), "0.1.0-1")
+      check_tree(("%s/packed%s"):format(dir, version), VERSION .. "-1")
     end)
   end
 end)
