@@ -191,7 +191,7 @@ describe("the command podero", function()
 
     it("writes into a file with --output", function()
       assert.equal("", list(mock.ORG .. " --format csv --output " .. folder .. "/users.csv"))
-      assert.equal(list(mock.ORG .. " --format csv"), command.read(folder .. "/users.csv"))
+      assert.equal(list(mock.ORG .. " --format csv"), helper.read(folder .. "/users.csv"))
       assert.is_false(file_exists(folder .. "/users.csv.part"))
     end)
 
@@ -199,7 +199,7 @@ describe("the command podero", function()
       local name = write("kept.csv", "yesterday's")
       server:configure { organizations = { [OTHER] = { status = 403 } } }
       fails(1, "403", ("users %s %s --format csv --output %s"):format(mock.ORG, OTHER, name))
-      assert.equal("yesterday's", command.read(name))
+      assert.equal("yesterday's", helper.read(name))
       assert.is_false(file_exists(name .. ".part"))
     end)
 

@@ -4,13 +4,6 @@ local podero = require "podero"
 -- Nothing here depends on the Lua.
 if _VERSION ~= "Lua 5.4" then return end
 
-local function read(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
 local function sorted(set)
   local list = {}
   for key in pairs(set) do list[#list + 1] = key end
@@ -19,7 +12,7 @@ local function sorted(set)
 end
 
 describe("the man page", function()
-  local man = read("docs/podero.1")
+  local man = helper.read("docs/podero.1")
 
   it("is one that mandoc finds nothing wrong with", function()
     assert.same({ "", 0 }, { helper.shell("mandoc -Tlint -Wstyle docs/podero.1") })
@@ -29,7 +22,7 @@ describe("the man page", function()
     local found, declared = {}, {}
     for name in man:gmatch("\n%.It Fl %-([%l-]+)") do found[name] = true end
     for name in man:gmatch("\n%.It Fl %a , Fl %-([%l-]+)") do found[name] = true end
-    for name in read("src/command/arguments.lua"):gmatch("[\" ]%-%-([%l-]+)\"") do declared[name] = true end
+    for name in helper.read("src/command/arguments.lua"):gmatch("[\" ]%-%-([%l-]+)\"") do declared[name] = true end
     declared.help = true
     assert.same(sorted(declared), sorted(found))
   end)
@@ -43,12 +36,12 @@ describe("make docs", function()
   it("makes a site of types, README, examples and man page, and finds nothing wrong", function()
     local output, code = helper.shell("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make docs")
     assert.equal(0, code, output)
-    local index = read("build/docs/index.html")
+    local index = helper.read("build/docs/index.html")
     for _, name in ipairs { "new", "time", "Client:list_users", "Client:each_user", "Client:list_users_of",
       "Client:get", "Client:token", "Client:close", "Options", "User", "Error" } do
       assert.truthy(index:find(('<a name = "%s"></a>'):format(name), 1, true), name)
     end
-    assert.truthy(read("build/docs/topics/README.md.html"):find("<h1>podero", 1, true))
-    assert.truthy(read("build/docs/podero.1.html"):find("--include-deleted", 1, true))
+    assert.truthy(helper.read("build/docs/topics/README.md.html"):find("<h1>podero", 1, true))
+    assert.truthy(helper.read("build/docs/podero.1.html"):find("--include-deleted", 1, true))
   end)
 end)

@@ -7,13 +7,6 @@ local mock = require "spec.support.mock"
 -- The README installs for Lua 5.4.
 if _VERSION ~= "Lua 5.4" or (os.getenv("VARIANT") or "") ~= "" then return end
 
-local function read(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
 -- The tree is there already, packages are too (.ci/packages), what is installed goes below $TREE, and the credentials
 -- are those of the mock Partner API.
 local PRELUDE = [[
@@ -34,7 +27,7 @@ export() { :; }
 
 describe("README.md", function()
   local server, folder
-  local readme = read("README.md")
+  local readme = helper.read("README.md")
 
   setup(function()
     server = mock.start { tls = false }
@@ -78,7 +71,7 @@ describe("README.md", function()
     assert.truthy(output:find("$ make demo\nROLE +NAME"), output)
     assert.truthy(output:find("--role admin\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
     assert.truthy(output:find("\nexpires  %d%d%d%d", 1), output)
-    assert.truthy(read(folder .. "/tree/users.csv"):find("^id,organization_id"))
+    assert.truthy(helper.read(folder .. "/tree/users.csv"):find("^id,organization_id"))
   end)
 
   it("has Lua that is Lua", function()
@@ -92,9 +85,9 @@ describe("README.md", function()
   end)
 
   it("and CONTRIBUTING.md name files that exist, and targets that make has", function()
-    local makefile = read("Makefile")
+    local makefile = helper.read("Makefile")
     for _, name in ipairs { "README.md", "CONTRIBUTING.md" } do
-      local text = read(name)
+      local text = helper.read(name)
       for target in text:gmatch("%]%(([%w/._-]+)%)") do
         assert.equal(0, select(2, helper.shell("test -e " .. target)), name .. ": " .. target)
       end

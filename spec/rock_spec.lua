@@ -1,13 +1,6 @@
 local helper = require "spec.support.helper"
 local podero = require "podero"
 
-local function read(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
 local VERSION = podero._VERSION:match("^podero (%d+%.%d+%.%d+)$")
 local RELEASE, SCM = ("rockspec/podero-%s-1.rockspec"):format(VERSION), "rockspec/podero-scm-1.rockspec"
 
@@ -20,16 +13,16 @@ end
 
 describe("the release", function()
   it("has one version: in the module, the rockspec and the change log", function()
-    local rockspec = read(RELEASE)
+    local rockspec = helper.read(RELEASE)
     assert.equal(VERSION .. "-1", rockspec:match("version = \"(.-)\""))
     assert.equal("v" .. VERSION, rockspec:match("tag = \"(.-)\""))
-    assert.equal(VERSION, read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
+    assert.equal(VERSION, helper.read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
   end)
 
   it("has a rockspec of the same content for the development version", function()
-    local expected = read(RELEASE):gsub("version = \"[%d.]+%-1\"", "version = \"scm-1\"")
+    local expected = helper.read(RELEASE):gsub("version = \"[%d.]+%-1\"", "version = \"scm-1\"")
       :gsub("tag = \"v[%d.]+\"", "branch = \"main\"")
-    assert.equal(expected, read(SCM))
+    assert.equal(expected, helper.read(SCM))
   end)
 end)
 
@@ -57,8 +50,8 @@ local function check_installed(prefix, lua, files)
     .. "print(open()._VERSION)"
   assert.equal(podero._VERSION, shell("%s %s -e \"" .. module .. "\"", WITHOUT_PATHS, lua, prefix, version))
   assert.equal(podero._VERSION, shell("%s %s/bin/podero --version", environment, prefix))
-  assert.equal(read("types/podero.lua"), read(files.types))
-  assert.equal(read("docs/podero.1"), read(files.man))
+  assert.equal(helper.read("types/podero.lua"), helper.read(files.types))
+  assert.equal(helper.read("docs/podero.1"), helper.read(files.man))
 end
 
 describe("make install", function()

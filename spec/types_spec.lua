@@ -1,15 +1,9 @@
 -- The names of the interface stand in several places: in the module, in types/podero.lua, in README.md, and those of
 -- users in the command. None may drift from the others.
 
+local helper = require "spec.support.helper"
 local mock_users = require "spec.support.mock.users"
 local podero = require "podero"
-
-local function read(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
 
 -- UserOutput of the API's specification: type, "?" where it is nullable; the others are required.
 local SCHEMA = {
@@ -21,8 +15,8 @@ local SCHEMA = {
 }
 local ROLES = { "admin", "staff", "user", "guest" }
 
-local types = read("types/podero.lua")
-local readme = read("README.md")
+local types = helper.read("types/podero.lua")
+local readme = helper.read("README.md")
 
 --- The names in a list or the keys of a table, sorted.
 local function sorted(names)
@@ -73,7 +67,7 @@ end
 --- The options of a list in src/lua/options.c.
 local function options_in_source(list)
   local found = {}
-  local text = assert(read("src/lua/options.c"):match("struct option " .. list .. "%[%] = (%b{})"), list)
+  local text = assert(helper.read("src/lua/options.c"):match("struct option " .. list .. "%[%] = (%b{})"), list)
   for name in text:gmatch("{\"([%l_]+)\",") do found[#found + 1] = name end
   return found
 end
@@ -169,7 +163,7 @@ describe("types/podero.lua", function()
 
   it("has the kinds and the fields of errors, and so has the README", function()
     local kinds = {}
-    for name in read("src/core/failure.c"):gmatch("case FAILURE_[%u_]+: return \"([%l_]+)\"") do
+    for name in helper.read("src/core/failure.c"):gmatch("case FAILURE_[%u_]+: return \"([%l_]+)\"") do
       kinds[#kinds + 1] = name
     end
     assert.same(sorted(kinds), sorted(literals "podero.ErrorKind"))
@@ -213,8 +207,8 @@ describe("types/podero.lua", function()
   end)
 
   it("names the environment variables, and so do README and man page", function()
-    local man = read("docs/podero.1")
-    for name in read("src/lua/options.c"):gmatch("\"(PODERO_[%u_]+)\"") do
+    local man = helper.read("docs/podero.1")
+    for name in helper.read("src/lua/options.c"):gmatch("\"(PODERO_[%u_]+)\"") do
       assert.truthy(types:find("`" .. name .. "`", 1, true), name)
       assert.truthy(readme:find("`" .. name .. "`", 1, true), name)
       assert.truthy(man:find(".It Ev " .. name .. "\n", 1, true), name)

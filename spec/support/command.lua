@@ -36,19 +36,10 @@ function command.line(arguments, environment)
     helper.quoted(helper.interpreter()), helper.quoted(paths), arguments)
 end
 
-local function read(name)
-  local file = assert(io.open(name, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-command.read = read
-
 --- Runs a line of the shell without a terminal: its exit code, standard output and standard error.
 function command.shell(line)
   local _, code = helper.shell(("{ %s\n} >%s/out 2>%s/err </dev/null"):format(line, folder, folder))
-  return code, read(folder .. "/out"), read(folder .. "/err")
+  return code, helper.read(folder .. "/out"), helper.read(folder .. "/err")
 end
 
 function command.run(arguments, environment)
@@ -67,7 +58,7 @@ function command.on_terminal(line, prompt, input)
     run = run .. " </dev/null"
   end
   local _, code = helper.shell("rm -f " .. screen .. "\n" .. run)
-  return read(screen), code
+  return helper.read(screen), code
 end
 
 return command

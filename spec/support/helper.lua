@@ -38,6 +38,14 @@ end
 
 helper.quoted = quoted
 
+--- The content of a file.
+function helper.read(name)
+  local file = assert(io.open(name, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
 --- What a command prints, its error output included, and its exit code.
 function helper.shell(command)
   local pipe = io.popen("{ " .. command .. "\n} 2>&1; printf '\\nexit %d' $?")
