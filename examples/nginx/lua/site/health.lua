@@ -8,7 +8,7 @@ return function()
   local token, expires_at = client:token()
   ngx.header["Content-Type"] = "application/json"
   if not token then
-    local err = expires_at
+    local err = expires_at --[[@as podero.Error]]
     ngx.log(ngx.ERR, tostring(err))
     ngx.status = 503
     return ngx.say(cjson.encode { status = "unavailable", reason = err.kind })
