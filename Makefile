@@ -118,13 +118,15 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind bench bench-nginx docs picture format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind fuzz bench bench-nginx docs picture format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
-	@echo 'make test       lint, builds with warnings as errors, and the specs, for each of: $(LUAS)'
+	@echo 'make test       lint, builds with warnings as errors, the specs for each of: $(LUAS);'
+	@echo '                and a minute of fuzzing'
 	@echo 'make specs      the specs alone'
 	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
+	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
@@ -158,6 +160,7 @@ test: packages-test
 	@$(MAKE) --no-print-directory lint
 	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
 	@$(MAKE) --no-print-directory specs
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=8
 
 specs:
 	@spec/support/run.sh $(LUAS)
@@ -172,7 +175,7 @@ lint:
 check: analyze sanitize valgrind
 
 # What compilers and others find by reading.
-C_FILES = $(SOURCES) $(wildcard spec/support/*.c)
+C_FILES = $(SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
 analyze: packages-check
 	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
@@ -207,6 +210,23 @@ valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
+# ---- fuzzers ----
+
+FUZZERS := json users token retry_after url time redact
+FUZZ_SECONDS ?= 600
+fuzz: packages-fuzz
+	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \
+	  CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) spec/fuzz/run.sh build/lua5.4-fuzz/fuzz $(FUZZERS)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/%: spec/fuzz/%.c spec/fuzz/lua.h spec/support/decoder.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic -fsanitize=fuzzer $(LDFLAGS) -Wl,--wrap=malloc \
+	  -o $@ $< spec/support/decoder.c $(if $(filter retry_after,$*),$(filter-out %/transport.o,$(OBJECTS)),$(OBJECTS)) \
+	  $(CURL_LIBS) $(shell $(PKG_CONFIG) --libs $(LUA)) -lm -lpthread
+
 bench: packages-bench
 	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done
 	lua5.4 bench/run.lua
@@ -225,4 +245,4 @@ docs: packages-docs
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
 
 format:
-	clang-format -i src/*.h src/*/*.h src/*/*.c spec/support/*.c
+	clang-format -i src/*.h src/*/*.h src/*/*.c spec/support/*.c spec/fuzz/*.[ch]

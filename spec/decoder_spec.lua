@@ -2,6 +2,7 @@
 local decoder = require "decoder"
 local cjson = require "cjson".new()
 local mutate = require "spec.support.mutate"
+local oracle = require "spec.support.oracle"
 
 -- Other random cases in each run; SEED=… repeats one.
 local seed = tonumber(os.getenv "SEED") or os.time()
@@ -11,8 +12,8 @@ math.randomseed(seed)
 local STEP = tonumber(os.getenv "SPARSE") or 1
 
 local null = cjson.null
+local same = oracle.same
 local unpack = table.unpack or unpack
-local math_type = math.type or function() return nil end
 
 -- As JSON, keys in this order: the API's.
 local FULL = {
@@ -81,19 +82,6 @@ local function json(changes, extra, only)
   end
   parts[#parts + 1] = extra
   return "{" .. table.concat(parts, ",") .. "}"
-end
-
-local function same(a, b)
-  if type(a) ~= type(b) or math_type(a) ~= math_type(b) then return false end
-  if type(a) == "number" then return a == b and 1 / a == 1 / b end
-  if type(a) ~= "table" then return a == b end
-  for k, v in pairs(a) do
-    if not same(v, b[k]) then return false end
-  end
-  for k in pairs(b) do
-    if a[k] == nil then return false end
-  end
-  return true
 end
 
 local function random_sizes(most)
@@ -554,53 +542,11 @@ describe("a stream of users", function()
 end)
 
 describe("the user decoder and the reader of any value", function()
-  local function without_nulls(value)
-    if type(value) ~= "table" then return value end
-    local new = {}
-    for k, v in pairs(value) do
-      if v ~= null or type(k) == "number" then new[k] = without_nulls(v) end
-    end
-    return new
-  end
-
-  local function as_user(value)
-    local user = without_nulls(value)
-    for name in pairs(INTEGERS) do
-      local n = user[name]
-      if math.type and math.type(n) == "float" then user[name] = math.tointeger(n) or n end
-      if n == 0 then user[name] = 0 end
-    end
-    for _, name in ipairs { "latitude", "longitude" } do
-      if type(user[name]) == "number" and math.type and math.type(user[name]) == "integer" then
-        user[name] = user[name] + 0.0
-      end
-    end
-    return user
-  end
-
   -- Without validation, they take the same texts, and make the same of them.
   local function compare(text)
-    local users, kind, message, offset, _, cut_short = decoder.decode(text, false, random_sizes(40),
-      { copy = true, each = math.random(2) == 1 })
-    local ok, value, _, any_offset, any_cut_short = decoder.decode_any(text)
-    local function complain(what)
-      error(("seed %d: %s: %s"):format(seed, what, text), 0)
-    end
-    if users then
-      if not ok then complain "only the user decoder takes it" end
-      local expected = {}
-      for i, user in ipairs(value) do expected[i] = as_user(user) end
-      if not same(expected, users) then complain "other value" end
-      return true
-    end
-    if kind == "schema" then
-      if not message:find "^expected an array of users, got " and not message:find
-        "^%[%d+%]: expected object, got " then complain(message) end
-    else
-      if ok then complain(message) end
-      if offset ~= any_offset or cut_short ~= any_cut_short then complain "other offset" end
-    end
-    return false
+    local agreed, problem = oracle.compare_users(text, random_sizes(40), math.random(2) == 1)
+    if agreed == nil then error(("seed %d: %s: %s"):format(seed, problem, text), 0) end
+    return agreed
   end
 
   it("agree on random mutations", function()

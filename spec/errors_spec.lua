@@ -463,6 +463,15 @@ describe("an error", function()
       assert.equal("token ***...", helper.failed("http", client:list_users(ORG)).detail)
     end)
 
+    it("but nothing else, where much of a secret is beyond ASCII", function()
+      local password = ("\195\164"):rep(40) .. "abcd"
+      local client = helper.client(server, { username = "ada@example.com", password = password })
+      server:configure { always_token = { status = 400, body = "a bad cad" } }
+      assert.equal("a bad cad", helper.failed("auth", client:list_users(ORG)).detail)
+      server:configure { always_token = { status = 400, body = "it was " .. password .. "!" } }
+      assert.equal("it was ***!", helper.failed("auth", client:list_users(ORG)).detail)
+    end)
+
     it("in little time, whatever the server makes of its tokens", function()
       local token = ("a"):rep(60000)
       server:configure { token_raw = cjson.encode { access_token = token .. "b", refresh_token = token .. "c" },

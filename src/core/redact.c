@@ -134,15 +134,18 @@ static bool match_unit(struct rest *text, const char **secret) {
 /* How many bytes at the beginning of the text stand for the secret, read in that way; or 0. */
 static size_t match(struct rest text, const char *secret) {
   const unsigned char *begin = text.at;
-  const char *first = secret;
+  size_t compared = 0; /* bytes of the secret */
   bool loose = is_known_by_ascii(secret);
   while (*secret != '\0') {
+    const char *before = secret;
     if (loose && (unsigned char)*secret >= 0x80) {
       while ((unsigned char)*secret >= 0x80)
         secret++;
       skip_letters(&text);
-    } else if (!match_unit(&text, &secret)) {
-      if (secret - first < ENOUGH_BYTES) return 0;
+    } else if (match_unit(&text, &secret)) {
+      compared += (size_t)(secret - before);
+    } else {
+      if (compared < ENOUGH_BYTES) return 0;
       break;
     }
   }

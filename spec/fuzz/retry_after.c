@@ -1,0 +1,26 @@
+/* The fields of a response's header, Retry-After above all. */
+#include "core/transport.c" /* for what is static there */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void receive(struct exchange *x, const char *name, const uint8_t *value, size_t size) {
+  size_t name_size = strlen(name);
+  char *field = malloc(name_size + size); /* no byte more: libcurl's fields have no NUL */
+  if (field == NULL) abort();
+  memcpy(field, name, name_size);
+  if (size > 0) memcpy(field + name_size, value, size);
+  if (receive_field(field, 1, name_size + size, x) != name_size + size) abort();
+  free(field);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct exchange x = {0};
+  receive(&x, "", data, size);
+  receive(&x, "Retry-After:", data, size);
+  const struct response *r = &x.response;
+  if (r->has_retry_after && !(r->retry_after >= 0 && r->retry_after < 1e64)) abort();
+  if (!r->has_retry_after && r->retry_after != 0) abort();
+  receive(&x, "HTTP/1.1 200", NULL, 0);
+  if (r->has_retry_after) abort();
+  return 0;
+}

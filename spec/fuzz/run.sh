@@ -1,0 +1,31 @@
+#!/bin/sh
+# Runs fuzzers for FUZZ_SECONDS each (600), as many at a time as there are processors, on what is in
+# spec/fuzz/corpus and on what earlier runs have found. Says how far each has come; where one has found
+# something, its words are shown, and the input that did it stays in build/fuzz.
+#   spec/fuzz/run.sh FOLDER-OF-PROGRAMS NAME...
+set -u
+if [ "${1:-}" = --one ]; then
+  name=$2 log=build/fuzz/$2.log dictionary=spec/fuzz/$2.dict found=build/fuzz/corpus/$2
+  mkdir -p "$found"
+  words=
+  if [ -e "$dictionary" ]; then words=-dict=$dictionary; fi
+  # Lua's collector makes every input look as if it had leaked.
+  if [ -e "spec/fuzz/$name.lua" ]; then words="$words -detect_leaks=0"; fi
+  if "$FUZZERS/$name" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=1024 -timeout=20 -rss_limit_mb=1024 \
+    -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" $words "$found" "spec/fuzz/corpus/$name" \
+    >"$log" 2>&1; then
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    echo "fuzzing $name: $runs inputs in ${FUZZ_SECONDS:-600} s, nothing found"
+  else
+    echo "fuzzing $name: FOUND"
+    grep -v '^#[0-9]' "$log" | tail -n 40
+    exit 1
+  fi
+  exit
+fi
+
+FUZZERS=$1
+export FUZZERS
+shift
+mkdir -p build/fuzz
+printf '%s\n' "$@" | xargs -P "${JOBS:-$(nproc)}" -n 1 "$0" --one

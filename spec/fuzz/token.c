@@ -1,0 +1,49 @@
+/* The token response. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/syntax.h"
+#include "core/token_answer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void demand(bool condition) {
+  if (!condition) abort();
+}
+
+/* The last event of a JSON text. */
+static enum json_event end_of(const char *text, size_t size, bool *is_object, bool *cut_short) {
+  struct json_reader reader;
+  json_init(&reader, 0, 0);
+  json_feed(&reader, text, size);
+  json_end(&reader);
+  enum json_event event = json_next(&reader);
+  *is_object = event == JSON_OBJECT_BEGIN;
+  while (event > JSON_NEED_MORE)
+    event = json_next(&reader);
+  *cut_short = reader.fault == JSON_FAULT_CUT_SHORT;
+  json_free(&reader);
+  return event;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  const char *body = (const char *)data;
+  struct token_answer answer = {0};
+  bool is_object, cut_short;
+  demand(token_answer_read(body, size, &answer));
+  bool is_json = end_of(body, size, &is_object, &cut_short) == JSON_END;
+  demand(answer.is_object == (is_json && is_object));
+  demand(!answer.cut_short || cut_short);
+  const char *texts[] = {answer.access_token, answer.token_type, answer.refresh_token, answer.scope,
+                         answer.error};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    demand(texts[i] == NULL || (answer.is_object && strlen(texts[i]) <= size));
+    if (texts[i] != NULL) syntax_is_bearer_token(texts[i]);
+  }
+  demand(answer.is_object || !answer.has_expires_in);
+  demand(answer.expires_in == answer.expires_in);
+  token_answer_clear(&answer);
+  return 0;
+}

@@ -1,0 +1,86 @@
+/* Base URLs, token URLs and paths: what is accepted leads to the host that it names, and nowhere
+ * else, whatever path comes after it. */
+#include <curl/curl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/syntax.h"
+#include "core/transport.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void demand(bool condition) {
+  if (!condition) abort();
+}
+
+static char *part_of(CURLU *url, CURLUPart part) {
+  char *text = NULL;
+  curl_url_get(url, part, &text, 0);
+  return text;
+}
+
+static CURLU *parse(const char *text) {
+  CURLU *url = curl_url();
+  if (url == NULL) abort();
+  demand(curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS) == CURLUE_OK);
+  return url;
+}
+
+/* Both texts are URLs, of the same scheme, host and port, without user, query and fragment. */
+static void demand_same_server(const char *one, const char *other) {
+  static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+  static const CURLUPart absent[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
+                                     CURLUPART_FRAGMENT};
+  CURLU *first = parse(one), *second = parse(other);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    char *a = part_of(first, parts[i]), *b = part_of(second, parts[i]);
+    demand(a == NULL ? b == NULL : b != NULL && strcmp(a, b) == 0);
+    curl_free(a);
+    curl_free(b);
+  }
+  for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+    demand(part_of(second, absent[i]) == NULL);
+  curl_url_cleanup(first);
+  curl_url_cleanup(second);
+}
+
+static void check_url(const char *text, const char *path) {
+  struct failure failure = {0};
+  bool local = false, with_http = false;
+  bool taken = transport_check_url("url", text, false, &local, &failure);
+  demand(taken == (failure.kind == FAILURE_NONE));
+  failure_clear(&failure);
+  demand(!taken || transport_check_url("url", text, true, &with_http, &failure));
+  failure_clear(&failure);
+  if (!taken) return;
+  demand(local == with_http);
+  demand(local == (strncasecmp(text, "http:", 5) == 0));
+  demand(syntax_is_field_value(text, strlen(text)) && strpbrk(text, "@?#\\ ") == NULL);
+  size_t size = strlen(text);
+  while (size > 0 && text[size - 1] == '/') /* as base_url is kept */
+    size--;
+  char *whole = malloc(size + strlen(path) + 1);
+  if (whole == NULL) abort();
+  memcpy(whole, text, size);
+  strcpy(whole + size, path);
+  demand_same_server(text, whole);
+  free(whole);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  char *text = malloc(size + 1);
+  if (text == NULL) abort();
+  if (size > 0) memcpy(text, data, size);
+  text[size] = '\0';
+  bool is_path = syntax_is_path(text, size);
+  demand(!is_path || (text[0] == '/' && strlen(text) == size));
+  if (is_path) check_url("https://example.com:8443/prefix", text);
+  if (strlen(text) == size) check_url(text, "/api/partners/v2.0/org/x/users");
+  syntax_is_uuid(text, size);
+  syntax_make_printable(text);
+  for (const char *p = text; *p != '\0'; p++)
+    demand((unsigned char)*p >= 0x20 && *p != 0x7f);
+  free(text);
+  return 0;
+}

@@ -1,0 +1,135 @@
+--- What the JSON reader and the user decoder make of a text, held against lua-cjson and against each other, however the
+-- text is cut into pieces. For specs and fuzzers.
+
+local decoder = require "decoder"
+local cjson = require "cjson".new()
+cjson.decode_invalid_numbers(false) -- by default it takes NaN, Infinity and hexadecimal
+cjson.decode_max_depth(1000)
+
+local null = cjson.null
+local math_type = math.type or function() return nil end
+local COPY = { copy = true } -- each piece in a block of its own, spoilt after use
+
+local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true, num_wallboxes = true }
+
+local oracle = {}
+
+--- Whether two decoded values are the same; NaN does not occur, -0 and 0 differ, and so do integers and floats.
+function oracle.same(a, b)
+  if type(a) ~= type(b) or math_type(a) ~= math_type(b) then return false end
+  if type(a) == "number" then return a == b and 1 / a == 1 / b end
+  if type(a) ~= "table" then return a == b end
+  for k, v in pairs(a) do
+    if not oracle.same(v, b[k]) then return false end
+  end
+  for k in pairs(b) do
+    if a[k] == nil then return false end
+  end
+  return true
+end
+
+-- any value ----------------------------------------------------------------------------------------------------------
+
+--- Where lua-cjson (2.1.0, with invalid numbers refused) takes what RFC 8259 does not have.
+oracle.differences = {
+  { "no digit after the point", "[1.]" },
+  { "no digit after the point, at the end of the text", "1." },
+  { "no digit between point and exponent", "[1.e5]" },
+  { "no digit before the point, after a minus", "[-.5]" },
+  { "raw control characters in strings", '["\1"]' },
+  { "invalid UTF-8 in strings", '["\255"]' },
+  { "UTF-8 of half a pair", '["\237\160\128"]' },
+  { "numbers beyond a double become infinite", "[1e309]" },
+  { "a NUL after the value ends the text, whatever follows", "[1]\0x" },
+}
+
+--- Whether one of these differences is why lua-cjson takes a text that we refuse at `offset`.
+local function explained(text, message, offset)
+  local byte = text:sub(offset + 1, offset + 1)
+  return message == "invalid UTF-8" or message == "a control character in a string"
+    or message == "a number is too large"
+    or message == "expected a digit" and (byte == "." or text:sub(offset, offset) == ".")
+    or message == "the input ended too early" and text:sub(-1) == "."
+    or message == "text after the value" and byte == "\0"
+end
+
+--- Numbers as lua-cjson has them: floats.
+local function as_floats(value)
+  if math_type(value) == "integer" then return value + 0.0 end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for k, v in pairs(value) do copy[k] = as_floats(v) end
+  return copy
+end
+
+--- Reads a text in pieces of these sizes. True where both readers take it and make the same of it, false where both
+-- refuse it, or one of the differences says why lua-cjson does not; else nil and what is wrong.
+function oracle.compare(text, sizes)
+  local ok, value, message, offset = decoder.decode_any(text, sizes, COPY)
+  local whole_ok, whole_value, whole_message, whole_offset = decoder.decode_any(text, nil, COPY)
+  if ok ~= whole_ok then return nil, "the pieces decide" end
+  if ok and not oracle.same(value, whole_value) then return nil, "the pieces change the value" end
+  if not ok and (message ~= whole_message or offset ~= whole_offset) then return nil, "the pieces change the error" end
+  local oracle_ok, expected = pcall(cjson.decode, text)
+  if ok and oracle_ok then
+    if oracle.same(as_floats(value), expected) then return true end
+    return nil, "another value than lua-cjson's"
+  end
+  -- lua-cjson wants UTF-8 without byte order mark, too; there is no other reason to refuse.
+  if ok then return nil, "only we take it; lua-cjson: " .. expected end
+  if oracle_ok and not explained(text, message, offset) then
+    return nil, ("only lua-cjson takes it; we: %s at %d"):format(message, offset)
+  end
+  return false
+end
+
+-- users --------------------------------------------------------------------------------------------------------------
+
+local function without_nulls(value)
+  if type(value) ~= "table" then return value end
+  local new = {}
+  for k, v in pairs(value) do
+    if v ~= null or type(k) == "number" then new[k] = without_nulls(v) end
+  end
+  return new
+end
+
+local function as_user(value)
+  local user = without_nulls(value)
+  for name in pairs(INTEGERS) do
+    local n = user[name]
+    if math_type(n) == "float" then user[name] = math.tointeger(n) or n end
+    if n == 0 then user[name] = 0 end
+  end
+  for _, name in ipairs { "latitude", "longitude" } do
+    if math_type(user[name]) == "integer" then user[name] = user[name] + 0.0 end
+  end
+  return user
+end
+
+--- Decodes a text as users, without validation, in pieces of these sizes, each user by itself or all into one list.
+-- True where the reader of any value takes it as well, and makes the same of it; false where both refuse it, or it is
+-- no list of objects; else nil and what is wrong.
+function oracle.compare_users(text, sizes, each)
+  local users, kind, message, offset, _, cut_short = decoder.decode(text, false, sizes, { copy = true, each = each })
+  local ok, value, _, any_offset, any_cut_short = decoder.decode_any(text)
+  if users then
+    if not ok then return nil, "only the user decoder takes it" end
+    local expected = {}
+    for i, user in ipairs(value) do expected[i] = as_user(user) end
+    if oracle.same(expected, users) then return true end
+    return nil, "another value than the reader's"
+  end
+  if kind == "schema" then
+    if not message:find "^expected an array of users, got " and not message:find "^%[%d+%]: expected object, got " then
+      return nil, message
+    end
+  elseif ok then
+    return nil, "only the reader takes it: " .. message
+  elseif offset ~= any_offset or cut_short ~= any_cut_short then
+    return nil, "another offset than the reader's"
+  end
+  return false
+end
+
+return oracle
