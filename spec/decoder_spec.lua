@@ -435,6 +435,17 @@ describe("the user decoder", function()
     end
   end)
 
+  it("bounds a user that is no JSON beyond the bound, wherever the pieces end", function()
+    local text = "[" .. json { email = '"\\u00e"' } .. "]"
+    local email = text:find('"email"', 1, true) - 1
+    for limit = email - 5, email + 20 do
+      local users, kind, message = decode(text, true, limit)
+      assert.is_nil(users)
+      if limit <= email - 1 then assert.equal("[1]: more than " .. limit .. " bytes", message) end
+      assert.is_true(kind == "too_large" or kind == "decode")
+    end
+  end)
+
   it("handles many users, and many pieces", function()
     local list, n = {}, 1000 / math.min(STEP, 10)
     for i = 1, n do

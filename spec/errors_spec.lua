@@ -464,11 +464,11 @@ describe("an error", function()
     end)
 
     it("but nothing else, where much of a secret is beyond ASCII", function()
-      local password = ("\195\164"):rep(40) .. "abcd"
-      local client = helper.client(server, { username = "ada@example.com", password = password })
+      local umlauts = ("\195\164"):rep(40) .. "abcd"
+      local client = helper.client(server, { username = "ada@example.com", password = umlauts })
       server:configure { always_token = { status = 400, body = "a bad cad" } }
       assert.equal("a bad cad", helper.failed("auth", client:list_users(ORG)).detail)
-      server:configure { always_token = { status = 400, body = "it was " .. password .. "!" } }
+      server:configure { always_token = { status = 400, body = "it was " .. umlauts .. "!" } }
       assert.equal("it was ***!", helper.failed("auth", client:list_users(ORG)).detail)
     end)
 

@@ -11,7 +11,8 @@ if [ "${1:-}" = --one ]; then
   if [ -e "$dictionary" ]; then words=-dict=$dictionary; fi
   # Lua's collector makes every input look as if it had leaked.
   if [ -e "spec/fuzz/$name.lua" ]; then words="$words -detect_leaks=0"; fi
-  if "$FUZZERS/$name" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=1024 -timeout=20 -rss_limit_mb=1024 \
+  export ASAN_OPTIONS=quarantine_size_mb=64
+  if "$FUZZERS/$name" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=1024 -timeout=20 -rss_limit_mb=2048 \
     -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" $words "$found" "spec/fuzz/corpus/$name" \
     >"$log" 2>&1; then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

@@ -14,13 +14,14 @@ local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_veh
 
 local oracle = {}
 
---- Whether two decoded values are the same; NaN does not occur, -0 and 0 differ, and so do integers and floats.
-function oracle.same(a, b)
-  if type(a) ~= type(b) or math_type(a) ~= math_type(b) then return false end
+--- Whether two decoded values are the same; NaN does not occur, -0 and 0 differ, and so do integers and floats unless
+-- the comparison is `loose`.
+function oracle.same(a, b, loose)
+  if type(a) ~= type(b) or not loose and math_type(a) ~= math_type(b) then return false end
   if type(a) == "number" then return a == b and 1 / a == 1 / b end
   if type(a) ~= "table" then return a == b end
   for k, v in pairs(a) do
-    if not oracle.same(v, b[k]) then return false end
+    if not oracle.same(v, b[k], loose) then return false end
   end
   for k in pairs(b) do
     if a[k] == nil then return false end

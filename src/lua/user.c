@@ -110,11 +110,30 @@ static enum step memory_error(struct user_decoder *d) {
   return STEP_FAILED;
 }
 
-/* Translates the reader's error. */
+/* The reader bounds one string or number; this bounds what a user is made of. */
+static inline bool is_beyond_limit(const struct user_decoder *d, uint64_t offset) {
+  return offset - d->user_offset >= d->limit;
+}
+
+static inline bool is_too_large(const struct user_decoder *d) {
+  return is_beyond_limit(d, d->reader.token_offset);
+}
+
+static enum step too_large(struct user_decoder *d) {
+  set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
+  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
+           d->users + 1, d->limit);
+  return STEP_FAILED;
+}
+
+/* Translates the reader's error. Beyond the limit it matters no more: whether a key there is seen
+ * before what is wrong depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
   enum user_fault fault = USER_FAULT_DECODE;
   if (r->fault == JSON_FAULT_MEMORY) return memory_error(d);
+  bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
+  if (in_user && is_beyond_limit(d, r->offset)) return too_large(d);
   if (r->fault == JSON_FAULT_TOKEN) fault = USER_FAULT_TOO_LARGE;
   set_error(d, fault, r->offset);
   d->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
@@ -150,18 +169,6 @@ static inline void push_name(const struct run *run, int field) {
     lua_pushvalue(run->L, run->names + field);
   else
     lua_rawgeti(run->L, run->state, STATE_NAMES + field);
-}
-
-/* The reader bounds one string or number; this bounds what a user is made of. */
-static inline bool is_too_large(const struct user_decoder *d) {
-  return d->reader.token_offset - d->user_offset >= d->limit;
-}
-
-static enum step too_large(struct user_decoder *d) {
-  set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
-  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
-           d->users + 1, d->limit);
-  return STEP_FAILED;
 }
 
 /* ---- Scalars --------------------------------------------------------------------------------- */
