@@ -118,7 +118,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind fuzz bench bench-nginx docs picture format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind fuzz bench bench-nginx docs picture picture-nginx format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
@@ -131,6 +131,7 @@ help:
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
 	@echo 'make picture    records docs/podero.svg'
+	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
@@ -151,6 +152,10 @@ demo: packages-demo
 # The terminal in README.md.
 picture: packages-picture installed
 	@$(INSTALLED) lua5.4 docs/picture.lua
+
+picture-nginx: packages-picture-nginx
+	@$(MAKE) --no-print-directory -s LUA=luajit all
+	lua5.4 docs/picture_nginx.lua
 
 demo-nginx: packages-demo-nginx
 	@$(MAKE) --no-print-directory -s LUA=luajit all

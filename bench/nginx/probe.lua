@@ -1,5 +1,5 @@
 --- Asks for a path every five milliseconds, whether the probes before have been answered or not, and prints the seconds
--- that the answers took at a share of the probes: a standstill counts as often as visitors who come evenly would meet it.
+-- that the answers took at a share of them: a standstill counts as often as visitors who come evenly would meet it.
 --   luajit bench/nginx/probe.lua PORT PATH SECONDS SHARE
 -- It prints "ready" when it has made its connections, and begins a second later.
 

@@ -102,18 +102,23 @@ end
 
 local START_ATTEMPTS, START_SECONDS = 5, 20
 
--- nginx lives as long as the shell's standard input is open: so it ends with whoever started it, whatever becomes of
--- that. The shell and `cat` ignore the signals of a terminal; nginx sets up handlers of its own.
 local LIFE = [[
 trap '' INT TERM HUP
 cd %s || exit
-%s %s -p %s -c %s -g 'daemon off;' </dev/null >nginx.log 2>&1 &
-nginx=$!
+%s </dev/null >%s.log 2>&1 &
+server=$!
 cat >/dev/null
-kill $nginx 2>/dev/null
-wait $nginx
+kill $server 2>/dev/null
+wait $server
 rm -rf %s
 ]]
+
+--- Runs a server in its folder, with its output in `name`.log there, until the pipe that is returned is closed: so it
+-- ends with whoever started it, whatever becomes of that. Then the folder is removed. The shell and `cat` ignore the
+-- signals of a terminal; a server has handlers of its own.
+function nginx.live(dir, name, command)
+  return assert(io.popen(LIFE:format(quoted(dir), command, name, quoted(dir)), "w"))
+end
 
 local Server = {}
 Server.__index = Server
@@ -160,9 +165,9 @@ local function launch(options, dir)
     -- env wants what it takes away to come first.
     table.insert(variables, value and #variables + 1 or 2, value and quoted(name .. "=" .. value) or "-u " .. name)
   end
-  local command = LIFE:format(quoted(dir), table.concat(variables, " "), quoted(nginx.find().program),
-    quoted(dir .. "/"), quoted(dir .. "/nginx.conf"), quoted(dir))
-  local server = setmetatable({ dir = dir, ports = ports, pipe = assert(io.popen(command, "w")) }, Server)
+  local command = ("%s %s -p %s -c %s -g 'daemon off;'"):format(table.concat(variables, " "),
+    quoted(nginx.find().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
+  local server = setmetatable({ dir = dir, ports = ports, pipe = nginx.live(dir, "nginx", command) }, Server)
   local ok, problem = ready(server, ports[options.ports[1]])
   if ok then return server end
   server:stop()

@@ -14,19 +14,21 @@ local function replaced(text, pattern, replacement)
   return result
 end
 
-local function configuration(ports, dir, timeout)
+local function configuration(ports, dir, options)
   local text = assert(nginx.read_file("examples/nginx/nginx.conf"))
-  if timeout then
-    local name = dir .. "/lua/site/client.lua"
-    nginx.write_file(name, replaced(nginx.read_file(name), "timeout = 20", "timeout = " .. timeout))
+  local name = dir .. "/lua/site/client.lua"
+  local client = nginx.read_file(name)
+  for option, value in pairs(options) do
+    client = replaced(client, "\n  " .. option .. " = [^\n]*,\n", ("\n  %s = %s,\n"):format(option, value))
   end
+  nginx.write_file(name, client)
   text = replaced(text, "load_module[^\n]*\nload_module[^\n]*\n", nginx.find().load_modules)
   return replaced(text, "listen 127%.0%.0%.1:8080;", ("listen 127.0.0.1:%s;"):format(ports.site))
 end
 
 --- A site with the module that is built for LuaJIT. `environment`: variables that it is to see, PODERO_* and others.
--- `timeout`: of its client, where it is to be another. The server is nginx.start's, with `url`.
-function site.start(environment, timeout)
+-- `options`: of its client that are to be other ones, as Lua. The server is nginx.start's, with `url`.
+function site.start(environment, options)
   local variables = {
     LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",
     PODERO_USERNAME = false, PODERO_PASSWORD = false, PODERO_ACCESS_TOKEN = false, PODERO_TOKEN_URL = false,
@@ -34,7 +36,7 @@ function site.start(environment, timeout)
   for name, value in pairs(environment) do variables[name] = value end
   local server = nginx.start {
     name = "podero-site", files = root .. "/examples/nginx", ports = { "site" },
-    configuration = function(ports, dir) return configuration(ports, dir, timeout) end, environment = variables,
+    configuration = function(ports, dir) return configuration(ports, dir, options or {}) end, environment = variables,
   }
   server.url = "http://127.0.0.1:" .. server.ports.site
   return server

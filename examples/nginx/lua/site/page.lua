@@ -56,6 +56,7 @@ table { width: 100%; border-collapse: separate; border-spacing: 0; background: v
   border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
 th, td { padding: 10px 14px; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
+th:first-child { width: 32%; } th:nth-child(3), th:nth-child(4) { width: 15%; }
 th { font-size: 12px; font-weight: 600; text-transform: uppercase; letter-spacing: .04em; color: var(--muted); }
 tr:last-child td { border-bottom: 0; }
 td .muted { font-size: 13px; }
@@ -67,7 +68,7 @@ time { white-space: nowrap; font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   main { padding: 18px 12px 32px; }
   .counts { gap: 8px; } .counts a, .counts div { padding: 8px 10px; } .counts b { font-size: 19px; }
-  .counts span { font-size: 12px; }
+  .counts span { font-size: 12px; } select { flex: 1; }
   table, tbody, tr, td { display: block; }
   table { background: none; border: 0; border-radius: 0; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

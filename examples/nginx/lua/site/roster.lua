@@ -71,11 +71,14 @@ local function options(wanted)
   return page.html(table.concat(items))
 end
 
+-- U+00A0: a number stays with what it counts.
+local DEVICE = "%d\194\160%s"
+
 local function devices_of(user)
   local texts = {}
   for _, device in ipairs(DEVICES) do
     local count = user[device[1]]
-    if count > 0 then texts[#texts + 1] = ("%d %s"):format(count, count == 1 and device[3] or device[2]) end
+    if count > 0 then texts[#texts + 1] = DEVICE:format(count, count == 1 and device[3] or device[2]) end
   end
   return table.concat(texts, ", ")
 end
@@ -153,8 +156,8 @@ local TABLE = [[
 ]]
 
 local function found(roster)
-  local text = ("%d of %d"):format(roster.found, roster.total)
-  return roster.found <= SHOWN and text or ("%s, the first %d are shown"):format(text, SHOWN)
+  local text = ("%d of %d users"):format(roster.found, roster.total)
+  return roster.found <= SHOWN and text or ("%s, of which the first %d are shown"):format(text, SHOWN)
 end
 
 return function(org_id)

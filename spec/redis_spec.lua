@@ -1,0 +1,180 @@
+-- The store is for nginx, which brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+if not rawget(_G, "jit") then return end
+
+local http = require "socket.http"
+local mock = require "spec.support.mock"
+local nginx = require "spec.support.nginx"
+local redis = require "spec.support.redis"
+local site = require "spec.support.site"
+
+local CONFIGURATION = [[
+%s
+pid nginx.pid;
+error_log stderr error;
+events {}
+http {
+  access_log off;
+  client_body_temp_path client_body_temp;
+  proxy_temp_path proxy_temp;
+  fastcgi_temp_path fastcgi_temp;
+  uwsgi_temp_path uwsgi_temp;
+  scgi_temp_path scgi_temp;
+  lua_package_path "%s/examples/nginx/lua/?.lua;;";
+  lua_socket_log_errors off;
+  init_by_lua_block { Store = require "site.redis_store" }
+  server {
+    listen 127.0.0.1:%s;
+    location / {
+      content_by_lua_block {
+        ngx.req.read_body()
+        ngx.print(tostring(assert(loadstring(ngx.req.get_body_data()))()))
+      }
+    }
+  }
+}
+]]
+
+describe("the token store on Redis", function()
+  local root = nginx.output_of("pwd")
+
+  describe("behaves as ngx.shared.DICT:", function()
+    local server, worker
+
+    setup(function()
+      server = redis.start()
+      worker = nginx.start {
+        name = "podero-redis-worker", ports = { "listen" },
+        configuration = function(ports) return CONFIGURATION:format(nginx.find().load_modules, root, ports.listen) end,
+        environment = { LUA_PATH = false, LUA_CPATH = false },
+      }
+    end)
+    teardown(function()
+      worker:stop()
+      server:stop()
+    end)
+    before_each(function() server:command("flushall") end)
+
+    --- What a program returns in a handler; there, `store` is a store on the server, or one with other options.
+    local function run(program, options)
+      local text = ("local store = Store.new { %s }\n%s"):format(options or ("path = %q"):format(server.path), program)
+      local answer, status = http.request("http://127.0.0.1:" .. worker.ports.listen, text)
+      assert.equal(200, status, answer .. worker:log())
+      return answer
+    end
+
+    it("gets what was set, and nil for what was not", function()
+      assert.equal("nil nil", run [[local value, err = store:get "a" return tostring(value) .. " " .. tostring(err)]])
+      assert.equal("true one", run [[return tostring(store:set("a", "one")) .. " " .. store:get "a"]])
+      assert.equal("two", run [[store:set("a", "two", 60) return store:get "a"]])
+      assert.equal("podero:a", server:command("keys '*'"))
+    end)
+
+    it("forgets after the time to live, which may be a fraction of a second", function()
+      assert.equal("nil", run [[store:set("a", "one", 0.05) ngx.sleep(0.1) return store:get "a"]])
+      assert.equal("true", run [[store:add("a", "one", 0.05) ngx.sleep(0.1) return store:add("a", "two", 60)]])
+      local left = tonumber(server:command("pttl podero:a"))
+      assert.is_true(left > 50000 and left <= 60000)
+    end)
+
+    it("adds what is not there, and says that it exists", function()
+      assert.equal("true", run [[return store:add("a", "one", 60)]])
+      assert.equal("nil exists one", run [[
+        local ok, err = store:add("a", "two", 60)
+        return tostring(ok) .. " " .. err .. " " .. store:get "a"
+      ]])
+      assert.equal("true", run [[store:delete "a" return store:add("a", "two")]])
+    end)
+
+    it("adds for one only of many at once", function()
+      assert.equal("1", run [[
+        local threads, added = {}, 0
+        for i = 1, 50 do
+          threads[i] = ngx.thread.spawn(function() return store:add("a", tostring(i), 60) end)
+        end
+        for i = 1, 50 do
+          local _, ok = ngx.thread.wait(threads[i])
+          if ok then added = added + 1 end
+        end
+        return added
+      ]])
+    end)
+
+    it("keeps its connections", function()
+      local program = [[for _ = 1, 20 do store:get "a" end return store:get "a"]]
+      run(program)
+      local before = tonumber(server:command("info stats"):match("total_connections_received:(%d+)"))
+      run(program)
+      local after = tonumber(server:command("info stats"):match("total_connections_received:(%d+)"))
+      assert.equal(before + 1, after) -- redis-cli's own
+    end)
+
+    it("returns nil and a message where there is no Redis, or one that refuses", function()
+      local program = [[
+        local texts = {}
+        for _, name in ipairs { "get", "set", "add", "delete" } do
+          local ok, err = store[name](store, "a", "one", 1)
+          texts[#texts + 1] = tostring(ok) .. " " .. type(err) .. " " .. tostring(err == "exists")
+        end
+        return table.concat(texts, ", ")
+      ]]
+      local failed = "nil string false, nil string false, nil string false, nil string false"
+      assert.equal(failed, run(program, 'path = "unix:/nowhere/redis.sock"'))
+      local strict = redis.start("--requirepass secret")
+      local path = ("path = %q"):format(strict.path)
+      assert.equal(failed, run(program, path))
+      assert.equal(failed, run(program, path .. ', password = "wrong"'))
+      assert.equal("one", run([[store:set("a", "one") return store:get "a"]], path .. ', password = "secret"'))
+      strict:stop()
+    end)
+  end)
+
+  describe("shared by two sites", function()
+    local api, server, sites
+
+    before_each(function()
+      api, server, sites = mock.start { tls = false }, redis.start(), {}
+    end)
+    after_each(function()
+      for _, one in ipairs(sites) do one:stop() end
+      server:stop()
+      api:stop()
+    end)
+
+    local function start()
+      sites[#sites + 1] = site.start({
+        PODERO_BASE_URL = api.url,
+        PODERO_CLIENT_ID = mock.credentials.client_id, PODERO_CLIENT_SECRET = mock.credentials.client_secret,
+      }, { token_store = ("require('site.redis_store').new { path = %q }"):format(server.path) })
+      return sites[#sites]
+    end
+
+    local function list(one)
+      local body, status = http.request(one.url .. "/orgs/" .. mock.ORG .. "/users")
+      assert.equal(200, status, body .. one:log())
+    end
+
+    it("has a token fetched once, and a new one when that is refused", function()
+      local first, second = start(), start()
+      for _ = 1, 5 do
+        list(first)
+        list(second)
+      end
+      assert.equal(1, api:counts().token)
+      api:revoke()
+      list(first)
+      assert.equal(2, api:counts().token)
+      list(start())
+      assert.equal(2, api:counts().token)
+    end)
+
+    it("costs a token request, and no answer, where it has nonsense or is gone", function()
+      list(start())
+      server:command [[eval "for _, key in ipairs(redis.call('keys', '*')) do redis.call('set', key, 'x') end" 0]]
+      list(start())
+      assert.equal(2, api:counts().token)
+      server:stop()
+      list(start())
+      assert.equal(3, api:counts().token)
+    end)
+  end)
+end)

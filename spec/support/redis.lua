@@ -1,0 +1,39 @@
+--- Starts Redis servers, each on a socket in a temporary folder of its own.
+
+local nginx = require "spec.support.nginx"
+local socket = require "socket"
+
+local redis = {}
+
+local Server = {}
+Server.__index = Server
+
+--- What redis-cli prints for a command.
+function Server:command(text)
+  return nginx.output_of(("redis-cli -s %s/redis.sock %s"):format(self.dir, text))
+end
+
+function Server:stop()
+  if self.pipe then self.pipe:close() end
+  self.pipe = nil
+end
+
+--- A server that answers. `path` is its socket as nginx names it. It ends with `server:stop()`, and with this process.
+-- `options`: more of redis-server's.
+function redis.start(options)
+  local dir = nginx.temporary_folder("podero-redis")
+  -- The workers of a root's nginx are someone else.
+  assert(nginx.run("chmod 755 " .. dir))
+  local command = "redis-server --port 0 --unixsocket redis.sock --unixsocketperm 777 --save '' " .. (options or "")
+  local server = setmetatable({
+    dir = dir, path = ("unix:%s/redis.sock"):format(dir), pipe = nginx.live(dir, "redis", command),
+  }, Server)
+  local ends = socket.gettime() + 10
+  while nginx.output_of(("redis-cli -s %s/redis.sock ping 2>&1"):format(dir)):find("[Cc]onnect") do
+    assert(socket.gettime() < ends, nginx.read_file(dir .. "/redis.log"))
+    socket.sleep(0.02)
+  end
+  return server
+end
+
+return redis
