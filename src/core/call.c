@@ -7,6 +7,10 @@
 #include "core/retry.h"
 #include "core/transport.h"
 
+/* Of a streamed body, this much at a time is handed on where others want their turn: Lua's garbage
+ * collector may do a hundred times the work of what it is handed. */
+#define SMALL_FEED_BYTES ((size_t)16 * 1024)
+
 enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
   CALL_STORE,     /* waits for the binding to look into the store of tokens */
@@ -35,6 +39,7 @@ struct call {
   bool just_fetched;         /* a token was waited for */
   bool renewed;              /* a 401 has already cost a token */
   bool committed;            /* part of the body was handed on */
+  bool among_others;         /* it is being pushed forward by a step that does not drive */
   bool idle;                 /* the binding waits for bytes since then */
   uint64_t received;         /* bytes when `deadline` was last put off */
   unsigned token_requests, api_requests;
@@ -354,6 +359,7 @@ static bool feed(struct call *call, void *environment) {
   size_t size;
   const char *bytes = exchange_bytes(call->exchange, &size);
   if (size == 0) return false;
+  if (call->among_others && size > SMALL_FEED_BYTES) size = SMALL_FEED_BYTES;
   call->binding->feed(environment, bytes, size, &call->failure);
   exchange_take(call->exchange, size);
   if (call->failure.kind != FAILURE_NONE) conclude(call);
@@ -415,6 +421,7 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   }
   struct reactor *reactor = agent_reactor(agent);
   bool moved, others = false;
+  call->among_others = !drive;
   if (isinf(call->deadline)) call->deadline = clock_monotonic() + call->timeout;
   put_off_deadline(call);
   double until = fmin(call->deadline, clock_monotonic() + seconds);
@@ -423,8 +430,8 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
-  while (has_response(call) && advance(call, environment)) /* stepped late, but it has come */
-    ;
+  while (clock_monotonic() >= call->deadline && has_response(call) && advance(call, environment))
+    ; /* stepped late, but it has come */
   if (!drive) reactor_run_timers(reactor);
   put_off_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);

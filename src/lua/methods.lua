@@ -47,9 +47,10 @@ end
 -- whether there still is a driver.
 local TURN, LOOK = 0.001, 0.05
 
--- Seconds of the driver's work in one turn, and bytes that those whom it wakes in it may read, all together. Whoever is
--- woken has other work as well, to the amount of some bytes more.
-local TURN_SECONDS, TURN_BYTES, WAKING_BYTES = 0.001, 512 * 1024, 16 * 1024
+-- What one turn may cost: seconds for the sockets, for one trip and for all of them, and bytes that those read whom the
+-- driver wakes. Whoever is woken has other work as well, to the amount of some bytes more.
+local SOCKETS, ONE, ALL = 0.0005, 0.0005, 0.002
+local TURN_BYTES, WAKING_BYTES = 128 * 1024, 8 * 1024
 
 -- Where ngx.sleep may yield, and where nothing can, but blocking harms nobody.
 local YIELDING = {
@@ -131,8 +132,13 @@ local function drive(trip)
   local hub, calls, turns = trip.hub, trip.calls, 0
   while true do
     hub.asleep.driver, hub.driver_until = trip, 0
-    local moved = c.drive(calls, TURN_SECONDS)
+    local moved = false
+    if turns > 0 or c.clock() - hub.driven >= TURN then
+      moved = c.drive(calls, SOCKETS)
+      hub.driven = c.clock()
+    end
     local bytes = c.pending(calls)
+    hub.turn_ends = c.clock() + ALL
     if moved or hub.more or turns % 50 == 0 then hub.more = wake_ready(hub, TURN_BYTES - (bytes or 0)) end
     local due = bytes and 0 or c.due(calls)
     if due == 0 and turns > 0 then
@@ -178,7 +184,7 @@ end
 -- process want their turn.
 local function pace(hub)
   if hub.wait then return 0.002, true end
-  if yields() then return 0.002, false end
+  if yields() then return ONE, false end
   return 0.01, true
 end
 
@@ -239,6 +245,10 @@ end
 -- Pushes the call forward; true when it has ended.
 local function push(trip, call)
   local hub = trip.hub
+  if trip.called and c.clock() >= hub.turn_ends then -- others have used up the turn: to the end of the line
+    trip.called = false
+    return false
+  end
   local ended, wants_token = c.step(call, pace(hub))
   while wants_token do
     find_token(hub, call)
@@ -254,6 +264,12 @@ end
 
 -- Trips ---------------------------------------------------------------------------------------------
 
+-- In nginx, a loop over users that has had its time lets others have theirs, though there are users left to read.
+local function give_way(trip)
+  wait(trip)
+  trip.turn_ends = c.clock() + ONE
+end
+
 -- Nil and an error where there is no way to wait.
 local function new_trip(client, calls)
   local hub = c.hub(client)
@@ -264,7 +280,7 @@ local function new_trip(client, calls)
       "'; run it in a timer (ngx.timer.at)")
   end
   if not hub.asleep then
-    hub.asleep, hub.count, hub.driver_until = setmetatable({}, WEAK), 0, 0
+    hub.asleep, hub.count, hub.driver_until, hub.driven = setmetatable({}, WEAK), 0, 0, 0
     hub.semaphores = {}
   end
   return { hub = hub, calls = calls }
@@ -301,7 +317,10 @@ local function each_user(client, ...)
     err.delivered = 0
     c.raise(err)
   end
+  local count = 0
   local function next_user()
+    count = count + 1
+    if count % 16 == 0 and yields() and c.clock() >= (trip.turn_ends or 0) then give_way(trip) end
     local user = c.take(call)
     while not user do
       if push(trip, call) then
