@@ -42,10 +42,8 @@ end
 -- the others sleep on a semaphore each. Any of them can be killed in its sleep, its client gone, the driver too: so
 -- nothing depends on its coming back. A trip that sleeps on its semaphore is alive while the semaphore counts it.
 
--- Seconds: how long the driver sleeps between two turns, which is no time at all when the turn itself has taken as long
--- (nginx counts from the beginning of its own turn; ngx.sleep(0) it logs as a warning), and how often the others see
--- whether there still is a driver.
-local TURN, LOOK = 0.001, 0.05
+-- Seconds: how long the driver sleeps while nothing comes, and how often the others see whether there still is a driver.
+local IDLE, LOOK = 0.001, 0.05
 
 -- What one turn may cost: seconds for the sockets, for one trip and for all of them, and bytes that those read whom the
 -- driver wakes. Whoever is woken has other work as well, to the amount of some bytes more.
@@ -126,6 +124,20 @@ local function resign(hub)
   end
 end
 
+local function post(_, semaphore)
+  semaphore:post(1)
+end
+
+-- Lets the worker's other events have their turn, and returns as soon as they have had it. (ngx.sleep(0) would do, but
+-- that logs a warning each time where nginx lacks a patch of OpenResty's.)
+local function yield_to_events(trip)
+  if ngx.timer.at(0, post, trip.semaphore) then
+    trip.semaphore:wait(LOOK)
+  else -- the worker is exiting
+    trip.semaphore:wait(IDLE)
+  end
+end
+
 -- Drives for all until there is something to do for this trip itself, or another has taken over. At least once, the
 -- others of the worker have had their turn when it returns true.
 local function drive(trip)
@@ -133,7 +145,7 @@ local function drive(trip)
   while true do
     hub.asleep.driver, hub.driver_until = trip, 0
     local moved = false
-    if turns > 0 or c.clock() - hub.driven >= TURN then
+    if turns > 0 or c.clock() - hub.driven >= IDLE then
       moved = c.drive(calls, SOCKETS)
       hub.driven = c.clock()
     end
@@ -146,7 +158,11 @@ local function drive(trip)
       return true
     end
     turns = turns + 1
-    trip.semaphore:wait(TURN)
+    if moved or hub.more or bytes then
+      yield_to_events(trip)
+    else
+      trip.semaphore:wait(due < IDLE and due or IDLE)
+    end
     if hub.asleep.driver ~= trip then return false end
   end
 end
