@@ -42,7 +42,7 @@ end
 -- the others sleep on a semaphore each. Any of them can be killed in its sleep, its client gone, the driver too: so
 -- nothing depends on its coming back. A trip that sleeps on its semaphore is alive while the semaphore counts it.
 
--- Seconds: how long the driver sleeps while nothing comes, and how often the others see whether there still is a driver.
+-- Seconds: how long the driver sleeps while nothing comes, and how often the others see whether there is a driver.
 local IDLE, LOOK = 0.001, 0.05
 
 -- What one turn may cost: seconds for the sockets, for one trip and for all of them, and bytes that those read whom the
