@@ -1,4 +1,4 @@
--- Takes pictures of the roster page of examples/nginx, in front of the mock Partner API: as a desk shows it, and a phone.
+-- Takes pictures of the roster page of examples/nginx, in front of the mock Partner API: for a desk and for a phone.
 --   lua5.4 docs/picture_nginx.lua      from the root of the repository
 package.path = "./?.lua;" .. package.path
 

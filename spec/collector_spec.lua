@@ -116,7 +116,8 @@ describe("the collector of Lua", function()
       assert(list)
       print(one, peak)
     ]]
-    assert.is_true(peak < 6.5 * one, ("%g KB for lists of %g KB"):format(peak, one))
+    -- Two lists are in use; Lua 5.3 lets its memory grow the furthest, to some seven lists.
+    assert.is_true(peak < 8 * one, ("%g KB for lists of %g KB"):format(peak, one))
   end)
 
   it("keeps it bounded where each list comes from another client, and fails at its end", function()

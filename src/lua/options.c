@@ -263,7 +263,7 @@ static const struct option *find_option(const struct option *const *lists, const
 /* Reads every option of the table on top. */
 static void read_table(const struct place *p, const struct option *const *lists) {
   lua_State *L = p->L;
-  luaL_checkstack(L, 8, NULL);
+  if (!lua_checkstack(L, 8)) luaL_error(L, "not enough memory"); /* Lua 5.2 names an overflow */
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     if (lua_type(L, -2) != LUA_TSTRING)
