@@ -213,8 +213,9 @@ describe("in nginx", function()
     it("in timers", function() eventually(function() return get("/told?key=timer") == "25 users" end, "no timer") end)
 
     it("in ssl_certificate_by_lua", function()
-      assert.equal("quick", helper.shell(("curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"):format(
-        api.dir, server.ports.tls)):match("^%a+"))
+      local output = helper.shell(("curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"):format(api.dir,
+        server.ports.tls))
+      assert.equal("quick", output:match("^%a+"))
       assert.equal("25 users", get("/told?key=ssl_cert"))
     end)
 
@@ -350,7 +351,8 @@ describe("in nginx", function()
       assert.equal("25 users", get(call "list_users", other))
       local old = workers_of(other)[1]
       api:configure { always_api = { delay = DELAY } }
-      local waiting = { send(call "list_users", other), send(call "each_user", other), send(call "list_users_of", other) }
+      local waiting = {}
+      for i, name in ipairs { "list_users", "each_user", "list_users_of" } do waiting[i] = send(call(name), other) end
       socket.sleep(0.1)
       assert(nginx.run("kill -HUP " .. other:pid()))
       assert.equal("25 users", receive(waiting[1]))
