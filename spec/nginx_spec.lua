@@ -213,8 +213,8 @@ describe("in nginx", function()
     it("in timers", function() eventually(function() return get("/told?key=timer") == "25 users" end, "no timer") end)
 
     it("in ssl_certificate_by_lua", function()
-      local output = helper.shell(("curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"):format(api.dir,
-        server.ports.tls))
+      local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
+      local output = helper.shell(command:format(api.dir, server.ports.tls))
       assert.equal("quick", output:match("^%a+"))
       assert.equal("25 users", get("/told?key=ssl_cert"))
     end)
