@@ -246,7 +246,8 @@ docs: packages-docs
 	lua5.4 docs/annotate.lua <types/podero.lua >build/ldoc/podero.lua
 	ldoc --quiet --fatalwarnings -c docs/config.ld -d build/docs build/ldoc/podero.lua
 	@echo 'img { max-width: 100%; } td { padding: 0.1em 0.5em; }' >>build/docs/ldoc.css
-	@mkdir -p build/docs/topics/docs && cp docs/podero.svg build/docs/topics/docs
+	@mkdir -p build/docs/topics/docs build/docs/topics/examples/nginx
+	@cp docs/podero.svg build/docs/topics/docs && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
 
 format:

@@ -91,7 +91,7 @@ describe("README.md", function()
       for target in text:gmatch("%]%(([%w/._-]+)%)") do
         assert.equal(0, select(2, helper.shell("test -e " .. target)), name .. ": " .. target)
       end
-      for targets in text:gmatch("`make ([%l -]+)`") do
+      for targets in text:gmatch("`make ([%l -]+)[%u_=%d]*`") do
         for target in targets:gmatch("[%l-]+") do
           assert.truthy(makefile:find("\n" .. target:gsub("%-", "%%-") .. ":"), name .. ": make " .. target)
         end
