@@ -31,6 +31,23 @@ describe("client:get", function()
     assert.is_nil(helper.last(server, "api").body)
   end)
 
+  it("asks for its own path and query, whatever was asked for before over the same connection", function()
+    local asked = {
+      { ECHO, { q = "1" } }, { ECHO }, { ECHO .. "/%C3%9C" }, { ECHO .. "/x" }, { ECHO, { q = "/?%" } },
+      { ECHO .. "/x" },
+    }
+    local expected = { "?q=1", "", "/%C3%9C", "/x", "?q=%2F%3F%25", "/x" }
+    for i, arguments in ipairs(asked) do
+      client:get(arguments[1], arguments[2])
+      assert.equal(ECHO .. expected[i], helper.last(server, "api").uri)
+    end
+    assert(client:list_users(helper.ORG, { include_deleted = true }))
+    assert.equal(helper.users_path() .. "?include_deleted=true", helper.last(server, "api").uri)
+    assert(client:list_users(helper.OTHER_ORG))
+    assert.equal(helper.users_path(helper.OTHER_ORG), helper.last(server, "api").uri)
+    assert.equal(1, server:counts().connections)
+  end)
+
   it("gives null as podero.null, at any depth", function()
     local value = assert(page("{\"a\": null, \"b\": [null, 1, {\"c\": null}], \"d\": {}}"))
     assert.equal(podero.null, value.a)

@@ -410,6 +410,11 @@ static bool has_response(const struct call *call) {
   return call->state == CALL_EXCHANGE && exchange_response(call->exchange) != NULL;
 }
 
+/* Whether the call can move on without a byte. */
+static bool needs_no_bytes(const struct call *call) {
+  return call->state == CALL_AUTHORIZE || has_response(call);
+}
+
 bool call_step(struct call *call, void *environment, double seconds, bool drive) {
   struct agent *agent = call->agent;
   if (call->state == CALL_ENDED) return true;
@@ -426,7 +431,7 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   put_off_deadline(call);
   double until = fmin(call->deadline, clock_monotonic() + seconds);
   do {
-    moved = drive && reactor_run(reactor, until - clock_monotonic());
+    moved = drive && !needs_no_bytes(call) && reactor_run(reactor, until - clock_monotonic());
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);

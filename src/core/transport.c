@@ -50,7 +50,8 @@
 /* libcurl's side of an exchange. */
 struct handle {
   CURL *easy;
-  CURLU *url; /* libcurl 7.88 works longer on a URL that it is given as a text */
+  CURLU *url;   /* libcurl 7.88 works longer on a URL that it is given as a text */
+  char *origin; /* scheme, host and port in `url`; or NULL */
 };
 
 struct transport {
@@ -315,6 +316,7 @@ static bool open_multi(struct transport *t) {
 static void free_handle(struct handle handle) {
   curl_easy_cleanup(handle.easy);
   curl_url_cleanup(handle.url);
+  free(handle.origin);
 }
 
 static void close_multi(struct transport *t) {
@@ -525,14 +527,41 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
   return code;
 }
 
+/* Sets what follows the origin in the handle's URL. False where that is not to be done, or memory
+ * is short; then the URL may be half set. */
+static bool set_path(CURLU *url, const char *path) {
+  size_t size = strcspn(path, "?");
+  const char *query = path[size] == '?' ? path + size + 1 : NULL;
+  /* libcurl would put what follows a % in lower case. */
+  if (*path != '/' || strchr(path, '%') != NULL) return false;
+  char *copy = strndup(path, size);
+  bool ok = copy != NULL && curl_url_set(url, CURLUPART_PATH, copy, 0) == CURLUE_OK &&
+            curl_url_set(url, CURLUPART_QUERY, query, 0) == CURLUE_OK;
+  free(copy);
+  return ok;
+}
+
+/* Sets the handle's URL. One of the same origin as its last, as most are, is not parsed anew. */
+static CURLcode set_url(struct handle *handle, const char *url) {
+  const char *host = strstr(url, "://") + 3;
+  size_t size = (size_t)(host - url) + strcspn(host, "/?");
+  if (handle->origin != NULL && strlen(handle->origin) == size &&
+      memcmp(handle->origin, url, size) == 0 && set_path(handle->url, url + size))
+    return CURLE_OK;
+  free(handle->origin);
+  handle->origin = NULL;
+  CURLUcode code = curl_url_set(handle->url, CURLUPART_URL, url, CURLU_PATH_AS_IS);
+  if (code == CURLUE_OUT_OF_MEMORY) return CURLE_OUT_OF_MEMORY;
+  if (code != CURLUE_OK) return CURLE_URL_MALFORMAT;
+  handle->origin = strndup(url, size);
+  return CURLE_OK;
+}
+
 /* What differs from one exchange to the next. */
 static CURLcode set_request(struct exchange *x, const struct request *request) {
   CURL *easy = x->handle.easy;
-  CURLcode code = CURLE_OK;
+  CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = x->transport->options->proxy;
-  CURLUcode parsed = curl_url_set(x->handle.url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS);
-  if (parsed != CURLUE_OK)
-    return parsed == CURLUE_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_URL_MALFORMAT;
   SET(CURLOPT_URL, request->url); /* what relative redirects are resolved against */
   /* Rather a stream of a connection that is being made than another connection. Without TLS there
    * are no streams, and libcurl would only know when the first answer has come. */

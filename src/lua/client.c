@@ -37,6 +37,9 @@ static int fail_closed(lua_State *L, const struct client *client) {
   return call_push_failure(L, client->agent, FAILURE_CLOSED, "the client is closed");
 }
 
+#define USERS_PATH_BEGIN "/api/partners/v2.0/org/"
+#define USERS_PATH_END "/users"
+
 /* (client, org_id [, opts]) */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
@@ -53,7 +56,9 @@ static int begin_list(lua_State *L, enum method method) {
     lua_pushfstring(L, "the organization id is not a UUID: '%s'", id);
     return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
-  const char *path = lua_pushfstring(L, "/api/partners/v2.0/org/%s/users", id);
+  char path[sizeof USERS_PATH_BEGIN + 36 + sizeof USERS_PATH_END] = USERS_PATH_BEGIN;
+  memcpy(path + sizeof USERS_PATH_BEGIN - 1, id, 36);
+  memcpy(path + sizeof USERS_PATH_BEGIN - 1 + 36, USERS_PATH_END, sizeof USERS_PATH_END);
   return call_push_new(L, client->agent, method, client->options.validate, path,
                        options.include_deleted ? "include_deleted=true" : NULL, &options, 3);
 }

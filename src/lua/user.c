@@ -198,16 +198,15 @@ static void push_role(const struct run *run, const struct json_reader *r) {
 
 /* Pushes the string of a field that often has the same value as in the user before. [-0, +1, m] */
 static void push_repeating(const struct run *run, const struct json_reader *r, int field) {
-  struct user_decoder *d = run->d;
-  if (d->last[field] != NULL && d->last_size[field] == r->size &&
-      memcmp(d->last[field], r->text, r->size) == 0) {
-    lua_rawgeti(run->L, run->state, STATE_LAST + field);
-    return;
-  }
-  lua_pushlstring(run->L, r->text, r->size);
-  lua_pushvalue(run->L, -1);
-  lua_rawseti(run->L, run->state, STATE_LAST + field);
-  d->last[field] = lua_tolstring(run->L, -1, &d->last_size[field]);
+  lua_State *L = run->L;
+  size_t size;
+  lua_rawgeti(L, run->state, STATE_LAST + field);
+  const char *last = lua_tolstring(L, -1, &size);
+  if (last != NULL && size == r->size && memcmp(last, r->text, size) == 0) return;
+  lua_pop(L, 1);
+  lua_pushlstring(L, r->text, r->size);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, run->state, STATE_LAST + field);
 }
 
 /* Whether a double stands for an integer, as 2.0 does; then `*integer` is it. */

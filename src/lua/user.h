@@ -57,18 +57,16 @@ struct user_decoder {
   /* Private from here on. */
   struct json_reader reader;
   bool validate;
-  size_t limit;                      /* bytes of one user */
-  uint64_t user_offset;              /* where the user begins */
-  bool entered;                      /* a call is at work, or was left by a Lua error */
-  unsigned char place;               /* enum place: where in the list the reader is */
-  unsigned char next;                /* the field expected next */
-  signed char field;                 /* whose value comes next, or UNKNOWN */
-  bool has_table;                    /* the user has keys that the schema lacks */
-  int saved;                         /* stack slots that lie in the state meanwhile */
-  int unknown, unknown_before;       /* keys the schema lacks: in this user, in the last */
-  uint64_t required, seen;           /* sets of fields */
-  const char *last[USER_FIELDS_MAX]; /* texts of repeating fields; the strings are the state's */
-  size_t last_size[USER_FIELDS_MAX];
+  size_t limit;                /* bytes of one user */
+  uint64_t user_offset;        /* where the user begins */
+  bool entered;                /* a call is at work, or was left by a Lua error */
+  unsigned char place;         /* enum place: where in the list the reader is */
+  unsigned char next;          /* the field expected next */
+  signed char field;           /* whose value comes next, or UNKNOWN */
+  bool has_table;              /* the user has keys that the schema lacks */
+  int saved;                   /* stack slots that lie in the state meanwhile */
+  int unknown, unknown_before; /* keys the schema lacks: in this user, in the last */
+  uint64_t required, seen;     /* sets of fields */
 };
 
 /* Makes a decoder for one body; allocates nothing. `validate`: a missing required field, or a value
