@@ -527,6 +527,15 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
   return code;
 }
 
+/* A copy of `size` bytes of a text, or NULL when memory is short; to be freed. */
+static char *copy_part(const char *text, size_t size) {
+  char *copy = malloc(size + 1);
+  if (copy == NULL) return NULL;
+  memcpy(copy, text, size);
+  copy[size] = '\0';
+  return copy;
+}
+
 /* Sets what follows the origin in the handle's URL. False where that is not to be done, or memory
  * is short; then the URL may be half set. */
 static bool set_path(CURLU *url, const char *path) {
@@ -534,7 +543,7 @@ static bool set_path(CURLU *url, const char *path) {
   const char *query = path[size] == '?' ? path + size + 1 : NULL;
   /* libcurl would put what follows a % in lower case. */
   if (*path != '/' || strchr(path, '%') != NULL) return false;
-  char *copy = strndup(path, size);
+  char *copy = copy_part(path, size);
   bool ok = copy != NULL && curl_url_set(url, CURLUPART_PATH, copy, 0) == CURLUE_OK &&
             curl_url_set(url, CURLUPART_QUERY, query, 0) == CURLUE_OK;
   free(copy);
@@ -553,7 +562,7 @@ static CURLcode set_url(struct handle *handle, const char *url) {
   CURLUcode code = curl_url_set(handle->url, CURLUPART_URL, url, CURLU_PATH_AS_IS);
   if (code == CURLUE_OUT_OF_MEMORY) return CURLE_OUT_OF_MEMORY;
   if (code != CURLUE_OK) return CURLE_URL_MALFORMAT;
-  handle->origin = strndup(url, size);
+  handle->origin = copy_part(url, size);
   return CURLE_OK;
 }
 
