@@ -118,7 +118,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage fuzz bench bench-nginx docs picture picture-nginx format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
@@ -126,6 +126,7 @@ help:
 	@echo '                and a minute of fuzzing'
 	@echo 'make specs      the specs alone'
 	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
+	@echo 'make coverage   what of src the specs run: at least 98 % of its lines, 90 % of its branches'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
@@ -214,6 +215,18 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
 valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
+
+# What of src the specs run on Lua 5.4, by gcov. Lines and branches that cannot be reached are marked
+# where they stand, with the reason.
+COVERAGE := build/lua5.4-coverage
+coverage: packages-coverage
+	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 VARIANT=-coverage HARDENING=-fstack-protector-strong \
+	  CFLAGS='-O0 -g --coverage -fprofile-update=atomic' LDFLAGS='--coverage -Wl,--exclude-libs,libgcov.a' all decoder allocations
+	@find $(COVERAGE) -name '*.gcda' -delete
+	@VARIANT=-coverage spec/support/run.sh lua5.4
+	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered --html-details $(COVERAGE)/index.html \
+	  --fail-under-line 98 --fail-under-branch 90
+	@echo 'line by line: $(COVERAGE)/index.html'
 
 # ---- fuzzers ----
 

@@ -145,6 +145,20 @@ describe("an error", function()
       assert.is_true(#tostring(err) < 2000)
     end)
 
+    it("shows letters of every length, and a question mark for each byte that is none", function()
+      for text, shown in pairs {
+        ["\195\164 \226\130\172 \224\160\128 \237\159\191 \240\159\152\128 \240\144\128\128 \244\143\191\191"] = true,
+        ["\194\128 \194\159 \194\160"] = "?? ?? \194\160",
+        ["\224\159\191 \237\160\128"] = "??? ???",
+        ["\240\143\191\191 \244\144\128\128 \245\128\128\128"] = "???? ???? ????",
+        ["\226\130 \240\159\152 \195 \128 \255"] = "?? ??? ? ? ?",
+        ["\226\130\65 \195\65"] = "??A ?A",
+      } do
+        local err = helper.failed("http", answered { status = 400, body = cjson.encode { detail = text } })
+        assert.truthy(err.message:find(shown == true and text or shown, 1, true), err.message)
+      end
+    end)
+
     it("of a large body does not keep it", function()
       helper.static(server, { gzip = true, always_api = { status = 400, fault = "gzip_bomb", bytes = 30000000 } })
       local before = collectgarbage("count")
@@ -461,6 +475,25 @@ describe("an error", function()
       helper.static(server, { always_api = { status = 403, body = "token " .. token:sub(1, 100) .. "..." } })
       local client = helper.client(server, { access_token = token })
       assert.equal("token ***...", helper.failed("http", client:list_users(ORG)).detail)
+    end)
+
+    it("with the escapes of a JSON string, in a text that is no JSON", function()
+      local odd = "p\195\164\226\130\172\240\159\152\128\n\"\\/x"
+      local client = helper.client(server, { username = "ada@example.com", password = odd })
+      for _, text in ipairs {
+        "p\\u00e4\\u20ac\\ud83d\\ude00\\n\\\"\\\\\\/x",
+        "\\u0070\\u00E4\\u20AC\\uD83D\\uDE00\\u000a\\u0022\\u005c\\u002Fx",
+        "p\195\164\226\130\172\240\159\152\128\\n\\\"\\\\/x",
+      } do
+        server:configure { always_token = { status = 400, body = "got: " .. text .. "." } }
+        assert.equal("got: ***.", helper.failed("auth", client:list_users(ORG)).detail)
+      end
+      -- What is no escape, or half of one, is what it is.
+      for _, text in ipairs { "p\\u00e", "p\\u00xy", "p\\ud83d\\n", "p\\ud83d\\u0041", "p\\",
+        "p\\q", "p%", "p%e", "p%zz" } do
+        server:configure { always_token = { status = 400, body = "got: " .. text } }
+        assert.equal("got: " .. text, helper.failed("auth", client:list_users(ORG)).detail)
+      end
     end)
 
     it("but nothing else, where much of a secret is beyond ASCII", function()
