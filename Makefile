@@ -118,7 +118,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak fuzz bench bench-nginx docs picture picture-nginx format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
@@ -127,6 +127,7 @@ help:
 	@echo 'make specs      the specs alone'
 	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
 	@echo 'make coverage   what of src the specs run: at least 98 % of its lines, 90 % of its branches'
+	@echo 'make soak       calls of all kinds for SOAK_SECONDS=$(SOAK_SECONDS): memory and descriptors stay what they were'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
@@ -227,6 +228,11 @@ coverage: packages-coverage
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered --html-details $(COVERAGE)/index.html \
 	  --fail-under-line 98 --fail-under-branch 90
 	@echo 'line by line: $(COVERAGE)/index.html'
+
+SOAK_SECONDS ?= 600
+soak: packages-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 all
+	@LUA_CPATH="build/lua5.4/?.so;;" lua5.4 spec/support/soak.lua $(SOAK_SECONDS)
 
 # ---- fuzzers ----
 

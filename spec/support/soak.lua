@@ -1,0 +1,152 @@
+--- Calls of all kinds for a long time: good and failing ones, loops left early, clients made and closed, from many
+-- coroutines. Resident memory and open descriptors at the end must be those after the first tenth of the time.
+--   lua5.4 spec/support/soak.lua [SECONDS]      from the root of the repository
+
+package.path = "./?.lua;" .. package.path
+
+local mock = require "spec.support.mock"
+local podero = require "podero"
+local socket = require "socket"
+
+local SECONDS = tonumber(arg[1]) or 600
+local COROUTINES = 24
+local ORG, OTHER_ORG = mock.ORG, "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
+
+-- What malloc keeps of memory that was freed differs from one moment to the next by this much; a leak of ten bytes a
+-- call would be more.
+local MEMORY_BYTES = 4 * 1024 * 1024
+
+-- Idle connections to the mock come and go.
+local DESCRIPTORS = 8
+
+-- What the API does for a while each, as a step of the mock server; false: nothing special.
+local MOODS = {
+  false, { status = 500 }, false, { status = 401 }, { delay = 0.05 }, false, { fault = "truncate", after = 700 },
+  { status = 503, headers = { ["Retry-After"] = "0" } }, false, { status = 200, body = "<html>" }, { delay = 1 },
+  { status = 302, headers = { Location = "/elsewhere" } }, false, { fault = "reset", after = 100 }, { status = 404 },
+}
+local MOOD_SECONDS = 0.4
+
+local server = mock.start { tls = false }
+server:configure { organizations = { [OTHER_ORG] = { users = 3000 } } }
+
+local function new_client(more)
+  local options = {
+    base_url = server.url, client_id = mock.credentials.client_id, client_secret = mock.credentials.client_secret,
+    proxy = "", timeout = 0.5, max_retries = 1, wait = coroutine.yield, on_event = function() end,
+  }
+  for name, value in pairs(more or {}) do options[name] = value end
+  return assert(podero.new(options))
+end
+
+local shared = new_client()
+local calls, failures = 0, 0
+
+local function count(result)
+  calls = calls + 1
+  if not result then failures = failures + 1 end
+end
+
+local kinds = {
+  function() count(shared:list_users(ORG)) end,
+  function() count(shared:list_users(OTHER_ORG, { timeout = 5, on_progress = function() end })) end,
+  function() count(shared:list_users("no UUID")) end,
+  function() count((shared:get("/api/partners/v2.0/org/" .. ORG .. "/users"))) end,
+  function() count(shared:token()) end,
+  function() count(not next(select(2, shared:list_users_of({ ORG, OTHER_ORG }, { concurrency = 2 })))) end,
+  function() count(pcall(function() for user in shared:each_user(OTHER_ORG) do assert(user.id) end end)) end,
+  function()
+    local seen = 0
+    count(pcall(function()
+      for _ in shared:each_user(OTHER_ORG) do
+        seen = seen + 1
+        if seen == 100 then break end
+      end
+    end))
+  end,
+  function() count(pcall(function() for _ in shared:each_user(OTHER_ORG) do error("in the loop") end end)) end,
+  function()
+    local client <close> = new_client { access_token = "wrong" }
+    count(client:list_users(ORG))
+  end,
+  function()
+    local client = new_client { base_url = "http://127.0.0.1:1", timeout = 0.1 }
+    count(client:list_users(ORG)) -- and left to the collector
+  end,
+}
+
+local pausing = false
+
+local function work(seed)
+  for i = seed, math.huge do
+    kinds[i % #kinds + 1]()
+    repeat coroutine.yield "idle" until not pausing
+  end
+end
+
+local function descriptors()
+  local pipe = assert(io.popen("ls /proc/" .. io.open("/proc/self/stat"):read("n") .. "/fd | wc -l"))
+  local number = pipe:read("n")
+  pipe:close()
+  return number
+end
+
+local function resident()
+  for line in io.lines("/proc/self/status") do
+    local kilobytes = line:match("^VmRSS:%s*(%d+)")
+    if kilobytes then return tonumber(kilobytes) * 1024 end
+  end
+end
+
+local workers = {}
+for i = 1, COROUTINES do workers[i] = coroutine.create(work) end
+
+--- Lets the workers run for that long.
+local function run(seconds)
+  local ends, mood, changes = socket.gettime() + seconds, 0, 0
+  while socket.gettime() < ends do
+    if socket.gettime() >= changes then
+      mood, changes = mood % #MOODS + 1, socket.gettime() + MOOD_SECONDS
+      server:patch { always_api = MOODS[mood] }
+    end
+    for i = 1, COROUTINES do assert(coroutine.resume(workers[i], i)) end
+    socket.sleep(0.001)
+  end
+end
+
+--- Lets every worker end the call that it is in.
+local function pause()
+  pausing = true
+  local idle
+  repeat
+    idle = true
+    for i = 1, COROUTINES do
+      local _, state = assert(coroutine.resume(workers[i], i))
+      idle = idle and state == "idle"
+    end
+    socket.sleep(0.001)
+  until idle
+end
+
+local function measure()
+  pause()
+  collectgarbage()
+  collectgarbage()
+  local memory, open = resident(), descriptors()
+  print(("%9d calls, %8d failed, %6.1f MB resident, %4d descriptors"):format(calls, failures, memory / 2 ^ 20, open))
+  pausing = false
+  return memory, open
+end
+
+run(SECONDS / 10)
+local memory, open = measure()
+local memory_at_end, open_at_end
+for _ = 2, 10 do
+  run(SECONDS / 10)
+  memory_at_end, open_at_end = measure()
+end
+server:stop()
+assert(failures > 0 and failures < 0.9 * calls, "not a mixture")
+assert(memory_at_end - memory < MEMORY_BYTES, ("%.1f MB more"):format((memory_at_end - memory) / 2 ^ 20))
+assert(open_at_end - open <= DESCRIPTORS, open_at_end - open .. " descriptors more")
+print "flat"
