@@ -166,8 +166,8 @@ demo-nginx: packages-demo-nginx
 test: packages-test
 	@$(MAKE) --no-print-directory lint
 	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
-	@$(MAKE) --no-print-directory specs
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=8
+	@$(MAKE) --no-print-directory specs
 
 specs:
 	@spec/support/run.sh $(LUAS)
