@@ -93,7 +93,7 @@ static const char belfry_key; /* its address is the belfry's place in the regist
 
 /* NULL where there is none any more: the state is ending. [-0, +0, -] */
 static struct belfry *belfry_of(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&belfry_key);
+  lua_pushlightuserdata(L, (void *)&belfry_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   struct belfry *belfry = lua_touserdata(L, -1);
   lua_pop(L, 1);
@@ -192,7 +192,7 @@ static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
 
 void wait_open(lua_State *L) {
   new_metatable(L, BELL_TYPE, give_back);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&belfry_key);
+  lua_pushlightuserdata(L, (void *)&belfry_key);
   struct belfry *belfry = lua_newuserdata(L, sizeof *belfry);
   *belfry = (struct belfry){0};
   new_metatable(L, BELFRY_TYPE, belfry_gc);
