@@ -52,8 +52,10 @@ function command.on_terminal(line, prompt, input)
   local screen = folder .. "/screen"
   local run = ("TERM=xterm script -qefc %s /dev/null >%s"):format(helper.quoted(line), screen)
   if prompt then
-    run = ("{ until grep -qF %s %s 2>/dev/null; do sleep 0.02; done; printf '%%s\\n' %s; sleep 0.2; } | %s"):format(
-      helper.quoted(prompt), screen, helper.quoted(input), run)
+    -- Not for ever: there may be no terminal to be had.
+    local await = ("for i in $(seq 500); do grep -qF %s %s 2>/dev/null && break; sleep 0.02; done"):format(
+      helper.quoted(prompt), screen)
+    run = ("{ %s; printf '%%s\\n' %s; sleep 0.2; } | %s"):format(await, helper.quoted(input), run)
   else
     run = run .. " </dev/null"
   end
