@@ -1,6 +1,5 @@
 #include "core/reactor.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -24,6 +23,13 @@
 /* Waits are cut to this: what poll can count. */
 #define MAX_WAIT_SECONDS 86400.0
 
+/* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
+ * and go between exchanges. */
+struct mark {
+  unsigned char wanted, set;
+  size_t slot;
+};
+
 /* A descriptor on which something has come. */
 struct ready {
   size_t slot;
@@ -36,8 +42,11 @@ struct reactor {
   unsigned forks;                /* see core/fork.h: whose descriptors these are */
   struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
   int ready_at, ready_count;
+  bool looked; /* at the descriptors, in the last run */
 #ifdef HAVE_EPOLL
   int epoll;
+  struct mark *marks; /* by descriptor */
+  size_t mark_count;
 #else
   struct pollfd *watched;
   size_t *slots; /* of the sources that they belong to */
@@ -62,6 +71,9 @@ static bool open_descriptors(struct reactor *r) {
 static void close_descriptors(struct reactor *r) {
   if (r->epoll >= 0) close(r->epoll);
   r->epoll = -1;
+  free(r->marks);
+  r->marks = NULL;
+  r->mark_count = 0;
 }
 
 static uint32_t to_epoll(int events) {
@@ -75,27 +87,54 @@ static int from_epoll(uint32_t events) {
          ((events & EPOLLERR) != 0 ? REACTOR_ERROR : 0);
 }
 
+/* The descriptor's mark, or NULL when memory is short. */
+static struct mark *mark_of(struct reactor *r, int fd) {
+  size_t index = (size_t)fd;
+  if (index < r->mark_count) return &r->marks[index];
+  size_t count = index + 16;
+  struct mark *marks = realloc(r->marks, count * sizeof *marks);
+  if (marks == NULL) return NULL;
+  memset(marks + r->mark_count, 0, (count - r->mark_count) * sizeof *marks);
+  r->marks = marks;
+  r->mark_count = count;
+  return &r->marks[index];
+}
+
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
+  struct mark *mark = mark_of(r, fd);
+  if (mark == NULL) return events == 0;
   struct epoll_event event = {.events = to_epoll(events),
                               .data.u64 = (uint64_t)slot << 32 | (uint32_t)fd};
-  if (events == 0) {
-    epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, &event);
-    return true;
-  }
-  if (epoll_ctl(r->epoll, EPOLL_CTL_MOD, fd, &event) == 0) return true;
-  return errno == ENOENT && epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+  bool same = events == 0 || (mark->set == events && mark->slot == slot);
+  if (!same && epoll_ctl(r->epoll, mark->set != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
+    return false;
+  if (!same) mark->set = (unsigned char)events;
+  mark->wanted = (unsigned char)events;
+  mark->slot = slot;
+  return true;
+}
+
+static void forget(struct reactor *r, int fd) {
+  struct epoll_event none = {0};
+  if ((size_t)fd >= r->mark_count) return;
+  if (r->marks[fd].set != 0) epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, &none);
+  r->marks[fd] = (struct mark){0};
 }
 
 /* Finds out what is ready, waiting for it as long as that. */
 static void collect(struct reactor *r, int timeout) {
   struct epoll_event events[READY_MAX];
   int count = r->epoll < 0 ? 0 : epoll_wait(r->epoll, events, READY_MAX, timeout);
-  r->ready_at = 0;
-  r->ready_count = count > 0 ? count : 0;
-  for (int i = 0; i < r->ready_count; i++)
-    r->ready[i] = (struct ready){.slot = (size_t)(events[i].data.u64 >> 32),
-                                 .fd = (int)(uint32_t)events[i].data.u64,
-                                 .events = from_epoll(events[i].events)};
+  r->ready_at = r->ready_count = 0;
+  for (int i = 0; i < count; i++) {
+    int fd = (int)(uint32_t)events[i].data.u64;
+    if (r->marks[fd].wanted == 0)
+      forget(r, fd);
+    else
+      r->ready[r->ready_count++] = (struct ready){.slot = (size_t)(events[i].data.u64 >> 32),
+                                                  .fd = fd,
+                                                  .events = from_epoll(events[i].events)};
+  }
 }
 
 /* ---- and without ---- */
@@ -147,6 +186,10 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   r->watched[i] = (struct pollfd){.fd = fd, .events = wanted};
   r->slots[i] = slot;
   return true;
+}
+
+static void forget(struct reactor *r, int fd) {
+  watch(r, 0, fd, 0);
 }
 
 static void collect(struct reactor *r, int timeout) {
@@ -226,6 +269,12 @@ bool reactor_watch(struct reactor *r, const struct source *source, int fd, int e
   return watch(r, source->slot, fd, events);
 }
 
+void reactor_forget(struct reactor *r, const struct source *source, int fd) {
+  renew_after_fork(r);
+  forget_ready(r, source->slot, fd);
+  forget(r, fd);
+}
+
 double reactor_due(const struct reactor *r) {
   double due = INFINITY;
   for (size_t i = 0; i < r->source_count; i++) {
@@ -253,8 +302,11 @@ bool reactor_run_timers(struct reactor *r) {
 bool reactor_run(struct reactor *r, double seconds) {
   renew_after_fork(r);
   double until = clock_monotonic() + seconds;
-  bool moved = reactor_run_timers(r);
-  if (r->ready_at >= r->ready_count) collect(r, 0);
+  bool due = reactor_due(r) == 0, moved = reactor_run_timers(r);
+  /* What a timer has begun is seldom answered already. */
+  bool look = r->ready_at >= r->ready_count && !(due && r->looked);
+  r->looked = !due || look;
+  if (look) collect(r, 0);
   while (r->ready_at < r->ready_count) {
     struct ready ready = r->ready[r->ready_at++];
     struct source *source = r->sources[ready.slot];

@@ -29,9 +29,12 @@ void reactor_free(struct reactor *reactor);
 bool reactor_add(struct reactor *reactor, struct source *source);
 void reactor_remove(struct reactor *reactor, struct source *source);
 
-/* Waits for these events on the source's descriptor from now on; 0 forgets the descriptor, which is
- * to be done before it is closed. False where the system refuses. */
+/* Waits for these events on the source's descriptor from now on; 0: for none. False where the
+ * system refuses, or memory is short. */
 bool reactor_watch(struct reactor *reactor, const struct source *source, int fd, int events);
+
+/* Is to be called before a descriptor is closed that was watched. */
+void reactor_forget(struct reactor *reactor, const struct source *source, int fd);
 
 /* Blocks until something is to be run, or for `seconds` at the most. */
 void reactor_wait(struct reactor *reactor, double seconds);

@@ -233,6 +233,23 @@ static bool make_room_for_socket(struct transport *t) {
   return true;
 }
 
+/* The place of a socket in the list, or the list's length. */
+static size_t find_socket(const struct transport *t, int fd) {
+  size_t i = 0;
+  while (i < t->socket_count && t->sockets[i].fd != fd)
+    i++;
+  return i;
+}
+
+/* Takes a socket out of the list. False where it is not in there. */
+static bool drop_socket(struct transport *t, int fd) {
+  size_t i = find_socket(t, fd);
+  reactor_forget(t->reactor, &t->source, fd);
+  if (i == t->socket_count) return false;
+  t->sockets[i] = t->sockets[--t->socket_count];
+  return true;
+}
+
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   (void)purpose;
   struct transport *t = user;
@@ -243,20 +260,14 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
   t->out_of_memory = !make_room_for_socket(t) || t->out_of_memory;
   int fd = t->out_of_memory ? -1 : socket(address->family, type, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
+  drop_socket(t, fd); /* libcurl 7.88 closes by itself what never became a connection */
   t->sockets[t->socket_count++] = (struct open_socket){fd, inode_of(fd)};
   return fd;
 }
 
 /* A descriptor that is not in the list is no longer ours: see disown_sockets. */
 static int close_socket(void *user, curl_socket_t fd) {
-  struct transport *t = user;
-  for (size_t i = 0; i < t->socket_count; i++) {
-    if (t->sockets[i].fd != fd) continue;
-    t->sockets[i] = t->sockets[--t->socket_count];
-    reactor_watch(t->reactor, &t->source, fd, 0);
-    return close(fd);
-  }
-  return 0;
+  return drop_socket(user, fd) ? close(fd) : 0;
 }
 
 /* The parent's connections must hear nothing from the child, not even good-byes: libcurl is left
@@ -277,10 +288,12 @@ static void disown_sockets(struct transport *t) {
   if (nowhere >= 0) close(nowhere);
 }
 
-/* libcurl's wish to be told of a socket. */
+/* libcurl's wish to be told of a socket. What is not of open_socket's making (the resolver has
+ * sockets of its own) is closed without a word. */
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
   (void)easy, (void)socket_user;
   struct transport *t = user;
+  if (find_socket(t, fd) == t->socket_count) reactor_forget(t->reactor, &t->source, fd);
   int events = what == CURL_POLL_IN      ? REACTOR_READ
                : what == CURL_POLL_OUT   ? REACTOR_WRITE
                : what == CURL_POLL_INOUT ? REACTOR_READ | REACTOR_WRITE
