@@ -149,6 +149,25 @@ describe("the option wait", function()
     assert.equal(3, different)
   end)
 
+  it("has a descriptor that becomes readable when the client is closed", function()
+    local watched
+    local client = helper.client(server, { wait = function(_, fd)
+      watched = { getfd = function() return fd end, dirty = function() return false end }
+      coroutine.yield()
+    end })
+    local function is_readable() return socket.select({ watched }, nil, 0)[1] ~= nil end
+    server:configure { always_api = { delay = 5 } }
+    local waiting = coroutine.wrap(function() return client:list_users(ORG) end)
+    for _ = 1, 50 do
+      waiting()
+      socket.sleep(0.005)
+    end
+    assert.is_false(is_readable())
+    client:close()
+    assert.is_true(is_readable())
+    helper.failed("closed", waiting())
+  end)
+
   it("leaves nothing behind when the coroutine of a call is never resumed", function()
     local client = helper.client(server, { wait = function() coroutine.yield() end })
     server:configure { always_api = { delay = 0.05 } }

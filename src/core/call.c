@@ -143,6 +143,7 @@ static void fail_for_memory(struct call *call) {
 
 void call_end_closed(struct call *call) {
   if (call->state == CALL_ENDED) return;
+  if (call->bell != NULL) bell_ring(call->bell); /* whoever waits for it is to hear of it */
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
   count_cut_off(call);
   fail(call);
