@@ -3,9 +3,24 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static lua_State *interruptible;
+
+static void interrupt(lua_State *L, lua_Debug *where) {
+  (void)where;
+  lua_sethook(L, NULL, 0, 0);
+  luaL_error(L, "interrupted!");
+}
+
+/* As lua does it: the signal sets a hook, which raises an error at the next instruction. */
+static void handle_interrupt(int number) {
+  signal(number, SIG_DFL);
+  lua_sethook(interruptible, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
 
 /* The message at index 1, with a traceback. [1, +1] */
 static int traceback(lua_State *L) {
@@ -50,6 +65,8 @@ int main(int count, char **arguments) {
   lua_State *L = luaL_newstate();
   if (L == NULL) return EXIT_FAILURE;
   luaL_openlibs(L);
+  interruptible = L;
+  signal(SIGINT, handle_interrupt);
   lua_pushcfunction(L, traceback);
   int script = 1, failed = 0;
   while (script + 1 < count && strcmp(arguments[script], "-e") == 0)
