@@ -247,6 +247,19 @@ describe("in nginx", function()
       assert.equal("25 users", get(call "list_users"))
     end)
 
+    it("and a list beside one that waits for its answer takes no longer than alone", function()
+      local script = { api = { { delay = 3 } } }
+      for _, method in ipairs { "list_users", "each_user" } do
+        api:configure { organizations = { [ORG] = { users = 10000 } }, script = script }
+        local slow = send(call(method, OTHER_ORG))
+        socket.sleep(0.2)
+        local seconds, body = helper.timed(get, call(method))
+        assert.equal("10000 users", body)
+        assert.is_true(seconds < 0.8, seconds)
+        assert.equal("25 users", receive(slow))
+      end
+    end)
+
     it("while long lists are read, and others are served in between", function()
       api:configure { organizations = { [ORG] = { users = 10000 } } }
       local waiting, worst = {}, 0

@@ -171,6 +171,36 @@ describe("a token store", function()
     assert.is_nil(next(store.values))
   end)
 
+  it("is settled though on_event raises at the token: the token is kept, and the lock given back", function()
+    local store = new_store()
+    local client = client_of(store, { on_event = function(event)
+      if event.purpose == "token" then error("mine", 0) end
+    end })
+    local ok, raised = pcall(client.list_users, client, ORG)
+    assert.is_false(ok)
+    assert.equal("mine", raised)
+    local key, value = kept(store)
+    assert.is_nil(key:find("lock", 1, true))
+    assert.is_string(cjson.decode(value).access_token)
+    assert(client_of(store, { timeout = 2 }):list_users(ORG))
+    assert.equal(1, server:counts().token)
+  end)
+
+  it("is given back the lock of a call that was cancelled", function()
+    local store = new_store()
+    local now = true
+    local client = client_of(store, { wait = function(seconds)
+      if now then error("cancelled", 0) end
+      socket.sleep(seconds)
+    end })
+    server:configure { always_token = { delay = 0.05 } }
+    assert.is_false(pcall(client.list_users, client, ORG))
+    local lock = kept(store)
+    now = false
+    assert(client:list_users(ORG))
+    assert.is_nil(store.values[lock])
+  end)
+
   it("needs neither add nor delete", function()
     local store = new_store { "add", "delete" }
     assert(client_of(store):list_users(ORG))

@@ -3,6 +3,7 @@
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 local podero = require "podero"
+local process = require "spec.support.process"
 local socket = require "socket"
 
 local ORG = mock.ORG
@@ -166,6 +167,63 @@ describe("the option wait", function()
     client:close()
     assert.is_true(is_readable())
     helper.failed("closed", waiting())
+  end)
+
+  it("is not disturbed by a child that goes on with the same client after a fork", function()
+    local waits, in_child = 0, false
+    local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
+      waits = waits + 1
+      if in_child then socket.sleep(seconds) else coroutine.yield(seconds, fd) end
+    end })
+    helper.static(server, { always_api = { delay = 0.5 } })
+    -- As a scheduler does that minds the descriptor.
+    local function finish(calling)
+      local seconds, fd = calling()
+      while type(seconds) == "number" do
+        socket.select({ { getfd = function() return fd end, dirty = function() return false end } }, nil, seconds)
+        seconds, fd = calling()
+      end
+      return seconds
+    end
+    local function call() return coroutine.wrap(function() return client:list_users(ORG) end) end
+    local first = call()
+    first()
+    local child = process.start(function()
+      in_child = true
+      return #assert(client:list_users(ORG))
+    end)
+    assert.equal(25, #finish(first))
+    assert.equal("25", child.result())
+    waits = 0
+    assert.equal(25, #finish(call()))
+    assert.is_true(waits < 150, waits .. " waits")
+  end)
+
+  it("goes on in a finalizer that reads a loop to its end as the Lua state is closed", function()
+    helper.static(server, { always_api = { delay = 0.3 } })
+    local output, code = helper.run(([[
+      local podero = require "podero"
+      local socket = require "socket"
+      local yields = true
+      local client = podero.new { base_url = %q, access_token = "static", proxy = "",
+        wait = function(seconds) if yields then coroutine.yield() else socket.sleep(seconds) end end }
+      local next_user = client:each_user(%q)
+      local function finalize()
+        yields = false
+        pcall(function() for _ in next_user do end end)
+        print "over"
+      end
+      if newproxy then
+        guard = newproxy(true)
+        getmetatable(guard).__gc = finalize
+      else
+        guard = setmetatable({}, { __gc = finalize })
+      end
+      waiting = coroutine.create(next_user)
+      coroutine.resume(waiting)
+      os.exit(true, true)
+    ]]):format(server.url, ORG))
+    assert.equal(0, code, output)
   end)
 
   it("leaves nothing behind when the coroutine of a call is never resumed", function()

@@ -150,8 +150,12 @@ enum adoption oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
   return ADOPTION_TAKEN;
 }
 
+bool oauth2_has_unstored(const struct oauth2 *o) {
+  return o->unstored && o->access_token != NULL;
+}
+
 bool oauth2_take_unstored(struct oauth2 *o, struct stored_token *out) {
-  if (!o->unstored || o->access_token == NULL) return false;
+  if (!oauth2_has_unstored(o)) return false;
   o->unstored = false;
   *out = (struct stored_token){.access_token = o->access_token,
                                .refresh_token = o->refresh_token,

@@ -88,8 +88,9 @@ enum adoption {
 /* Takes over a token that somebody else has fetched. */
 enum adoption oauth2_adopt(struct oauth2 *oauth2, const struct stored_token *token);
 
-/* A token that was fetched here, and is not in the store yet: true once for each. Valid until the
- * next call of a function here. */
+/* Whether there is a token that was fetched here, and is not in the store yet; and that token,
+ * once. Valid until the next call of a function here. */
+bool oauth2_has_unstored(const struct oauth2 *oauth2);
 bool oauth2_take_unstored(struct oauth2 *oauth2, struct stored_token *out);
 
 /* The API has refused the token of this generation. True when another can be had. */

@@ -43,8 +43,10 @@ struct reactor {
   struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
   int ready_at, ready_count;
   bool looked; /* at the descriptors, in the last run */
+  bool moved;  /* by timers, and not told of yet */
 #ifdef HAVE_EPOLL
   int epoll;
+  struct fork_mark epoll_mark;
   struct mark *marks; /* by descriptor */
   size_t mark_count;
 #else
@@ -65,11 +67,12 @@ static int milliseconds(double seconds) {
 
 static bool open_descriptors(struct reactor *r) {
   r->epoll = epoll_create1(EPOLL_CLOEXEC);
+  r->epoll_mark = fork_mark_of(r->epoll);
   return r->epoll >= 0;
 }
 
 static void close_descriptors(struct reactor *r) {
-  if (r->epoll >= 0) close(r->epoll);
+  if (r->epoll >= 0) fork_close(r->epoll, r->epoll_mark);
   r->epoll = -1;
   free(r->marks);
   r->marks = NULL;
@@ -103,6 +106,7 @@ static struct mark *mark_of(struct reactor *r, int fd) {
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   struct mark *mark = mark_of(r, fd);
   if (mark == NULL) return events == 0;
+  if (r->epoll < 0 && !open_descriptors(r)) return events == 0; /* none were left, after a fork */
   struct epoll_event event = {.events = to_epoll(events),
                               .data.u64 = (uint64_t)slot << 32 | (uint32_t)fd};
   bool same = events == 0 || (mark->set == events && mark->slot == slot);
@@ -289,20 +293,19 @@ void reactor_wait(struct reactor *r, double seconds) {
   collect(r, milliseconds(fmin(seconds, reactor_due(r))));
 }
 
-bool reactor_run_timers(struct reactor *r) {
-  bool moved = false;
+void reactor_run_timers(struct reactor *r) {
   for (size_t i = 0; i < r->source_count; i++) {
     struct source *source = r->sources[i];
     if (source != NULL && !isinf(source->due) && source->due <= clock_monotonic())
-      moved = source->on_time(source) || moved;
+      r->moved = source->on_time(source) || r->moved;
   }
-  return moved;
 }
 
 bool reactor_run(struct reactor *r, double seconds) {
   renew_after_fork(r);
   double until = clock_monotonic() + seconds;
-  bool due = reactor_due(r) == 0, moved = reactor_run_timers(r);
+  bool due = reactor_due(r) == 0;
+  reactor_run_timers(r);
   /* What a timer has begun is seldom answered already. */
   bool look = r->ready_at >= r->ready_count && !(due && r->looked);
   r->looked = !due || look;
@@ -311,9 +314,11 @@ bool reactor_run(struct reactor *r, double seconds) {
     struct ready ready = r->ready[r->ready_at++];
     struct source *source = r->sources[ready.slot];
     if (ready.events == 0 || source == NULL) continue;
-    moved = source->on_socket(source, ready.fd, ready.events) || moved;
+    r->moved = source->on_socket(source, ready.fd, ready.events) || r->moved;
     if (clock_monotonic() >= until) break;
   }
+  bool moved = r->moved;
+  r->moved = false;
   return moved;
 }
 
@@ -327,6 +332,7 @@ struct bell {
   int reactor; /* its set, or -1; it may have been closed since */
   bool rung;
   unsigned forks, references;
+  struct fork_mark set_mark, event_mark;
 };
 
 static bool include(int set, int fd) {
@@ -342,6 +348,8 @@ struct bell *bell_new(void) {
   bell->reactor = -1;
   bell->set = epoll_create1(EPOLL_CLOEXEC);
   bell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  bell->set_mark = fork_mark_of(bell->set);
+  bell->event_mark = fork_mark_of(bell->event);
   if (bell->set >= 0 && bell->event >= 0 && include(bell->set, bell->event)) return bell;
   bell_release(bell);
   return NULL;
@@ -361,8 +369,8 @@ void bell_retain(struct bell *bell) {
 
 void bell_release(struct bell *bell) {
   if (bell == NULL || --bell->references > 0) return;
-  if (bell->set >= 0) close(bell->set);
-  if (bell->event >= 0) close(bell->event);
+  if (bell->set >= 0) fork_close(bell->set, bell->set_mark);
+  if (bell->event >= 0) fork_close(bell->event, bell->event_mark);
   free(bell);
 }
 
@@ -374,14 +382,17 @@ int bell_descriptor(const struct bell *bell) {
   return bell->set;
 }
 
+/* A parent's bell is not to be touched: its descriptors are the parent's, too. */
 void bell_ring(struct bell *bell) {
   uint64_t one = 1;
-  if (!bell->rung) bell->rung = write(bell->event, &one, sizeof one) == sizeof one;
+  if (!bell->rung && bell_is_ours(bell))
+    bell->rung = write(bell->event, &one, sizeof one) == sizeof one;
 }
 
 void bell_hush(struct bell *bell) {
   uint64_t count;
-  if (bell->rung) bell->rung = read(bell->event, &count, sizeof count) != sizeof count;
+  if (bell->rung && bell_is_ours(bell))
+    bell->rung = read(bell->event, &count, sizeof count) != sizeof count;
 }
 
 #else

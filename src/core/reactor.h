@@ -43,8 +43,9 @@ void reactor_wait(struct reactor *reactor, double seconds);
  * source has got any further. */
 bool reactor_run(struct reactor *reactor, double seconds);
 
-/* Runs the timers that are due, and no more. */
-bool reactor_run_timers(struct reactor *reactor);
+/* Runs the timers that are due, and no more. Whether a source has got any further by them, the next
+ * reactor_run tells. */
+void reactor_run_timers(struct reactor *reactor);
 
 /* Seconds until the first timer is due; INFINITY where none is set. */
 double reactor_due(const struct reactor *reactor);

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -72,10 +71,9 @@ struct transport {
   size_t socket_count, socket_capacity;
 };
 
-/* The inode tells whether a descriptor is still the socket that was opened as it. */
 struct open_socket {
   int fd;
-  ino_t inode;
+  struct fork_mark mark;
 };
 
 struct exchange {
@@ -218,11 +216,6 @@ bool transport_check_url(const char *name, const char *text, bool allow_http, bo
 
 /* ---- sockets, and forks ---- */
 
-static ino_t inode_of(int fd) {
-  struct stat status;
-  return fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
 static bool make_room_for_socket(struct transport *t) {
   if (t->socket_count < t->socket_capacity) return true;
   size_t capacity = t->socket_capacity == 0 ? 8 : t->socket_capacity * 2;
@@ -261,7 +254,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
   int fd = t->out_of_memory ? -1 : socket(address->family, type, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   drop_socket(t, fd); /* libcurl 7.88 closes by itself what never became a connection */
-  t->sockets[t->socket_count++] = (struct open_socket){fd, inode_of(fd)};
+  t->sockets[t->socket_count++] = (struct open_socket){fd, fork_mark_of(fd)};
   return fd;
 }
 
@@ -278,7 +271,7 @@ static void disown_sockets(struct transport *t) {
   size_t kept = 0;
   for (size_t i = 0; i < t->socket_count; i++) {
     struct open_socket s = t->sockets[i];
-    if (inode_of(s.fd) != s.inode) continue;
+    if (!fork_has_kept(s.fd, s.mark)) continue;
     if (nowhere >= 0 && dup2(nowhere, s.fd) >= 0)
       t->sockets[kept++] = s;
     else

@@ -15,25 +15,25 @@ local setmetatable, require = c.setmetatable, c.require
 -- table that all trips of a client share.
 
 -- With the caller's own function. It may be one that sleeps, or one that minds the descriptor too. So naps are short at
--- first and grow, up to MAX_NAP, until it is seen to mind the descriptor.
-local MIN_NAP, MAX_NAP, LONG_NAP = 0.001, 0.02, 1
+-- first and grow, up to MAX_NAP, until it has been seen to mind the descriptor several times in a row.
+local MIN_NAP, MAX_NAP, LONG_NAP, TIMES = 0.001, 0.02, 1, 3
 
 local function wait_by_function(trip)
   local hub, calls = trip.hub, trip.calls
-  local bell = trip.bell or c.lend_bell(calls)
+  local bell = trip.bell
+  if not c.serves(bell) then bell = c.lend_bell(calls) end
   trip.bell = bell
-  local nap = hub.minds_descriptor and LONG_NAP or trip.nap or MIN_NAP
+  local nap = hub.minds_descriptor >= TIMES and LONG_NAP or trip.nap or MIN_NAP
   local seconds, started = c.due(calls, true), c.clock()
   if seconds > nap then seconds = nap end
   if c.pending(calls) then seconds = 0 end
   if bell then c.set_bell(calls, bell) end
   hub.wait(seconds, bell and c.descriptor(bell))
-  local readable, took = bell and c.is_readable(bell), c.clock() - started
-  if bell then c.hush(bell) end
+  local readable, took = c.listen(bell), c.clock() - started
   if readable and took < seconds / 2 then
-    hub.minds_descriptor = true
-  elseif readable and seconds == LONG_NAP and took >= seconds then
-    hub.minds_descriptor = nil
+    hub.minds_descriptor = hub.minds_descriptor + 1
+  elseif readable and took >= seconds and seconds > 0 then
+    hub.minds_descriptor = 0
   end
   trip.nap = (readable or c.pending(calls)) and MIN_NAP or nap < MAX_NAP and nap * 1.25 or nap
 end
@@ -68,9 +68,24 @@ local function has_driver(hub)
   return driver and (c.clock() < hub.driver_until or is_alive(driver))
 end
 
+-- Sleeps until another wakes the trip, or for that long.
+local function sleep(trip, seconds)
+  trip.semaphore:wait(seconds)
+  trip.wakings = trip.wakings + 1
+end
+
+-- A driver that has not woken for a second since another took over was killed.
+local function end_lost_driver(hub)
+  local lost = hub.asleep.lost
+  if not lost or c.clock() - hub.lost_at < 1 then return end
+  hub.asleep.lost = nil
+  if lost.wakings == hub.lost_wakings then c.stop(lost.calls) end
+end
+
 local function enlist(trip)
   local hub = trip.hub
   trip.called, trip.gone = false, false
+  if c.pending(trip.calls) then hub.more = true end -- it has more to do: the driver is to know
   if trip.enlisted then return end
   trip.enlisted = true
   hub.count = hub.count + 1
@@ -86,6 +101,7 @@ end
 -- who have something to do, the longest asleep first, as far as the turn's bytes go. True where they did not suffice.
 local function wake_ready(hub, budget)
   local asleep, count, kept, more = hub.asleep, hub.count, 0, false
+  end_lost_driver(hub)
   for i = 1, count do
     local trip = asleep[i]
     asleep[i] = nil
@@ -132,9 +148,9 @@ end
 -- that logs a warning each time where nginx lacks a patch of OpenResty's.)
 local function yield_to_events(trip)
   if ngx.timer.at(0, post, trip.semaphore) then
-    trip.semaphore:wait(LOOK)
+    sleep(trip, LOOK)
   else -- the worker is exiting
-    trip.semaphore:wait(IDLE)
+    sleep(trip, IDLE)
   end
 end
 
@@ -161,7 +177,7 @@ local function drive(trip)
     if moved or hub.more or bytes then
       yield_to_events(trip)
     else
-      trip.semaphore:wait(due < IDLE and due or IDLE)
+      sleep(trip, due < IDLE and due or IDLE)
     end
     if hub.asleep.driver ~= trip then return false end
   end
@@ -179,14 +195,18 @@ local function wait_in_nginx(trip)
   local hub = trip.hub
   if not trip.semaphore then lend_semaphore(trip) end
   while true do
-    if hub.asleep.driver == trip or not has_driver(hub) then
+    local driver = hub.asleep.driver
+    if driver == trip or not has_driver(hub) then
+      if driver and driver ~= trip then
+        hub.asleep.lost, hub.lost_wakings, hub.lost_at = driver, driver.wakings, c.clock()
+      end
       trip.gone = true
       if drive(trip) then return end
     end
     local due = c.due(trip.calls)
     if due == 0 then break end
     enlist(trip)
-    trip.semaphore:wait(due < LOOK and due or LOOK)
+    sleep(trip, due < LOOK and due or LOOK)
     if trip.called and hub.asleep.driver ~= trip then return end
   end
   trip.gone = true
@@ -231,15 +251,28 @@ local function ask(hub, name, ...)
   return nil, "it raised an error"
 end
 
+-- Gives the lock back, unless others may have it by now.
 local function unlock(hub)
-  hub.locked = false
-  if hub.can_delete then ask(hub, "delete", hub.lock_key) end
+  local locked = hub.locked
+  hub.locked = nil
+  if hub.can_delete and c.clock() - locked < LOCK_SECONDS then ask(hub, "delete", hub.lock_key) end
+end
+
+-- Stores a token that was fetched, and gives the lock back when no more is being fetched.
+local function settle(hub, call)
+  local value, seconds = c.take_unstored(call)
+  if value then ask(hub, "set", hub.token_key, value, seconds) end
+  if hub.locked and not c.is_fetching(call) then unlock(hub) end
 end
 
 -- Has the call take the store's token. True if that serves.
 local function take_stored(hub, call)
-  local verdict = c.adopt(call, (ask(hub, "get", hub.token_key)))
-  if verdict == "refused" and hub.can_delete then ask(hub, "delete", hub.token_key) end
+  local value = ask(hub, "get", hub.token_key)
+  local verdict = c.adopt(call, value)
+  -- Another may have stored a better one meanwhile.
+  if verdict == "refused" and hub.can_delete and ask(hub, "get", hub.token_key) == value then
+    ask(hub, "delete", hub.token_key)
+  end
   return verdict == "taken"
 end
 
@@ -250,12 +283,24 @@ local function find_token(hub, call)
   local added, err = ask(hub, "add", hub.lock_key, "1", LOCK_SECONDS)
   if added then
     -- Another may have stored its token, and given the lock back, since we have looked.
-    if take_stored(hub, call) then return unlock(hub) end
-    hub.locked = true
+    local locked = c.clock()
+    if take_stored(hub, call) then
+      hub.locked = locked
+      return unlock(hub)
+    end
+    hub.locked = locked
   elseif err == nil or err == "exists" then
     return c.postpone(call, LOOK_SECONDS)
   end
   c.fetch(call)
+end
+
+local function step(hub, call)
+  if not hub.token_store then return c.step(call, pace(hub)) end
+  local ok, ended, wants_token = pcall(c.step, call, pace(hub))
+  settle(hub, call)
+  if not ok then c.raise(ended) end
+  return ended, wants_token
 end
 
 -- Pushes the call forward; true when it has ended.
@@ -265,15 +310,10 @@ local function push(trip, call)
     trip.called = false
     return false
   end
-  local ended, wants_token = c.step(call, pace(hub))
+  local ended, wants_token = step(hub, call)
   while wants_token do
     find_token(hub, call)
-    ended, wants_token = c.step(call, pace(hub))
-  end
-  if hub.token_store then
-    local value, seconds = c.take_unstored(call)
-    if value then ask(hub, "set", hub.token_key, value, seconds) end
-    if hub.locked and not c.is_fetching(call) then unlock(hub) end
+    ended, wants_token = step(hub, call)
   end
   return ended
 end
@@ -297,9 +337,9 @@ local function new_trip(client, calls)
   end
   if not hub.asleep then
     hub.asleep, hub.count, hub.driver_until, hub.driven = setmetatable({}, WEAK), 0, 0, 0
-    hub.semaphores = {}
+    hub.semaphores, hub.minds_descriptor = {}, 0
   end
-  return { hub = hub, calls = calls }
+  return { hub = hub, calls = calls, wakings = 0 }
 end
 
 -- Keeps for others what the trip has used.

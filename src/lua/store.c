@@ -112,9 +112,11 @@ static void add_time(struct buffer *value, const char *name, double time) {
 
 /* [1, +0|2] */
 static int take_unstored(lua_State *L) {
-  struct buffer *value = push_buffer(L);
   struct oauth2 *oauth2 = agent_oauth2(calls_agent(L, 1));
+  if (oauth2 == NULL || !oauth2_has_unstored(oauth2)) return 0;
+  struct buffer *value = push_buffer(L);
   struct stored_token token;
+  oauth2 = agent_oauth2(calls_agent(L, 1)); /* a finalizer may have closed the client */
   if (oauth2 == NULL || !oauth2_take_unstored(oauth2, &token)) return 0;
   double life = token.expires_at - clock_wall();
   add_text(value, "{\"access_token\":", token.access_token);

@@ -168,19 +168,25 @@ static int set_bell(lua_State *L) {
   return 0;
 }
 
+/* serves(bell) -> whether it can be waited on: neither given back, as by a finalizer, nor a
+ * parent's. [1, +1] */
+static int serves(lua_State *L) {
+  struct bell *bell = bell_at(L, 1);
+  lua_pushboolean(L, bell != NULL && bell_is_ours(bell));
+  return 1;
+}
+
 static int descriptor(lua_State *L) {
   lua_pushinteger(L, bell_descriptor(bell_at(L, 1)));
   return 1;
 }
 
-static int is_readable(lua_State *L) {
-  lua_pushboolean(L, bell_is_readable(bell_at(L, 1)));
+/* listen(bell) -> whether its descriptor was readable; hushes it [1, +1] */
+static int listen_to(lua_State *L) {
+  struct bell *bell = bell_at(L, 1);
+  lua_pushboolean(L, bell != NULL && bell_is_readable(bell));
+  if (bell != NULL) bell_hush(bell);
   return 1;
-}
-
-static int hush(lua_State *L) {
-  bell_hush(bell_at(L, 1));
-  return 0;
 }
 
 /* Registers a metatable with one function. [-0, +1, m] */
@@ -202,17 +208,10 @@ void wait_open(lua_State *L) {
 }
 
 void wait_set_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {{"clock", monotonic},
-                                       {"due", due},
-                                       {"pending", pending},
-                                       {"drive", drive},
-                                       {"block", block},
-                                       {"lend_bell", lend_bell},
-                                       {"give_back", give_back},
-                                       {"set_bell", set_bell},
-                                       {"descriptor", descriptor},
-                                       {"is_readable", is_readable},
-                                       {"hush", hush},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"clock", monotonic},       {"due", due},           {"pending", pending},
+      {"drive", drive},           {"block", block},       {"lend_bell", lend_bell},
+      {"give_back", give_back},   {"set_bell", set_bell}, {"serves", serves},
+      {"descriptor", descriptor}, {"listen", listen_to},  {NULL, NULL}};
   compat_setfuncs(L, functions);
 }

@@ -17,7 +17,8 @@ void wait_open(lua_State *L);
  *   block(calls): until there is something to do
  *   lend_bell(calls) -> a bell of the client, or nil; give_back(bell)
  *   set_bell(calls, bell): the bell that is rung when these calls have something to do
- *   descriptor(bell), is_readable(bell), hush(bell): see core/reactor */
+ *   serves(bell) -> whether it can still be waited on; descriptor(bell) -> what to wait on
+ *   listen(bell) -> whether the descriptor was readable; hushes the bell */
 void wait_set_functions(lua_State *L);
 
 #endif
