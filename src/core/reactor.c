@@ -23,18 +23,20 @@
 /* Waits are cut to this: what poll can count. */
 #define MAX_WAIT_SECONDS 86400.0
 
+/* A descriptor on which something has come. */
+struct ready {
+  size_t slot;
+  int fd, events;
+};
+
+#ifdef HAVE_EPOLL
 /* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
  * and go between exchanges. */
 struct mark {
   unsigned char wanted, set;
   size_t slot;
 };
-
-/* A descriptor on which something has come. */
-struct ready {
-  size_t slot;
-  int fd, events;
-};
+#endif
 
 struct reactor {
   struct source **sources; /* by slot; NULL: free */
