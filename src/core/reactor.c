@@ -76,9 +76,13 @@ static bool open_descriptors(struct reactor *r) {
 static void close_descriptors(struct reactor *r) {
   if (r->epoll >= 0) fork_close(r->epoll, r->epoll_mark);
   r->epoll = -1;
+  for (size_t i = 0; i < r->mark_count; i++)
+    r->marks[i] = (struct mark){0};
+}
+
+static void free_descriptors(struct reactor *r) {
+  close_descriptors(r);
   free(r->marks);
-  r->marks = NULL;
-  r->mark_count = 0;
 }
 
 static uint32_t to_epoll(int events) {
@@ -148,16 +152,16 @@ static void collect(struct reactor *r, int timeout) {
 #else
 
 static bool open_descriptors(struct reactor *r) {
-  r->watched_count = 0;
-  return true;
+  return (void)r, true;
 }
 
 static void close_descriptors(struct reactor *r) {
+  r->watched_count = 0;
+}
+
+static void free_descriptors(struct reactor *r) {
   free(r->watched);
   free(r->slots);
-  r->watched = NULL;
-  r->slots = NULL;
-  r->watched_count = r->watched_capacity = 0;
 }
 
 static bool make_room(struct reactor *r) {
@@ -237,7 +241,7 @@ struct reactor *reactor_new(void) {
 
 void reactor_free(struct reactor *r) {
   if (r == NULL) return;
-  close_descriptors(r);
+  free_descriptors(r);
   free(r->sources);
   free(r);
 }
