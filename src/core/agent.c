@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/clock.h"
 #include "core/syntax.h"
 
 struct agent {
@@ -183,7 +184,7 @@ void agent_leave(struct agent *a) {
 
 bool agent_drive(struct agent *a, double seconds) {
   if (!agent_enter(a)) return false;
-  bool moved = a->reactor != NULL && reactor_run(a->reactor, seconds);
+  bool moved = a->reactor != NULL && reactor_run(a->reactor, clock_monotonic() + seconds);
   agent_leave(a);
   return moved;
 }

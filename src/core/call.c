@@ -38,6 +38,7 @@ struct call {
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
   bool renewed;              /* a 401 has already cost a token */
+  bool begun;                /* the binding is ready for the body */
   bool committed;            /* part of the body was handed on */
   bool among_others;         /* it is being pushed forward by a step that does not drive */
   bool idle;                 /* the binding waits for bytes since then */
@@ -211,7 +212,7 @@ static struct transport *transport_of(struct call *call) {
   return call->own;
 }
 
-static void start_exchange(struct call *call, const char *token, void *environment) {
+static void start_exchange(struct call *call, const char *token) {
   struct buffer authorization = {0};
   buffer_add(&authorization, "Bearer ");
   buffer_add(&authorization, token);
@@ -224,9 +225,8 @@ static void start_exchange(struct call *call, const char *token, void *environme
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
   failure_clear(&call->failure);
-  if (is_streamed(call)) call->binding->begin(environment, &call->failure);
   struct transport *transport = transport_of(call);
-  if (!authorization.failed && call->failure.kind == FAILURE_NONE && transport != NULL)
+  if (!authorization.failed && transport != NULL)
     call->exchange = exchange_start(transport, &request);
   buffer_free(&authorization);
   if (call->exchange == NULL) {
@@ -234,10 +234,11 @@ static void start_exchange(struct call *call, const char *token, void *environme
     return;
   }
   call->api_requests++;
+  call->begun = !is_streamed(call);
   call->state = CALL_EXCHANGE;
 }
 
-static void authorize(struct call *call, void *environment) {
+static void authorize(struct call *call) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
   const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
   call->just_fetched = false;
@@ -250,7 +251,7 @@ static void authorize(struct call *call, void *environment) {
     failure_clear(&call->failure); /* of an earlier attempt */
     end(call);
   } else {
-    start_exchange(call, token, environment);
+    start_exchange(call, token);
   }
 }
 
@@ -367,7 +368,16 @@ static bool feed(struct call *call, void *environment) {
   return true;
 }
 
+/* The binding gets ready while the request is under way. */
+static bool begin_to_receive(struct call *call, void *environment) {
+  call->begun = true;
+  call->binding->begin(environment, &call->failure);
+  if (call->failure.kind != FAILURE_NONE) conclude(call);
+  return call->state == CALL_EXCHANGE;
+}
+
 static bool receive(struct call *call, void *environment) {
+  if (!call->begun && !begin_to_receive(call, environment)) return true;
   if (call->mode == CALL_STREAMED && feed(call, environment)) return true;
   size_t size = 0;
   if (call->mode == CALL_PULLED) exchange_bytes(call->exchange, &size);
@@ -383,7 +393,7 @@ static bool advance(struct call *call, void *environment) {
   switch (call->state) {
   case CALL_AUTHORIZE:
     if (clock_monotonic() >= call->deadline) return false; /* stepped too late to begin anything */
-    authorize(call, environment);
+    authorize(call);
     return true;
   case CALL_STORE: return false;
   case CALL_TOKEN: return wait_for_token(call);
@@ -428,15 +438,16 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   struct reactor *reactor = agent_reactor(agent);
   bool moved, others = false;
   call->among_others = !drive;
-  if (isinf(call->deadline)) call->deadline = clock_monotonic() + call->timeout;
+  double now = clock_monotonic();
+  if (isinf(call->deadline)) call->deadline = now + call->timeout;
   put_off_deadline(call);
-  double until = fmin(call->deadline, clock_monotonic() + seconds);
+  double until = fmin(call->deadline, now + seconds);
   do {
-    moved = drive && !needs_no_bytes(call) && reactor_run(reactor, until - clock_monotonic());
+    moved = drive && !needs_no_bytes(call) && reactor_run(reactor, until);
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
-  while (clock_monotonic() >= call->deadline && has_response(call) && advance(call, environment))
+  while (has_response(call) && clock_monotonic() >= call->deadline && advance(call, environment))
     ; /* stepped late, but it has come */
   if (!drive) reactor_run_timers(reactor);
   put_off_deadline(call);
@@ -471,6 +482,11 @@ double call_due(const struct call *call) {
   return fmax(until - clock_monotonic(), 0);
 }
 
+void call_block(struct call *call) {
+  size_t bytes;
+  if (!call_is_ready(call, &bytes)) reactor_wait(agent_reactor(call->agent), call_due(call));
+}
+
 void call_set_bell(struct call *call, struct bell *bell) {
   if (call->state == CALL_ENDED) return;
   if (bell != NULL) bell_retain(bell);
@@ -489,8 +505,8 @@ uint64_t call_received(const struct call *call) {
 
 const char *call_bytes(const struct call *call, size_t *size) {
   *size = 0;
-  return call->mode == CALL_PULLED && call->exchange != NULL ? exchange_bytes(call->exchange, size)
-                                                             : NULL;
+  bool can_take = call->mode == CALL_PULLED && call->exchange != NULL && call->begun;
+  return can_take ? exchange_bytes(call->exchange, size) : NULL;
 }
 
 void call_take(struct call *call, size_t size) {

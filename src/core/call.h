@@ -69,6 +69,9 @@ bool call_is_ready(const struct call *call, size_t *bytes);
 /* Seconds until the end of a pause or the deadline, whatever arrives. */
 double call_due(const struct call *call);
 
+/* Blocks until there is something to do for the call or the agent. Not for an ended one. */
+void call_block(struct call *call);
+
 /* The bell that is to be rung when the call has something to do, or NULL. The call holds a
  * reference until it ends. */
 void call_set_bell(struct call *call, struct bell *bell);

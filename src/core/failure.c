@@ -1,7 +1,9 @@
 #include "core/failure.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *failure_name(enum failure_kind kind) {
   switch (kind) {
@@ -38,5 +40,5 @@ void failure_copy(struct failure *to, const struct failure *from) {
 
 void failure_clear(struct failure *failure) {
   buffer_free(&failure->body);
-  *failure = (struct failure){0};
+  memset(failure, 0, offsetof(struct failure, message) + 1); /* often: not the whole message */
 }

@@ -29,8 +29,8 @@ struct failure {
   double retry_after;   /* seconds */
   long status;          /* HTTP status, or 0 */
   unsigned attempts;    /* requests sent: to the API, or, where no token was to be had, for one */
-  char message[1024];   /* for a person: one line, no secrets of ours */
   struct buffer body;   /* the error body, perhaps cut off; owned */
+  char message[1024];   /* for a person: one line, no secrets of ours */
 };
 
 /* The kind's name in the Lua interface. */

@@ -299,19 +299,21 @@ void reactor_wait(struct reactor *r, double seconds) {
   collect(r, milliseconds(fmin(seconds, reactor_due(r))));
 }
 
-void reactor_run_timers(struct reactor *r) {
+bool reactor_run_timers(struct reactor *r) {
+  double now = clock_monotonic();
+  bool due = false;
   for (size_t i = 0; i < r->source_count; i++) {
     struct source *source = r->sources[i];
-    if (source != NULL && !isinf(source->due) && source->due <= clock_monotonic())
-      r->moved = source->on_time(source) || r->moved;
+    if (source == NULL || source->due > now) continue;
+    due = true;
+    r->moved = source->on_time(source) || r->moved;
   }
+  return due;
 }
 
-bool reactor_run(struct reactor *r, double seconds) {
+bool reactor_run(struct reactor *r, double until) {
   renew_after_fork(r);
-  double until = clock_monotonic() + seconds;
-  bool due = reactor_due(r) == 0;
-  reactor_run_timers(r);
+  bool due = reactor_run_timers(r);
   /* What a timer has begun is seldom answered already. */
   bool look = r->ready_at >= r->ready_count && !(due && r->looked);
   r->looked = !due || look;
@@ -321,7 +323,7 @@ bool reactor_run(struct reactor *r, double seconds) {
     struct source *source = r->sources[ready.slot];
     if (ready.events == 0 || source == NULL) continue;
     r->moved = source->on_socket(source, ready.fd, ready.events) || r->moved;
-    if (clock_monotonic() >= until) break;
+    if (r->ready_at < r->ready_count && clock_monotonic() >= until) break;
   }
   bool moved = r->moved;
   r->moved = false;

@@ -39,13 +39,13 @@ void reactor_forget(struct reactor *reactor, const struct source *source, int fd
 /* Blocks until something is to be run, or for `seconds` at the most. */
 void reactor_wait(struct reactor *reactor, double seconds);
 
-/* Runs what is to be run, without waiting, and stops when about `seconds` have passed. True when a
- * source has got any further. */
-bool reactor_run(struct reactor *reactor, double seconds);
+/* Runs what is to be run, without waiting, and stops at about the time `until` (monotonic). True
+ * when a source has got any further. */
+bool reactor_run(struct reactor *reactor, double until);
 
-/* Runs the timers that are due, and no more. Whether a source has got any further by them, the next
- * reactor_run tells. */
-void reactor_run_timers(struct reactor *reactor);
+/* Runs the timers that are due, and no more; whether there were any. Whether a source has got any
+ * further by them, the next reactor_run tells. */
+bool reactor_run_timers(struct reactor *reactor);
 
 /* Seconds until the first timer is due; INFINITY where none is set. */
 double reactor_due(const struct reactor *reactor);

@@ -51,6 +51,8 @@ struct handle {
   CURL *easy;
   CURLU *url;   /* libcurl 7.88 works longer on a URL that it is given as a text */
   char *origin; /* scheme, host and port in `url`; or NULL */
+  struct curl_slist *fields;
+  const char *authorization; /* its value, in `fields`; or NULL */
 };
 
 struct transport {
@@ -80,7 +82,6 @@ struct exchange {
   struct transport *transport;
   struct exchange *next, *previous; /* among `running` */
   struct handle handle;             /* NULLs once ended */
-  struct curl_slist *fields;
   double started, deadline;
   bool ended;
   struct buffer sent; /* the body: libcurl reads it here, so that it can be wiped */
@@ -323,10 +324,19 @@ static bool open_multi(struct transport *t) {
   return true;
 }
 
+static void free_fields(struct handle *handle) {
+  for (struct curl_slist *field = handle->fields; field != NULL; field = field->next)
+    wipe(field->data, strlen(field->data));
+  curl_slist_free_all(handle->fields);
+  handle->fields = NULL;
+  handle->authorization = NULL;
+}
+
 static void free_handle(struct handle handle) {
   curl_easy_cleanup(handle.easy);
   curl_url_cleanup(handle.url);
   free(handle.origin);
+  free_fields(&handle);
 }
 
 static void close_multi(struct transport *t) {
@@ -469,33 +479,41 @@ static void unlink_exchange(struct exchange *x) {
   x->next = x->previous = NULL;
 }
 
-static bool add_field(struct exchange *x, const char *name, const char *value) {
+static bool add_field(struct handle *handle, const char *name, const char *value) {
   struct buffer line = {0};
   buffer_add(&line, name);
   buffer_add(&line, value);
-  struct curl_slist *fields = line.failed ? NULL : curl_slist_append(x->fields, line.data);
+  struct curl_slist *fields = line.failed ? NULL : curl_slist_append(handle->fields, line.data);
   buffer_free(&line);
   if (fields == NULL) return false;
-  x->fields = fields;
+  handle->fields = fields;
   return true;
 }
 
-static void free_fields(struct exchange *x) {
-  for (struct curl_slist *field = x->fields; field != NULL; field = field->next)
-    wipe(field->data, strlen(field->data));
-  curl_slist_free_all(x->fields);
-  x->fields = NULL;
+static bool add_authorization(struct handle *handle, const char *value) {
+  static const char name[] = "Authorization: ";
+  if (!add_field(handle, name, value)) return false;
+  const struct curl_slist *last = handle->fields;
+  while (last->next != NULL)
+    last = last->next;
+  handle->authorization = last->data + sizeof name - 1;
+  return true;
 }
 
+/* Sets the header fields, unless they are those of the handle's last exchange, as most are. */
 static bool set_fields(struct exchange *x, const struct request *request) {
-  bool ok = add_field(x, "Accept: ", "application/json");
+  struct handle *h = &x->handle;
+  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL &&
+      strcmp(h->authorization, request->authorization) == 0)
+    return true;
+  free_fields(h);
+  bool ok = add_field(h, "Accept: ", "application/json");
   if (x->transport->options->user_agent != NULL)
-    ok = ok && add_field(x, "User-Agent: ", x->transport->options->user_agent);
-  if (request->authorization != NULL)
-    ok = ok && add_field(x, "Authorization: ", request->authorization);
+    ok = ok && add_field(h, "User-Agent: ", x->transport->options->user_agent);
+  if (request->authorization != NULL) ok = ok && add_authorization(h, request->authorization);
   if (request->body != NULL)
-    ok = ok && add_field(x, "Content-Type: ", request->content_type) && add_field(x, "Expect:", "");
-  return ok && curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, x->fields) == CURLE_OK;
+    ok = ok && add_field(h, "Content-Type: ", request->content_type) && add_field(h, "Expect:", "");
+  return ok && curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->fields) == CURLE_OK;
 }
 
 #define SET(option, value) (code == CURLE_OK ? code = curl_easy_setopt(easy, option, value) : code)
@@ -623,7 +641,6 @@ static void give_handle_back(struct exchange *x, bool good) {
   if (!good || x->again || x->sent.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
     free_handle(x->handle);
   } else {
-    curl_easy_setopt(x->handle.easy, CURLOPT_HTTPHEADER, NULL);
     curl_easy_setopt(x->handle.easy, CURLOPT_ERRORBUFFER, NULL);
     t->idle[t->idle_count++] = x->handle;
   }
@@ -714,7 +731,6 @@ static void release_handle(struct exchange *x, bool good) {
     give_handle_back(x, good);
     release_sigpipe(&guard);
   }
-  free_fields(x);
   buffer_free(&x->sent);
 }
 

@@ -346,32 +346,53 @@ static void keep_results(lua_State *L, struct lua_call *c) {
   slot_set(L, 1, SLOT_RESULT);
 }
 
-/* step(call, seconds, drive) -> whether it has ended, whether it wants a token. answer_question is
- * the upvalue. [3, +2] */
+/* Pushes the call at index 1, alone on the stack, forward for about so many seconds, driving its
+ * client's exchanges or not. Whether it has ended. answer_question is the upvalue. [0, +1, e] */
+static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
+  bool ended = true;
+  luaL_checkstack(L, 8, NULL);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  if (c->busy) luaL_error(L, "a finalizer has come back to the call that it runs within");
+  if (c->call == NULL) return true;
+  c->busy = true;
+  ended = call_step(c->call, L, seconds, drive);
+  c->busy = false;
+  if (c->raised) {
+    end_call(c);
+    slot_get(L, 1, SLOT_RAISED);
+    lua_error(L);
+  }
+  if (ended) keep_results(L, c);
+  tell_events(L, c);
+  tell_progress(L, c, ended);
+  return ended;
+}
+
+/* step(call, seconds, drive) -> whether it has ended, whether it wants a token [3, +2] */
 static int step(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
   double seconds = lua_tonumber(L, 2);
-  bool drive = lua_toboolean(L, 3), ended = true;
+  bool drive = lua_toboolean(L, 3);
   lua_settop(L, 1);
-  luaL_checkstack(L, 8, NULL);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  if (c->busy) return luaL_error(L, "a finalizer has come back to the call that it runs within");
-  if (c->call != NULL) {
-    c->busy = true;
-    ended = call_step(c->call, L, seconds, drive);
-    c->busy = false;
-    if (c->raised) {
-      end_call(c);
-      slot_get(L, 1, SLOT_RAISED);
-      lua_error(L);
-    }
-    if (ended) keep_results(L, c);
-    tell_events(L, c);
-    tell_progress(L, c, ended);
-  }
-  lua_pushboolean(L, ended);
+  lua_pushboolean(L, push(L, c, seconds, drive));
   lua_pushboolean(L, c->call != NULL && call_wants_token(c->call));
   return 2;
+}
+
+/* attend(call, seconds) -> whether it has ended. A step before and after a wait that blocks: most
+ * calls need no more. [2, +1] */
+static int attend(lua_State *L) {
+  struct lua_call *c = lua_touserdata(L, 1);
+  double seconds = lua_tonumber(L, 2);
+  lua_settop(L, 1);
+  bool ended = push(L, c, seconds, true);
+  if (!ended && c->call != NULL) {
+    call_block(c->call);
+    lua_settop(L, 1);
+    ended = push(L, c, seconds, true);
+  }
+  lua_pushboolean(L, ended);
+  return 1;
 }
 
 /* ---- calls, one or a list ---- */
@@ -476,6 +497,9 @@ void call_set_functions(lua_State *L) {
   lua_pushcfunction(L, answer_question);
   lua_pushcclosure(L, step, 1);
   lua_setfield(L, -2, "step");
+  lua_pushcfunction(L, answer_question);
+  lua_pushcclosure(L, attend, 1);
+  lua_setfield(L, -2, "attend");
   lua_pushcfunction(L, decode_user);
   lua_pushcclosure(L, take, 1);
   lua_setfield(L, -2, "take");
@@ -520,10 +544,10 @@ int call_push_new(lua_State *L, struct agent *agent, enum method method, bool va
   c->method = method;
   c->validate = validate;
   c->has_on_progress = options->has_on_progress;
-  c->progress_at = clock_monotonic();
   lua_pushvalue(L, 1);
   slot_set(L, -2, SLOT_CLIENT);
   if (options->has_on_progress) {
+    c->progress_at = clock_monotonic();
     lua_getfield(L, opts, "on_progress");
     slot_set(L, -2, SLOT_ON_PROGRESS);
   }

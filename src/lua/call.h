@@ -40,6 +40,7 @@ struct agent *calls_agent(lua_State *L, int index);
 
 /* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
  *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store
+ *   attend(call, seconds) -> whether it has ended; blocks, and asks no store
  *   finish(call) -> the results of the method; none when asked again
  *   take(call) -> the next user of each_user, or nil where step comes first
  *   stop(calls) */
