@@ -500,6 +500,17 @@ static bool add_authorization(struct handle *handle, const char *value) {
   return true;
 }
 
+/* As libcurl would have it, which then puts it together anew for each request. */
+static bool add_accept_encoding(struct handle *handle) {
+  int features = curl_version_info(CURLVERSION_NOW)->features;
+  const char *brotli = (features & CURL_VERSION_BROTLI) != 0 ? ", br" : "";
+  const char *zstd = (features & CURL_VERSION_ZSTD) != 0 ? ", zstd" : "";
+  char encodings[] = "deflate, gzip, br, zstd";
+  if ((features & CURL_VERSION_LIBZ) == 0) return true; /* rare: its own way serves */
+  snprintf(encodings, sizeof encodings, "deflate, gzip%s%s", brotli, zstd);
+  return add_field(handle, "Accept-Encoding: ", encodings);
+}
+
 /* Sets the header fields, unless they are those of the handle's last exchange, as most are. */
 static bool set_fields(struct exchange *x, const struct request *request) {
   struct handle *h = &x->handle;
@@ -508,6 +519,7 @@ static bool set_fields(struct exchange *x, const struct request *request) {
     return true;
   free_fields(h);
   bool ok = add_field(h, "Accept: ", "application/json");
+  ok = ok && add_accept_encoding(h);
   if (x->transport->options->user_agent != NULL)
     ok = ok && add_field(h, "User-Agent: ", x->transport->options->user_agent);
   if (request->authorization != NULL) ok = ok && add_authorization(h, request->authorization);
