@@ -4,6 +4,21 @@ local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
 local wiped = require "spec.support.wiped"
 
+-- A program's use of a client: every method, again and again.
+local USE = ([[
+for _ = 1, 3 do
+  print((client:list_users("ORG")))
+  print((client:get("/api/partners/v2.0/x")))
+  for user in client:each_user("ORG") do print(user.id) break end
+end]]):gsub("ORG", helper.ORG)
+
+-- Several requests at once, and then one after the other.
+local BURST = ([[
+local orgs = {}
+for i = 1, 8 do orgs[i] = i .. ("ORG"):sub(2) end
+for org, users in pairs(client:list_users_of(orgs)) do print(org, #users) end
+for _ = 1, 6 do print(#assert(client:list_users("ORG"))) end]]):gsub("ORG", helper.ORG)
+
 describe("secrets", function()
   local server
 
@@ -26,7 +41,7 @@ describe("secrets", function()
           PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = faults.credentials.client_id,
           PODERO_CLIENT_SECRET = faults.credentials.client_secret, PODERO_USERNAME = faults.credentials.username,
           PODERO_PASSWORD = faults.credentials.password, TOKEN_ENCODING = encoding, CLIENT_AUTH = auth,
-        }, texts, helper.ORG)
+        }, texts, USE)
         local names = table.concat(open, "\n")
         for name in pairs(faults.secrets) do assert.truthy(names:find(name, 1, true), names) end
         assert.is_nil(names:find("password, ", 1, true), names) -- what was sent is gone already
@@ -34,6 +49,32 @@ describe("secrets", function()
       end)
     end
   end
+
+  it("that are tokens of before are gone from memory while the client is open, but for the last few", function()
+    if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build has memory of its own") end
+    local users, api, tokens, texts = faults.good.api[1], {}, {}, {}
+    for _ = 1, 8 do api[#api + 1] = { { "pause", 0.2 }, users } end
+    for i = 1, 7 do
+      local token = ("%d-token-"):format(i):rep(20)
+      tokens[i] = { { "respond", 200, { ["Content-Type"] = "application/json" },
+        ('{"access_token":"%s","token_type":"Bearer","expires_in":3600}'):format(token) } }
+      texts["token " .. i] = token:sub(33, 132)
+      if i > 1 then
+        api[#api + 1] = { { "respond", 401, {}, "{}" } }
+        api[#api + 1] = { users }
+      end
+    end
+    local listener = server:listen { api = api, token = tokens }
+    finally(function() listener:close() end)
+    local open, closed, printed = wiped.look({
+      PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = "id", PODERO_CLIENT_SECRET = "secret",
+    }, texts, BURST)
+    assert.equal(8 + 6 + 2, #printed, table.concat(printed, "\n"))
+    local names = table.concat(open, "\n")
+    assert.truthy(names:find("token 7 ", 1, true), names)
+    assert.is_nil(names:find("token [12] "), names)
+    assert.same({}, closed)
+  end)
 
   -- Every fault, in a process of its own, so that whatever it prints is seen, too.
   local PROGRAM = [[

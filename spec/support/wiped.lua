@@ -12,11 +12,7 @@ assert(require("spec.support.compile")("wiping", %q, "$(pkg-config --cflags --li
 local podero = require "podero"
 local client = assert(podero.new { proxy = "", max_retries = 0, client_auth = os.getenv("CLIENT_AUTH"),
   token_encoding = os.getenv("TOKEN_ENCODING") })
-for _ = 1, 3 do
-  print((client:list_users(%q)))
-  print((client:get("/api/partners/v2.0/x")))
-  for user in client:each_user(%q) do print(user.id) break end
-end
+%s
 print("open", io.open("/proc/self/stat"):read("*n"))
 io.stdout:flush()
 io.read("*l")
@@ -107,10 +103,10 @@ local function find(pid, texts)
   return found
 end
 
---- Runs the program with these environment variables, and looks for the texts in its memory twice: while the client is
--- open, and after it was closed. Returns both lists, and what the program printed.
-function wiped.look(environment, texts, org_id)
-  local program = PROGRAM:format(WIPING, org_id, org_id)
+--- Runs a program that does `use` with a client, with these environment variables, and looks for the texts in its
+-- memory twice: while the client is open, and after it was closed. Returns both lists, and what the program printed.
+function wiped.look(environment, texts, use)
+  local program = PROGRAM:format(WIPING, use)
   local folder = nginx.temporary_folder("podero-wiped")
   assert(nginx.run("mkfifo " .. folder .. "/input"))
   local pipe = io.popen(helper.command(program, environment) .. " 2>&1 <" .. folder .. "/input")

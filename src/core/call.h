@@ -28,7 +28,8 @@ enum call_mode {
  * call wants. */
 struct call_binding {
   void (*accept)(void *environment, const char *body, size_t size, struct failure *failure);
-  /* An attempt begins: whatever an earlier one has left is to be forgotten. */
+  /* An attempt has begun: its request is under way, bytes may have arrived, and whatever an earlier
+   * attempt has left is to be forgotten. */
   void (*begin)(void *environment, struct failure *failure);
   void (*feed)(void *environment, const char *bytes, size_t size, struct failure *failure);
   void (*end)(void *environment, struct failure *failure);
@@ -69,7 +70,7 @@ bool call_is_ready(const struct call *call, size_t *bytes);
 /* Seconds until the end of a pause or the deadline, whatever arrives. */
 double call_due(const struct call *call);
 
-/* Blocks until there is something to do for the call or the agent. Not for an ended one. */
+/* Blocks until there is something to do for the call or the agent, or for a minute. */
 void call_block(struct call *call);
 
 /* The bell that is to be rung when the call has something to do, or NULL. The call holds a

@@ -20,8 +20,8 @@
 /* Descriptors that are found ready at once; the others keep for the next time. */
 #define READY_MAX 64
 
-/* Waits are cut to this: what poll can count. */
-#define MAX_WAIT_SECONDS 86400.0
+/* Longer waits are cut: the time is then looked at again. */
+#define MAX_WAIT_SECONDS 60.0
 
 /* A descriptor on which something has come. */
 struct ready {

@@ -104,10 +104,22 @@ static CURLcode global_result = CURLE_FAILED_INIT;
 /* Whether this libcurl writes to TLS connections in a way that raises SIGPIPE. */
 static bool raises_sigpipe;
 
+/* What this libcurl decodes, as it would say itself, but anew for each request. */
+static char accepted_encodings[sizeof "deflate, gzip, br, zstd"];
+
+#ifndef CURL_VERSION_ZSTD /* came with libcurl 7.72 */
+#define CURL_VERSION_ZSTD 0
+#endif
+
 /* Never undone: libcurl may serve others in this process. */
 static void initialize_libcurl(void) {
   global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
-  raises_sigpipe = curl_version_info(CURLVERSION_NOW)->version_num < 0x075700;
+  const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+  raises_sigpipe = info->version_num < 0x075700;
+  snprintf(accepted_encodings, sizeof accepted_encodings, "%s%s%s",
+           (info->features & CURL_VERSION_LIBZ) != 0 ? "deflate, gzip" : "identity",
+           (info->features & CURL_VERSION_BROTLI) != 0 ? ", br" : "",
+           (info->features & CURL_VERSION_ZSTD) != 0 ? ", zstd" : "");
 }
 
 /* ---- SIGPIPE ---- */
@@ -368,7 +380,10 @@ static bool renew_after_fork(struct transport *t) {
   for (struct exchange *x = t->running; x != NULL; x = x->next)
     connected = connected && is_connected(x);
   while (t->running != NULL) {
-    if (!connected) t->running->handle = (struct handle){0};
+    if (!connected) {
+      free_fields(&t->running->handle);
+      t->running->handle = (struct handle){0};
+    }
     end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
   }
   if (!connected) {
@@ -490,39 +505,35 @@ static bool add_field(struct handle *handle, const char *name, const char *value
   return true;
 }
 
+/* The list's first field, where it is found again. */
 static bool add_authorization(struct handle *handle, const char *value) {
   static const char name[] = "Authorization: ";
   if (!add_field(handle, name, value)) return false;
-  const struct curl_slist *last = handle->fields;
-  while (last->next != NULL)
-    last = last->next;
-  handle->authorization = last->data + sizeof name - 1;
+  handle->authorization = handle->fields->data + sizeof name - 1;
   return true;
 }
 
-/* As libcurl would have it, which then puts it together anew for each request. */
-static bool add_accept_encoding(struct handle *handle) {
-  int features = curl_version_info(CURLVERSION_NOW)->features;
-  const char *brotli = (features & CURL_VERSION_BROTLI) != 0 ? ", br" : "";
-  const char *zstd = (features & CURL_VERSION_ZSTD) != 0 ? ", zstd" : "";
-  char encodings[] = "deflate, gzip, br, zstd";
-  if ((features & CURL_VERSION_LIBZ) == 0) return true; /* rare: its own way serves */
-  snprintf(encodings, sizeof encodings, "deflate, gzip%s%s", brotli, zstd);
-  return add_field(handle, "Accept-Encoding: ", encodings);
+/* The fields of the idle handles have a token that is not in use any more. */
+static void drop_idle_fields(struct transport *t) {
+  for (unsigned i = 0; i < t->idle_count; i++) {
+    curl_easy_setopt(t->idle[i].easy, CURLOPT_HTTPHEADER, NULL);
+    free_fields(&t->idle[i]);
+  }
 }
 
 /* Sets the header fields, unless they are those of the handle's last exchange, as most are. */
 static bool set_fields(struct exchange *x, const struct request *request) {
   struct handle *h = &x->handle;
-  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL &&
-      strcmp(h->authorization, request->authorization) == 0)
-    return true;
+  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL) {
+    if (strcmp(h->authorization, request->authorization) == 0) return true;
+    drop_idle_fields(x->transport);
+  }
   free_fields(h);
-  bool ok = add_field(h, "Accept: ", "application/json");
-  ok = ok && add_accept_encoding(h);
+  bool ok = request->authorization == NULL || add_authorization(h, request->authorization);
+  ok = ok && add_field(h, "Accept: ", "application/json") &&
+       add_field(h, "Accept-Encoding: ", accepted_encodings);
   if (x->transport->options->user_agent != NULL)
     ok = ok && add_field(h, "User-Agent: ", x->transport->options->user_agent);
-  if (request->authorization != NULL) ok = ok && add_authorization(h, request->authorization);
   if (request->body != NULL)
     ok = ok && add_field(h, "Content-Type: ", request->content_type) && add_field(h, "Expect:", "");
   return ok && curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->fields) == CURLE_OK;

@@ -167,7 +167,7 @@ static void ask(lua_State *L, enum question question, const char *bytes, size_t 
   int code = lua_pcall(L, 1, 0, 0);
   if (code == 0) return;
   c->raised = code != LUA_ERRMEM;
-  slot_set(L, 1, SLOT_RAISED); /* the table has its size: nothing is allocated */
+  slot_set(L, 1, SLOT_RAISED); /* the slot is there: nothing is allocated */
   failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
 }
 
@@ -349,13 +349,12 @@ static void keep_results(lua_State *L, struct lua_call *c) {
 /* Pushes the call at index 1, alone on the stack, forward for about so many seconds, driving its
  * client's exchanges or not. Whether it has ended. answer_question is the upvalue. [0, +1, e] */
 static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
-  bool ended = true;
   luaL_checkstack(L, 8, NULL);
   lua_pushvalue(L, lua_upvalueindex(1));
   if (c->busy) luaL_error(L, "a finalizer has come back to the call that it runs within");
   if (c->call == NULL) return true;
   c->busy = true;
-  ended = call_step(c->call, L, seconds, drive);
+  bool ended = call_step(c->call, L, seconds, drive);
   c->busy = false;
   if (c->raised) {
     end_call(c);
@@ -386,7 +385,7 @@ static int attend(lua_State *L) {
   double seconds = lua_tonumber(L, 2);
   lua_settop(L, 1);
   bool ended = push(L, c, seconds, true);
-  if (!ended && c->call != NULL) {
+  if (!ended) {
     call_block(c->call);
     lua_settop(L, 1);
     ended = push(L, c, seconds, true);

@@ -11,7 +11,7 @@
 
 #define CLIENT_TYPE "podero.client"
 
-/* Beside a client lies the table of slots that lua/call.h names. */
+/* Beside a client lie the slots that lua/call.h names. */
 struct client {
   struct client_options options; /* until the agent has taken them; then flags alone */
   struct agent *agent;           /* NULL until there is one */

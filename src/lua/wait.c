@@ -10,9 +10,6 @@
 #define BELL_TYPE "podero.bell"
 #define BELFRY_TYPE "podero.belfry"
 
-/* Longer waits are cut: the time is then looked at again. */
-#define MAX_WAIT_SECONDS 60.0
-
 /* ---- what there is to do ---- */
 
 static int monotonic(lua_State *L) {
@@ -75,8 +72,7 @@ static int drive(lua_State *L) {
 static int block(lua_State *L) {
   size_t bytes;
   struct reactor *reactor = reactor_of(L);
-  if (reactor != NULL && !is_ready(L, &bytes))
-    reactor_wait(reactor, fmin(due_of(L), MAX_WAIT_SECONDS));
+  if (reactor != NULL && !is_ready(L, &bytes)) reactor_wait(reactor, due_of(L));
   return 0;
 }
 
