@@ -417,8 +417,21 @@ struct agent *calls_agent(lua_State *L, int index) {
   return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
 }
 
-/* finish(call) -> the results of the method; none when asked again [1, +1..3] */
+/* Gives the call at index 1 to its client for the next one. [0, 0] */
+static void keep_spare(lua_State *L) {
+  for (int slot = SLOT_THIRD_RESULT + 1; slot <= SLOTS; slot++) {
+    lua_pushnil(L);
+    slot_set(L, 1, slot);
+  }
+  slot_get(L, 1, SLOT_CLIENT);
+  lua_pushvalue(L, 1);
+  slot_set(L, -2, CLIENT_SPARE);
+  lua_pop(L, 1);
+}
+
+/* finish(call, spare) -> the results of the method; none when asked again [2, +1..3] */
 static int finish(lua_State *L) {
+  bool spare = lua_toboolean(L, 2);
   end_call(lua_touserdata(L, 1));
   lua_settop(L, 1);
   for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++) {
@@ -426,6 +439,7 @@ static int finish(lua_State *L) {
     lua_pushnil(L);
     slot_set(L, 1, slot);
   }
+  if (spare) keep_spare(L);
   while (lua_gettop(L) > 2 && lua_isnil(L, -1))
     lua_pop(L, 1);
   return lua_gettop(L) - 1;
@@ -526,6 +540,23 @@ static enum call_mode mode_of(enum method method) {
   return CALL_TOKEN_ONLY; /* GCOVR_EXCL_LINE: every method is named above */
 }
 
+/* Pushes the spare call of the client at index 1, or a new one. [-0, +1, m] */
+static struct lua_call *push_object(lua_State *L) {
+  slot_get(L, 1, CLIENT_SPARE);
+  struct lua_call *c = lua_touserdata(L, -1);
+  if (c != NULL) {
+    lua_pushnil(L);
+    slot_set(L, 1, CLIENT_SPARE);
+    *c = (struct lua_call){0};
+  } else {
+    lua_pop(L, 1);
+    c = slot_new_object(L, sizeof *c, SLOTS, CALL_TYPE);
+    lua_pushvalue(L, 1);
+    slot_set(L, -2, SLOT_CLIENT);
+  }
+  return c;
+}
+
 int call_push_new(lua_State *L, struct agent *agent, enum method method, bool validate,
                   const char *path, const char *query, const struct method_options *options,
                   int opts) {
@@ -538,13 +569,11 @@ int call_push_new(lua_State *L, struct agent *agent, enum method method, bool va
       .max_retries = options->max_retries,
       .max_response_bytes = options->max_response_bytes,
   };
-  struct lua_call *c = slot_new_object(L, sizeof *c, SLOTS, CALL_TYPE);
+  struct lua_call *c = push_object(L);
   c->agent = agent;
   c->method = method;
   c->validate = validate;
   c->has_on_progress = options->has_on_progress;
-  lua_pushvalue(L, 1);
-  slot_set(L, -2, SLOT_CLIENT);
   if (options->has_on_progress) {
     c->progress_at = clock_monotonic();
     lua_getfield(L, opts, "on_progress");

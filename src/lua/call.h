@@ -13,7 +13,8 @@ enum {
   CLIENT_BASE_URL, /* for __tostring */
   CLIENT_STATE,    /* of user_push_state, while no call uses it */
   CLIENT_HUB,      /* what its methods share: see lua/methods */
-  CLIENT_SLOTS = CLIENT_HUB
+  CLIENT_SPARE,    /* a call that has been finished, for the next; or nil */
+  CLIENT_SLOTS = CLIENT_SPARE
 };
 
 /* Registers the metatable. [-0, +0, m] */
@@ -41,7 +42,8 @@ struct agent *calls_agent(lua_State *L, int index);
 /* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
  *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store
  *   attend(call, seconds) -> whether it has ended; blocks, and asks no store
- *   finish(call) -> the results of the method; none when asked again
+ *   finish(call, spare) -> the results of the method; none when asked again. `spare`: nobody else
+ *     has the call, which may serve once more
  *   take(call) -> the next user of each_user, or nil where step comes first
  *   stop(calls) */
 void call_set_functions(lua_State *L);

@@ -362,7 +362,7 @@ local function method(begin_call)
     if not call then return nil, err end
     if is_alone(c.hub(client)) then
       repeat until c.attend(call, 0.01)
-      return c.finish(call)
+      return c.finish(call, true)
     end
     local trip
     trip, err = new_trip(client, call)
