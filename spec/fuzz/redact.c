@@ -42,7 +42,9 @@ static void check_found(const char *secret, const char *written, size_t size) {
 }
 
 static void check_encodings(const char *secret) {
-  if (strlen(secret) < 4 || (unsigned char)secret[0] < 0x20) return;
+  /* check_found's text has nothing of the secret: it would be found from there on, and one that
+   * repeats itself (as in corpus/redact/overlap) would end earlier then. */
+  if (strlen(secret) < 4 || strpbrk(secret, "\x01\x02") != NULL) return;
   struct buffer form = {0}, json = {0};
   check_found(secret, secret, strlen(secret));
   buffer_add_form_encoded(&form, secret, strlen(secret));
