@@ -339,6 +339,9 @@ static void keep_results(lua_State *L, struct lua_call *c) {
   } else if (c->method == METHOD_TOKEN) {
     push_token(L, c->agent);
     slot_set(L, 1, SLOT_THIRD_RESULT);
+  } else if (c->method == METHOD_AUTHORIZE) {
+    lua_pushboolean(L, true);
+    lua_pushnil(L);
   } else {
     return;
   }
@@ -535,6 +538,7 @@ static enum call_mode mode_of(enum method method) {
   case METHOD_LIST_USERS_OF: return CALL_STREAMED;
   case METHOD_EACH_USER: return CALL_PULLED;
   case METHOD_GET: return CALL_WHOLE;
+  case METHOD_AUTHORIZE:
   case METHOD_TOKEN: return CALL_TOKEN_ONLY;
   }
   return CALL_TOKEN_ONLY; /* GCOVR_EXCL_LINE: every method is named above */

@@ -93,13 +93,13 @@ static int begin_list_users_of(lua_State *L) {
   return begin_list(L, METHOD_LIST_USERS_OF);
 }
 
-/* authorize(client [, opts]): a call that only makes sure of a token, for list_users_of */
+/* authorize(client [, opts]): a call that only makes sure of a token; its result is true */
 static int begin_authorize(lua_State *L) {
-  struct client *client = check_client(L, options_method_name(METHOD_LIST_USERS_OF));
+  struct client *client = check_client(L, options_method_name(METHOD_AUTHORIZE));
   struct method_options options;
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 2, METHOD_LIST_USERS_OF, agent_options(client->agent), &options);
-  return call_push_new(L, client->agent, METHOD_TOKEN, false, NULL, NULL, &options, 2);
+  options_read_method(L, 2, METHOD_AUTHORIZE, agent_options(client->agent), &options);
+  return call_push_new(L, client->agent, METHOD_AUTHORIZE, false, NULL, NULL, &options, 2);
 }
 
 /* check_many(client, org_ids [, opts]) -> an array of the different ids, how many at once. Raises

@@ -415,8 +415,8 @@ local function list_users_of(client, org_ids, opts)
     local call, err = begin.list_users_of(client, id, opts)
     if not call then return nil, err end
     if not authorized then
-      local token, failure = authorize(client, opts)
-      authorized, refusal = true, not token and failure
+      local ok, failure = authorize(client, opts)
+      authorized, refusal = true, not ok and failure
     end
     if not refusal then return call end
     c.stop(call)

@@ -100,6 +100,7 @@ static const struct {
     {"list_users", {call_options, size_options, list_options, progress_options, NULL}},
     {"each_user", {call_options, size_options, list_options, progress_options, NULL}},
     {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
+    {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
     {"get", {call_options, size_options, NULL}},
     {"token", {NULL}},
 };

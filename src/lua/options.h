@@ -15,7 +15,14 @@ struct client_options {
   bool has_wait; /* a function; it stays in the options table, as a token_store does */
 };
 
-enum method { METHOD_LIST_USERS, METHOD_EACH_USER, METHOD_LIST_USERS_OF, METHOD_GET, METHOD_TOKEN };
+enum method {
+  METHOD_LIST_USERS,
+  METHOD_EACH_USER,
+  METHOD_LIST_USERS_OF,
+  METHOD_AUTHORIZE, /* list_users_of's first step */
+  METHOD_GET,
+  METHOD_TOKEN
+};
 
 /* The name that users know the method by. */
 const char *options_method_name(enum method method);
