@@ -177,6 +177,32 @@ describe("a client", function()
     end
   end)
 
+  -- In `make sanitize`, what is not freed is found.
+  it("is used by a finalizer that runs after that of its last call, and loses nothing", function()
+    helper.static(server, {})
+    local lists, finalized = 0, 0
+    local function begin_and_end()
+      local client = assert(podero.new(helper.options(server, { access_token = "static" })))
+      local guard
+      local function use()
+        finalized = finalized + 1
+        client:each_user(ORG)()
+      end
+      if newproxy then
+        guard = newproxy(true)
+        getmetatable(guard).__gc = use
+      else
+        guard = setmetatable({}, { __gc = use })
+      end
+      assert(client:list_users(ORG)) -- its call is younger than the guard
+      lists = lists + (guard and 1 or 0)
+    end
+    for _ = 1, 20 do begin_and_end() end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(lists, finalized)
+  end)
+
   it("keeps the deadline however fast bytes come", function()
     helper.static(server, { organizations = { [ORG] = { users = 200000, seed = 3 } } })
     local client = helper.client(server, { access_token = "static", timeout = 0.15 })

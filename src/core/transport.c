@@ -513,21 +513,12 @@ static bool add_authorization(struct handle *handle, const char *value) {
   return true;
 }
 
-/* The fields of the idle handles have a token that is not in use any more. */
-static void drop_idle_fields(struct transport *t) {
-  for (unsigned i = 0; i < t->idle_count; i++) {
-    curl_easy_setopt(t->idle[i].easy, CURLOPT_HTTPHEADER, NULL);
-    free_fields(&t->idle[i]);
-  }
-}
-
 /* Sets the header fields, unless they are those of the handle's last exchange, as most are. */
 static bool set_fields(struct exchange *x, const struct request *request) {
   struct handle *h = &x->handle;
-  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL) {
-    if (strcmp(h->authorization, request->authorization) == 0) return true;
-    drop_idle_fields(x->transport);
-  }
+  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL &&
+      strcmp(h->authorization, request->authorization) == 0)
+    return true;
   free_fields(h);
   bool ok = request->authorization == NULL || add_authorization(h, request->authorization);
   ok = ok && add_field(h, "Accept: ", "application/json") &&
@@ -656,6 +647,17 @@ static CURLcode take_handle(struct transport *t, struct handle *out) {
   return code;
 }
 
+/* Idle handles keep the fields of one token, that of the last good exchange: others are not in use
+ * any more. */
+static void drop_other_fields(struct transport *t, const char *authorization) {
+  const char *other = t->idle_count > 0 ? t->idle[t->idle_count - 1].authorization : NULL;
+  if (other == NULL || (authorization != NULL && strcmp(other, authorization) == 0)) return;
+  for (unsigned i = 0; i < t->idle_count; i++) {
+    curl_easy_setopt(t->idle[i].easy, CURLOPT_HTTPHEADER, NULL);
+    free_fields(&t->idle[i]);
+  }
+}
+
 /* Keeps the handle for the next exchange after a good one. After others it may hold things that
  * no option undoes: libcurl before 8.6 then refuses CURLOPT_BUFFERSIZE, for one. After a POST its
  * buffers may hold credentials and a token, which are not to lie about. */
@@ -665,6 +667,7 @@ static void give_handle_back(struct exchange *x, bool good) {
     free_handle(x->handle);
   } else {
     curl_easy_setopt(x->handle.easy, CURLOPT_ERRORBUFFER, NULL);
+    drop_other_fields(t, x->handle.authorization);
     t->idle[t->idle_count++] = x->handle;
   }
   x->handle = (struct handle){0};

@@ -420,29 +420,23 @@ struct agent *calls_agent(lua_State *L, int index) {
   return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
 }
 
-/* Gives the call at index 1 to its client for the next one. [0, 0] */
-static void keep_spare(lua_State *L) {
-  for (int slot = SLOT_THIRD_RESULT + 1; slot <= SLOTS; slot++) {
-    lua_pushnil(L);
-    slot_set(L, 1, slot);
-  }
-  slot_get(L, 1, SLOT_CLIENT);
-  lua_pushvalue(L, 1);
-  slot_set(L, -2, CLIENT_SPARE);
-  lua_pop(L, 1);
-}
-
 /* finish(call, spare) -> the results of the method; none when asked again [2, +1..3] */
 static int finish(lua_State *L) {
   bool spare = lua_toboolean(L, 2);
   end_call(lua_touserdata(L, 1));
   lua_settop(L, 1);
-  for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++) {
+  for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++)
     slot_get(L, 1, slot);
+  for (int slot = SLOT_RESULT; slot <= SLOTS; slot++) {
     lua_pushnil(L);
     slot_set(L, 1, slot);
   }
-  if (spare) keep_spare(L);
+  if (spare) {
+    slot_get(L, 1, SLOT_CLIENT);
+    lua_pushvalue(L, 1);
+    slot_set(L, -2, CLIENT_SPARE);
+    lua_pop(L, 1);
+  }
   while (lua_gettop(L) > 2 && lua_isnil(L, -1))
     lua_pop(L, 1);
   return lua_gettop(L) - 1;
@@ -489,12 +483,27 @@ static int take(lua_State *L) {
   return lua_error(L);
 }
 
-/* __gc, __close, and of stop: ends the call. Not where a finalizer stops the call that it runs
- * within. [1.., 0] */
+/* __close, and of stop: ends the call. Not where a finalizer stops the call that it runs within.
+ * [1.., 0] */
 static int stop_one(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
   if (!c->busy) end_call(c);
   return 0;
+}
+
+/* __gc. Nor is a spare to serve once more, as in a finalizer that uses the client: its own is not
+ * run again. [1, 0] */
+static int call_gc(lua_State *L) {
+  slot_get(L, 1, SLOT_CLIENT);
+  if (lua_isuserdata(L, -1)) {
+    slot_get(L, -1, CLIENT_SPARE);
+    if (lua_touserdata(L, -1) == lua_touserdata(L, 1)) {
+      lua_pushnil(L);
+      slot_set(L, -3, CLIENT_SPARE);
+    }
+  }
+  lua_settop(L, 1);
+  return stop_one(L);
 }
 
 /* stop(calls) [1, 0] */
@@ -522,7 +531,7 @@ void call_set_functions(lua_State *L) {
 }
 
 void call_open(lua_State *L) {
-  static const luaL_Reg functions[] = {{"__gc", stop_one}, {"__close", stop_one}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"__gc", call_gc}, {"__close", stop_one}, {NULL, NULL}};
   luaL_newmetatable(L, CALL_TYPE);
   compat_setfuncs(L, functions);
   lua_pushliteral(L, CALL_TYPE); /* each_user hands calls out: what is in here takes nothing else */
