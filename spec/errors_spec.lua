@@ -506,17 +506,19 @@ describe("an error", function()
     end)
 
     it("in little time, whatever the server makes of its tokens", function()
+      -- A checked build is slow; a search without bound would take minutes.
+      local limit = (os.getenv("VARIANT") or "") == "" and 5 or 30
       local token = ("a"):rep(60000)
       server:configure { token_raw = cjson.encode { access_token = token .. "b", refresh_token = token .. "c" },
         always_api = { status = 403, body = token } }
       local seconds, list, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
       helper.failed("http", list, err)
       assert.equal("***", err.detail)
-      assert.is_true(seconds < 5, seconds)
+      assert.is_true(seconds < limit, seconds)
       server:patch { always_api = { status = 403, body = (("a"):rep(63) .. "!"):rep(1000) } }
       seconds, list, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
       helper.failed("http", list, err)
-      assert.is_true(seconds < 5, seconds)
+      assert.is_true(seconds < limit, seconds)
     end)
 
     it("at the place where a text is cut", function()

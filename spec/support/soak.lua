@@ -1,5 +1,6 @@
 --- Calls of all kinds for a long time: good and failing ones, loops left early, clients made and closed, from many
--- coroutines. Resident memory and open descriptors at the end must be those after the first tenth of the time.
+-- coroutines. Resident memory and open descriptors at the end must be those after the first tenth of the time, and once
+-- the client is closed no socket may be left.
 --   lua5.4 spec/support/soak.lua [SECONDS]      from the root of the repository
 
 package.path = "./?.lua;" .. package.path
@@ -16,8 +17,8 @@ local ORG, OTHER_ORG = mock.ORG, "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
 -- call would be more.
 local MEMORY_BYTES = 4 * 1024 * 1024
 
--- Idle connections to the mock come and go.
-local DESCRIPTORS = 8
+-- Of each coroutine an idle connection may come or go.
+local DESCRIPTORS = COROUTINES
 
 -- What the API does for a while each, as a step of the mock server; false: nothing special.
 local MOODS = {
@@ -39,6 +40,16 @@ local function new_client(more)
   return assert(podero.new(options))
 end
 
+-- How many descriptors are open, or how many that are of a kind.
+local function descriptors(kind)
+  local pipe = assert(io.popen(("ls -l /proc/%d/fd 2>/dev/null | grep -c -e '%s'"):format(
+    io.open("/proc/self/stat"):read("n"), kind or "->")))
+  local number = pipe:read("n")
+  pipe:close()
+  return number
+end
+
+local sockets = descriptors "socket:"
 local shared = new_client()
 local calls, failures = 0, 0
 
@@ -82,13 +93,6 @@ local function work(seed)
     kinds[i % #kinds + 1]()
     repeat coroutine.yield "idle" until not pausing
   end
-end
-
-local function descriptors()
-  local pipe = assert(io.popen("ls /proc/" .. io.open("/proc/self/stat"):read("n") .. "/fd | wc -l"))
-  local number = pipe:read("n")
-  pipe:close()
-  return number
 end
 
 local function resident()
@@ -145,8 +149,14 @@ for _ = 2, 10 do
   run(SECONDS / 10)
   memory_at_end, open_at_end = measure()
 end
+pause()
+shared:close()
+collectgarbage()
+collectgarbage()
+local sockets_at_end = descriptors "socket:"
 server:stop()
 assert(failures > 0 and failures < 0.9 * calls, "not a mixture")
 assert(memory_at_end - memory < MEMORY_BYTES, ("%.1f MB more"):format((memory_at_end - memory) / 2 ^ 20))
 assert(open_at_end - open <= DESCRIPTORS, open_at_end - open .. " descriptors more")
+assert(sockets_at_end == sockets, sockets_at_end - sockets .. " sockets left")
 print "flat"
