@@ -5,7 +5,7 @@ local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
 -- The README installs for Lua 5.4.
-if _VERSION ~= "Lua 5.4" or (os.getenv("VARIANT") or "") ~= "" then return end
+if _VERSION ~= "Lua 5.4" or helper.CHECKED then return end
 
 -- The tree is there already, packages are too (.ci/packages), what is installed goes below $TREE, and the credentials
 -- are those of the mock Partner API.

@@ -65,12 +65,7 @@ describe("a client", function()
     for round = 1, 60 do
       local client = helper.client(server, { on_event = function() end })
       -- Garbage whose collection closes the client, sometime in the call.
-      local closer = newproxy and newproxy(true) or setmetatable({}, {})
-      if newproxy then
-        getmetatable(closer).__gc = function() client:close() end
-      else
-        closer = setmetatable({}, { __gc = function() client:close() end })
-      end
+      local closer = helper.finalized(function() client:close() end)
       assert.is_not_nil(closer)
       collectgarbage("setpause", 0)
       collectgarbage("setstepmul", 10 + round * 10)
@@ -164,11 +159,7 @@ describe("a client", function()
           count = count + 1
           if count % 50 == 0 and not done then -- garbage that is collected somewhere in the next users
             done = true
-            if newproxy then
-              getmetatable(newproxy(true)).__gc = function() pcall(act) end
-            else
-              setmetatable({}, { __gc = function() pcall(act) end })
-            end
+            helper.finalized(function() pcall(act) end)
           end
         end
       end)
@@ -183,17 +174,10 @@ describe("a client", function()
     local lists, finalized = 0, 0
     local function begin_and_end()
       local client = assert(podero.new(helper.options(server, { access_token = "static" })))
-      local guard
-      local function use()
+      local guard = helper.finalized(function()
         finalized = finalized + 1
         client:each_user(ORG)()
-      end
-      if newproxy then
-        guard = newproxy(true)
-        getmetatable(guard).__gc = use
-      else
-        guard = setmetatable({}, { __gc = use })
-      end
+      end)
       assert(client:list_users(ORG)) -- its call is younger than the guard
       lists = lists + (guard and 1 or 0)
     end

@@ -30,7 +30,7 @@ describe("secrets", function()
   for _, encoding in ipairs { "form", "json" } do
     for _, auth in ipairs { "basic", "body" } do
       it(("are gone from memory once the client is closed: %s, %s"):format(encoding, auth), function()
-        if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build has memory of its own") end
+        if helper.CHECKED then return pending("a checked build has memory of its own") end
         local refused = { { "respond", 401, {}, "{}" } }
         local listener = server:listen {
           api = { refused, refused, { faults.CLOSE }, refused },
@@ -78,7 +78,7 @@ describe("secrets", function()
   local users, refused = faults.good.api[1], { { "respond", 401, {}, "{}" } }
 
   it("that are tokens of before are gone from memory while the client is open, but for the last few", function()
-    if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build has memory of its own") end
+    if helper.CHECKED then return pending("a checked build has memory of its own") end
     local api = {}
     for _ = 1, 8 do api[#api + 1] = { { "pause", 0.2 }, users } end
     for _ = 1, 6 do
@@ -92,7 +92,7 @@ describe("secrets", function()
   end)
 
   it("that are tokens of before do not lie with idle connections", function()
-    if (os.getenv("VARIANT") or "") ~= "" then return pending("a checked build has memory of its own") end
+    if helper.CHECKED then return pending("a checked build has memory of its own") end
     local api = { { { "pause", 0.3 }, users }, refused, { { "pause", 0.8 }, users } }
     local found, printed = count_tokens(2, api, burst(2, 5))
     assert.equal(2 + 5, printed)

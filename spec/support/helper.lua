@@ -133,6 +133,17 @@ function helper.close_clients()
   clients = {}
 end
 
+--- Whether the module is a checked build (sanitizers, valgrind): slower, and with memory of its own.
+helper.CHECKED = (os.getenv("VARIANT") or "") ~= ""
+
+--- An object with this finalizer. (Lua 5.1's tables have none.)
+function helper.finalized(finalize)
+  if not newproxy then return setmetatable({}, { __gc = finalize }) end
+  local object = newproxy(true)
+  getmetatable(object).__gc = finalize
+  return object
+end
+
 helper.PASSWORD = { username = mock.credentials.username, password = mock.credentials.password }
 
 -- servers ------------------------------------------------------------------------------------------------------------
