@@ -219,7 +219,7 @@ describe("the option wait", function()
       else
         guard = setmetatable({}, { __gc = finalize })
       end
-      waiting = coroutine.create(next_user)
+      waiting = coroutine.create(function() return next_user() end)
       coroutine.resume(waiting)
       os.exit(_VERSION == "Lua 5.1" and 0 or true, true)
     ]]):format(server.url, ORG))

@@ -1,11 +1,16 @@
 #include "core/agent.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/call.h"
 #include "core/clock.h"
 #include "core/syntax.h"
+
+/* Whether the time of a call is up is looked at this often. A call that somebody steps looks by
+ * itself. */
+#define CHECK_SECONDS 0.05
 
 struct agent {
   struct agent_options options;
@@ -15,6 +20,8 @@ struct agent {
   struct transport *transport;
   struct oauth2 *oauth2;
   struct call *calls; /* linked by call_link */
+  unsigned call_count;
+  double check_at; /* see CHECK_SECONDS */
   unsigned references;
   bool local; /* as transport_check_url says of base_url */
   bool entered;
@@ -182,24 +189,59 @@ void agent_leave(struct agent *a) {
   if (a->closing) agent_close(a);
 }
 
+/* The first time at which a call's time is up. */
+static double next_deadline(const struct agent *a) {
+  double deadline = INFINITY;
+  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next)
+    deadline = fmin(deadline, call_deadline(call));
+  return deadline;
+}
+
+static void end_overdue_calls(struct agent *a) {
+  double now = clock_monotonic();
+  struct call *next;
+  if (now < a->check_at) return;
+  a->check_at = now + CHECK_SECONDS;
+  for (struct call *call = a->calls; call != NULL; call = next) {
+    next = call_link(call)->next;
+    call_end_overdue(call, now);
+  }
+}
+
+bool agent_run(struct agent *a, double until) {
+  bool moved = reactor_run(a->reactor, until);
+  end_overdue_calls(a);
+  return moved;
+}
+
 bool agent_drive(struct agent *a, double seconds) {
-  if (!agent_enter(a)) return false;
-  bool moved = a->reactor != NULL && reactor_run(a->reactor, clock_monotonic() + seconds);
+  if (a->closed || !agent_enter(a)) return false;
+  bool moved = agent_run(a, clock_monotonic() + seconds);
   agent_leave(a);
   return moved;
 }
 
-void agent_ring_bells(struct agent *a, const struct call *except) {
+double agent_due(struct agent *a) {
+  if (a->closed) return INFINITY;
+  double deadline = next_deadline(a);
+  if (isinf(deadline)) return INFINITY;
+  double check = fmax(deadline, a->check_at) - clock_monotonic();
+  return fmax(0, fmin(reactor_due(a->reactor), check));
+}
+
+void agent_signal(struct agent *a, const struct call *except) {
   for (struct call *call = a->calls; call != NULL; call = call_link(call)->next) {
-    if (call != except) call_ring(call);
+    if (call != except) call_signal(call);
   }
 }
 
+bool agent_lacks_descriptors(struct agent *a) {
+  (void)a;
+  return false; /* MERGE: transport_lacks_descriptors */
+}
+
 unsigned agent_count_calls(const struct agent *a) {
-  unsigned count = 0;
-  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next)
-    count++;
-  return count;
+  return a->call_count;
 }
 
 void agent_add_call(struct agent *a, struct call *call) {
@@ -207,6 +249,7 @@ void agent_add_call(struct agent *a, struct call *call) {
   link->next = a->calls;
   if (link->next != NULL) call_link(link->next)->previous = call;
   a->calls = call;
+  a->call_count++;
 }
 
 void agent_remove_call(struct agent *a, struct call *call) {
@@ -215,4 +258,5 @@ void agent_remove_call(struct agent *a, struct call *call) {
   if (link->next != NULL) call_link(link->next)->previous = link->previous;
   if (a->calls == call) a->calls = link->next;
   *link = (struct call_link){0};
+  a->call_count--;
 }

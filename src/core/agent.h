@@ -64,20 +64,31 @@ struct oauth2 *agent_oauth2(struct agent *agent);
 /* Another transport with the same options, owned by the caller; NULL when memory is short. */
 struct transport *agent_new_transport(struct agent *agent);
 
-/* Runs the sockets and timers of all calls, without waiting, for about `seconds` at the most. True
- * when bytes have arrived, or an exchange has ended. The binding is not called. */
+/* Runs the sockets and timers of all calls, without waiting, and stops at about the time `until`
+ * (monotonic); fails the calls whose time is up. True if bytes have arrived, or an exchange has
+ * ended. The binding is not called. Only between agent_enter and agent_leave. */
+bool agent_run(struct agent *agent, double until);
+
+/* The same for about `seconds`, from outside of any call. */
 bool agent_drive(struct agent *agent, double seconds);
+
+/* Seconds until agent_run has something to do, whatever arrives; INFINITY if no call is waiting for
+ * anything. */
+double agent_due(struct agent *agent);
 
 /* Around whatever may call back into the binding. False: a call is being pushed forward already,
  * and the binding has come back from its own callback. */
 bool agent_enter(struct agent *agent);
 void agent_leave(struct agent *agent);
 
+/* Whether no descriptor was left for a connection since this was asked for the last time. */
+bool agent_lacks_descriptors(struct agent *agent);
+
 /* How many calls have not ended. */
 unsigned agent_count_calls(const struct agent *agent);
 
-/* Rings the bells of waiting calls that have something to do, but for this one's. */
-void agent_ring_bells(struct agent *agent, const struct call *except);
+/* Signals the wakeups of calls that have something to do, but for this one's. */
+void agent_signal(struct agent *agent, const struct call *except);
 
 /* A call lists itself, to be told of the closing. */
 void agent_add_call(struct agent *agent, struct call *call);

@@ -33,7 +33,7 @@ struct call {
 
   struct exchange *exchange; /* CALL_EXCHANGE */
   struct transport *own;     /* CALL_PULLED; else the agent's serves */
-  struct bell *bell;         /* see call_set_bell */
+  struct wakeup *wakeup;     /* see call_set_wakeup */
   unsigned ticket;           /* CALL_TOKEN */
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
@@ -41,8 +41,9 @@ struct call {
   bool begun;                /* the binding is ready for the body */
   bool committed;            /* part of the body was handed on */
   bool among_others;         /* it is being pushed forward by a step that does not drive */
-  bool idle;                 /* the binding waits for bytes since then */
-  uint64_t received;         /* bytes when `deadline` was last put off */
+  bool idle;                 /* the binding is waiting for bytes */
+  bool succeeded;
+  uint64_t received; /* bytes when `deadline` was last extended */
   unsigned token_requests, api_requests;
   struct failure failure;
   struct event_queue events;
@@ -90,7 +91,7 @@ struct call *call_new(struct agent *agent, const struct call_options *options) {
 
 /* ---- ends ---- */
 
-/* Gives up whatever the call holds of the agent. */
+/* Gives up whatever the call holds of the agent. That by itself is no success. */
 static void end(struct call *call) {
   if (call->state == CALL_ENDED) return;
   if (call->state == CALL_TOKEN) {
@@ -101,10 +102,16 @@ static void end(struct call *call) {
   call->exchange = NULL;
   transport_free(call->own);
   call->own = NULL;
-  bell_release(call->bell);
-  call->bell = NULL;
+  wakeup_release(call->wakeup);
+  call->wakeup = NULL;
   call->state = CALL_ENDED;
   agent_remove_call(call->agent, call);
+}
+
+static void succeed(struct call *call) {
+  failure_clear(&call->failure); /* of an earlier attempt */
+  end(call);
+  call->succeeded = true;
 }
 
 static unsigned count_attempts(const struct call *call) {
@@ -142,9 +149,14 @@ static void fail_for_memory(struct call *call) {
   fail(call);
 }
 
+/* For what ends the call while somebody may be waiting for it. */
+static void wake_waiter(struct call *call) {
+  if (call->wakeup != NULL) wakeup_signal(call->wakeup);
+}
+
 void call_end_closed(struct call *call) {
   if (call->state == CALL_ENDED) return;
-  if (call->bell != NULL) bell_ring(call->bell); /* whoever waits for it is to hear of it */
+  wake_waiter(call);
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
   count_cut_off(call);
   fail(call);
@@ -248,8 +260,7 @@ static void authorize(struct call *call) {
   } else if (token == NULL) {
     call_fetch(call);
   } else if (call->mode == CALL_TOKEN_ONLY) {
-    failure_clear(&call->failure); /* of an earlier attempt */
-    end(call);
+    succeed(call);
   } else {
     start_exchange(call, token);
   }
@@ -346,7 +357,7 @@ static void conclude(struct call *call) {
   exchange_free(call->exchange);
   call->exchange = NULL;
   if (call->failure.kind == FAILURE_NONE) {
-    end(call);
+    succeed(call);
   } else if (refused && oauth2_reject(agent_oauth2(call->agent), call->generation) &&
              !call->renewed) {
     call->renewed = true;
@@ -407,9 +418,9 @@ static bool advance(struct call *call, void *environment) {
   return false; /* GCOVR_EXCL_LINE: every state is named above */
 }
 
-/* Once part of the body was handed on, only the time without a byte counts, while one is waited
- * for. */
-static void put_off_deadline(struct call *call) {
+/* Once part of the body was handed on, only the time without a byte counts, while the binding is
+ * waiting for one. */
+static void extend_deadline(struct call *call) {
   uint64_t received = call_received(call);
   if (!call->committed || (call->idle && call->received == received)) return;
   call->idle = true;
@@ -426,6 +437,19 @@ static bool needs_no_bytes(const struct call *call) {
   return call->state == CALL_AUTHORIZE || has_response(call);
 }
 
+void call_end_overdue(struct call *call, double now) {
+  if (isinf(call_deadline(call))) return;
+  extend_deadline(call);
+  if (now < call->deadline) return;
+  wake_waiter(call);
+  fail_for_time(call);
+}
+
+double call_deadline(const struct call *call) {
+  bool waiting = call->state != CALL_ENDED && !has_response(call);
+  return waiting ? call->deadline : INFINITY;
+}
+
 bool call_step(struct call *call, void *environment, double seconds, bool drive) {
   struct agent *agent = call->agent;
   if (call->state == CALL_ENDED) return true;
@@ -435,30 +459,34 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
     fail(call);
     return true;
   }
-  struct reactor *reactor = agent_reactor(agent);
   bool moved, others = false;
   call->among_others = !drive;
   double now = clock_monotonic();
-  if (isinf(call->deadline)) call->deadline = now + call->timeout;
-  put_off_deadline(call);
+  if (isinf(call->deadline) && !call->committed) call->deadline = now + call->timeout;
+  extend_deadline(call);
   double until = fmin(call->deadline, now + seconds);
   do {
-    moved = drive && !needs_no_bytes(call) && reactor_run(reactor, until);
+    moved = drive && !needs_no_bytes(call) && agent_run(agent, until);
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
   while (has_response(call) && clock_monotonic() >= call->deadline && advance(call, environment))
     ; /* stepped late, but it has come */
-  if (!drive) reactor_run_timers(reactor);
-  put_off_deadline(call);
+  if (!drive) reactor_run_timers(agent_reactor(agent));
+  extend_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
-  if (others) agent_ring_bells(agent, call);
+  if (others) agent_signal(agent, call);
   agent_leave(agent);
   return call->state == CALL_ENDED;
 }
 
+enum call_result call_result(const struct call *call) {
+  if (call->state != CALL_ENDED) return CALL_RUNNING;
+  return call->succeeded ? CALL_SUCCEEDED : CALL_FAILED;
+}
+
 const struct failure *call_failure(const struct call *call) {
-  return call->failure.kind == FAILURE_NONE ? NULL : &call->failure;
+  return call_result(call) == CALL_FAILED ? &call->failure : NULL;
 }
 
 bool call_is_ready(const struct call *call, size_t *bytes) {
@@ -487,16 +515,16 @@ void call_block(struct call *call) {
   if (!call_is_ready(call, &bytes)) reactor_wait(agent_reactor(call->agent), call_due(call));
 }
 
-void call_set_bell(struct call *call, struct bell *bell) {
+void call_set_wakeup(struct call *call, struct wakeup *wakeup) {
   if (call->state == CALL_ENDED) return;
-  if (bell != NULL) bell_retain(bell);
-  bell_release(call->bell);
-  call->bell = bell;
+  if (wakeup != NULL) wakeup_retain(wakeup);
+  wakeup_release(call->wakeup);
+  call->wakeup = wakeup;
 }
 
-void call_ring(struct call *call) {
+void call_signal(struct call *call) {
   size_t bytes;
-  if (call->bell != NULL && call_is_ready(call, &bytes)) bell_ring(call->bell);
+  if (call->wakeup != NULL && call_is_ready(call, &bytes)) wakeup_signal(call->wakeup);
 }
 
 uint64_t call_received(const struct call *call) {
@@ -516,6 +544,7 @@ void call_take(struct call *call, size_t size) {
 
 void call_commit(struct call *call) {
   call->committed = true;
+  call->deadline = INFINITY; /* until the binding waits */
 }
 
 void call_refuse(struct call *call, struct failure *failure) {

@@ -11,7 +11,7 @@
 #include "core/event.h"
 #include "core/failure.h"
 #include "core/oauth2.h"
-#include "core/reactor.h"
+#include "core/wakeup.h"
 
 struct call;
 
@@ -54,15 +54,27 @@ struct call *call_new(struct agent *agent, const struct call_options *options);
 void call_free(struct call *call);
 
 /* Moves on as far as possible without waiting, for about `seconds` at the most. True when the call
- * has ended; then call_failure tells how. `drive`: runs the agent's sockets and timers as well;
- * else somebody else does (agent_drive), and only what this call has begun is sent off. */
+ * has ended; then call_result tells how. `drive`: runs the agent's sockets and timers as well; else
+ * somebody else does (agent_drive), and only what this call has begun is sent. */
 bool call_step(struct call *call, void *environment, double seconds, bool drive);
 
-/* The failure, or NULL: the call has succeeded, or still runs. */
+/* A call succeeds only by being stepped to its end; whatever else ends it makes it fail. */
+enum call_result { CALL_RUNNING, CALL_SUCCEEDED, CALL_FAILED };
+enum call_result call_result(const struct call *call);
+
+/* Why the call failed, or NULL if it has not. */
 const struct failure *call_failure(const struct call *call);
 
-/* Ends the call as having failed. Nothing happens where it has ended already. */
+/* Fails the call because the client was closed. Does nothing if the call has ended. */
 void call_end_closed(struct call *call);
+
+/* Fails the call if its time is up at `now` (monotonic): for calls that nobody steps any more. */
+void call_end_overdue(struct call *call, double now);
+
+/* When the call's time is up (monotonic). INFINITY if it is not waiting: it has ended, was not
+ * stepped yet, its response has arrived whole, or (CALL_PULLED) the binding is using a piece of the
+ * body. */
+double call_deadline(const struct call *call);
 
 /* Whether there is something to do for call_step; then, how many bytes wait to be read. */
 bool call_is_ready(const struct call *call, size_t *bytes);
@@ -73,10 +85,10 @@ double call_due(const struct call *call);
 /* Blocks until there is something to do for the call or the agent, or for a minute. */
 void call_block(struct call *call);
 
-/* The bell that is to be rung when the call has something to do, or NULL. The call holds a
- * reference until it ends. */
-void call_set_bell(struct call *call, struct bell *bell);
-void call_ring(struct call *call);
+/* The wakeup to signal when the call has something to do, or NULL. The call holds a reference until
+ * it ends. call_signal signals it if that is so now. */
+void call_set_wakeup(struct call *call, struct wakeup *wakeup);
+void call_signal(struct call *call);
 
 /* Bytes of the response's body that have arrived in this attempt. */
 uint64_t call_received(const struct call *call);

@@ -14,7 +14,6 @@
 #if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
 #define HAVE_EPOLL 1
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #endif
 
 /* Descriptors that are found ready at once; the others keep for the next time. */
@@ -287,6 +286,7 @@ void reactor_forget(struct reactor *r, const struct source *source, int fd) {
 
 double reactor_due(const struct reactor *r) {
   double due = INFINITY;
+  if (r->ready_at < r->ready_count) return 0;
   for (size_t i = 0; i < r->source_count; i++) {
     if (r->sources[i] != NULL) due = fmin(due, r->sources[i]->due);
   }
@@ -337,121 +337,4 @@ bool reactor_run(struct reactor *r, double until) {
   bool moved = r->moved;
   r->moved = false;
   return moved;
-}
-
-/* ---- bells ---- */
-
-#ifdef HAVE_EPOLL
-
-/* An epoll set of two: the reactor's own, and an event descriptor. */
-struct bell {
-  int set, event;
-  int reactor; /* its set, or -1; it may have been closed since */
-  bool rung;
-  unsigned forks, references;
-  struct fork_mark set_mark, event_mark;
-};
-
-static bool include(int set, int fd) {
-  struct epoll_event event = {.events = EPOLLIN};
-  return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-struct bell *bell_new(void) {
-  struct bell *bell = calloc(1, sizeof *bell);
-  if (bell == NULL) return NULL;
-  bell->forks = fork_count();
-  bell->references = 1;
-  bell->reactor = -1;
-  bell->set = epoll_create1(EPOLL_CLOEXEC);
-  bell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  bell->set_mark = fork_mark_of(bell->set);
-  bell->event_mark = fork_mark_of(bell->event);
-  if (bell->set >= 0 && bell->event >= 0 && include(bell->set, bell->event)) return bell;
-  bell_release(bell);
-  return NULL;
-}
-
-bool bell_hang(struct bell *bell, struct reactor *r) {
-  struct epoll_event none = {0};
-  renew_after_fork(r);
-  if (bell->reactor >= 0) epoll_ctl(bell->set, EPOLL_CTL_DEL, bell->reactor, &none);
-  bell->reactor = include(bell->set, r->epoll) ? r->epoll : -1;
-  return bell->reactor >= 0;
-}
-
-void bell_retain(struct bell *bell) {
-  bell->references++;
-}
-
-void bell_release(struct bell *bell) {
-  if (bell == NULL || --bell->references > 0) return;
-  if (bell->set >= 0) fork_close(bell->set, bell->set_mark);
-  if (bell->event >= 0) fork_close(bell->event, bell->event_mark);
-  free(bell);
-}
-
-bool bell_is_ours(const struct bell *bell) {
-  return bell->forks == fork_count();
-}
-
-int bell_descriptor(const struct bell *bell) {
-  return bell->set;
-}
-
-/* A parent's bell is not to be touched: its descriptors are the parent's, too. */
-void bell_ring(struct bell *bell) {
-  uint64_t one = 1;
-  if (!bell->rung && bell_is_ours(bell))
-    bell->rung = write(bell->event, &one, sizeof one) == sizeof one;
-}
-
-void bell_hush(struct bell *bell) {
-  uint64_t count;
-  if (bell->rung && bell_is_ours(bell))
-    bell->rung = read(bell->event, &count, sizeof count) != sizeof count;
-}
-
-#else
-
-struct bell *bell_new(void) {
-  return NULL;
-}
-
-bool bell_hang(struct bell *bell, struct reactor *r) {
-  (void)bell, (void)r;
-  return false;
-}
-
-void bell_retain(struct bell *bell) {
-  (void)bell;
-}
-
-void bell_release(struct bell *bell) {
-  (void)bell;
-}
-
-bool bell_is_ours(const struct bell *bell) {
-  (void)bell;
-  return false;
-}
-
-int bell_descriptor(const struct bell *bell) {
-  (void)bell;
-  return -1;
-}
-
-void bell_ring(struct bell *bell) {
-  (void)bell;
-}
-
-void bell_hush(struct bell *bell) {
-  (void)bell;
-}
-
-#endif
-
-bool bell_is_readable(const struct bell *bell) {
-  struct pollfd descriptor = {.fd = bell_descriptor(bell), .events = POLLIN};
-  return poll(&descriptor, 1, 0) > 0;
 }

@@ -1,5 +1,5 @@
-/* Where everything waits: the sockets and timers of all transports of a client, behind one
- * descriptor where the system has such (epoll). Whoever runs the reactor runs all of them. */
+/* The event loop: the sockets and timers of all transports of a client, behind one descriptor if the
+ * system has such (epoll). Whoever runs the reactor runs all of them. */
 #ifndef PODERO_REACTOR_H
 #define PODERO_REACTOR_H
 
@@ -47,39 +47,13 @@ bool reactor_run(struct reactor *reactor, double until);
  * further by them, the next reactor_run tells. */
 bool reactor_run_timers(struct reactor *reactor);
 
-/* Seconds until the first timer is due; INFINITY where none is set. */
+/* Seconds until reactor_run has something to do, whatever arrives: until the first timer is due, or
+ * 0 if the last run has left something. INFINITY if there is nothing. */
 double reactor_due(const struct reactor *reactor);
 
 /* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
  * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
  * reactor's, and another one after a fork; -1 if the system has no epoll, or none could be had. */
 int reactor_descriptor(struct reactor *reactor);
-
-/* ---- bells ---- */
-
-/* A descriptor that others can wait on: readable when the reactor has something to run, and when
- * the bell was rung. Each waiter has one of its own, since one waiter's run may have served another
- * while the sockets stay silent. */
-struct bell;
-
-/* A new bell with one reference, or NULL: no memory, no descriptors, or a system without epoll. The
- * last reference frees it; NULL may be released. */
-struct bell *bell_new(void);
-void bell_retain(struct bell *bell);
-void bell_release(struct bell *bell);
-
-/* Makes the bell that reactor's, instead of whose it was before. It may outlive the reactor. False
- * where the system refuses. */
-bool bell_hang(struct bell *bell, struct reactor *reactor);
-
-/* False in a child of the process that made the bell, where it is of no use any more. */
-bool bell_is_ours(const struct bell *bell);
-
-int bell_descriptor(const struct bell *bell);
-void bell_ring(struct bell *bell);
-void bell_hush(struct bell *bell);
-
-/* Whether the descriptor is readable now. */
-bool bell_is_readable(const struct bell *bell);
 
 #endif

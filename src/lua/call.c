@@ -20,7 +20,8 @@
 /* Beside a call. */
 enum {
   SLOT_CLIENT = 1, /* keeps it alive */
-  SLOT_RESULT,
+  SLOT_VALUE,      /* what has been decoded so far; nobody outside is to see it before the end */
+  SLOT_RESULT,     /* from here to SLOT_THIRD_RESULT: see keep_results */
   SLOT_SECOND_RESULT,
   SLOT_THIRD_RESULT,
   SLOT_STATE, /* user_push_state's, while a list is read */
@@ -39,6 +40,7 @@ struct lua_call {
   bool validate;
   bool has_on_progress;
   bool raised;         /* SLOT_RAISED is to be raised */
+  bool completed;      /* keep_results has run to its end */
   double progress_at;  /* when on_progress was last told */
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;
@@ -58,7 +60,7 @@ struct lua_call {
 static void accept_body(lua_State *L, struct lua_call *c) {
   lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
   if (cjson_decode(L)) {
-    slot_set(L, 1, SLOT_RESULT);
+    slot_set(L, 1, SLOT_VALUE);
     return;
   }
   const char *message = lua_tostring(L, -1);
@@ -104,7 +106,7 @@ static void begin_users(lua_State *L, struct lua_call *c) {
   borrow_state(L);
   if (c->method == METHOD_EACH_USER) return;
   lua_newtable(L);
-  slot_set(L, 1, SLOT_RESULT);
+  slot_set(L, 1, SLOT_VALUE);
 }
 
 /* The decoder's error in the terms of the Lua interface. */
@@ -130,7 +132,7 @@ static void describe_decoder(const struct lua_call *c, struct failure *failure) 
 static void feed_users(lua_State *L, struct lua_call *c) {
   size_t used;
   slot_get(L, 1, SLOT_STATE);
-  slot_get(L, 1, SLOT_RESULT);
+  slot_get(L, 1, SLOT_VALUE);
   user_decode(L, &c->decoder, -2, -1, c->bytes, c->size, &used);
   describe_decoder(c, c->failure);
 }
@@ -259,8 +261,8 @@ static void tell_progress(lua_State *L, struct lua_call *c, bool ended) {
   if (!c->has_on_progress || c->call == NULL) return;
   double now = clock_monotonic();
   uint64_t bytes = call_received(c->call);
-  bool due =
-      ended ? call_failure(c->call) == NULL : bytes > 0 && now - c->progress_at >= PROGRESS_SECONDS;
+  bool due = ended ? call_result(c->call) == CALL_SUCCEEDED
+                   : bytes > 0 && now - c->progress_at >= PROGRESS_SECONDS;
   if (!due) return;
   c->progress_at = now;
   slot_get(L, 1, SLOT_ON_PROGRESS);
@@ -328,25 +330,38 @@ static void push_token(lua_State *L, struct agent *agent) {
   lua_remove(L, -4);
 }
 
-/* Keeps the results of the call at index 1, before a caller's function gets a chance to close the
- * client. [0, 0] */
+/* Pushes nil and the error of a failed call. [0, +2] */
+static void push_failure(lua_State *L, const struct lua_call *c, const struct failure *failure) {
+  lua_pushnil(L);
+  error_push(L, failure, c->agent);
+  if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
+}
+
+/* Pushes the two results of a call that has succeeded, one of them nil. [0, +2] */
+static void push_value(lua_State *L, const struct lua_call *c) {
+  if (c->method == METHOD_AUTHORIZE)
+    lua_pushboolean(L, true);
+  else
+    slot_get(L, 1, SLOT_VALUE); /* nil for METHOD_EACH_USER */
+  lua_pushnil(L);
+}
+
+/* Keeps the results of the call at index 1, which has ended, before a caller's function gets a
+ * chance to close the client. The only way to results: a call that ends in any other way has none.
+ * [0, 0] */
 static void keep_results(lua_State *L, struct lua_call *c) {
   const struct failure *failure = call_failure(c->call);
   if (failure != NULL) {
-    lua_pushnil(L);
-    error_push(L, failure, c->agent);
-    if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
+    push_failure(L, c, failure);
   } else if (c->method == METHOD_TOKEN) {
     push_token(L, c->agent);
     slot_set(L, 1, SLOT_THIRD_RESULT);
-  } else if (c->method == METHOD_AUTHORIZE) {
-    lua_pushboolean(L, true);
-    lua_pushnil(L);
   } else {
-    return;
+    push_value(L, c);
   }
   slot_set(L, 1, SLOT_SECOND_RESULT);
   slot_set(L, 1, SLOT_RESULT);
+  c->completed = true;
 }
 
 /* Pushes the call at index 1, alone on the stack, forward for about so many seconds, driving its
@@ -365,6 +380,7 @@ static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
     lua_error(L);
   }
   if (ended) keep_results(L, c);
+  if (agent_lacks_descriptors(c->agent)) lua_gc(L, LUA_GCCOLLECT, 0); /* dropped calls have some */
   tell_events(L, c);
   tell_progress(L, c, ended);
   return ended;
@@ -420,21 +436,30 @@ struct agent *calls_agent(lua_State *L, int index) {
   return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
 }
 
-/* finish(call, spare) -> the results of the method; none when asked again [2, +1..3] */
+/* finish(call, reusable) -> the results of the method; nil and an error if the call was stopped
+ * before it had any, or has given them away [2, +2|3] */
 static int finish(lua_State *L) {
-  bool spare = lua_toboolean(L, 2);
-  end_call(lua_touserdata(L, 1));
+  struct lua_call *c = lua_touserdata(L, 1);
+  bool reusable = lua_toboolean(L, 2);
   lua_settop(L, 1);
+  end_call(c);
+  if (!c->completed) {
+    struct failure stopped = {0};
+    failure_set(&stopped, FAILURE_CLOSED, "the call was stopped");
+    push_failure(L, c, &stopped);
+    return 2;
+  }
+  c->completed = false;
   for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++)
     slot_get(L, 1, slot);
-  for (int slot = SLOT_RESULT; slot <= SLOTS; slot++) {
+  for (int slot = SLOT_VALUE; slot <= SLOTS; slot++) {
     lua_pushnil(L);
     slot_set(L, 1, slot);
   }
-  if (spare) {
+  if (reusable) {
     slot_get(L, 1, SLOT_CLIENT);
     lua_pushvalue(L, 1);
-    slot_set(L, -2, CLIENT_SPARE);
+    slot_set(L, -2, CLIENT_REUSABLE);
     lua_pop(L, 1);
   }
   while (lua_gettop(L) > 2 && lua_isnil(L, -1))
@@ -491,15 +516,15 @@ static int stop_one(lua_State *L) {
   return 0;
 }
 
-/* __gc. Nor is a spare to serve once more, as in a finalizer that uses the client: its own is not
- * run again. [1, 0] */
+/* __gc. A reusable call must not be used once more, as in a finalizer that uses the client: its own
+ * finalizer will not run again. [1, 0] */
 static int call_gc(lua_State *L) {
   slot_get(L, 1, SLOT_CLIENT);
   if (lua_isuserdata(L, -1)) {
-    slot_get(L, -1, CLIENT_SPARE);
+    slot_get(L, -1, CLIENT_REUSABLE);
     if (lua_touserdata(L, -1) == lua_touserdata(L, 1)) {
       lua_pushnil(L);
-      slot_set(L, -3, CLIENT_SPARE);
+      slot_set(L, -3, CLIENT_REUSABLE);
     }
   }
   lua_settop(L, 1);
@@ -553,13 +578,13 @@ static enum call_mode mode_of(enum method method) {
   return CALL_TOKEN_ONLY; /* GCOVR_EXCL_LINE: every method is named above */
 }
 
-/* Pushes the spare call of the client at index 1, or a new one. [-0, +1, m] */
+/* Pushes the reusable call of the client at index 1, or a new one. [-0, +1, m] */
 static struct lua_call *push_object(lua_State *L) {
-  slot_get(L, 1, CLIENT_SPARE);
+  slot_get(L, 1, CLIENT_REUSABLE);
   struct lua_call *c = lua_touserdata(L, -1);
   if (c != NULL) {
     lua_pushnil(L);
-    slot_set(L, 1, CLIENT_SPARE);
+    slot_set(L, 1, CLIENT_REUSABLE);
     *c = (struct lua_call){0};
   } else {
     lua_pop(L, 1);

@@ -12,9 +12,9 @@ enum {
   CLIENT_ON_EVENT = 1,
   CLIENT_BASE_URL, /* for __tostring */
   CLIENT_STATE,    /* of user_push_state, while no call uses it */
-  CLIENT_HUB,      /* what its methods share: see lua/methods */
-  CLIENT_SPARE,    /* a call that has been finished, for the next; or nil */
-  CLIENT_SLOTS = CLIENT_SPARE
+  CLIENT_SHARED,   /* a table of what its methods share: see lua/methods */
+  CLIENT_REUSABLE, /* a call that has been finished, for the next; or nil */
+  CLIENT_SLOTS = CLIENT_REUSABLE
 };
 
 /* Registers the metatable. [-0, +0, m] */
@@ -42,10 +42,10 @@ struct agent *calls_agent(lua_State *L, int index);
 /* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
  *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store
  *   attend(call, seconds) -> whether it has ended; blocks, and asks no store
- *   finish(call, spare) -> the results of the method; none when asked again. `spare`: nobody else
- *     has the call, which may serve once more
- *   take(call) -> the next user of each_user, or nil where step comes first
- *   stop(calls) */
+ *   finish(call, reusable) -> the results of the method; nil and an error of kind closed if the
+ * call was stopped before it was completed. `reusable`: nobody else has the call, and another may
+ * be made of it take(call) -> the next user of each_user, or nil where step comes first stop(calls)
+ */
 void call_set_functions(lua_State *L);
 
 #endif

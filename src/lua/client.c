@@ -15,7 +15,7 @@
 struct client {
   struct client_options options; /* until the agent has taken them; then flags alone */
   struct agent *agent;           /* NULL until there is one */
-  unsigned collect_at;           /* see collect_iterators */
+  unsigned collect_at;           /* see collect_unfinished */
 };
 
 /* ---- beginning a call: from arguments to a call, or to nil and an error ---- */
@@ -35,6 +35,28 @@ static bool is_closed(const struct client *client) {
 
 static int fail_closed(lua_State *L, const struct client *client) {
   return call_push_failure(L, client->agent, FAILURE_CLOSED, "the client is closed");
+}
+
+/* Calls that were dropped in their middle (a coroutine that is not resumed any more, a loop that
+ * was left early) keep what they hold until they are collected: if many calls have not ended, the
+ * collection does not wait. */
+#define MIN_UNFINISHED 64u
+
+/* [-0, +0, m] */
+static void collect_unfinished(lua_State *L, struct client *client) {
+  unsigned unfinished = agent_count_calls(client->agent);
+  if (unfinished <= MIN_UNFINISHED || unfinished < client->collect_at) return;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  if (!is_closed(client)) client->collect_at = agent_count_calls(client->agent) * 2;
+}
+
+/* Pushes a new call of the client at index 1, see call_push_new. [-0, +1|2, m] */
+static int push_call(lua_State *L, struct client *client, enum method method, const char *path,
+                     const char *query, const struct method_options *options, int opts) {
+  collect_unfinished(L, client);
+  if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
+  return call_push_new(L, client->agent, method, client->options.validate, path, query, options,
+                       opts);
 }
 
 #define USERS_PATH_BEGIN "/api/partners/v2.0/org/"
@@ -59,33 +81,15 @@ static int begin_list(lua_State *L, enum method method) {
   char path[sizeof USERS_PATH_BEGIN + 36 + sizeof USERS_PATH_END] = USERS_PATH_BEGIN;
   memcpy(path + sizeof USERS_PATH_BEGIN - 1, id, 36);
   memcpy(path + sizeof USERS_PATH_BEGIN - 1 + 36, USERS_PATH_END, sizeof USERS_PATH_END);
-  return call_push_new(L, client->agent, method, client->options.validate, path,
-                       options.include_deleted ? "include_deleted=true" : NULL, &options, 3);
+  return push_call(L, client, method, path, options.include_deleted ? "include_deleted=true" : NULL,
+                   &options, 3);
 }
 
 static int begin_list_users(lua_State *L) {
   return begin_list(L, METHOD_LIST_USERS);
 }
 
-/* Loops that were left early keep a connection each until their iterators are collected, unless Lua
- * closes them (5.4): where many calls have not ended, the collection does not wait. */
-static void collect_iterators(lua_State *L, struct client *client) {
-#if LUA_VERSION_NUM < 504
-  if (client->collect_at == 0) client->collect_at = 8;
-  if (agent_count_calls(client->agent) < client->collect_at) return;
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  if (is_closed(client)) return;
-  client->collect_at = agent_count_calls(client->agent) * 2;
-  if (client->collect_at < 8) client->collect_at = 8;
-#else
-  (void)L;
-  (void)client;
-#endif
-}
-
 static int begin_each_user(lua_State *L) {
-  struct client *client = check_client(L, options_method_name(METHOD_EACH_USER));
-  if (!is_closed(client)) collect_iterators(L, client);
   return begin_list(L, METHOD_EACH_USER);
 }
 
@@ -99,7 +103,7 @@ static int begin_authorize(lua_State *L) {
   struct method_options options;
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_AUTHORIZE, agent_options(client->agent), &options);
-  return call_push_new(L, client->agent, METHOD_AUTHORIZE, false, NULL, NULL, &options, 2);
+  return push_call(L, client, METHOD_AUTHORIZE, NULL, NULL, &options, 2);
 }
 
 /* check_many(client, org_ids [, opts]) -> an array of the different ids, how many at once. Raises
@@ -214,7 +218,7 @@ static int begin_get(lua_State *L) {
     return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   push_query(L, 3);
-  return call_push_new(L, client->agent, METHOD_GET, false, path, lua_tostring(L, -1), &options, 4);
+  return push_call(L, client, METHOD_GET, path, lua_tostring(L, -1), &options, 4);
 }
 
 /* token(client) */
@@ -224,18 +228,18 @@ static int begin_token(lua_State *L) {
   lua_settop(L, 1);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_TOKEN, agent_options(client->agent), &options);
-  return call_push_new(L, client->agent, METHOD_TOKEN, false, NULL, NULL, &options, 0);
+  return push_call(L, client, METHOD_TOKEN, NULL, NULL, &options, 0);
 }
 
 /* ---- the client ---- */
 
-/* hub[name] = options[name] for the options table at index 1 and the hub on top. [0, 0] */
+/* shared[name] = options[name] for the options table at index 1 and the table on top. [0, 0] */
 static void lend_option(lua_State *L, const char *name) {
   lua_getfield(L, 1, name);
   lua_setfield(L, -2, name);
 }
 
-/* hub[flag]: whether the store at `index` has that method. [0, 0] */
+/* shared[flag]: whether the store at `index` has that method. [0, 0] */
 static void set_ability(lua_State *L, int index, const char *method, const char *flag) {
   lua_getfield(L, index, method);
   lua_pushboolean(L, !lua_isnil(L, -1));
@@ -244,7 +248,7 @@ static void set_ability(lua_State *L, int index, const char *method, const char 
 }
 
 /* Pushes what the methods of a client with these options share: see lua/methods. [0, +1] */
-static void push_hub(lua_State *L, const struct client_options *options) {
+static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) lend_option(L, "wait");
   if (!options->agent.has_store) return;
@@ -273,19 +277,24 @@ int client_new(lua_State *L) {
   }
   lua_pushstring(L, client->options.agent.base_url);
   slot_set(L, 2, CLIENT_BASE_URL);
-  push_hub(L, &client->options);
-  slot_set(L, 2, CLIENT_HUB);
+  push_shared(L, &client->options);
+  slot_set(L, 2, CLIENT_SHARED);
   client->agent = agent_new(&client->options.agent, &failure);
   if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
   lua_settop(L, 2);
   return 1;
 }
 
-/* close(client), __close [1.., 0] */
+/* close(client) [1.., 0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
   if (client->agent != NULL) agent_close(client->agent);
   return 0;
+}
+
+struct agent *client_agent(lua_State *L, int index) {
+  const struct client *client = lua_touserdata(L, index);
+  return client->agent;
 }
 
 static int client_gc(lua_State *L) {
@@ -308,9 +317,9 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* hub(client) -> the table that its methods share [1, +1] */
-static int hub(lua_State *L) {
-  slot_get(L, 1, CLIENT_HUB);
+/* shared(client) -> the table that its methods share [1, +1] */
+static int shared(lua_State *L) {
+  slot_get(L, 1, CLIENT_SHARED);
   return 1;
 }
 
@@ -320,10 +329,10 @@ static int fail_argument(lua_State *L) {
   return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, 2));
 }
 
-/* Pushes the table of methods. [0, +1] */
+/* Pushes the table of methods and podero.waits. [0, +2] */
 static void push_methods(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"hub", hub}, {"fail_argument", fail_argument}, {NULL, NULL}};
+      {"shared", shared}, {"fail_argument", fail_argument}, {NULL, NULL}};
   static const luaL_Reg begin[] = {{"list_users", begin_list_users},
                                    {"each_user", begin_each_user},
                                    {"list_users_of", begin_list_users_of},
@@ -331,6 +340,7 @@ static void push_methods(lua_State *L) {
                                    {"authorize", begin_authorize},
                                    {"get", begin_get},
                                    {"token", begin_token},
+                                   {"close", client_close},
                                    {NULL, NULL}};
   lua_newtable(L);
   compat_setfuncs(L, functions);
@@ -340,15 +350,11 @@ static void push_methods(lua_State *L) {
   lua_newtable(L);
   compat_setfuncs(L, begin);
   methods_make(L);
-  lua_pushcfunction(L, client_close);
-  lua_setfield(L, -2, "close");
 }
 
 void client_open(lua_State *L) {
-  static const luaL_Reg client_functions[] = {{"__gc", client_gc},
-                                              {"__close", client_close},
-                                              {"__tostring", client_tostring},
-                                              {NULL, NULL}};
+  static const luaL_Reg client_functions[] = {
+      {"__gc", client_gc}, {"__tostring", client_tostring}, {NULL, NULL}};
   call_open(L);
   wait_open(L);
   store_open(L);
@@ -358,7 +364,10 @@ void client_open(lua_State *L) {
   lua_setfield(L, -2, "__name");
   lua_pushliteral(L, CLIENT_TYPE);
   lua_setfield(L, -2, "__metatable");
-  push_methods(L);
+  push_methods(L); /* metatable, methods, waits */
+  lua_insert(L, -3);
+  lua_getfield(L, -1, "close");
+  lua_setfield(L, -3, "__close");
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

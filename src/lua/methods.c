@@ -1,8 +1,14 @@
 #include "lua/methods.h"
 
-/* Made from methods.lua when the module is built. */
-static const char text[] = {
+/* Made from the Lua files when the module is built. */
+static const char methods[] = {
 #include "methods.inc"
+};
+static const char wait_function[] = {
+#include "wait_function.inc"
+};
+static const char wait_nginx[] = {
+#include "wait_nginx.inc"
 };
 
 /* raise(err): error without a position. */
@@ -11,7 +17,7 @@ static int raise_error(lua_State *L) {
   return lua_error(L);
 }
 
-/* Where Lua's own was taken away; no coroutine yields across it. */
+/* Stands in for pcall if that was taken away; no coroutine yields across it. */
 static int protected_call(lua_State *L) {
   bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
   lua_pushboolean(L, ok);
@@ -19,27 +25,59 @@ static int protected_call(lua_State *L) {
   return lua_gettop(L);
 }
 
-/* Copies a global into the table on top. [-0, +0, m] */
-static void lend_global(lua_State *L, const char *name) {
-  lua_getglobal(L, name);
-  lua_setfield(L, -2, name);
+/* Pushes the global pcall, or what stands in for it. [-0, +1, m] */
+static void push_pcall(lua_State *L) {
+  lua_getglobal(L, "pcall");
+  if (lua_isfunction(L, -1)) return;
+  lua_pop(L, 1);
+  lua_pushcfunction(L, protected_call);
+}
+
+/* Pushes the function that a Lua file is. All are named "podero", see options_push_where.
+ * [-0, +1, e] */
+static void load_file(lua_State *L, const char *text, size_t size) {
+  if (luaL_loadbuffer(L, text, size, "=podero") != 0) lua_error(L);
+}
+
+/* Runs the Lua file that waits with the caller's function. [-0, +1, e] */
+static void run_wait_function(lua_State *L, int functions) {
+  load_file(L, wait_function, sizeof wait_function);
+  lua_pushvalue(L, functions);
+  push_pcall(L);
+  lua_getglobal(L, "coroutine");
+  lua_getglobal(L, "require");
+  lua_getglobal(L, "setmetatable");
+  lua_getglobal(L, "next");
+  lua_getglobal(L, "type");
+  lua_call(L, 7, 1);
+}
+
+/* Runs the Lua file that waits in nginx. [-0, +1, e] */
+static void run_wait_nginx(lua_State *L, int functions) {
+  load_file(L, wait_nginx, sizeof wait_nginx);
+  lua_pushvalue(L, functions);
+  lua_getglobal(L, "ngx");
+  push_pcall(L);
+  lua_getglobal(L, "require");
+  lua_getglobal(L, "setmetatable");
+  lua_getglobal(L, "type");
+  lua_call(L, 6, 1);
 }
 
 void methods_make(lua_State *L) {
-  int begin = lua_gettop(L);
-  lua_pushvalue(L, begin - 1);
+  int begin = lua_gettop(L), functions = begin - 1;
   lua_pushcfunction(L, raise_error);
-  lua_setfield(L, -2, "raise");
-  lend_global(L, "require");
-  lend_global(L, "setmetatable");
-  if (luaL_loadbuffer(L, text, sizeof text, "=podero") != 0) lua_error(L);
-  lua_replace(L, begin + 1); /* instead of the copy: begin - 1: functions, begin, the chunk */
-  lua_insert(L, begin - 1);
-  lua_getglobal(L, "pcall");
-  if (!lua_isfunction(L, -1)) {
-    lua_pop(L, 1);
-    lua_pushcfunction(L, protected_call);
-  }
-  lua_getglobal(L, "ngx");
-  lua_call(L, 4, 1);
+  lua_setfield(L, functions, "raise");
+  load_file(L, methods, sizeof methods);
+  lua_pushvalue(L, functions);
+  lua_pushvalue(L, begin);
+  push_pcall(L);
+  lua_getglobal(L, "setmetatable");
+  run_wait_function(L, functions);
+  lua_getfield(L, -1, "waits");
+  lua_replace(L, functions); /* no longer needed by its index */
+  run_wait_nginx(L, begin + 2);
+  lua_call(L, 6, 1);
+  lua_replace(L, begin);
+  lua_insert(L, functions);
 }

@@ -1,237 +1,55 @@
--- The methods: loops that push calls forward and wait in between. On Lua 5.1 and LuaJIT a C function cannot be resumed
--- in its middle: so whatever waits is Lua, around C functions that never do. Nothing here uses globals.
+-- The methods: loops that step calls and wait in between. On Lua 5.1 and LuaJIT a C function cannot be resumed in its
+-- middle: so whatever waits is Lua, around C functions that never do. Nothing here uses globals.
 --
--- c      the C functions of lua/client, lua/call, lua/wait and lua/store
--- begin  those of them that begin a call: its object, or nil and an error
--- pcall  Lua's own, across which coroutines can yield where Lua allows it
--- ngx    that of nginx's Lua module, or nil
-local c, begin, pcall, ngx = ...
+-- c         the C functions of lua/client, lua/call_object, lua/wait and lua/token_store
+-- begin     those of them that begin a call: its object, or nil and an error
+-- pcall     Lua's own, across which coroutines can yield if Lua allows it
+-- by_function, in_nginx: what lua/wait_function and lua/wait_nginx return
+--
+-- A waiter is one use of a method: `calls`, one call or a list of them; their `client`; and `shared`, the table that all
+-- waiters of this client share.
+local c, begin, pcall, setmetatable, by_function, in_nginx = ...
 
-local setmetatable, require = c.setmetatable, c.require
+-- Waiting -------------------------------------------------------------------------------------------------------------
 
--- waiting ----------------------------------------------------------------------------------------
+-- Seconds that one step may take where nobody else of the process is kept waiting, and beside a scheduler of the
+-- caller's. In nginx, the pump runs the sockets, see lua/wait_nginx.
+local STEP, STEP_BY_FUNCTION = 0.01, 0.002
 
--- A trip is one use of a method. What it waits for is `trip.calls`: one call, or a list of them. `trip.hub` is the
--- table that all trips of a client share.
-
--- With the caller's own function. It may be one that sleeps, or one that minds the descriptor too. So naps are short at
--- first and grow, up to MAX_NAP, until it has been seen to mind the descriptor several times in a row.
-local MIN_NAP, MAX_NAP, LONG_NAP, TIMES = 0.001, 0.02, 1, 3
-
-local function wait_by_function(trip)
-  local hub, calls = trip.hub, trip.calls
-  local bell = trip.bell
-  if not c.serves(bell) then bell = c.lend_bell(calls) end
-  trip.bell = bell
-  local nap = hub.minds_descriptor >= TIMES and LONG_NAP or trip.nap or MIN_NAP
-  local seconds, started = c.due(calls, true), c.clock()
-  if seconds > nap then seconds = nap end
-  if c.pending(calls) then seconds = 0 end
-  if bell then c.set_bell(calls, bell) end
-  hub.wait(seconds, bell and c.descriptor(bell))
-  local readable, took = c.listen(bell), c.clock() - started
-  if readable and took < seconds / 2 then
-    hub.minds_descriptor = hub.minds_descriptor + 1
-  elseif readable and took >= seconds and seconds > 0 then
-    hub.minds_descriptor = 0
-  end
-  trip.nap = (readable or c.pending(calls)) and MIN_NAP or nap < MAX_NAP and nap * 1.25 or nap
+-- Seconds that one step may take, and whether it runs the sockets.
+local function pace(shared)
+  if shared.wait then return STEP_BY_FUNCTION, true end
+  if in_nginx.can_yield() then return in_nginx.STEP, false end
+  return STEP, true
 end
 
--- In nginx, one of the trips that wait, the driver, runs the sockets of all, and wakes those that have something to do;
--- the others sleep on a semaphore each. Any of them can be killed in its sleep, its client gone, the driver too: so
--- nothing depends on its coming back. A trip that sleeps on its semaphore is alive while the semaphore counts it.
-
--- Seconds: how long the driver sleeps while nothing comes, and how often the others see whether there is a driver.
-local IDLE, LOOK = 0.001, 0.05
-
--- What one turn may cost: seconds for the sockets, for one trip and for all of them, and bytes that those read whom the
--- driver wakes. Whoever is woken has other work as well, to the amount of some bytes more.
-local SOCKETS, ONE, ALL = 0.0005, 0.0005, 0.002
-local TURN_BYTES, WAKING_BYTES = 128 * 1024, 8 * 1024
-
--- Where ngx.sleep may yield, and where nothing can, but blocking harms nobody.
-local YIELDING = {
-  rewrite = true, server_rewrite = true, access = true, content = true, timer = true, preread = true,
-  ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true,
-}
-local BLOCKING = { init = true, init_worker = true }
-
-local WEAK = { __mode = "v" } -- trips that were killed are to be collected
-
-local function is_alive(trip)
-  return trip.semaphore:count() < 0
-end
-
-local function has_driver(hub)
-  local driver = hub.asleep.driver
-  return driver and (c.clock() < hub.driver_until or is_alive(driver))
-end
-
--- Sleeps until another wakes the trip, or for that long.
-local function sleep(trip, seconds)
-  trip.semaphore:wait(seconds)
-  trip.wakings = trip.wakings + 1
-end
-
--- A driver that has not woken for a second since another took over was killed.
-local function end_lost_driver(hub)
-  local lost = hub.asleep.lost
-  if not lost or c.clock() - hub.lost_at < 1 then return end
-  hub.asleep.lost = nil
-  if lost.wakings == hub.lost_wakings then c.stop(lost.calls) end
-end
-
-local function enlist(trip)
-  local hub = trip.hub
-  trip.called, trip.gone = false, false
-  if c.pending(trip.calls) then hub.more = true end -- it has more to do: the driver is to know
-  if trip.enlisted then return end
-  trip.enlisted = true
-  hub.count = hub.count + 1
-  hub.asleep[hub.count] = trip
-end
-
-local function wake(trip)
-  trip.called = true
-  trip.semaphore:post(1)
-end
-
--- Goes through those who sleep: ends the calls of the dead, forgets those who have gone or were called, and wakes those
--- who have something to do, the longest asleep first, as far as the turn's bytes go. True where they did not suffice.
-local function wake_ready(hub, budget)
-  local asleep, count, kept, more = hub.asleep, hub.count, 0, false
-  end_lost_driver(hub)
-  for i = 1, count do
-    local trip = asleep[i]
-    asleep[i] = nil
-    if trip and (trip.gone or trip.called) then
-      trip.enlisted = false
-    elseif trip and not is_alive(trip) then
-      c.stop(trip.calls)
-    elseif trip then
-      local bytes = c.pending(trip.calls)
-      if bytes and budget > 0 then
-        budget = budget - bytes - WAKING_BYTES
-        trip.enlisted = false
-        wake(trip)
-      else
-        kept = kept + 1
-        asleep[kept] = trip
-        more = more or bytes
-      end
-    end
-  end
-  hub.count = kept
-  return more
-end
-
--- Hands the driving over to another that sleeps, if there is one.
-local function resign(hub)
-  local asleep = hub.asleep
-  asleep.driver = nil
-  for i = 1, hub.count do
-    local trip = asleep[i]
-    if trip and not trip.gone and is_alive(trip) then
-      wake(trip)
-      asleep.driver, hub.driver_until = trip, c.clock() + LOOK
-      return
-    end
-  end
-end
-
-local function post(_, semaphore)
-  semaphore:post(1)
-end
-
--- Lets the worker's other events have their turn, and returns as soon as they have had it. (ngx.sleep(0) would do, but
--- that logs a warning each time where nginx lacks a patch of OpenResty's.)
-local function yield_to_events(trip)
-  if ngx.timer.at(0, post, trip.semaphore) then
-    sleep(trip, LOOK)
-  else -- the worker is exiting
-    sleep(trip, IDLE)
-  end
-end
-
--- Drives for all until there is something to do for this trip itself, or another has taken over. At least once, the
--- others of the worker have had their turn when it returns true.
-local function drive(trip)
-  local hub, calls, turns = trip.hub, trip.calls, 0
-  while true do
-    hub.asleep.driver, hub.driver_until = trip, 0
-    local moved = false
-    if turns > 0 or c.clock() - hub.driven >= IDLE then
-      moved = c.drive(calls, SOCKETS)
-      hub.driven = c.clock()
-    end
-    local bytes = c.pending(calls)
-    hub.turn_ends = c.clock() + ALL
-    if moved or hub.more or turns % 50 == 0 then hub.more = wake_ready(hub, TURN_BYTES - (bytes or 0)) end
-    local due = bytes and 0 or c.due(calls)
-    if due == 0 and turns > 0 then
-      resign(hub)
-      return true
-    end
-    turns = turns + 1
-    if moved or hub.more or bytes then
-      yield_to_events(trip)
-    else
-      sleep(trip, due < IDLE and due or IDLE)
-    end
-    if hub.asleep.driver ~= trip then return false end
-  end
-end
-
-local function lend_semaphore(trip)
-  local spare = trip.hub.semaphores
-  local semaphore = spare[#spare]
-  spare[#spare] = nil
-  semaphore = semaphore or require("ngx.semaphore").new()
-  trip.semaphore = semaphore
-end
-
-local function wait_in_nginx(trip)
-  local hub = trip.hub
-  if not trip.semaphore then lend_semaphore(trip) end
-  while true do
-    local driver = hub.asleep.driver
-    if driver == trip or not has_driver(hub) then
-      if driver and driver ~= trip then
-        hub.asleep.lost, hub.lost_wakings, hub.lost_at = driver, driver.wakings, c.clock()
-      end
-      trip.gone = true
-      if drive(trip) then return end
-    end
-    local due = c.due(trip.calls)
-    if due == 0 then break end
-    enlist(trip)
-    sleep(trip, due < LOOK and due or LOOK)
-    if trip.called and hub.asleep.driver ~= trip then return end
-  end
-  trip.gone = true
-end
-
-local function yields()
-  return ngx and YIELDING[ngx.get_phase()]
-end
-
--- Seconds that one step may take, and whether it drives: blocking nobody but its own thread, or where others of the
--- process want their turn.
-local function pace(hub)
-  if hub.wait then return 0.002, true end
-  if yields() then return ONE, false end
-  return 0.01, true
-end
-
-local function wait(trip)
-  if trip.hub.wait then
-    wait_by_function(trip)
-  elseif yields() then
-    wait_in_nginx(trip)
+local function wait(waiter)
+  if waiter.shared.wait then
+    by_function.wait(waiter)
+  elseif in_nginx.can_yield() then
+    in_nginx.wait(waiter)
   else
-    c.block(trip.calls)
+    c.block(waiter.calls)
   end
+end
+
+-- Nil and an error if there is no way to wait.
+local function new_waiter(client, calls)
+  local shared = c.shared(client)
+  local phase = not shared.wait and in_nginx.refused_phase()
+  if phase then
+    c.stop(calls)
+    return c.fail_argument(client, "a call can neither wait nor block in nginx's phase '" .. phase ..
+      "'; run it in a timer (ngx.timer.at)")
+  end
+  if shared.wait then by_function.stop_dead() end
+  return { client = client, shared = shared, calls = calls }
+end
+
+-- Keeps for others what the waiter has used.
+local function leave(waiter)
+  by_function.leave(waiter)
+  in_nginx.leave(waiter)
 end
 
 -- The token store ---------------------------------------------------------------------------------
@@ -245,114 +63,81 @@ local function ask_method(store, name, ...)
 end
 
 -- Asks the store. Whatever goes wrong in there is as if it had nothing: nil and a message.
-local function ask(hub, name, ...)
-  local ok, value, err = pcall(ask_method, hub.token_store, name, ...)
+local function ask(shared, name, ...)
+  local ok, value, err = pcall(ask_method, shared.token_store, name, ...)
   if ok then return value, err end
   return nil, "it raised an error"
 end
 
 -- Gives the lock back, unless others may have it by now.
-local function unlock(hub)
-  local locked = hub.locked
-  hub.locked = nil
-  if hub.can_delete and c.clock() - locked < LOCK_SECONDS then ask(hub, "delete", hub.lock_key) end
+local function unlock(shared)
+  local locked = shared.locked
+  shared.locked = nil
+  if shared.can_delete and c.clock() - locked < LOCK_SECONDS then ask(shared, "delete", shared.lock_key) end
 end
 
 -- Stores a token that was fetched, and gives the lock back when no more is being fetched.
-local function settle(hub, call)
+local function settle(shared, call)
   local value, seconds = c.take_unstored(call)
-  if value then ask(hub, "set", hub.token_key, value, seconds) end
-  if hub.locked and not c.is_fetching(call) then unlock(hub) end
+  if value then ask(shared, "set", shared.token_key, value, seconds) end
+  if shared.locked and not c.is_fetching(call) then unlock(shared) end
 end
 
 -- Has the call take the store's token. True if that serves.
-local function take_stored(hub, call)
-  local value = ask(hub, "get", hub.token_key)
+local function take_stored(shared, call)
+  local value = ask(shared, "get", shared.token_key)
   local verdict = c.adopt(call, value)
   -- Another may have stored a better one meanwhile.
-  if verdict == "refused" and hub.can_delete and ask(hub, "get", hub.token_key) == value then
-    ask(hub, "delete", hub.token_key)
+  if verdict == "refused" and shared.can_delete and ask(shared, "get", shared.token_key) == value then
+    ask(shared, "delete", shared.token_key)
   end
   return verdict == "taken"
 end
 
 -- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one.
-local function find_token(hub, call)
-  if take_stored(hub, call) then return end
-  if not hub.can_add or c.is_fetching(call) then return c.fetch(call) end
-  local added, err = ask(hub, "add", hub.lock_key, "1", LOCK_SECONDS)
+local function find_token(shared, call)
+  if take_stored(shared, call) then return end
+  if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
+  local added, err = ask(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
   if added then
     -- Another may have stored its token, and given the lock back, since we have looked.
     local locked = c.clock()
-    if take_stored(hub, call) then
-      hub.locked = locked
-      return unlock(hub)
+    if take_stored(shared, call) then
+      shared.locked = locked
+      return unlock(shared)
     end
-    hub.locked = locked
+    shared.locked = locked
   elseif err == nil or err == "exists" then
     return c.postpone(call, LOOK_SECONDS)
   end
   c.fetch(call)
 end
 
-local function step(hub, call)
-  if not hub.token_store then return c.step(call, pace(hub)) end
-  local ok, ended, wants_token = pcall(c.step, call, pace(hub))
-  settle(hub, call)
+local function step(shared, call)
+  if not shared.token_store then return c.step(call, pace(shared)) end
+  local ok, ended, wants_token = pcall(c.step, call, pace(shared))
+  settle(shared, call)
   if not ok then c.raise(ended) end
   return ended, wants_token
 end
 
--- Pushes the call forward; true when it has ended.
-local function push(trip, call)
-  local hub = trip.hub
-  if trip.called and c.clock() >= hub.turn_ends then -- others have used up the turn: to the end of the line
-    trip.called = false
-    return false
-  end
-  local ended, wants_token = step(hub, call)
+-- Moves the call on; true when it has ended.
+local function advance(waiter, call)
+  local shared = waiter.shared
+  if in_nginx.is_late(waiter) then return false end
+  local ended, wants_token = step(shared, call)
   while wants_token do
-    find_token(hub, call)
-    ended, wants_token = step(hub, call)
+    find_token(shared, call)
+    ended, wants_token = step(shared, call)
   end
   return ended
 end
 
--- Trips ---------------------------------------------------------------------------------------------
-
--- In nginx, a loop over users that has had its time lets others have theirs, though there are users left to read.
-local function give_way(trip)
-  wait(trip)
-  trip.turn_ends = c.clock() + ONE
-end
-
--- Nil and an error where there is no way to wait.
-local function new_trip(client, calls)
-  local hub = c.hub(client)
-  local phase = ngx and not hub.wait and ngx.get_phase()
-  if phase and not YIELDING[phase] and not BLOCKING[phase] then
-    c.stop(calls)
-    return c.fail_argument(client, "a call can neither wait nor block in nginx's phase '" .. phase ..
-      "'; run it in a timer (ngx.timer.at)")
-  end
-  if not hub.asleep then
-    hub.asleep, hub.count, hub.driver_until, hub.driven = setmetatable({}, WEAK), 0, 0, 0
-    hub.semaphores, hub.minds_descriptor = {}, 0
-  end
-  return { hub = hub, calls = calls, wakings = 0 }
-end
-
--- Keeps for others what the trip has used.
-local function end_trip(trip)
-  local hub, bell, semaphore = trip.hub, trip.bell, trip.semaphore
-  trip.bell, trip.semaphore = nil, nil
-  if bell then c.give_back(bell) end
-  if semaphore and semaphore:count() == 0 then hub.semaphores[#hub.semaphores + 1] = semaphore end
-end
+-- Methods -------------------------------------------------------------------------------------------------------------
 
 -- Whether calls have nobody to make room for and nobody to ask.
-local function is_alone(hub)
-  return not ngx and not hub.wait and not hub.token_store
+local function is_alone(shared)
+  return not in_nginx.is_here and not shared.wait and not shared.token_store
 end
 
 -- A method whose call is finished when it returns.
@@ -360,46 +145,76 @@ local function method(begin_call)
   return function(client, ...)
     local call, err = begin_call(client, ...)
     if not call then return nil, err end
-    if is_alone(c.hub(client)) then
-      repeat until c.attend(call, 0.01)
+    if is_alone(c.shared(client)) then
+      repeat until c.attend(call, STEP)
       return c.finish(call, true)
     end
-    local trip
-    trip, err = new_trip(client, call)
-    if not trip then return nil, err end
-    while not push(trip, call) do wait(trip) end
-    end_trip(trip)
+    local waiter
+    waiter, err = new_waiter(client, call)
+    if not waiter then return nil, err end
+    while not advance(waiter, call) do wait(waiter) end
+    leave(waiter)
     return c.finish(call)
   end
 end
 
--- An iterator; the call is closed with the loop where Lua does that, and else when collected.
+-- In nginx, a loop over users that has had its time lets others have theirs, though there are users left to read.
+local function give_way(iterator)
+  iterator.count = 0
+  if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
+  wait(iterator)
+  iterator.gives_way_at = c.clock() + in_nginx.STEP
+end
+
+-- The iterator of each_user is the waiter, too.
+local Iterator = {}
+Iterator.__index = Iterator
+Iterator.__name = "podero.iterator"
+Iterator.__metatable = Iterator.__name
+
+local GIVE_WAY_COUNT = 16 -- users
+
+function Iterator.__call(iterator)
+  if iterator.is_over then return nil end
+  local call = iterator.calls
+  iterator.count = iterator.count + 1
+  if iterator.count == GIVE_WAY_COUNT then give_way(iterator) end
+  local user = c.take(call)
+  while not user do
+    if iterator.is_over then return nil end -- closed meanwhile
+    if advance(iterator, call) then
+      if iterator.is_over then return nil end
+      leave(iterator)
+      iterator.is_over = true
+      local _, err = c.finish(call)
+      if err then c.raise(err) end
+      return nil
+    end
+    wait(iterator)
+    user = c.take(call)
+  end
+  return user
+end
+
+-- Ends the transfer, if it has not ended. The iterator then returns nil.
+function Iterator.close(iterator)
+  iterator.is_over = true
+  c.stop(iterator.calls)
+end
+
+Iterator.__close = Iterator.close -- called by Lua 5.4 at the end of the loop, however it ends
+
 local function each_user(client, ...)
-  local trip
+  local iterator
   local call, err = begin.each_user(client, ...)
-  if call then trip, err = new_trip(client, call) end
-  if not trip then
+  if call then iterator, err = new_waiter(client, call) end
+  if not iterator then
     err.delivered = 0
     c.raise(err)
   end
-  local count = 0
-  local function next_user()
-    count = count + 1
-    if count % 16 == 0 and yields() and c.clock() >= (trip.turn_ends or 0) then give_way(trip) end
-    local user = c.take(call)
-    while not user do
-      if push(trip, call) then
-        end_trip(trip)
-        local _, failure = c.finish(call)
-        if failure then c.raise(failure) end
-        return nil
-      end
-      wait(trip)
-      user = c.take(call)
-    end
-    return user
-  end
-  return next_user, nil, nil, call
+  iterator.count, iterator.gives_way_at = 0, 0
+  setmetatable(iterator, Iterator)
+  return iterator, nil, nil, iterator
 end
 
 -- Without a token no call of several is begun: a wrong password is sent once.
@@ -409,9 +224,9 @@ local function list_users_of(client, org_ids, opts)
   local ids, concurrency = begin.check_many(client, org_ids, opts)
   local results, errors, calls, id_of, last, at = {}, {}, {}, {}, 0, 0
   local authorized, refusal = false, nil
-  local trip, no_way = new_trip(client, calls)
+  local waiter, no_way = new_waiter(client, calls)
   local function begin_call(id)
-    if not trip then return nil, no_way end
+    if not waiter then return nil, no_way end
     local call, err = begin.list_users_of(client, id, opts)
     if not call then return nil, err end
     if not authorized then
@@ -434,11 +249,11 @@ local function list_users_of(client, org_ids, opts)
       end
     end
   end
-  -- Pushes the next of the calls; true when it has ended. An error (of on_event, say) ends them all.
-  local function push_next()
+  -- Moves the next of the calls on; true when it has ended. An error (of on_event, say) ends them all.
+  local function advance_next()
     at = at > 1 and at <= #calls and at - 1 or #calls
     local call = calls[at]
-    local ok, ended = pcall(push, trip, call)
+    local ok, ended = pcall(advance, waiter, call)
     if not ok then
       c.stop(calls)
       c.raise(ended)
@@ -452,15 +267,20 @@ local function list_users_of(client, org_ids, opts)
   end
   repeat
     fill()
-    local ended, time = false, c.clock() + pace(trip and trip.hub or {})
+    local ended, time = false, c.clock() + pace(waiter and waiter.shared or {})
     for _ = 1, #calls do
-      ended = push_next() or ended
+      ended = advance_next() or ended
       if c.clock() >= time then break end
     end
-    if #calls > 0 and not ended then wait(trip) end
+    if #calls > 0 and not ended then wait(waiter) end
   until #calls == 0 and last == #ids
-  if trip then end_trip(trip) end
+  if waiter then leave(waiter) end
   return results, errors
+end
+
+local function close(client)
+  begin.close(client)
+  in_nginx.wake_pump()
 end
 
 return {
@@ -469,4 +289,5 @@ return {
   token = method(begin.token),
   each_user = each_user,
   list_users_of = list_users_of,
+  close = close,
 }

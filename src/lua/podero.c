@@ -36,8 +36,8 @@ int luaopen_podero(lua_State *L) {
   static const luaL_Reg functions[] = {{"new", client_new}, {"time", time_of}, {NULL, NULL}};
   cjson_open(L);
   error_open(L);
-  client_open(L);
-  lua_createtable(L, 0, 7);
+  client_open(L); /* pushes podero.waits */
+  lua_createtable(L, 0, 8);
   compat_setfuncs(L, functions);
   lua_pushliteral(L, "podero " PODERO_VERSION);
   lua_setfield(L, -2, "_VERSION");
@@ -49,5 +49,7 @@ int luaopen_podero(lua_State *L) {
   lua_setfield(L, -2, "Role");
   cjson_push_null(L);
   lua_setfield(L, -2, "null");
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "waits");
   return 1;
 }

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/notifier.h"
 #include "core/reactor.h"
+#include "core/wakeup.h"
 #include "lua/call.h"
+#include "lua/client.h"
 
-#define BELL_TYPE "podero.bell"
-#define BELFRY_TYPE "podero.belfry"
+#define WAKEUP_TYPE "podero.wakeup"
+#define POOL_TYPE "podero.wakeup_pool"
+#define NOTIFIER_TYPE "podero.notifier"
 
 /* ---- what there is to do ---- */
 
@@ -63,12 +67,6 @@ static int pending(lua_State *L) {
   return 1;
 }
 
-static int drive(lua_State *L) {
-  struct agent *agent = calls_agent(L, 1);
-  lua_pushboolean(L, agent != NULL && agent_drive(agent, lua_tonumber(L, 2)));
-  return 1;
-}
-
 static int block(lua_State *L) {
   size_t bytes;
   struct reactor *reactor = reactor_of(L);
@@ -76,114 +74,193 @@ static int block(lua_State *L) {
   return 0;
 }
 
-/* ---- bells ---- */
+static int run(lua_State *L) {
+  struct agent *agent = client_agent(L, 1);
+  if (agent == NULL) return 0;
+  agent_drive(agent, lua_tonumber(L, 2));
+  double seconds = agent_due(agent);
+  if (isinf(seconds)) return 0;
+  lua_pushnumber(L, seconds);
+  return 1;
+}
 
-/* Bells that nobody uses now, of a Lua state. They are kept for the next, of whatever client, until
- * the state ends: there are schedulers for which a descriptor may not just vanish. */
-struct belfry {
-  struct bell **bells;
-  size_t count, capacity;
+/* ---- wakeups ---- */
+
+/* Wakeups that nobody uses now are kept for the next, of whatever client: some event loops must be
+ * told before a descriptor is closed that they have watched. There are few, since each holds two
+ * descriptors. */
+#define POOL_SIZE 8
+
+struct pool {
+  struct wakeup *wakeups[POOL_SIZE];
+  size_t count;
 };
 
-static const char belfry_key; /* its address is the belfry's place in the registry */
+static char pool_key; /* its address is the pool's key in the registry */
 
-/* NULL where there is none any more: the state is ending. [-0, +0, -] */
-static struct belfry *belfry_of(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)&belfry_key);
+/* NULL if there is none any more: the Lua state is being closed. [-0, +0, -] */
+static struct pool *pool_of(lua_State *L) {
+  lua_pushlightuserdata(L, &pool_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
-  struct belfry *belfry = lua_touserdata(L, -1);
+  struct pool *pool = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  return belfry;
+  return pool;
 }
 
-static int belfry_gc(lua_State *L) {
-  struct belfry *belfry = lua_touserdata(L, 1);
-  while (belfry->count > 0)
-    bell_release(belfry->bells[--belfry->count]);
-  free(belfry->bells);
-  *belfry = (struct belfry){0};
+static int pool_gc(lua_State *L) {
+  struct pool *pool = lua_touserdata(L, 1);
+  while (pool->count > 0)
+    wakeup_release(pool->wakeups[--pool->count]);
   return 0;
 }
 
-/* Takes the bell over. */
-static void put_away(struct belfry *belfry, struct bell *bell) {
-  if (belfry->count == belfry->capacity) {
-    size_t capacity = belfry->capacity == 0 ? 4 : belfry->capacity * 2;
-    struct bell **bells = realloc(belfry->bells, capacity * sizeof(struct bell *));
-    if (bells == NULL) {
-      bell_release(bell);
-      return;
-    }
-    belfry->bells = bells;
-    belfry->capacity = capacity;
+/* One from the pool, or a new one; NULL if there can be none. */
+static struct wakeup *take_wakeup(struct pool *pool) {
+  while (pool->count > 0) {
+    struct wakeup *wakeup = pool->wakeups[--pool->count];
+    if (wakeup_is_ours(wakeup)) return wakeup;
+    wakeup_release(wakeup);
   }
-  belfry->bells[belfry->count++] = bell;
+  return wakeup_new();
 }
 
-/* One that was put away, or a new one; NULL where there can be none. */
-static struct bell *take_bell(struct belfry *belfry) {
-  while (belfry->count > 0) {
-    struct bell *bell = belfry->bells[--belfry->count];
-    if (bell_is_ours(bell)) return bell;
-    bell_release(bell);
-  }
-  return bell_new();
+static struct wakeup *wakeup_at(lua_State *L, int index) {
+  struct wakeup **place = lua_touserdata(L, index);
+  return place == NULL ? NULL : *place;
 }
 
-static struct bell *bell_at(lua_State *L, int index) {
-  struct bell **slot = lua_touserdata(L, index);
-  return slot == NULL ? NULL : *slot;
-}
-
-static int lend_bell(lua_State *L) {
-  struct bell **slot = lua_newuserdata(L, sizeof(struct bell *));
-  *slot = NULL;
-  luaL_getmetatable(L, BELL_TYPE);
+/* [1, +0|1] */
+static int new_wakeup(lua_State *L) {
+  struct wakeup **place = lua_newuserdata(L, sizeof(struct wakeup *));
+  *place = NULL;
+  luaL_getmetatable(L, WAKEUP_TYPE);
   lua_setmetatable(L, -2);
-  struct reactor *reactor = reactor_of(L);
-  *slot = reactor == NULL ? NULL : take_bell(belfry_of(L));
-  return *slot != NULL && bell_hang(*slot, reactor) ? 1 : 0;
+  if (reactor_of(L) == NULL) return 0;
+  *place = take_wakeup(pool_of(L));
+  if (*place ==
+      NULL) { /* perhaps no descriptor is left: those of calls that were dropped come back */
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    *place = take_wakeup(pool_of(L));
+  }
+  struct reactor *reactor = reactor_of(L); /* a finalizer may have closed the client */
+  return *place != NULL && reactor != NULL && wakeup_attach(*place, reactor) ? 1 : 0;
 }
 
-/* give_back(bell), __gc [1, 0] */
-static int give_back(lua_State *L) {
-  struct bell **slot = lua_touserdata(L, 1);
-  struct belfry *belfry = belfry_of(L);
-  if (*slot != NULL) put_away(belfry, *slot);
-  *slot = NULL;
+/* keep_wakeup(wakeup), __gc [1, 0] */
+static int keep_wakeup(lua_State *L) {
+  struct wakeup **place = lua_touserdata(L, 1);
+  struct pool *pool = pool_of(L);
+  if (*place != NULL && pool != NULL && pool->count < POOL_SIZE)
+    pool->wakeups[pool->count++] = *place;
+  else
+    wakeup_release(*place);
+  *place = NULL;
   return 0;
 }
 
-static int set_bell(lua_State *L) {
-  struct bell *bell = bell_at(L, 2);
+/* [2, 0] */
+static int set_wakeup(lua_State *L) {
+  struct wakeup *wakeup = wakeup_at(L, 2);
   int count = calls_count(L, 1);
   for (int n = 1; n <= count; n++) {
     struct call *call = calls_get(L, 1, n);
-    if (call != NULL) call_set_bell(call, bell);
+    if (call != NULL) call_set_wakeup(call, wakeup);
   }
   return 0;
 }
 
-/* serves(bell) -> whether it can be waited on: neither given back, as by a finalizer, nor a
- * parent's. [1, +1] */
-static int serves(lua_State *L) {
-  struct bell *bell = bell_at(L, 1);
-  lua_pushboolean(L, bell != NULL && bell_is_ours(bell));
+/* Whether it was neither given back, as by a finalizer, nor made by a parent process. [1, +1] */
+static int is_usable(lua_State *L) {
+  struct wakeup *wakeup = wakeup_at(L, 1);
+  lua_pushboolean(L, wakeup != NULL && wakeup_is_ours(wakeup));
   return 1;
 }
 
+/* [1, +1] */
 static int descriptor(lua_State *L) {
-  lua_pushinteger(L, bell_descriptor(bell_at(L, 1)));
+  lua_pushinteger(L, wakeup_descriptor(wakeup_at(L, 1)));
   return 1;
 }
 
-/* listen(bell) -> whether its descriptor was readable; hushes it [1, +1] */
-static int listen_to(lua_State *L) {
-  struct bell *bell = bell_at(L, 1);
-  lua_pushboolean(L, bell != NULL && bell_is_readable(bell));
-  if (bell != NULL) bell_hush(bell);
+/* [1, +1] */
+static int clear(lua_State *L) {
+  struct wakeup *wakeup = wakeup_at(L, 1);
+  lua_pushboolean(L, wakeup != NULL && wakeup_is_readable(wakeup));
+  if (wakeup != NULL) wakeup_clear(wakeup);
   return 1;
 }
+
+/* ---- notifiers ---- */
+
+/* NULL once closed. */
+static struct notifier *notifier_at(lua_State *L, int index) {
+  struct notifier **place = lua_touserdata(L, index);
+  return *place;
+}
+
+/* [0, +0|3] */
+static int open_notifier(lua_State *L) {
+  struct notifier **place = lua_newuserdata(L, sizeof(struct notifier *));
+  *place = NULL;
+  luaL_getmetatable(L, NOTIFIER_TYPE);
+  lua_setmetatable(L, -2);
+  struct notifier *notifier = *place = notifier_new();
+  if (notifier == NULL) return 0;
+  lua_pushlstring(L, notifier_cookie(notifier), NOTIFIER_COOKIE_BYTES);
+  if (notifier_path(notifier) != NULL)
+    lua_pushstring(L, notifier_path(notifier));
+  else
+    lua_pushinteger(L, notifier_port(notifier));
+  return 3;
+}
+
+/* [1, +1] */
+static int start_notifier(lua_State *L) {
+  lua_pushboolean(L, notifier_start(notifier_at(L, 1)));
+  return 1;
+}
+
+/* [2, 0] */
+static int watch(lua_State *L) {
+  struct agent *agent = client_agent(L, 2);
+  struct reactor *reactor = agent == NULL ? NULL : agent_reactor(agent);
+  if (reactor != NULL) notifier_watch(notifier_at(L, 1), reactor);
+  return 0;
+}
+
+/* [2, 0] */
+static int expect(lua_State *L) {
+  notifier_expect(notifier_at(L, 1), clock_monotonic() + lua_tonumber(L, 2));
+  return 0;
+}
+
+/* [1, 0] */
+static int wake(lua_State *L) {
+  notifier_wake(notifier_at(L, 1));
+  return 0;
+}
+
+/* [1, 0] */
+static int signal_notifier(lua_State *L) {
+  notifier_signal(notifier_at(L, 1));
+  return 0;
+}
+
+/* [1, 0] */
+static int clear_notifier(lua_State *L) {
+  notifier_clear(notifier_at(L, 1));
+  return 0;
+}
+
+/* notifier_close(notifier), __gc [1, 0] */
+static int close_notifier(lua_State *L) {
+  struct notifier **place = lua_touserdata(L, 1);
+  notifier_free(*place);
+  *place = NULL;
+  return 0;
+}
+
+/* ---- the functions ---- */
 
 /* Registers a metatable with one function. [-0, +1, m] */
 static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
@@ -193,21 +270,37 @@ static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
 }
 
 void wait_open(lua_State *L) {
-  new_metatable(L, BELL_TYPE, give_back);
-  lua_pushlightuserdata(L, (void *)&belfry_key);
-  struct belfry *belfry = lua_newuserdata(L, sizeof *belfry);
-  *belfry = (struct belfry){0};
-  new_metatable(L, BELFRY_TYPE, belfry_gc);
+  new_metatable(L, WAKEUP_TYPE, keep_wakeup);
+  new_metatable(L, NOTIFIER_TYPE, close_notifier);
+  lua_pushlightuserdata(L, &pool_key);
+  struct pool *pool = lua_newuserdata(L, sizeof *pool);
+  *pool = (struct pool){0};
+  new_metatable(L, POOL_TYPE, pool_gc);
   lua_setmetatable(L, -2);
-  lua_rawset(L, LUA_REGISTRYINDEX); /* made before any bell: collected after them */
-  lua_pop(L, 1);
+  lua_rawset(L, LUA_REGISTRYINDEX); /* made before any wakeup: collected after them */
+  lua_pop(L, 2);
 }
 
 void wait_set_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"clock", monotonic},       {"due", due},           {"pending", pending},
-      {"drive", drive},           {"block", block},       {"lend_bell", lend_bell},
-      {"give_back", give_back},   {"set_bell", set_bell}, {"serves", serves},
-      {"descriptor", descriptor}, {"listen", listen_to},  {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"clock", monotonic},
+                                       {"due", due},
+                                       {"pending", pending},
+                                       {"block", block},
+                                       {"new_wakeup", new_wakeup},
+                                       {"keep_wakeup", keep_wakeup},
+                                       {"set_wakeup", set_wakeup},
+                                       {"is_usable", is_usable},
+                                       {"descriptor", descriptor},
+                                       {"clear", clear},
+                                       {"run", run},
+                                       {"notifier_new", open_notifier},
+                                       {"notifier_start", start_notifier},
+                                       {"notifier_watch", watch},
+                                       {"notifier_expect", expect},
+                                       {"notifier_wake", wake},
+                                       {"notifier_signal", signal_notifier},
+                                       {"notifier_clear", clear_notifier},
+                                       {"notifier_close", close_notifier},
+                                       {NULL, NULL}};
   compat_setfuncs(L, functions);
 }

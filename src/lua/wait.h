@@ -1,24 +1,34 @@
-/* How a call waits: what the loops of lua/methods wait with. */
+/* How a call waits: the C functions that the Lua files of this folder wait with. */
 #ifndef PODERO_WAIT_H
 #define PODERO_WAIT_H
 
 #include "lua/compat.h"
 
-/* Registers what bells need. [-0, +0, m] */
+/* Registers what wakeups and notifiers need. [-0, +0, m] */
 void wait_open(lua_State *L);
 
-/* Sets in the table on top what the loops wait with; `calls` is a call or a list of calls, which
- * have not ended. [-0, +0, m]
+/* Sets in the table on top what the Lua files wait with. `calls` is a call or a list of calls.
+ * [-0, +0, m]
  *   clock() -> seconds on the monotonic clock
  *   due(calls [, timers]) -> seconds until a pause or a time limit of theirs ends; `timers`: or one
  *                            of libcurl's timers is due
- *   pending(calls) -> nil where there is nothing to do, else how many bytes wait to be read
- *   drive(calls, seconds) -> whether a call of the client, any one, may have something to do now
- *   block(calls): until there is something to do
- *   lend_bell(calls) -> a bell of the client, or nil; give_back(bell)
- *   set_bell(calls, bell): the bell that is rung when these calls have something to do
- *   serves(bell) -> whether it can still be waited on; descriptor(bell) -> what to wait on
- *   listen(bell) -> whether the descriptor was readable; hushes the bell */
+ *   pending(calls) -> nil if they have nothing to do, else how many bytes wait to be read
+ *   block(calls): blocks until there is something to do
+ *
+ *   new_wakeup(calls) -> a wakeup attached to their client, or nil
+ *   keep_wakeup(wakeup): keeps it for the next who asks
+ *   set_wakeup(calls, wakeup): the wakeup to signal when these calls have something to do
+ *   is_usable(wakeup) -> whether it can still be waited on
+ *   descriptor(wakeup) -> what to wait on
+ *   clear(wakeup) -> whether the descriptor was readable; makes it unreadable
+ *
+ *   run(client, seconds) -> nil if none of its calls is waiting; else, having run its sockets for
+ *                           about so long, the seconds until there is something to do
+ *   notifier_new() -> a notifier, its cookie, and a path or a port to connect to; or nothing
+ *   notifier_start(notifier) -> whether it runs
+ *   notifier_watch(notifier, client), notifier_expect(notifier, seconds), notifier_wake(notifier),
+ *   notifier_signal(notifier), notifier_clear(notifier), notifier_close(notifier): see
+ *                           core/notifier.h */
 void wait_set_functions(lua_State *L);
 
 #endif
