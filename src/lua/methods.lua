@@ -6,8 +6,8 @@
 -- pcall     Lua's own, across which coroutines can yield if Lua allows it
 -- by_function, in_nginx: what lua/wait_function and lua/wait_nginx return
 --
--- A waiter is one use of a method: `calls`, one call or a list of them; their `client`; and `shared`, the table that all
--- waiters of this client share.
+-- A waiter is one use of a method: `calls`, one call or a list of them; their `client`; and `shared`, the table that
+-- all waiters of this client share.
 local c, begin, pcall, setmetatable, by_function, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------

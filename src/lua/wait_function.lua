@@ -10,21 +10,30 @@ local c, pcall, coroutine, require, setmetatable, next, type = ...
 -- first and grows up to MAX_INTERVAL, until the function has been seen to watch the descriptor TIMES times in a row.
 local MIN_INTERVAL, MAX_INTERVAL, GROWTH, LONG_INTERVAL, TIMES = 0.001, 0.02, 1.25, 1, 3
 
--- Whether pcall can be yielded across. Plain Lua 5.1 cannot.
-local function can_catch_and_yield()
+-- Whether pcall can be yielded across, once that is known: plain Lua 5.1's cannot.
+local catches
+
+local function find_out()
   local thread = coroutine.create(function() pcall(coroutine.yield) end)
   coroutine.resume(thread)
-  return coroutine.status(thread) == "suspended"
+  catches = coroutine.status(thread) == "suspended"
 end
 
-local catches = not coroutine or can_catch_and_yield()
+-- The coroutine that cannot be protected while it waits, or nil.
+local function unprotected_thread()
+  local thread, is_main = nil, nil
+  if coroutine then thread, is_main = coroutine.running() end
+  if not thread or is_main then return nil end
+  if catches == nil then find_out() end
+  return not catches and thread or nil
+end
 
 -- Waiters in coroutines of plain Lua 5.1, by the calls that they wait for: an error out of `wait` leaves them there.
 local unprotected = setmetatable({}, { __mode = "kv" })
 
 -- Calls `wait`. An error in it ends the calls, and is raised again.
 local function call_wait(wait, calls, seconds, fd)
-  local thread = not catches and coroutine.running()
+  local thread = not catches and unprotected_thread()
   if thread then
     unprotected[calls] = thread
     wait(seconds, fd)

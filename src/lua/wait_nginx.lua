@@ -1,7 +1,7 @@
 -- Waiting in nginx. A handler that waits sleeps on a semaphore. One light thread, the pump, runs the sockets of all
 -- clients of the Lua VM, and posts to the semaphores of the handlers whose calls have something to do. The pump is
--- started when a handler waits, and ends when no call has been waiting for a while. While it has nothing to do, it reads
--- from a socket to which a thread of the module's (core/notifier) writes when there is something.
+-- started when a handler waits, and ends when no call has been waiting for a while. While it has nothing to do, it
+-- reads from a socket to which a thread of the module (core/notifier) writes when there is something.
 --
 -- A handler may be killed while it sleeps, because its visitor has gone: nothing else depends on its coming back.
 --
