@@ -82,7 +82,7 @@ DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
 
-$(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user.o
+$(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user_decoder.o $(BUILD)/lua/user_schema.o
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 

@@ -15,7 +15,7 @@
 #include "core/json.h"
 #include "lua/collector.h"
 #include "lua/compat.h"
-#include "lua/user.h"
+#include "lua/user_decoder.h"
 
 /* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
 

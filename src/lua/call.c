@@ -10,7 +10,7 @@
 #include "lua/collector.h"
 #include "lua/error.h"
 #include "lua/slot.h"
-#include "lua/user.h"
+#include "lua/user_decoder.h"
 
 #define CALL_TYPE "podero.call"
 

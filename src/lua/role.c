@@ -1,6 +1,6 @@
 #include "lua/role.h"
 
-#include "lua/user.h"
+#include "lua/user_schema.h"
 
 static int role_newindex(lua_State *L) {
   return luaL_error(L, "podero.Role cannot be changed");

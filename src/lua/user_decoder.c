@@ -1,74 +1,22 @@
-#include "lua/user.h"
+#include "lua/user_decoder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lua/compat.h"
+#include "lua/user_schema.h"
 
-/* ---- The schema ------------------------------------------------------------------------------ */
-
-enum type { TYPE_STRING, TYPE_INTEGER, TYPE_NUMBER, TYPE_BOOLEAN, TYPE_ROLE };
-
-static const char *const type_names[] = {"string", "integer", "number", "boolean", "string"};
-
-enum {
-  NULLABLE = 1,
-  REQUIRED = 2,
-  REPEATS = 4 /* often the same as in the user before: worth a comparison */
-};
-
-struct field {
-  const char *name;
-  const char *key;    /* as JSON writes it, with a colon */
-  unsigned char size; /* of the name */
-  unsigned char key_size;
-  unsigned char type;
-  unsigned char flags;
-};
-
-#define FIELD(name, type, flags)                                                                   \
-  { name, "\"" name "\":", sizeof name - 1, sizeof name + 2, TYPE_##type, flags }
-
-/* UserOutput, in the order in which the API sends the keys. */
-static const struct field fields[] = {
-    FIELD("id", STRING, REQUIRED),
-    FIELD("organization_id", STRING, REQUIRED | REPEATS),
-    FIELD("external_user_id", STRING, NULLABLE),
-    FIELD("role", ROLE, REQUIRED),
-    FIELD("email", STRING, REQUIRED),
-    FIELD("first_name", STRING, NULLABLE),
-    FIELD("last_name", STRING, NULLABLE),
-    FIELD("is_onboarded", BOOLEAN, NULLABLE),
-    FIELD("street_and_number", STRING, NULLABLE),
-    FIELD("street_add_info", STRING, NULLABLE),
-    FIELD("zip_code", STRING, NULLABLE),
-    FIELD("town", STRING, NULLABLE),
-    FIELD("country", STRING, NULLABLE | REPEATS),
-    FIELD("latitude", NUMBER, NULLABLE),
-    FIELD("longitude", NUMBER, NULLABLE),
-    FIELD("last_login", STRING, NULLABLE),
-    FIELD("num_inverters", INTEGER, REQUIRED),
-    FIELD("num_heat_pumps", INTEGER, REQUIRED),
-    FIELD("num_electric_vehicles", INTEGER, REQUIRED),
-    FIELD("num_wallboxes", INTEGER, REQUIRED),
-    FIELD("joined_at", STRING, NULLABLE),
-};
-
-const char *const user_roles[] = {"admin", "staff", "user", "guest", NULL};
-
-#define FIELD_COUNT ((int)(sizeof fields / sizeof *fields))
-#define ROLE_COUNT ((int)(sizeof user_roles / sizeof *user_roles) - 1)
 #define UNKNOWN (-1)
 
-_Static_assert(sizeof fields / sizeof *fields <= USER_FIELDS_MAX, "more fields than bits");
+_Static_assert(USER_FIELD_COUNT <= USER_FIELDS_MAX, "more fields than bits");
 
 /* The state is an array: the names of the fields, the roles, the last values of fields that repeat,
  * and, between two calls, what lay on the stack. */
 enum { STATE_NAMES = 1 };
-#define STATE_ROLES (STATE_NAMES + FIELD_COUNT)
-#define STATE_LAST (STATE_ROLES + ROLE_COUNT)
-#define STATE_SAVED (STATE_LAST + FIELD_COUNT)
+#define STATE_ROLES (STATE_NAMES + USER_FIELD_COUNT)
+#define STATE_LAST (STATE_ROLES + USER_ROLE_COUNT)
+#define STATE_SAVED (STATE_LAST + USER_FIELD_COUNT)
 
 static uint64_t bit_of(int field) {
   return UINT64_C(1) << field;
@@ -96,7 +44,7 @@ struct run {
 enum step { STEP_ON, STEP_MORE, STEP_READY, STEP_FAILED };
 
 /* Slots that reading a user needs, those for passing values included. */
-#define USER_SLOTS (1 + 2 * FIELD_COUNT + 10)
+#define USER_SLOTS (1 + 2 * USER_FIELD_COUNT + 10)
 
 static void set_error(struct user_decoder *d, enum user_fault fault, uint64_t offset) {
   d->error.fault = fault;
@@ -156,10 +104,10 @@ static const char *event_type(enum json_event event) {
 }
 
 static enum step wrong_type(struct user_decoder *d, enum json_event event) {
-  const struct field *f = &fields[d->field];
+  const struct user_field *f = &user_fields[d->field];
   set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
   snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: expected %s, got %s",
-           d->users + 1, f->name, type_names[f->type], event_type(event));
+           d->users + 1, f->name, user_type_name(f->type), event_type(event));
   return STEP_FAILED;
 }
 
@@ -187,7 +135,7 @@ static void push_any(lua_State *L, const struct json_reader *r, enum json_event 
 
 /* [-0, +1, m] */
 static void push_role(const struct run *run, const struct json_reader *r) {
-  for (int i = 0; i < ROLE_COUNT; i++) {
+  for (int i = 0; i < USER_ROLE_COUNT; i++) {
     if (strlen(user_roles[i]) == r->size && memcmp(user_roles[i], r->text, r->size) == 0) {
       lua_rawgeti(run->L, run->state, STATE_ROLES + i);
       return;
@@ -222,39 +170,39 @@ static bool to_integer(double number, int64_t *integer) {
 static bool push_typed(const struct run *run, enum json_event event) {
   lua_State *L = run->L;
   const struct json_reader *r = &run->d->reader;
-  const struct field *f = &fields[run->d->field];
+  const struct user_field *f = &user_fields[run->d->field];
   int64_t integer;
   switch (event) {
   case JSON_STRING:
-    if (f->type == TYPE_ROLE) {
+    if (f->type == USER_ROLE) {
       push_role(run, r);
-    } else if (f->type != TYPE_STRING) {
+    } else if (f->type != USER_STRING) {
       return false;
-    } else if ((f->flags & REPEATS) != 0) {
+    } else if ((f->flags & USER_REPEATS) != 0) {
       push_repeating(run, r, run->d->field);
     } else {
       lua_pushlstring(L, r->text, r->size);
     }
     return true;
   case JSON_INTEGER:
-    if (f->type == TYPE_INTEGER)
+    if (f->type == USER_INTEGER)
       compat_push_int64(L, r->integer);
-    else if (f->type == TYPE_NUMBER)
+    else if (f->type == USER_NUMBER)
       lua_pushnumber(L, (lua_Number)r->integer);
     else
       return false;
     return true;
   case JSON_DOUBLE:
-    if (f->type == TYPE_NUMBER)
+    if (f->type == USER_NUMBER)
       lua_pushnumber(L, (lua_Number)r->number);
-    else if (f->type == TYPE_INTEGER && to_integer(r->number, &integer))
+    else if (f->type == USER_INTEGER && to_integer(r->number, &integer))
       compat_push_int64(L, integer);
     else
       return false;
     return true;
   case JSON_FALSE:
   case JSON_TRUE:
-    if (f->type != TYPE_BOOLEAN) return false;
+    if (f->type != USER_BOOLEAN) return false;
     lua_pushboolean(L, event == JSON_TRUE);
     return true;
   default: return false;
@@ -264,13 +212,13 @@ static bool push_typed(const struct run *run, enum json_event event) {
 /* ---- A user's fields ------------------------------------------------------------------------- */
 
 static bool field_is(int field, const char *text, size_t size) {
-  return fields[field].size == size && memcmp(fields[field].name, text, size) == 0;
+  return user_fields[field].size == size && memcmp(user_fields[field].name, text, size) == 0;
 }
 
 /* The field of that name, or UNKNOWN. The search begins with the field that follows the last one,
  * and so mostly ends there. */
 static int find_field(const struct user_decoder *d, const char *text, size_t size) {
-  for (int i = d->next; i < FIELD_COUNT; i++)
+  for (int i = d->next; i < USER_FIELD_COUNT; i++)
     if (field_is(i, text, size)) return i;
   for (int i = 0; i < d->next; i++)
     if (field_is(i, text, size)) return i;
@@ -281,7 +229,8 @@ static int find_field(const struct user_decoder *d, const char *text, size_t siz
 static enum step take_field(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   if (event == JSON_NULL) {
-    if (d->validate && (fields[d->field].flags & NULLABLE) == 0) return wrong_type(d, event);
+    if (d->validate && (user_fields[d->field].flags & USER_NULLABLE) == 0)
+      return wrong_type(d, event);
     return STEP_ON;
   }
   push_name(run, d->field);
@@ -298,7 +247,7 @@ static void keep_unknown(const struct run *run) {
   struct user_decoder *d = run->d;
   if (!d->has_table) {
     int more = d->unknown_before > 0 ? d->unknown_before : 1;
-    lua_createtable(run->L, 0, FIELD_COUNT + more);
+    lua_createtable(run->L, 0, USER_FIELD_COUNT + more);
     lua_replace(run->L, run->base);
     d->has_table = true;
   }
@@ -358,8 +307,8 @@ static void take_key(const struct run *run) {
  * by one comparison. */
 static inline enum json_event next_in_user(const struct run *run) {
   struct user_decoder *d = run->d;
-  const struct field *f = &fields[d->next];
-  if (d->next == FIELD_COUNT) return json_next(&d->reader);
+  const struct user_field *f = &user_fields[d->next];
+  if (d->next == USER_FIELD_COUNT) return json_next(&d->reader);
   enum json_event event = json_next_member(&d->reader, f->key, f->key_size);
   if (d->reader.guessed) expect_field(run, d->next);
   return event;
@@ -386,7 +335,7 @@ static enum step check_required(struct user_decoder *d) {
     field++;
   set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
   snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: missing", d->users + 1,
-           fields[field].name);
+           user_fields[field].name);
   return STEP_FAILED;
 }
 
@@ -550,12 +499,12 @@ static void save_stack(const struct run *run) {
 /* And back. The state must not keep them: a long string would live on. [-0, +n, m] */
 static bool restore_stack(struct run *run) {
   struct user_decoder *d = run->d;
-  if (!lua_checkstack(run->L, FIELD_COUNT + d->saved + USER_SLOTS)) return false;
+  if (!lua_checkstack(run->L, USER_FIELD_COUNT + d->saved + USER_SLOTS)) return false;
   if (run->list != 0) { /* many users in one call: it pays to have the names at hand */
     run->names = run->base;
-    for (int i = 0; i < FIELD_COUNT; i++)
+    for (int i = 0; i < USER_FIELD_COUNT; i++)
       lua_rawgeti(run->L, run->state, STATE_NAMES + i);
-    run->base += FIELD_COUNT;
+    run->base += USER_FIELD_COUNT;
   }
   for (int i = 0; i < d->saved; i++) {
     lua_rawgeti(run->L, run->state, STATE_SAVED + i);
@@ -567,12 +516,12 @@ static bool restore_stack(struct run *run) {
 }
 
 void user_push_state(lua_State *L) {
-  lua_createtable(L, STATE_SAVED + 2 * FIELD_COUNT + 2, 0);
-  for (int i = 0; i < FIELD_COUNT; i++) {
-    lua_pushlstring(L, fields[i].name, fields[i].size);
+  lua_createtable(L, STATE_SAVED + 2 * USER_FIELD_COUNT + 2, 0);
+  for (int i = 0; i < USER_FIELD_COUNT; i++) {
+    lua_pushlstring(L, user_fields[i].name, user_fields[i].size);
     lua_rawseti(L, -2, STATE_NAMES + i);
   }
-  for (int i = 0; i < ROLE_COUNT; i++) {
+  for (int i = 0; i < USER_ROLE_COUNT; i++) {
     lua_pushstring(L, user_roles[i]);
     lua_rawseti(L, -2, STATE_ROLES + i);
   }
@@ -583,8 +532,8 @@ void user_decoder_init(struct user_decoder *d, bool validate, size_t limit) {
   d->validate = validate;
   d->limit = limit == 0 ? USER_LIMIT_DEFAULT : limit;
   json_init(&d->reader, 0, d->limit);
-  for (int i = 0; i < FIELD_COUNT; i++)
-    if ((fields[i].flags & REQUIRED) != 0) d->required |= bit_of(i);
+  for (int i = 0; i < USER_FIELD_COUNT; i++)
+    if ((user_fields[i].flags & USER_REQUIRED) != 0) d->required |= bit_of(i);
 }
 
 void user_decoder_free(struct user_decoder *d) {

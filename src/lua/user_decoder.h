@@ -1,4 +1,4 @@
-/* UserOutput and Role (openapi.yaml), and the way from the bytes of a list of users to Lua tables.
+/* From the bytes of a list of users (user_schema) to Lua tables.
  *
  * A user_decoder is fed the body in pieces, and either appends the users to a table, or hands out
  * one at a time and can be left alone in between for as long as one likes. It has two halves:
@@ -11,8 +11,8 @@
  * one and fits), booleans, and tables, in which null members are left out, and null elements are
  * the lightuserdata NULL (lua-cjson's null), so that positions hold. Of equal keys the last one
  * wins. */
-#ifndef PODERO_USER_H
-#define PODERO_USER_H
+#ifndef PODERO_USER_DECODER_H
+#define PODERO_USER_DECODER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,9 +24,6 @@
 
 #define USER_FIELDS_MAX 32 /* a bit each in user_decoder's sets */
 #define USER_LIMIT_DEFAULT ((size_t)16 * 1024 * 1024)
-
-/* The roles that the schema knows, closed by a NULL. */
-extern const char *const user_roles[];
 
 enum user_status {
   USER_MORE,  /* all bytes are used: call again with the next ones, or user_decode_end */
