@@ -89,6 +89,7 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
+      .timeout = o->timeout,
       .local = local->token_url,
       .record_events = o->record_events,
   };
@@ -185,6 +186,7 @@ void agent_leave(struct agent *a) {
 bool agent_drive(struct agent *a, double seconds) {
   if (!agent_enter(a)) return false;
   bool moved = a->reactor != NULL && reactor_run(a->reactor, clock_monotonic() + seconds);
+  if (a->oauth2 != NULL && oauth2_run(a->oauth2)) moved = true;
   agent_leave(a);
   return moved;
 }

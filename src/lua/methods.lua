@@ -236,9 +236,9 @@ end
 
 -- The token store ---------------------------------------------------------------------------------
 
--- Seconds until others may take the lock of one that was never given back, and between two looks at the store while
--- another holds it.
-local LOCK_SECONDS, LOOK_SECONDS = 5, 0.05
+-- Seconds until others may take the lock of one that was never given back; until it is left to that, since the store
+-- may be slow to take it back; and between two looks at the store while another holds it.
+local LOCK_SECONDS, UNLOCK_SECONDS, LOOK_SECONDS = 5, 4, 0.05
 
 local function ask_method(store, name, ...)
   return store[name](store, ...)
@@ -255,7 +255,7 @@ end
 local function unlock(hub)
   local locked = hub.locked
   hub.locked = nil
-  if hub.can_delete and c.clock() - locked < LOCK_SECONDS then ask(hub, "delete", hub.lock_key) end
+  if hub.can_delete and c.clock() - locked < UNLOCK_SECONDS then ask(hub, "delete", hub.lock_key) end
 end
 
 -- Stores a token that was fetched, and gives the lock back when no more is being fetched.
@@ -265,32 +265,26 @@ local function settle(hub, call)
   if hub.locked and not c.is_fetching(call) then unlock(hub) end
 end
 
--- Has the call take the store's token. True if that serves.
+-- Has the call take the store's token. True if it needs none any more. One that does not serve is left there, to be
+-- replaced: another may have stored a better one meanwhile, which it would be a loss to delete.
 local function take_stored(hub, call)
-  local value = ask(hub, "get", hub.token_key)
-  local verdict = c.adopt(call, value)
-  -- Another may have stored a better one meanwhile.
-  if verdict == "refused" and hub.can_delete and ask(hub, "get", hub.token_key) == value then
-    ask(hub, "delete", hub.token_key)
-  end
-  return verdict == "taken"
+  return c.adopt(call, (ask(hub, "get", hub.token_key)))
 end
 
--- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one.
+-- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one. Where another
+-- holds the lock for too long, the call does without it.
 local function find_token(hub, call)
   if take_stored(hub, call) then return end
   if not hub.can_add or c.is_fetching(call) then return c.fetch(call) end
+  local locked = c.clock()
   local added, err = ask(hub, "add", hub.lock_key, "1", LOCK_SECONDS)
   if added then
     -- Another may have stored its token, and given the lock back, since we have looked.
-    local locked = c.clock()
-    if take_stored(hub, call) then
-      hub.locked = locked
-      return unlock(hub)
-    end
+    local taken = take_stored(hub, call)
     hub.locked = locked
-  elseif err == nil or err == "exists" then
-    return c.postpone(call, LOOK_SECONDS)
+    if taken then return unlock(hub) end
+  elseif (err == nil or err == "exists") and c.postpone(call, LOOK_SECONDS) then
+    return
   end
   c.fetch(call)
 end
