@@ -165,7 +165,7 @@ describe("a token store", function()
     assert.is_nil(store.values[key])
   end)
 
-  it("whose lock stays held is waited on for half of the time that is left, then the token is fetched anyway", function()
+  it("whose lock stays held is waited on for half of the time that is left, then a token is fetched", function()
     local refusals = { function() return false end, function() return nil, "exists" end }
     for _, add in ipairs(refusals) do
       local store = new_store()

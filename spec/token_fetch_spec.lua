@@ -61,13 +61,14 @@ describe("the fetch of a token", function()
   local function summary(events)
     local list = {}
     for _, event in ipairs(events) do
-      list[#list + 1] = ("%s %s %d %s"):format(event.purpose, event.status or "-", event.attempt, event.error_kind or "-")
+      list[#list + 1] = ("%s %s %d %s"):format(event.purpose, event.status or "-", event.attempt,
+        event.error_kind or "-")
     end
     return list
   end
 
   describe("that stays silent", function()
-    it("is abandoned after the client's timeout, and those who have time left start a new one, without a retry", function()
+    it("is abandoned after the client's timeout, and those who have time left start a new one, at no retry", function()
       server:configure { script = { token = { { delay = SILENT } } } }
       local client = yielding()
       local first, second, third = begin(client), begin(client, { timeout = LONG }), begin(client, { timeout = LONG })
