@@ -371,13 +371,18 @@ struct token_fetch *oauth2_join(struct oauth2 *o) {
   }
   fetch = calloc(1, sizeof *fetch);
   if (fetch == NULL) return NULL;
-  fetch->references = 2; /* the caller's and ours */
+  fetch->references = 1;
   o->fetch = fetch;
   o->forks = fork_count();
   o->deadline = clock_monotonic() + o->options->timeout;
   oauth2_put_off_look(o);
   start_request(o);
-  if (o->exchange == NULL) end_fetch(o);
+  if (o->exchange != NULL) {
+    fetch->references++; /* ours, until it ends */
+  } else {
+    fetch->ended = true;
+    o->fetch = NULL;
+  }
   return fetch;
 }
 
