@@ -6,6 +6,7 @@ local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 local redis = require "spec.support.redis"
 local site = require "spec.support.site"
+local socket = require "socket"
 
 local CONFIGURATION = [[
 %s
@@ -140,11 +141,14 @@ describe("the token store on Redis", function()
       api:stop()
     end)
 
-    local function start()
+    --- `options`: more of its client's that are to be other ones, as Lua.
+    local function start(options)
+      local all = { token_store = ("require('site.redis_store').new { path = %q }"):format(server.path) }
+      for name, value in pairs(options or {}) do all[name] = value end
       sites[#sites + 1] = site.start({
         PODERO_BASE_URL = api.url,
         PODERO_CLIENT_ID = mock.credentials.client_id, PODERO_CLIENT_SECRET = mock.credentials.client_secret,
-      }, { token_store = ("require('site.redis_store').new { path = %q }"):format(server.path) })
+      }, all)
       return sites[#sites]
     end
 
@@ -164,6 +168,23 @@ describe("the token store on Redis", function()
       list(first)
       assert.equal(2, api:counts().token)
       list(start())
+      assert.equal(2, api:counts().token)
+    end)
+
+    it("brings a token to a site whose own request for one stays silent", function()
+      local first, second = start { timeout = "4" }, start { timeout = "2" }
+      api:configure { script = { token = { { delay = 10 } } } }
+      local waiting = assert(socket.connect("127.0.0.1", first.ports.site))
+      waiting:settimeout(10)
+      assert(waiting:send(("GET /orgs/%s/users HTTP/1.0\r\n\r\n"):format(mock.ORG)))
+      local ends = socket.gettime() + 10
+      while api:counts().token == 0 do
+        assert.is_true(socket.gettime() < ends, first:log())
+        socket.sleep(0.01)
+      end
+      list(second) -- it waits for the lock for a second, and does without
+      assert.truthy(waiting:receive("*l"):find(" 200 ", 1, true), first:log())
+      waiting:close()
       assert.equal(2, api:counts().token)
     end)
 

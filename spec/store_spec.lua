@@ -7,9 +7,10 @@ local socket = require "socket"
 
 local ORG = helper.ORG
 
---- A store in the manner of ngx.shared.DICT, in this process; `calls` tells what it was asked, `lives` for how long.
+--- A store in the manner of ngx.shared.DICT, in this process; `calls` tells what it was asked, `lives` for how long,
+-- `deleted` which keys.
 local function new_store(without)
-  local store = { values = {}, lives = {}, calls = {} }
+  local store = { values = {}, lives = {}, calls = {}, deleted = {} }
 
   local function count(name) store.calls[name] = (store.calls[name] or 0) + 1 end
 
@@ -34,6 +35,7 @@ local function new_store(without)
   function store:delete(key)
     count "delete"
     self.values[key] = nil
+    self.deleted[#self.deleted + 1] = key
   end
 
   for _, name in ipairs(without or {}) do store[name] = nil end
@@ -109,15 +111,35 @@ describe("a token store", function()
     assert.is_nil(next(filled().values))
   end)
 
-  it("loses a token that the API has refused, and is given the new one", function()
+  it("is given the new token instead of one that the API has refused", function()
     local store = filled()
-    local first = select(2, kept(store))
+    local key, first = kept(store)
+    local client = client_of(store)
+    assert(client:list_users(ORG))
     server:revoke()
-    assert.equal(25, #assert(client_of(store):list_users(ORG)))
-    assert.equal(3, store.calls.delete) -- the token, and the lock after each request
+    assert.equal(25, #assert(client:list_users(ORG)))
     local second = select(2, kept(store))
     assert.are_not.equal(first, second)
     assert.equal(2, server:counts().token)
+    -- Found there once more, the refused one is not used.
+    server:revoke()
+    store.values[key] = first
+    local before = server:counts().api
+    assert.equal(25, #assert(client:list_users(ORG)))
+    assert.equal(3, server:counts().token)
+    assert.equal(before + 2, server:counts().api)
+  end)
+
+  it("has no token deleted, since it may be another's by then: only locks", function()
+    local store = filled()
+    local key = kept(store)
+    local client = client_of(store)
+    for _ = 1, 3 do
+      server:revoke()
+      assert(client:list_users(ORG))
+    end
+    assert.equal(4, #store.deleted)
+    for _, deleted in ipairs(store.deleted) do assert.equal(key .. "&lock", deleted) end
   end)
 
   it("shares refresh tokens, too, beyond the token's life", function()
@@ -143,14 +165,69 @@ describe("a token store", function()
     assert.is_nil(store.values[key])
   end)
 
-  it("is not waited on beyond the timeout", function()
+  it("whose lock stays held is waited on for half of the time that is left, then a token is fetched", function()
+    local refusals = { function() return false end, function() return nil, "exists" end }
+    for _, add in ipairs(refusals) do
+      local store = new_store()
+      store.add = add
+      local before = server:counts().token
+      local client = client_of(store, { timeout = 0.6, max_retries = 0 })
+      local seconds, users = helper.timed(client.list_users, client, ORG)
+      assert.equal(25, #assert(users))
+      assert.is_true(seconds >= 0.3 and seconds < 0.55, tostring(seconds))
+      assert.equal(before + 1, server:counts().token)
+      assert.is_nil(store.calls.delete) -- the lock is another's
+      assert.is_string(cjson.decode(select(2, kept(store))).access_token)
+    end
+  end)
+
+  it("whose lock stays held is waited on for 5 s at most", function()
     local store = new_store()
-    function store.add() return nil, "exists" end
-    local seconds, users, err = helper.timed(function() return client_of(store, { timeout = 0.3 }):list_users(ORG) end)
-    helper.failed("timeout", users, err)
-    assert.truthy(err.message:find("waiting for a token", 1, true), err.message)
-    assert.is_true(seconds < 0.8, tostring(seconds))
-    assert.equal(0, server:counts().token)
+    store.add = function() return false end
+    local seconds, users = helper.timed(function() return client_of(store, { timeout = 30 }):list_users(ORG) end)
+    assert.equal(25, #assert(users))
+    assert.is_true(seconds >= 5 and seconds < 5.5, tostring(seconds))
+  end)
+
+  it("whose lock stays held is waited on once for a token, however many requests that takes", function()
+    local store = new_store()
+    store.add = function() return false end
+    server:configure { script = { token = { { status = 503, headers = { ["Retry-After"] = "0" } } } } }
+    local client = client_of(store, { timeout = 1.2 })
+    local seconds, users = helper.timed(client.list_users, client, ORG)
+    assert.equal(25, #assert(users))
+    assert.is_true(seconds >= 0.6 and seconds < 0.85, tostring(seconds))
+    assert.equal(2, server:counts().token)
+  end)
+
+  it("whose lock stays held costs one token request, however many calls wait", function()
+    local store = new_store()
+    store.add = function() return false end
+    local client = client_of(store, { timeout = 0.6, max_retries = 0 })
+    local ids = {}
+    for i = 1, 5 do ids[i] = ("%d"):format(i) .. ORG:sub(2) end
+    local _, errors = client:list_users_of(ids)
+    assert.is_nil(next(errors))
+    assert.equal(1, server:counts().token)
+  end)
+
+  it("is not given back a lock that another may hold by now", function()
+    local store = new_store()
+    server:configure { script = { token = { { delay = 4.2 } } } }
+    assert(client_of(store):list_users(ORG))
+    assert.is_nil(store.calls.delete) -- it ends by itself, five seconds after it was taken
+  end)
+
+  it("that is slow to lock has the lock's time run from when it was asked for", function()
+    local store = new_store()
+    local add = store.add
+    function store:add(...)
+      local added = add(self, ...)
+      socket.sleep(4.2)
+      return added
+    end
+    assert(client_of(store):list_users(ORG))
+    assert.is_nil(store.calls.delete)
   end)
 
   it("locks others out while a token is fetched, and lets them in again", function()
@@ -199,6 +276,252 @@ describe("a token store", function()
     now = false
     assert(client:list_users(ORG))
     assert.is_nil(store.values[lock])
+  end)
+
+  describe("that is given a token while the client's own request for one stays silent", function()
+    --- Calls of one client at once, in coroutines; `turns`: called between their steps. Their errors are raised.
+    local function together(client, count, turn)
+      local threads, ended = {}, 0
+      for i = 1, count do
+        threads[i] = coroutine.create(function() assert(client:list_users(ORG)) end)
+      end
+      local began = socket.gettime()
+      while ended < count do
+        for _, thread in ipairs(threads) do
+          if coroutine.status(thread) ~= "dead" then
+            assert(coroutine.resume(thread))
+            if coroutine.status(thread) == "dead" then ended = ended + 1 end
+          end
+        end
+        turn(socket.gettime() - began)
+        socket.sleep(0.001)
+      end
+      return socket.gettime() - began
+    end
+
+    local function yielding(store, more)
+      local options = { wait = function() coroutine.yield() end, timeout = 5, max_retries = 0 }
+      for name, value in pairs(more or {}) do options[name] = value end
+      return client_of(store, options)
+    end
+
+    it("has it used by all who wait, and the request is abandoned", function()
+      local key, fresh = kept(filled())
+      server:patch { script = { token = { { delay = 10 } } } }
+      local store, events = new_store(), {}
+      local client = yielding(store, { on_event = function(event) events[#events + 1] = event end })
+      local seconds = together(client, 3, function()
+        if server:counts().token == 2 then store.values[key] = fresh end
+      end)
+      assert.is_true(seconds >= 0.4 and seconds < 1, tostring(seconds))
+      assert.equal(2, server:counts().token)
+      assert.same({ "token", "timeout" }, { events[1].purpose, events[1].error_kind })
+      assert.equal(4, #events)
+      local only, value = kept(store) -- the lock is given back
+      assert.same({ key, fresh }, { only, value })
+      server:revoke()
+      assert.is_true(together(client, 3, function() end) < 0.4) -- the silent request is no hindrance
+      assert.equal(3, server:counts().token)
+    end)
+
+    it("has it used by a call that blocks", function()
+      local key, fresh = kept(filled())
+      server:patch { script = { token = { { delay = 10 } } } }
+      local store, looks = new_store(), 0
+      function store.get(_, name)
+        assert.equal(key, name)
+        looks = looks + 1
+        return looks >= 4 and fresh or nil -- 1: at first, 2: with the lock
+      end
+      local client = client_of(store, { timeout = 5, max_retries = 0 })
+      local seconds, users = helper.timed(client.list_users, client, ORG)
+      assert.equal(25, #assert(users))
+      assert.is_true(seconds >= 1 and seconds < 1.4, tostring(seconds))
+      assert.equal(4, looks)
+      assert.equal(2, server:counts().token)
+    end)
+
+    it("is looked into every half second, however many wait", function()
+      local store = new_store()
+      server:configure { script = { token = { { delay = 1.3 } } } }
+      together(yielding(store), 20, function() end)
+      assert.equal(4, store.calls.get)
+    end)
+
+    it("has it from another worker, for which the lock has been held too long", function()
+      local store = new_store()
+      server:configure { script = { token = { { delay = 10 } } } }
+      local silent, other = yielding(store, { timeout = 3 }), yielding(store, { timeout = 1 })
+      local first = coroutine.create(function() together(silent, 3, function() coroutine.yield() end) end)
+      repeat assert(coroutine.resume(first)) until server:counts().token == 1
+      together(other, 2, function() assert(coroutine.resume(first)) end)
+      repeat assert(coroutine.resume(first)) until coroutine.status(first) == "dead"
+      assert.equal(2, server:counts().token)
+    end)
+  end)
+
+  describe("and refresh tokens:", function()
+    --- A value of the store with other members.
+    local function changed(value, changes)
+      local all = cjson.decode(value)
+      for name, change in pairs(changes) do all[name] = change end
+      return cjson.encode(all)
+    end
+
+    --- The grants of the token requests, and the refresh tokens that were sent.
+    local function sent()
+      local list = {}
+      for i, request in ipairs(server:requests("token")) do
+        list[i] = request.body:match("refresh_token=([^&]+)") or request.grant
+      end
+      return list
+    end
+
+    it("one that arrives while another is being refused is kept, and used next", function()
+      server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
+      local store, other = new_store(), new_store()
+      local client = client_of(store, { max_retries = 0 })
+      assert(client:list_users(ORG))
+      server:patch { expires_in = 3600 }
+      assert(client_of(other):list_users(ORG))
+      local key, value = kept(other)
+      local old = changed(value, { renew_at = 1, expires_at = 2 })
+      server:patch { script = { token = { { delay = 0.8, status = 400, body = '{"error": "invalid_grant"}' } } } }
+      function store.get(_, name) -- while the request with the first one is under way
+        assert.equal(key, name)
+        return server:counts().token == 3 and old or nil
+      end
+      assert(client:list_users(ORG))
+      local tokens = sent()
+      assert.equal(4, #tokens)
+      assert.truthy(tokens[3]:find("^ref%-"), tokens[3])
+      assert.equal(cjson.decode(value).refresh_token, tokens[4])
+    end)
+
+    it("one that a call finds which waits for the lock is kept, though another's request is refused", function()
+      server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
+      local store, other = new_store(), new_store()
+      local client = client_of(store, { wait = function() coroutine.yield() end, max_retries = 0 })
+      local function call() return coroutine.create(function() assert(client:list_users(ORG)) end) end
+      local function finish(...)
+        for _, thread in ipairs { ... } do
+          while coroutine.status(thread) ~= "dead" do
+            assert(coroutine.resume(thread))
+            socket.sleep(0.001)
+          end
+        end
+      end
+      finish(call())
+      server:patch { expires_in = 3600 }
+      assert(client_of(other):list_users(ORG))
+      local key, value = kept(other)
+      server:patch { script = { token = { { delay = 0.3, status = 400, body = '{"error": "invalid_grant"}' } } } }
+      local add = store.add
+      function store.add() return false end
+      local first, second = call(), call()
+      assert(coroutine.resume(first))
+      assert(coroutine.resume(second)) -- both wait for the lock
+      store.add = add
+      repeat
+        assert(coroutine.resume(first))
+        socket.sleep(0.001)
+      until server:counts().token == 3
+      store.values[key] = changed(value, { renew_at = 1, expires_at = 2 })
+      local looks = store.calls.get
+      repeat
+        assert(coroutine.resume(second))
+        socket.sleep(0.001)
+      until store.calls.get > looks
+      store.values[key] = nil
+      finish(first, second)
+      local tokens = sent()
+      assert.equal(4, #tokens)
+      assert.truthy(tokens[3]:find("^ref%-"), tokens[3])
+      assert.equal(cjson.decode(value).refresh_token, tokens[4])
+    end)
+
+    it("one that was refused is not taken from the store again", function()
+      server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
+      local store, other = new_store(), new_store()
+      assert(client_of(other, { timeout = 5 }):list_users(ORG))
+      server:patch { expires_in = 3600 }
+      assert(client_of(other):list_users(ORG))
+      local key, value = kept(other)
+      store.values[key] = changed(value, { renew_at = 1, expires_at = 2 })
+      store.set = function() end
+      server:patch { expires_in = 0, refresh = false,
+        script = { token = { { status = 400, body = '{"error": "invalid_grant"}' } } } }
+      local client = client_of(store)
+      assert(client:list_users(ORG))
+      assert(client:list_users(ORG))
+      local tokens = sent()
+      assert.equal(cjson.decode(value).refresh_token, tokens[3])
+      assert.same({ "client_credentials", "client_credentials" }, { tokens[4], tokens[5] })
+      assert.equal(5, #tokens)
+    end)
+
+    it("one that was replaced does not displace the one after it, and serves if that is refused", function()
+      server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
+      local store = new_store()
+      local client = client_of(store)
+      for _ = 1, 3 do assert(client:list_users(ORG)) end -- the first grant, and two refresh tokens used up
+      local tokens = sent()
+      local used = tokens[3]
+      assert.truthy(used:find("^ref%-"), used)
+      local key
+      function store.get(_, name) key = name end
+      assert(client:list_users(ORG))
+      assert.is_string(key)
+      store.get = function()
+        return cjson.encode { access_token = "x", refresh_token = used, renew_at = 1, expires_at = 2 }
+      end
+      assert(client:list_users(ORG))
+      tokens = sent()
+      assert.equal(5, #tokens)
+      assert.truthy(tokens[5]:find("^ref%-"), tokens[5])
+      assert.are_not.equal(used, tokens[5])
+      server:patch { script = { token = { { status = 400, body = '{"error": "invalid_grant"}' } } } }
+      assert(client:list_users(ORG))
+      tokens = sent()
+      assert.same({ "client_credentials" }, { tokens[7] })
+      assert.equal(7, #tokens)
+      assert(client:list_users(ORG))
+      assert.equal(8, #sent())
+    end)
+  end)
+
+  it("may give a token that was in use before: it was replaced, not refused", function()
+    server:configure {
+      token_raw = cjson.encode { access_token = "same", token_type = "Bearer", expires_in = 0 },
+      accept_tokens = { "same", "other" },
+    }
+    local store = new_store()
+    local client = client_of(store)
+    for _ = 1, 2 do assert(client:list_users(ORG)) end -- it is fetched for each call
+    server:patch { token_raw = cjson.encode { access_token = "other", token_type = "Bearer", expires_in = 0 } }
+    assert(client:list_users(ORG))
+    assert.equal(3, server:counts().token)
+    server:patch { token_raw = cjson.encode { access_token = "same", token_type = "Bearer", expires_in = 3600 } }
+    assert(client_of(store):list_users(ORG)) -- another stores it
+    for _ = 1, 2 do assert(client:list_users(ORG)) end
+    assert.equal(4, server:counts().token)
+    assert.equal("Bearer same", helper.last(server, "api").headers.authorization)
+    assert.is_string(select(2, kept(store)))
+  end)
+
+  it("may give a token that was refused and that the server has handed out once more", function()
+    local body = { access_token = "same", token_type = "Bearer", expires_in = 0 }
+    server:configure { token_raw = cjson.encode(body), accept_tokens = { "same" },
+      script = { api = { { status = 401 } } } }
+    local store = new_store()
+    local client = client_of(store)
+    assert(client:list_users(ORG)) -- refused, and handed out once more
+    assert.equal(2, server:counts().token)
+    body.expires_in = 3600
+    server:patch { token_raw = cjson.encode(body) }
+    assert(client_of(store):list_users(ORG))
+    assert(client:list_users(ORG))
+    assert.equal(3, server:counts().token)
   end)
 
   it("needs neither add nor delete", function()

@@ -98,6 +98,35 @@ scenarios["a refused token"] = {
   uses_up = true,
 }
 
+--- A store that always has this value, or else keeps what it is given.
+local function new_store(value)
+  local store = { value = value }
+  function store:get() return self.value end
+  function store:set(_, given) self.value = value or given end
+  return store
+end
+
+scenarios["a token from a store"] = {
+  prepare = function()
+    local store = new_store()
+    local other = new { token_store = store }
+    assert(other:list_users(ORG))
+    other:close()
+    return new { token_store = store }
+  end,
+  run = function(client) return client:list_users(ORG) end,
+  good = function(users) return #users == 3 end,
+}
+
+--- It is refused, and the first grant used.
+scenarios["a refresh token from a store"] = {
+  prepare = function()
+    return new { token_store = new_store [[{"access_token":"old","renew_at":1,"refresh_token":"used up"}]] }
+  end,
+  run = function(client) return client:list_users(ORG) end,
+  good = function(users) return #users == 3 end,
+}
+
 scenarios["close"] = {
   prepare = function()
     local client = new()

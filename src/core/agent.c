@@ -96,6 +96,7 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
+      .timeout = o->timeout,
       .local = local->token_url,
       .record_events = o->record_events,
   };
@@ -210,6 +211,7 @@ static void end_overdue_calls(struct agent *a) {
 
 bool agent_run(struct agent *a, double until) {
   bool moved = reactor_run(a->reactor, until);
+  moved = oauth2_run(a->oauth2) || moved;
   end_overdue_calls(a);
   return moved;
 }
@@ -223,10 +225,10 @@ bool agent_drive(struct agent *a, double seconds) {
 
 double agent_due(struct agent *a) {
   if (a->closed) return INFINITY;
-  double deadline = next_deadline(a);
-  if (isinf(deadline)) return INFINITY;
-  double check = fmax(deadline, a->check_at) - clock_monotonic();
-  return fmax(0, fmin(reactor_due(a->reactor), check));
+  double deadline = next_deadline(a), fetch = oauth2_due(a->oauth2), now = clock_monotonic();
+  if (isinf(deadline) && isinf(fetch)) return INFINITY;
+  double due = fmin(fmax(deadline, a->check_at), fetch) - now;
+  return fmax(0, fmin(reactor_due(a->reactor), due));
 }
 
 void agent_signal(struct agent *a, const struct call *except) {

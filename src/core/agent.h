@@ -73,7 +73,7 @@ bool agent_run(struct agent *agent, double until);
 bool agent_drive(struct agent *agent, double seconds);
 
 /* Seconds until agent_run has something to do, whatever arrives; INFINITY if no call is waiting for
- * anything. */
+ * anything, and no token is being fetched. */
 double agent_due(struct agent *agent);
 
 /* Around whatever may call back into the binding. False: a call is being pushed forward already,

@@ -11,6 +11,9 @@
  * collector may do a hundred times the work of what it is handed. */
 #define SMALL_FEED_BYTES ((size_t)16 * 1024)
 
+/* A call waits no longer for a store's lock that others hold. */
+#define MAX_LOCKED_SECONDS 5.0
+
 enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
   CALL_STORE,     /* waits for the binding to look into the store of tokens */
@@ -34,7 +37,9 @@ struct call {
   struct exchange *exchange; /* CALL_EXCHANGE */
   struct transport *own;     /* CALL_PULLED; else the agent's serves */
   struct wakeup *wakeup;     /* see call_set_wakeup */
-  unsigned ticket;           /* CALL_TOKEN */
+  struct token_fetch *fetch; /* CALL_TOKEN */
+  bool looks;                /* CALL_TOKEN: the store is to be looked into meanwhile */
+  double locked_until;       /* see call_postpone; 0: it has not waited for the lock yet */
   unsigned generation;       /* of the token in use */
   bool just_fetched;         /* a token was waited for */
   bool renewed;              /* a 401 has already cost a token */
@@ -95,7 +100,7 @@ struct call *call_new(struct agent *agent, const struct call_options *options) {
 static void end(struct call *call) {
   if (call->state == CALL_ENDED) return;
   if (call->state == CALL_TOKEN) {
-    oauth2_leave(agent_oauth2(call->agent), call->failure.kind);
+    oauth2_leave(agent_oauth2(call->agent), call->fetch, call->failure.kind);
     event_move(&call->events, oauth2_events(agent_oauth2(call->agent)));
   }
   exchange_free(call->exchange);
@@ -134,7 +139,7 @@ static void record(struct call *call, const struct response *r) {
 
 /* Counts the requests of a fetch that the call does not see the end of. */
 static void count_cut_off(struct call *call) {
-  if (call->state == CALL_TOKEN) call->token_requests += oauth2_requests(agent_oauth2(call->agent));
+  if (call->state == CALL_TOKEN) call->token_requests += call->fetch->requests;
 }
 
 /* Ends the call with what call->failure says. */
@@ -254,6 +259,8 @@ static void authorize(struct call *call) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
   const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
   call->just_fetched = false;
+  event_move(&call->events, oauth2_events(oauth2)); /* of a fetch that nobody saw the end of */
+  if (token != NULL) call->locked_until = 0;
   if (token == NULL && agent_options(call->agent)->has_store && !oauth2_is_fetching(oauth2)) {
     call->resume_at = 0;
     call->state = CALL_STORE;
@@ -267,42 +274,79 @@ static void authorize(struct call *call) {
 }
 
 bool call_wants_token(const struct call *call) {
+  if (call->state == CALL_TOKEN) return call->looks;
   return call->state == CALL_STORE && clock_monotonic() >= call->resume_at;
 }
 
-enum adoption call_adopt(struct call *call, const struct stored_token *token) {
-  if (call->state != CALL_STORE) return ADOPTION_TAKEN;
-  enum adoption adoption = oauth2_adopt(agent_oauth2(call->agent), token);
-  if (adoption == ADOPTION_TAKEN) call->state = CALL_AUTHORIZE;
-  return adoption;
+/* Stops waiting for a token, and goes on. */
+static void leave_fetch(struct call *call) {
+  call->token_requests += call->fetch->requests;
+  oauth2_leave(agent_oauth2(call->agent), call->fetch, FAILURE_NONE);
+  call->state = CALL_AUTHORIZE;
+}
+
+bool call_adopt(struct call *call, const struct stored_token *token) {
+  bool waits = call->state == CALL_TOKEN;
+  call->looks = false;
+  if (waits ? call->fetch->ended : call->state != CALL_STORE) return true;
+  struct oauth2 *oauth2 = agent_oauth2(call->agent);
+  if (waits) oauth2_put_off_look(oauth2); /* asking the store may have taken its time */
+  if (!oauth2_adopt(oauth2, token)) return false;
+  if (waits) leave_fetch(call);
+  call->state = CALL_AUTHORIZE;
+  agent_signal(call->agent, call);
+  return true;
 }
 
 void call_fetch(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
-  call->ticket = oauth2_join(agent_oauth2(call->agent));
-  call->state = CALL_TOKEN;
+  call->fetch = oauth2_join(agent_oauth2(call->agent));
+  if (call->fetch == NULL)
+    fail_for_memory(call);
+  else
+    call->state = CALL_TOKEN;
 }
 
-void call_postpone(struct call *call, double seconds) {
-  call->resume_at = clock_monotonic() + seconds;
+bool call_postpone(struct call *call, double seconds) {
+  double now = clock_monotonic();
+  if (call->state != CALL_STORE) return true;
+  if (call->locked_until == 0)
+    call->locked_until = now + fmin(MAX_LOCKED_SECONDS, (call->deadline - now) / 2);
+  if (now >= call->locked_until) return false;
+  call->resume_at = fmin(now + seconds, call->locked_until);
+  return true;
 }
 
+/* When the store is to be looked into while a fetch stays silent; INFINITY: not. */
+static double look_due(const struct call *call) {
+  if (!agent_options(call->agent)->has_store) return INFINITY;
+  return oauth2_look_due(agent_oauth2(call->agent));
+}
+
+/* One call at a time looks whether a token has appeared in the store. */
+static void look_into_store(struct call *call) {
+  if (clock_monotonic() < look_due(call)) return;
+  oauth2_put_off_look(agent_oauth2(call->agent));
+  call->looks = true;
+}
+
+/* A fetch that was abandoned costs no attempt: there is another, or a token, if there is time. */
 static bool wait_for_token(struct call *call) {
   struct oauth2 *oauth2 = agent_oauth2(call->agent);
-  bool ended = oauth2_step(oauth2, call->ticket);
+  const struct token_fetch *fetch = call->fetch;
+  oauth2_run(oauth2);
   event_move(&call->events, oauth2_events(oauth2));
-  if (!ended) return false;
-  call->token_requests += oauth2_requests(oauth2);
-  const struct failure *failure = oauth2_failure(oauth2);
-  if (failure->kind != FAILURE_NONE) {
-    failure_copy(&call->failure, failure);
-    retry_or_fail(call);
-    if (call->state == CALL_PAUSE) oauth2_leave(oauth2, FAILURE_NONE);
+  if (!fetch->ended) look_into_store(call);
+  if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
+  if (fetch->abandoned || fetch->failure.kind == FAILURE_NONE) {
+    call->just_fetched = !fetch->abandoned;
+    leave_fetch(call);
     return true;
   }
-  oauth2_leave(oauth2, FAILURE_NONE);
-  call->just_fetched = true;
-  call->state = CALL_AUTHORIZE;
+  call->token_requests += fetch->requests;
+  failure_copy(&call->failure, &fetch->failure);
+  retry_or_fail(call);
+  if (call->state == CALL_PAUSE) oauth2_leave(oauth2, call->fetch, FAILURE_NONE);
   return true;
 }
 
@@ -494,7 +538,9 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
   switch (call->state) {
   case CALL_STORE:
   case CALL_PAUSE: return clock_monotonic() >= call->resume_at;
-  case CALL_TOKEN: return oauth2_is_ready(agent_oauth2(call->agent), call->ticket);
+  case CALL_TOKEN:
+    return call->looks || clock_monotonic() >= look_due(call) ||
+           oauth2_is_ready(agent_oauth2(call->agent), call->fetch);
   case CALL_EXCHANGE:
     exchange_bytes(call->exchange, bytes);
     return *bytes > 0 || has_response(call);
@@ -505,8 +551,11 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
 }
 
 double call_due(const struct call *call) {
-  bool pausing = call->state == CALL_PAUSE || call->state == CALL_STORE;
-  double until = pausing ? fmin(call->resume_at, call->deadline) : call->deadline;
+  double until = call->deadline;
+  if (call->state == CALL_PAUSE || call->state == CALL_STORE)
+    until = fmin(until, call->resume_at);
+  else if (call->state == CALL_TOKEN)
+    until = fmin(until, fmin(oauth2_due(agent_oauth2(call->agent)), look_due(call)));
   return fmax(until - clock_monotonic(), 0);
 }
 

@@ -107,17 +107,23 @@ void call_refuse(struct call *call, struct failure *failure);
 
 /* ---- a store of tokens that is shared with others, where agent_options.has_store says so ---- */
 
-/* The call wants a token: it waits for one of call_adopt, call_fetch and call_postpone. */
+/* The call wants a token from the store: it waits for one of call_adopt, call_fetch and
+ * call_postpone. It does so before one is requested, and now and then while a request stays silent.
+ */
 bool call_wants_token(const struct call *call);
 
-/* Takes over a token from the store, see oauth2_adopt. When it serves, the call goes on. */
-enum adoption call_adopt(struct call *call, const struct stored_token *token);
+/* Imports a token from the store, see oauth2_adopt. Returns whether the call goes on, as do all
+ * that wait for a token then; or it has gone on already. */
+bool call_adopt(struct call *call, const struct stored_token *token);
 
-/* Has the token requested, or waits along with others for one that is. */
+/* Has the token requested, or waits along with others for one that is; goes on waiting, if it does.
+ */
 void call_fetch(struct call *call);
 
-/* Wants a token again after `seconds`. */
-void call_postpone(struct call *call, double seconds);
+/* Wants a token again after `seconds`, while somebody else has the store's lock. False if the call
+ * has waited for that long enough, 5 s or half of the time that it had left: the token is to be
+ * requested anyway. */
+bool call_postpone(struct call *call, double seconds);
 
 /* The next exchange that on_event is to be told of, to be freed with event_free; or NULL. */
 struct event *call_take_event(struct call *call);

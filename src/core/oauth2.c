@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "core/clock.h"
+#include "core/fork.h"
 #include "core/redact.h"
 #include "core/retry.h"
 #include "core/syntax.h"
@@ -20,7 +21,21 @@
 #define MAX_LIFE_SECONDS 315360000.0
 
 /* Tokens remembered after their use. */
-#define RETIRED 4
+#define PREVIOUS 4
+
+/* How often it is looked elsewhere for a token while one is being fetched. */
+#define LOOK_SECONDS 0.5
+
+/* A fetch begins a little later than the call that starts it, and has the same time as a rule: it
+ * ends with that call if no more than this is left. */
+#define TOGETHER_SECONDS 0.1
+
+/* A token that was in use before: servers still echo it in errors, and stores still have it. */
+struct previous {
+  char *text;          /* NULL: none */
+  unsigned generation; /* of an access token; 0: a refresh token */
+  bool refused;        /* not merely replaced */
+};
 
 struct oauth2 {
   const struct oauth2_options *options;
@@ -28,9 +43,9 @@ struct oauth2 {
   char *basic; /* the Authorization value that authenticates the client, or NULL */
 
   char *access_token, *refresh_token;
-  char *scope;            /* as the server said; NULL: as it was asked for (RFC 6749, 5.1) */
-  char *retired[RETIRED]; /* tokens before: servers still echo them in errors */
-  unsigned retired_next;
+  char *scope; /* as the server said; NULL: as it was asked for (RFC 6749, 5.1) */
+  struct previous previous[PREVIOUS];
+  unsigned previous_next;
   unsigned generation;
   double renew_at, expires_at; /* monotonic, wall; infinite where not known */
   bool unstored;               /* see oauth2_take_unstored */
@@ -39,24 +54,54 @@ struct oauth2 {
   bool json, in_body;
   bool known; /* it has worked like this */
 
-  unsigned waiting;
-  struct exchange *exchange; /* under way, or NULL */
-  bool refreshing;           /* what is under way uses the refresh token */
-  unsigned requests;         /* made for the last fetch */
-  unsigned started, ended;   /* fetches; equal, or one is under way */
-  struct failure failure;    /* of the last fetch that has ended */
+  struct token_fetch *fetch; /* under way, or NULL; this is one of its references */
+  struct exchange *exchange; /* under way for it */
+  char *sent;                /* the refresh token that this uses, or NULL: the first grant */
+  double deadline;           /* of the fetch, monotonic */
+  double look_at;            /* see oauth2_look_due */
+  unsigned forks;            /* fork_count when it began */
   struct event_queue events;
 };
 
 /* ---- the token ---- */
 
-/* Puts away a token that is not to be used any more, if there is one. */
-static void retire_token(struct oauth2 *o, char **token) {
-  if (*token == NULL) return;
-  char **place = &o->retired[o->retired_next++ % RETIRED];
-  secret_free(*place);
-  *place = *token;
-  *token = NULL;
+static struct previous *find_previous(struct oauth2 *o, const char *text) {
+  for (size_t i = 0; i < PREVIOUS; i++) {
+    if (o->previous[i].text != NULL && strcmp(o->previous[i].text, text) == 0)
+      return &o->previous[i];
+  }
+  return NULL;
+}
+
+static void forget(struct previous *previous) {
+  secret_free(previous->text);
+  *previous = (struct previous){0};
+}
+
+/* Remembers a token that is not to be used any more, and takes it over; NULL is fine. A second time
+ * the same text adds what is new about it. */
+static void remember(struct oauth2 *o, char *text, unsigned generation, bool refused) {
+  if (text == NULL) return;
+  struct previous *p = find_previous(o, text);
+  if (p != NULL) {
+    refused = refused || p->refused;
+  } else {
+    p = &o->previous[o->previous_next++ % PREVIOUS];
+  }
+  forget(p);
+  *p = (struct previous){.text = text, .generation = generation, .refused = refused};
+}
+
+/* Puts a token to use, and takes its text over; the one before it is remembered. A text that was in
+ * use before is good again. */
+static void use_token(struct oauth2 *o, char **place, char *text) {
+  struct previous *again = find_previous(o, text);
+  if (again != NULL) forget(again);
+  if (*place != NULL && strcmp(*place, text) == 0)
+    secret_free(*place);
+  else
+    remember(o, *place, place == &o->access_token ? o->generation : 0, false);
+  *place = text;
 }
 
 const char *oauth2_token(const struct oauth2 *o, bool just_fetched, unsigned *generation) {
@@ -83,22 +128,25 @@ static void keep_scope(struct oauth2 *o, char *scope) {
 
 bool oauth2_reject(struct oauth2 *o, unsigned generation) {
   if (o->options->access_token != NULL) return false;
-  if (generation == o->generation) retire_token(o, &o->access_token);
+  if (generation == o->generation) {
+    remember(o, o->access_token, generation, true);
+    o->access_token = NULL;
+    return true;
+  }
+  for (size_t i = 0; i < PREVIOUS; i++) {
+    if (o->previous[i].generation == generation) o->previous[i].refused = true;
+  }
   return true;
 }
 
 static void keep_token(struct oauth2 *o, struct token_answer *answer) {
-  retire_token(o, &o->access_token);
-  o->access_token = answer->access_token;
+  use_token(o, &o->access_token, answer->access_token);
   answer->access_token = NULL;
-  if (answer->refresh_token != NULL) { /* else the old one stays valid (RFC 6749, 6) */
-    retire_token(o, &o->refresh_token);
-    o->refresh_token = answer->refresh_token;
-    answer->refresh_token = NULL;
-  }
+  if (answer->refresh_token != NULL) /* else the old one stays valid (RFC 6749, 6) */
+    use_token(o, &o->refresh_token, answer->refresh_token);
+  answer->refresh_token = NULL;
   keep_scope(o, answer->scope);
   answer->scope = NULL;
-  failure_clear(&o->failure);
   o->generation++;
   o->unstored = true;
   o->renew_at = o->expires_at = INFINITY;
@@ -109,45 +157,107 @@ static void keep_token(struct oauth2 *o, struct token_answer *answer) {
   }
 }
 
+/* ---- the fetch under way ---- */
+
+static void release(struct token_fetch *fetch) {
+  if (--fetch->references > 0) return;
+  failure_clear(&fetch->failure);
+  free(fetch);
+}
+
+static void end_fetch(struct oauth2 *o) {
+  o->fetch->ended = true;
+  release(o->fetch);
+  o->fetch = NULL;
+}
+
+static void record(struct oauth2 *o, const struct response *r, enum failure_kind error_kind) {
+  struct event event = {
+      .for_token = true,
+      .method = "POST",
+      .url = (char *)o->options->token_url,
+      .status = r->status,
+      .attempt = o->fetch->requests,
+      .seconds = r->seconds,
+      .bytes = r->bytes,
+      .error_kind = error_kind,
+  };
+  event_add(&o->events, &event);
+}
+
+static void end_request(struct oauth2 *o, enum failure_kind error_kind) {
+  record(o, exchange_progress(o->exchange), error_kind);
+  exchange_free(o->exchange);
+  o->exchange = NULL;
+  secret_free(o->sent);
+  o->sent = NULL;
+}
+
+/* Ends the fetch without an outcome; `reason` is what on_event is told. */
+static void abandon(struct oauth2 *o, enum failure_kind reason) {
+  failure_set(&o->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
+              o->options->token_url, o->options->timeout);
+  o->fetch->failure.retryable = true;
+  o->fetch->abandoned = true;
+  if (o->exchange != NULL) end_request(o, reason);
+  end_fetch(o);
+}
+
 bool oauth2_is_fetching(const struct oauth2 *o) {
-  return o->exchange != NULL;
+  return o->fetch != NULL;
 }
 
-static bool is_retired(const struct oauth2 *o, const char *token) {
-  for (size_t i = 0; i < RETIRED; i++) {
-    if (o->retired[i] != NULL && strcmp(o->retired[i], token) == 0) return true;
-  }
-  return false;
+double oauth2_due(const struct oauth2 *o) {
+  return o->fetch != NULL ? o->deadline : INFINITY;
 }
 
-/* Makes `*slot` a copy of the text; what was there is retired. False when memory is short. */
-static bool replace_token(struct oauth2 *o, char **slot, const char *text) {
-  if (*slot != NULL && strcmp(*slot, text) == 0) return true;
+double oauth2_look_due(const struct oauth2 *o) {
+  return o->fetch != NULL ? o->look_at : INFINITY;
+}
+
+void oauth2_put_off_look(struct oauth2 *o) {
+  o->look_at = clock_monotonic() + LOOK_SECONDS;
+}
+
+/* ---- tokens that are shared with others ---- */
+
+/* Copies a text, and puts it to use. False when memory is short. */
+static bool import_text(struct oauth2 *o, char **place, const char *text) {
   char *copy = text_copy(text);
   if (copy == NULL) return false;
-  retire_token(o, slot);
-  *slot = copy;
+  use_token(o, place, copy);
   return true;
 }
 
-enum adoption oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
+/* What was replaced here is older than what has replaced it, but better than nothing. */
+static bool is_refresh_token_wanted(struct oauth2 *o, const char *text) {
+  if (text == NULL) return false;
+  const struct previous *p = find_previous(o, text);
+  return p == NULL || (!p->refused && o->refresh_token == NULL);
+}
+
+static bool was_refused(struct oauth2 *o, const char *text) {
+  const struct previous *p = find_previous(o, text);
+  return p != NULL && p->refused;
+}
+
+bool oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
   unsigned generation;
-  if (oauth2_token(o, false, &generation) != NULL) return ADOPTION_TAKEN; /* fetched meanwhile */
-  if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token))
-    return ADOPTION_UNFIT;
-  if (token->refresh_token != NULL && !is_retired(o, token->refresh_token) &&
-      !replace_token(o, &o->refresh_token, token->refresh_token))
-    return ADOPTION_NO_MEMORY;
-  if (is_retired(o, token->access_token)) return ADOPTION_REFUSED;
+  if (oauth2_token(o, false, &generation) != NULL) return true; /* fetched meanwhile */
+  if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token)) return false;
+  if (is_refresh_token_wanted(o, token->refresh_token) &&
+      !import_text(o, &o->refresh_token, token->refresh_token))
+    return false;
   double life = fmin(token->renew_at, token->expires_at) - clock_wall();
-  if (!(life > 0)) return ADOPTION_UNFIT;
-  if (!replace_token(o, &o->access_token, token->access_token)) return ADOPTION_NO_MEMORY;
+  if (!(life > 0) || was_refused(o, token->access_token)) return false;
+  if (!import_text(o, &o->access_token, token->access_token)) return false;
   keep_scope(o, NULL);
   o->generation++;
   o->unstored = false;
   o->renew_at = clock_monotonic() + life;
   o->expires_at = token->expires_at;
-  return ADOPTION_TAKEN;
+  if (o->fetch != NULL) abandon(o, FAILURE_TIMEOUT);
+  return true;
 }
 
 bool oauth2_has_unstored(const struct oauth2 *o) {
@@ -190,9 +300,9 @@ static void add_parameter(struct parameters *p, const char *name, const char *va
 
 static void add_grant(struct oauth2 *o, struct parameters *p) {
   const struct oauth2_options *options = o->options;
-  if (o->refreshing) {
+  if (o->sent != NULL) {
     add_parameter(p, "grant_type", "refresh_token");
-    add_parameter(p, "refresh_token", o->refresh_token);
+    add_parameter(p, "refresh_token", o->sent);
   } else if (options->username != NULL) {
     add_parameter(p, "grant_type", "password");
     add_parameter(p, "username", options->username);
@@ -207,67 +317,87 @@ static bool has_secret(const struct oauth2 *o) {
   return o->options->client_id != NULL && o->options->client_secret != NULL;
 }
 
+/* What is asked for a token with, but the grant itself: the client's credentials, if they belong in
+ * the body. */
+static void add_client(struct oauth2 *o, struct parameters *p) {
+  if (has_secret(o) && !o->in_body) return;
+  add_parameter(p, "client_id", o->options->client_id); /* without a secret, it says who it is */
+  add_parameter(p, "client_secret", o->options->client_secret);
+}
+
+/* Sends a request for a token: with the refresh token, if there is one. Without an exchange after
+ * it, memory is short, as the fetch's failure says. */
 static void start_request(struct oauth2 *o) {
-  const struct oauth2_options *options = o->options;
   struct parameters p = {.json = o->json};
+  o->sent = text_copy(o->refresh_token);
+  bool copied = o->sent != NULL || o->refresh_token == NULL;
   add_grant(o, &p);
-  if (!has_secret(o) || o->in_body) { /* a client without a secret only identifies itself */
-    add_parameter(&p, "client_id", options->client_id);
-    add_parameter(&p, "client_secret", options->client_secret);
-  }
+  add_client(o, &p);
   if (p.json) buffer_add(&p.text, "}");
   struct request request = {
-      .url = options->token_url,
+      .url = o->options->token_url,
       .authorization = o->in_body ? NULL : o->basic,
       .content_type = p.json ? "application/json" : "application/x-www-form-urlencoded",
       .body = p.text.data,
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
-      .local = options->local,
-      .deadline = INFINITY, /* it waits for several calls, and is short */
+      .local = o->options->local,
+      .deadline = o->deadline,
   };
-  if (!p.text.failed) o->exchange = exchange_start(o->transport, &request);
-  if (o->exchange == NULL)
-    failure_set(&o->failure, FAILURE_MEMORY, "out of memory while asking for a token");
-  else
-    o->requests++;
+  if (copied && !p.text.failed) o->exchange = exchange_start(o->transport, &request);
   buffer_free(&p.text);
+  if (o->exchange != NULL) {
+    o->fetch->requests++;
+    return;
+  }
+  secret_free(o->sent);
+  o->sent = NULL;
+  failure_set(&o->fetch->failure, FAILURE_MEMORY, "out of memory while asking for a token");
 }
 
-unsigned oauth2_join(struct oauth2 *o) {
-  o->waiting++;
-  if (o->exchange != NULL) return o->started;
-  o->started++;
-  o->requests = 0;
-  o->refreshing = o->refresh_token != NULL;
+/* In a forked child, a fetch of its parent's has no connection. True if there was one. */
+static bool abandon_parents_fetch(struct oauth2 *o) {
+  if (o->fetch == NULL || o->forks == fork_count()) return false;
+  abandon(o, FAILURE_NETWORK);
+  return true;
+}
+
+struct token_fetch *oauth2_join(struct oauth2 *o) {
+  abandon_parents_fetch(o);
+  struct token_fetch *fetch = o->fetch;
+  if (fetch != NULL) {
+    fetch->references++;
+    return fetch;
+  }
+  fetch = calloc(1, sizeof *fetch);
+  if (fetch == NULL) return NULL;
+  fetch->references = 1;
+  o->fetch = fetch;
+  o->forks = fork_count();
+  o->deadline = clock_monotonic() + o->options->timeout;
+  oauth2_put_off_look(o);
   start_request(o);
-  if (o->exchange == NULL) o->ended = o->started;
-  return o->started;
+  if (o->exchange != NULL) {
+    fetch->references++; /* ours, until it ends */
+  } else {
+    fetch->ended = true;
+    o->fetch = NULL;
+  }
+  return fetch;
 }
 
-static void record(struct oauth2 *o, const struct response *r, enum failure_kind error_kind) {
-  struct event event = {
-      .for_token = true,
-      .method = "POST",
-      .url = (char *)o->options->token_url,
-      .status = r->status,
-      .attempt = o->requests,
-      .seconds = r->seconds,
-      .bytes = r->bytes,
-      .error_kind = error_kind,
-  };
-  event_add(&o->events, &event);
+/* Whether a fetch ends because somebody leaves who has waited for it. */
+static bool ends_with(const struct oauth2 *o, const struct token_fetch *fetch,
+                      enum failure_kind reason) {
+  if (fetch->ended) return false;
+  if (reason == FAILURE_CLOSED) return true;
+  bool is_last = fetch->references == 2;
+  return reason == FAILURE_TIMEOUT && is_last && o->deadline - clock_monotonic() < TOGETHER_SECONDS;
 }
 
-static void end_request(struct oauth2 *o, enum failure_kind error_kind) {
-  record(o, exchange_progress(o->exchange), error_kind);
-  exchange_free(o->exchange);
-  o->exchange = NULL;
-}
-
-void oauth2_leave(struct oauth2 *o, enum failure_kind reason) {
-  o->waiting--;
-  if (o->waiting == 0 && o->exchange != NULL) end_request(o, reason);
+void oauth2_leave(struct oauth2 *o, struct token_fetch *fetch, enum failure_kind reason) {
+  if (ends_with(o, fetch, reason)) abandon(o, reason);
+  release(fetch);
 }
 
 /* ---- how the server wants it ---- */
@@ -361,7 +491,7 @@ static const char *advice(const struct oauth2 *o, const struct response *r,
 static void describe_redirect(struct oauth2 *o, const struct response *r) {
   struct buffer target = {0};
   oauth2_redact(o, r->redirect != NULL ? r->redirect : "nowhere", &target);
-  failure_set(&o->failure, FAILURE_HTTP,
+  failure_set(&o->fetch->failure, FAILURE_HTTP,
               "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
               o->options->token_url, r->status, target.data != NULL ? target.data : "?");
   buffer_free(&target);
@@ -369,7 +499,7 @@ static void describe_redirect(struct oauth2 *o, const struct response *r) {
 
 /* What the server says itself lies in the body, and is left to the binding. */
 static void fail_with_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
-  struct failure *f = &o->failure;
+  struct failure *f = &o->fetch->failure;
   bool success = response_is_success(r);
   if (response_is_redirect(r))
     describe_redirect(o, r);
@@ -385,27 +515,34 @@ static void fail_with_answer(struct oauth2 *o, struct response *r, struct token_
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
   if (success && answer->error == NULL) return; /* the body may hold a token */
-  retire_token(o, &answer->access_token);       /* so may this one: it is to be redacted */
-  retire_token(o, &answer->refresh_token);
+  remember(o, answer->access_token, 0, false);  /* so may this one: it is to be redacted */
+  remember(o, answer->refresh_token, 0, false);
+  answer->access_token = answer->refresh_token = NULL;
   f->body = r->body;
   r->body = (struct buffer){0};
 }
 
 /* Nothing whole came back. */
 static void fail_with_transport(struct oauth2 *o, const struct response *r) {
-  failure_set(&o->failure, r->failure.kind, "no token from token_url %.400s: %.400s",
-              o->options->token_url, r->failure.message);
-  o->failure.retryable = r->failure.retryable;
-  o->failure.status = r->status;
+  struct failure *f = &o->fetch->failure;
+  failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", o->options->token_url,
+              r->failure.message);
+  f->retryable = r->failure.retryable;
+  f->status = r->status;
 }
 
-/* A refresh token that gave no token is dropped, and the first grant is used. */
+/* A refresh token that gave no token is dropped, and the first grant is used, or another refresh
+ * token that has been imported meanwhile. */
 static bool fall_back(struct oauth2 *o, const struct response *r,
                       const struct token_answer *answer) {
-  if (!o->refreshing) return false;
+  if (o->sent == NULL) return false;
   if (retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant")) return false;
-  retire_token(o, &o->refresh_token);
-  o->refreshing = false;
+  if (o->refresh_token != NULL && strcmp(o->refresh_token, o->sent) == 0) {
+    secret_free(o->refresh_token);
+    o->refresh_token = NULL;
+  }
+  remember(o, o->sent, 0, true);
+  o->sent = NULL;
   return true;
 }
 
@@ -422,7 +559,7 @@ static bool handle_answer(struct oauth2 *o, struct response *r, struct token_ans
   fail_with_answer(o, r, answer);
   if (is_error(answer, "invalid_grant"))
     o->known = true; /* it was read, and the client accepted */
-  else if (!o->failure.retryable)
+  else if (!o->fetch->failure.retryable)
     forget_form(o);
   return false;
 }
@@ -443,33 +580,39 @@ static bool conclude(struct oauth2 *o, struct response *r) {
   else if (token_answer_read(r->body.data, r->body.size, &answer))
     again = handle_answer(o, r, &answer);
   else
-    failure_set(&o->failure, FAILURE_MEMORY, "out of memory while reading a token");
+    failure_set(&o->fetch->failure, FAILURE_MEMORY, "out of memory while reading a token");
   token_answer_clear(&answer);
   return again;
 }
 
-bool oauth2_step(struct oauth2 *o, unsigned ticket) {
-  struct response *r = o->exchange == NULL ? NULL : exchange_response(o->exchange);
-  if (r != NULL) {
-    unsigned generation = o->generation;
-    bool again = conclude(o, r);
-    end_request(o, kind_of(r, o->generation != generation));
-    if (again) start_request(o);
-    if (o->exchange == NULL) o->ended = o->started;
-  }
-  return ticket <= o->ended;
+/* Does what the end of the exchange asks for: sends another request, or ends the fetch. */
+static void handle_response(struct oauth2 *o, struct response *r, bool is_late) {
+  unsigned generation = o->generation;
+  bool again = conclude(o, r);
+  end_request(o, kind_of(r, o->generation != generation));
+  if (again && is_late)
+    abandon(o, FAILURE_TIMEOUT);
+  else if (again)
+    start_request(o);
+  if (o->fetch != NULL && o->exchange == NULL) end_fetch(o);
 }
 
-bool oauth2_is_ready(const struct oauth2 *o, unsigned ticket) {
-  return ticket <= o->ended || o->exchange == NULL || exchange_response(o->exchange) != NULL;
+bool oauth2_run(struct oauth2 *o) {
+  if (abandon_parents_fetch(o)) return true;
+  if (o->fetch == NULL) return false;
+  bool is_late = clock_monotonic() >= o->deadline;
+  struct response *r = exchange_response(o->exchange);
+  if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))
+    abandon(o, FAILURE_TIMEOUT);
+  else if (r != NULL)
+    handle_response(o, r, is_late);
+  else
+    return false;
+  return true;
 }
 
-const struct failure *oauth2_failure(const struct oauth2 *o) {
-  return &o->failure;
-}
-
-unsigned oauth2_requests(const struct oauth2 *o) {
-  return o->requests;
+bool oauth2_is_ready(const struct oauth2 *o, const struct token_fetch *fetch) {
+  return fetch->ended || clock_monotonic() >= o->deadline || exchange_response(o->exchange) != NULL;
 }
 
 struct event_queue *oauth2_events(struct oauth2 *o) {
@@ -508,27 +651,30 @@ struct oauth2 *oauth2_new(const struct oauth2_options *options, struct transport
 
 void oauth2_free(struct oauth2 *o) {
   if (o == NULL) return;
-  exchange_free(o->exchange);
+  if (o->fetch != NULL) abandon(o, FAILURE_CLOSED);
   secret_free(o->basic);
   secret_free(o->access_token);
   secret_free(o->refresh_token);
   secret_free(o->scope);
-  for (size_t i = 0; i < RETIRED; i++)
-    secret_free(o->retired[i]);
-  failure_clear(&o->failure);
+  for (size_t i = 0; i < PREVIOUS; i++)
+    forget(&o->previous[i]);
   event_clear(&o->events);
   free(o);
 }
 
 bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, size_t *start,
                         size_t *length) {
-  const char *secrets[6 + RETIRED] = {
-      o->options->client_secret, o->options->password,
-      o->options->access_token,  o->access_token,
-      o->refresh_token,          o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
+  const char *secrets[7 + PREVIOUS] = {
+      o->options->client_secret,
+      o->options->password,
+      o->options->access_token,
+      o->access_token,
+      o->refresh_token,
+      o->sent,
+      o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
   };
-  for (size_t i = 0; i < RETIRED; i++)
-    secrets[6 + i] = o->retired[i];
+  for (size_t i = 0; i < PREVIOUS; i++)
+    secrets[7 + i] = o->previous[i].text;
   return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
 }
 

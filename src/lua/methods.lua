@@ -54,9 +54,9 @@ end
 
 -- The token store ---------------------------------------------------------------------------------
 
--- Seconds until others may take the lock of one that was never given back, and between two looks at the store while
--- another holds it.
-local LOCK_SECONDS, LOOK_SECONDS = 5, 0.05
+-- Seconds until others may take the lock of one that was never given back; until it is left to that, since the store
+-- may be slow to take it back; and between two looks at the store while another holds it.
+local LOCK_SECONDS, UNLOCK_SECONDS, LOOK_SECONDS = 5, 4, 0.05
 
 local function ask_method(store, name, ...)
   return store[name](store, ...)
@@ -73,7 +73,7 @@ end
 local function unlock(shared)
   local locked = shared.locked
   shared.locked = nil
-  if shared.can_delete and c.clock() - locked < LOCK_SECONDS then ask(shared, "delete", shared.lock_key) end
+  if shared.can_delete and c.clock() - locked < UNLOCK_SECONDS then ask(shared, "delete", shared.lock_key) end
 end
 
 -- Stores a token that was fetched, and gives the lock back when no more is being fetched.
@@ -83,32 +83,26 @@ local function settle(shared, call)
   if shared.locked and not c.is_fetching(call) then unlock(shared) end
 end
 
--- Has the call take the store's token. True if that serves.
+-- Has the call take the store's token. True if it needs none any more. One that does not serve is left there, to be
+-- replaced: another may have stored a better one meanwhile, which it would be a loss to delete.
 local function take_stored(shared, call)
-  local value = ask(shared, "get", shared.token_key)
-  local verdict = c.adopt(call, value)
-  -- Another may have stored a better one meanwhile.
-  if verdict == "refused" and shared.can_delete and ask(shared, "get", shared.token_key) == value then
-    ask(shared, "delete", shared.token_key)
-  end
-  return verdict == "taken"
+  return c.adopt(call, (ask(shared, "get", shared.token_key)))
 end
 
--- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one.
+-- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one. Where another
+-- holds the lock for too long, the call does without it.
 local function find_token(shared, call)
   if take_stored(shared, call) then return end
   if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
+  local locked = c.clock()
   local added, err = ask(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
   if added then
     -- Another may have stored its token, and given the lock back, since we have looked.
-    local locked = c.clock()
-    if take_stored(shared, call) then
-      shared.locked = locked
-      return unlock(shared)
-    end
+    local taken = take_stored(shared, call)
     shared.locked = locked
-  elseif err == nil or err == "exists" then
-    return c.postpone(call, LOOK_SECONDS)
+    if taken then return unlock(shared) end
+  elseif (err == nil or err == "exists") and c.postpone(call, LOOK_SECONDS) then
+    return
   end
   c.fetch(call)
 end

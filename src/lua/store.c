@@ -78,22 +78,17 @@ static double read_time(lua_State *L, const char *key) {
 
 /* [2, +1] */
 static int adopt(lua_State *L) {
-  struct stored_token token;
-  enum adoption adoption = ADOPTION_UNFIT;
+  struct stored_token token = {0};
   lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING && cjson_decode(L) && lua_istable(L, -1)) {
     read_text(L, "access_token", &token.access_token);
     read_text(L, "refresh_token", &token.refresh_token);
     token.renew_at = read_time(L, "renew_at");
     token.expires_at = read_time(L, "expires_at");
-    /* Only now: decoding may have run a finalizer that closed the client. */
-    struct call *call = calls_get(L, 1, 1);
-    if (call != NULL) adoption = call_adopt(call, &token);
   }
-  if (adoption == ADOPTION_NO_MEMORY) return luaL_error(L, "not enough memory");
-  lua_pushstring(L, adoption == ADOPTION_TAKEN     ? "taken"
-                    : adoption == ADOPTION_REFUSED ? "refused"
-                                                   : "unfit");
+  /* Only now: decoding may have run a finalizer that closed the client. */
+  struct call *call = calls_get(L, 1, 1);
+  lua_pushboolean(L, call == NULL || call_adopt(call, &token));
   return 1;
 }
 
@@ -148,8 +143,8 @@ static int fetch(lua_State *L) {
 
 static int postpone(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
-  if (call != NULL) call_postpone(call, lua_tonumber(L, 2));
-  return 0;
+  lua_pushboolean(L, call == NULL || call_postpone(call, lua_tonumber(L, 2)));
+  return 1;
 }
 
 void store_open(lua_State *L) {
