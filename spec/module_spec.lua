@@ -5,7 +5,7 @@ local podero = require "podero"
 
 describe("the module", function()
   it("names its version and the two environments", function()
-    assert.equal("podero 0.1.0", podero._VERSION)
+    assert.equal("podero 0.2.0", podero._VERSION)
     assert.equal("https://app.podero.com", podero.PRODUCTION)
     assert.equal("https://sandbox-app.podero.com", podero.SANDBOX)
   end)
@@ -19,7 +19,7 @@ describe("the module", function()
 
   it("is one shared object, which needs no Lua file", function()
     local text, code = helper.run("package.path = '' print(require('podero')._VERSION)")
-    assert.equal("podero 0.1.0\n", text)
+    assert.equal("podero 0.2.0\n", text)
     assert.equal(0, code)
   end)
 

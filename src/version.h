@@ -3,6 +3,6 @@
 #ifndef PODERO_VERSION_H
 #define PODERO_VERSION_H
 
-#define PODERO_VERSION "0.1.0"
+#define PODERO_VERSION "0.2.0"
 
 #endif

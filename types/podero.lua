@@ -12,7 +12,7 @@
 --- client:close()
 --- ```
 ---@class podero
----@field _VERSION string `"podero 0.1.0"`
+---@field _VERSION string `"podero 0.2.0"`
 ---@field PRODUCTION string The base URL of the production environment, the default.
 ---@field SANDBOX string The base URL of the sandbox. Credentials belong to one environment.
 ---@field Role podero.Roles The values of `user.role`, by name.
