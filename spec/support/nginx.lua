@@ -97,9 +97,9 @@ end
 local tested, installed
 
 --- The nginx under test: `program`, and `load_modules`, the lines for nginx.conf that load its Lua module.
--- PODERO_TEST_NGINX names another one than is installed, such as an OpenResty built by hand; it loads no modules but its
--- own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH are where it finds the Lua and C modules that it needs
--- (lua-resty-core, lua-cjson): `nginx.start` makes them part of its default paths, the ";;" of lua_package_path.
+-- PODERO_TEST_NGINX names one that is not the installed one, such as an OpenResty built by hand; it loads no modules but
+-- its own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH say where it finds the Lua and C modules that it needs
+-- (lua-resty-core, lua-cjson): `nginx.command` makes them part of its default paths, the ";;" of lua_package_path.
 function nginx.find()
   if tested then return tested end
   local given = os.getenv("PODERO_TEST_NGINX")
