@@ -31,7 +31,7 @@ local function one_worker()
   bench = { upstream = upstream, workers = workers, url = "http://127.0.0.1:" .. workers.ports.listen }
   bench.methods = { "podero", "capture" }
   local version, ok = support.output_of("curl -sS --fail --max-time 10 " .. bench.url .. "/resty_version")
-  assert(ok and version ~= "", "the workers do not answer")
+  assert(ok and version ~= "", workers:log())
   bench.without_resty = version:match("^missing: (.*)")
   if not bench.without_resty then
     NAMES.resty = NAMES.resty .. " " .. version

@@ -71,8 +71,8 @@ local function load_modules(folders)
   return ""
 end
 
---- The value of an environment variable with a list in the manner of LUA_PATH, or nil. An entry without "?" is a folder,
--- in which `file` is looked for.
+--- The value of an environment variable with a list in the manner of LUA_PATH, or nil. An entry without "?" is a
+-- folder, in which `file` is looked for.
 function nginx.templates(variable, file)
   local list = {}
   for entry in (os.getenv(variable) or ""):gmatch("[^;]+") do
@@ -97,8 +97,8 @@ end
 local tested, installed
 
 --- The nginx under test: `program`, and `load_modules`, the lines for nginx.conf that load its Lua module.
--- PODERO_TEST_NGINX names one that is not the installed one, such as an OpenResty built by hand; it loads no modules but
--- its own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH say where it finds the Lua and C modules that it needs
+-- PODERO_TEST_NGINX names one that is not the installed one, such as an OpenResty built by hand; it loads no modules
+-- but its own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH say where it finds the Lua and C modules that it needs
 -- (lua-resty-core, lua-cjson): `nginx.command` makes them part of its default paths, the ";;" of lua_package_path.
 function nginx.find()
   if tested then return tested end
