@@ -118,7 +118,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx fuzz bench bench-nginx docs picture picture-nginx format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
@@ -127,10 +127,11 @@ help:
 	@echo 'make specs      the specs alone'
 	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
 	@echo 'make coverage   what of src the specs run: at least 98 % of its lines, 90 % of its branches'
-	@echo 'make soak       calls of all kinds for SOAK_SECONDS=$(SOAK_SECONDS): memory and descriptors stay what they were'
+	@echo 'make soak       calls of all kinds for SOAK_SECONDS=600: memory and descriptors stay what they were'
+	@echo 'make soak-nginx  lists in nginx, SOAK_SECONDS=60 for each of eight loads, with reloads: every one is whole'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
-	@echo 'make bench-nginx  handlers in nginx against what it offers by itself; bench/RESULTS-nginx.md'
+	@echo 'make bench-nginx  handlers in nginx against what one would write instead; bench/RESULTS-nginx.md'
 	@echo 'make docs       the documentation as a site, in build/docs'
 	@echo 'make picture    records docs/podero.svg'
 	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
@@ -229,10 +230,13 @@ coverage: packages-coverage
 	  --fail-under-line 98 --fail-under-branch 90
 	@echo 'line by line: $(COVERAGE)/index.html'
 
-SOAK_SECONDS ?= 600
 soak: packages-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 all
-	@LUA_CPATH="build/lua5.4/?.so;;" lua5.4 spec/support/soak.lua $(SOAK_SECONDS)
+	@LUA_CPATH="build/lua5.4/?.so;;" lua5.4 spec/support/soak.lua $(or $(SOAK_SECONDS),600)
+
+soak-nginx: packages-soak-nginx
+	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=luajit all
+	@lua5.4 spec/support/soak_nginx.lua $(or $(SOAK_SECONDS),60)
 
 # ---- fuzzers ----
 

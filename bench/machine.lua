@@ -25,7 +25,7 @@ local VERSIONS = {
   { "curl", "curl --version" },
   { "Python", "python3 --version" },
   { "Node", "node --version" },
-  { "nginx", "PATH=\"$PATH:/usr/sbin\" nginx -v" },
+  { "nginx", "PATH=\"$PATH:/usr/sbin\" \"${PODERO_TEST_NGINX:-nginx}\" -v" },
   { "valgrind", "valgrind --version" },
   { "compiler", "${CC:-cc} --version" },
 }

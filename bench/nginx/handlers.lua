@@ -24,7 +24,12 @@ function handlers.new(base_url, host, port, store, static_token)
   end
   local client = assert(podero.new(options))
   local found, http = pcall(require, "resty.http")
-  local self = { has_resty = found }
+  local self = {}
+
+  --- The version of lua-resty-http, or "missing: " and why it could not be loaded.
+  function self.resty_version()
+    return found and http._VERSION or "missing: " .. http:match("^[^\n]*"):gsub(":$", "")
+  end
 
   function self.podero(org)
     return answer(client:list_users(org))
@@ -43,6 +48,7 @@ function handlers.new(base_url, host, port, store, static_token)
       path = common.path(org), headers = { Host = host .. ":" .. port, Authorization = "Bearer " .. TOKEN },
     })
     local body = assert(response:read_body())
+    if response.status ~= 200 then return answer(nil, response.status) end
     connection:set_keepalive(60000, 64)
     return answer(common.decode(body))
   end

@@ -9,42 +9,57 @@ servers.SEED = 7
 servers.LATENCY = 0.05
 
 local root = nginx.output_of("pwd")
+-- The organization whose list is `BLANKS_BYTES` of blanks, packed by gzip.
+servers.BLANKS, servers.BLANKS_BYTES = "b1a2c500-0000-4000-8000-000000000000", 60000000
+
 -- Workers of root's would become someone who may not read its folders.
 local user = nginx.output_of("id -u") == "0" and "user root;" or ""
 
-local function configuration(name, values)
+local function configuration(name, which, values)
   local text = assert(nginx.read_file("bench/nginx/" .. name))
-  values.load_modules, values.root, values.user = nginx.find().load_modules, root, user
+  values.load_modules, values.root, values.user = which.load_modules, root, user
   return (text:gsub("%${([%w_]+)}", function(key) return values[key] or error("no value for " .. key) end))
 end
 
---- The id of the organization with this many users; late, where its list comes after `LATENCY` seconds.
+--- The id of the organization with this many users; `late`: its list comes after `LATENCY` seconds.
 function servers.org(count, late)
   return ("%08d-0000-4000-8000-00000000000%d"):format(count, late and 1 or 0)
 end
 
---- An upstream with a list for each count.
+--- Makes a file of an array without elements, with blanks between its brackets, packed by gzip.
+local function write_blanks(file)
+  assert(nginx.run(("{ printf '['; head -c %d /dev/zero | tr '\\0' ' '; printf ']'; } | gzip -9n >%s"):format(
+    servers.BLANKS_BYTES, nginx.quoted(file))), "no " .. file)
+end
+
+--- An upstream with a list for each count, and with the list of blanks. It is not under test, and gives a token to
+-- whoever asks.
 function servers.upstream(counts)
   return nginx.start {
-    name = "podero-bench-upstream", ports = { "upstream" },
+    name = "podero-bench-upstream", ports = { "upstream" }, installed = true,
     configuration = function(ports, dir)
       assert(nginx.run("mkdir -p " .. dir .. "/lists && chmod 755 " .. dir))
       for _, count in ipairs(counts) do
         nginx.write_file(("%s/lists/%d.json"):format(dir, count), users.list_json(servers.SEED, count))
       end
-      return configuration("upstream.conf", { upstream = ports.upstream, latency = tostring(servers.LATENCY) })
+      write_blanks(dir .. "/lists/blanks.gz")
+      return configuration("upstream.conf", nginx.installed(), {
+        upstream = ports.upstream, latency = tostring(servers.LATENCY), blanks = servers.BLANKS,
+      })
     end,
   }
 end
 
---- Workers in front of the API at `port`. `static_token`: see handlers.lua.
+--- Workers in front of the API at `port`. `static_token`: see handlers.lua. PODERO_BENCH_LUA_PATH says where
+-- lua-resty-http and lua-resty-string are: a folder, or a list in the manner of LUA_PATH.
 function servers.workers(count, port, static_token)
+  local rivals = nginx.templates("PODERO_BENCH_LUA_PATH", "?.lua")
   return nginx.start {
     name = "podero-bench-workers", ports = { "listen" },
     configuration = function(ports)
-      return configuration("worker.conf", {
+      return configuration("worker.conf", nginx.find(), {
         workers = tostring(count), listen = ports.listen, base_url = "http://127.0.0.1:" .. port, host = "127.0.0.1",
-        port = tostring(port), static_token = tostring(static_token),
+        port = tostring(port), static_token = tostring(static_token), rivals = rivals and rivals .. ";" or "",
       })
     end,
   }

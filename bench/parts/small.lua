@@ -5,7 +5,7 @@ local Report = require "bench.report"
 local support = require "bench.support"
 
 local WARM_UPS, CALLS, ROUNDS = 50, 500, 30
-local BAR = 1.15
+local BAR = 1.12
 
 local function bare(base, users)
   return ("%s %s %s %d %d"):format(support.compiled("bare"),
