@@ -293,6 +293,15 @@ double reactor_due(const struct reactor *r) {
   return isinf(due) ? due : fmax(due - clock_monotonic(), 0);
 }
 
+int reactor_descriptor(struct reactor *r) {
+  renew_after_fork(r);
+#ifdef HAVE_EPOLL
+  return r->epoll;
+#else
+  return -1;
+#endif
+}
+
 void reactor_wait(struct reactor *r, double seconds) {
   renew_after_fork(r);
   if (r->ready_at < r->ready_count) return;

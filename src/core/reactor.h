@@ -50,6 +50,11 @@ bool reactor_run_timers(struct reactor *reactor);
 /* Seconds until the first timer is due; INFINITY where none is set. */
 double reactor_due(const struct reactor *reactor);
 
+/* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
+ * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
+ * reactor's, and another one after a fork; -1 if the system has no epoll, or none could be had. */
+int reactor_descriptor(struct reactor *reactor);
+
 /* ---- bells ---- */
 
 /* A descriptor that others can wait on: readable when the reactor has something to run, and when
