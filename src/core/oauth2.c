@@ -224,7 +224,8 @@ static void start_request(struct oauth2 *o) {
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
       .local = options->local,
-      .deadline = INFINITY, /* it waits for several calls, and is short */
+      .fresh_connection = o->refreshing, /* a server may take it once only */
+      .deadline = INFINITY,              /* it waits for several calls, and is short */
   };
   if (!p.text.failed) o->exchange = exchange_start(o->transport, &request);
   if (o->exchange == NULL)

@@ -1,5 +1,6 @@
 #include "core/reactor.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 
 #if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
 #define HAVE_EPOLL 1
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #endif
@@ -31,9 +33,12 @@ struct ready {
 
 #ifdef HAVE_EPOLL
 /* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
- * and go between exchanges. */
+ * and go between exchanges. The set knows files, and numbers mean other files in time: an event
+ * that does not bear the mark's generation is of a file that was closed here, and lives on in a
+ * child. */
 struct mark {
-  unsigned char wanted, set;
+  unsigned char wanted, set; /* events; 0: none, not registered */
+  uint32_t generation;
   size_t slot;
 };
 #endif
@@ -51,6 +56,7 @@ struct reactor {
   struct fork_mark epoll_mark;
   struct mark *marks; /* by descriptor */
   size_t mark_count;
+  uint32_t generation; /* the last one given to a mark */
 #else
   struct pollfd *watched;
   size_t *slots; /* of the sources that they belong to */
@@ -109,42 +115,98 @@ static struct mark *mark_of(struct reactor *r, int fd) {
   return &r->marks[index];
 }
 
+static int control(struct reactor *r, int operation, int fd, const struct mark *mark, int events) {
+  struct epoll_event event = {.events = to_epoll(events),
+                              .data.u64 = (uint64_t)mark->generation << 32 | (uint32_t)fd};
+  return epoll_ctl(r->epoll, operation, fd, &event);
+}
+
+/* Registers the descriptor for these events, whatever the mark says of it: libcurl closes some
+ * sockets without a word, and then the number is another file's. */
+static bool register_descriptor(struct reactor *r, int fd, struct mark *mark, int events) {
+  bool known = mark->set != 0 && control(r, EPOLL_CTL_MOD, fd, mark, events) == 0;
+  if (!known) {
+    if (mark->set != 0 && errno != ENOENT) return false;
+    mark->generation = ++r->generation;
+    mark->set = 0;
+    if (control(r, EPOLL_CTL_ADD, fd, mark, events) != 0 &&
+        (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, mark, events) != 0))
+      return false;
+  }
+  mark->set = (unsigned char)events;
+  return true;
+}
+
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   struct mark *mark = mark_of(r, fd);
   if (mark == NULL) return events == 0;
-  if (r->epoll < 0 && !open_descriptors(r)) return events == 0; /* none were left, after a fork */
-  struct epoll_event event = {.events = to_epoll(events),
-                              .data.u64 = (uint64_t)slot << 32 | (uint32_t)fd};
-  bool same = events == 0 || (mark->set == events && mark->slot == slot);
-  if (!same && epoll_ctl(r->epoll, mark->set != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
-    return false;
-  if (!same) mark->set = (unsigned char)events;
+  if (events == 0) {
+    if (mark->slot == slot) mark->wanted = 0;
+    return true;
+  }
+  if (r->epoll < 0 && !open_descriptors(r)) return false; /* none were left, after a fork */
+  bool same = mark->set == events && mark->slot == slot;
+  if (!same && !register_descriptor(r, fd, mark, events)) return false;
   mark->wanted = (unsigned char)events;
   mark->slot = slot;
   return true;
 }
 
-static void forget(struct reactor *r, int fd) {
-  struct epoll_event none = {0};
-  if ((size_t)fd >= r->mark_count) return;
-  if (r->marks[fd].set != 0) epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, &none);
-  r->marks[fd] = (struct mark){0};
+/* False if the set has kept, or may have kept, the file. */
+static bool forget(struct reactor *r, int fd) {
+  struct mark *mark = &r->marks[fd];
+  bool forgotten = mark->set == 0 || control(r, EPOLL_CTL_DEL, fd, mark, 0) == 0;
+  *mark = (struct mark){0};
+  return forgotten;
+}
+
+static void forget_of(struct reactor *r, size_t slot, int fd) {
+  if ((size_t)fd < r->mark_count && r->marks[fd].slot == slot) forget(r, fd);
+}
+
+static bool replace(struct reactor *r, size_t slot, int fd) {
+  if ((size_t)fd >= r->mark_count || r->marks[fd].slot != slot) return true;
+  int wanted = r->marks[fd].wanted;
+  forget(r, fd);
+  return wanted == 0 || watch(r, slot, fd, wanted);
+}
+
+/* Makes another set, of what is waited for. Its number is higher than the old one's, so that those
+ * who wait on it see that it is another. */
+static void rebuild(struct reactor *r) {
+  int made = epoll_create1(EPOLL_CLOEXEC);
+  int set = made < 0 ? -1 : fcntl(made, F_DUPFD_CLOEXEC, r->epoll + 1);
+  if (set >= 0) close(made);
+  if (set < 0) set = made;
+  if (set < 0) return; /* with the next event again */
+  fork_close(r->epoll, r->epoll_mark);
+  r->epoll = set;
+  r->epoll_mark = fork_mark_of(set);
+  for (size_t i = 0; i < r->mark_count; i++) {
+    struct mark *mark = &r->marks[i];
+    mark->set = 0;
+    if (mark->wanted != 0) register_descriptor(r, (int)i, mark, mark->wanted);
+  }
 }
 
 /* Finds out what is ready, waiting for it as long as that. */
 static void collect(struct reactor *r, int timeout) {
   struct epoll_event events[READY_MAX];
   int count = r->epoll < 0 ? 0 : epoll_wait(r->epoll, events, READY_MAX, timeout);
+  bool stale = false;
   r->ready_at = r->ready_count = 0;
   for (int i = 0; i < count; i++) {
     int fd = (int)(uint32_t)events[i].data.u64;
-    if (r->marks[fd].wanted == 0)
-      forget(r, fd);
+    const struct mark *mark = &r->marks[fd];
+    if (mark->set == 0 || mark->generation != (uint32_t)(events[i].data.u64 >> 32))
+      stale = true;
+    else if (mark->wanted == 0)
+      stale = !forget(r, fd) || stale;
     else
-      r->ready[r->ready_count++] = (struct ready){.slot = (size_t)(events[i].data.u64 >> 32),
-                                                  .fd = fd,
-                                                  .events = from_epoll(events[i].events)};
+      r->ready[r->ready_count++] =
+          (struct ready){.slot = mark->slot, .fd = fd, .events = from_epoll(events[i].events)};
   }
+  if (stale) rebuild(r);
 }
 
 /* ---- and without ---- */
@@ -182,7 +244,7 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   while (i < r->watched_count && r->watched[i].fd != fd)
     i++;
   if (events == 0) {
-    if (i == r->watched_count) return true;
+    if (i == r->watched_count || r->slots[i] != slot) return true;
     r->watched[i] = r->watched[--r->watched_count];
     r->slots[i] = r->slots[r->watched_count];
     return true;
@@ -198,20 +260,26 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   return true;
 }
 
-static void forget(struct reactor *r, int fd) {
-  watch(r, 0, fd, 0);
+static void forget_of(struct reactor *r, size_t slot, int fd) {
+  watch(r, slot, fd, 0);
+}
+
+/* poll knows numbers, not files. */
+static bool replace(struct reactor *r, size_t slot, int fd) {
+  return (void)r, (void)slot, (void)fd, true;
 }
 
 static void collect(struct reactor *r, int timeout) {
   r->ready_at = r->ready_count = 0;
   if (poll(r->watched, (nfds_t)r->watched_count, timeout) <= 0) return;
-  for (size_t i = 0; i < r->watched_count && r->ready_count < READY_MAX; i++) {
+  for (size_t i = r->watched_count; i-- > 0 && r->ready_count < READY_MAX;) {
     short got = r->watched[i].revents;
     if (got == 0) continue;
     int events = ((got & (POLLIN | POLLHUP)) != 0 ? REACTOR_READ : 0) |
                  ((got & POLLOUT) != 0 ? REACTOR_WRITE : 0) |
                  ((got & (POLLERR | POLLNVAL)) != 0 ? REACTOR_ERROR : 0);
     r->ready[r->ready_count++] = (struct ready){r->slots[i], r->watched[i].fd, events};
+    if ((got & POLLNVAL) != 0) watch(r, r->slots[i], r->watched[i].fd, 0); /* it was closed */
   }
 }
 
@@ -282,7 +350,13 @@ bool reactor_watch(struct reactor *r, const struct source *source, int fd, int e
 void reactor_forget(struct reactor *r, const struct source *source, int fd) {
   renew_after_fork(r);
   forget_ready(r, source->slot, fd);
-  forget(r, fd);
+  forget_of(r, source->slot, fd);
+}
+
+bool reactor_replace(struct reactor *r, const struct source *source, int fd) {
+  renew_after_fork(r);
+  forget_ready(r, source->slot, fd);
+  return replace(r, source->slot, fd);
 }
 
 double reactor_due(const struct reactor *r) {

@@ -33,8 +33,14 @@ void reactor_remove(struct reactor *reactor, struct source *source);
  * system refuses, or memory is short. */
 bool reactor_watch(struct reactor *reactor, const struct source *source, int fd, int events);
 
-/* Is to be called before a descriptor is closed that was watched. */
+/* Is to be called before a descriptor is closed that was watched. A number that is another source's
+ * by now is left alone. */
 void reactor_forget(struct reactor *reactor, const struct source *source, int fd);
+
+/* The number belongs to a file that was just opened, and the source's one before it may have been
+ * closed without reactor_forget: what the source has waited for is waited for on the new file.
+ * False if the system refuses. */
+bool reactor_replace(struct reactor *reactor, const struct source *source, int fd);
 
 /* Blocks until something is to be run, or for `seconds` at the most. */
 void reactor_wait(struct reactor *reactor, double seconds);
@@ -52,7 +58,9 @@ double reactor_due(const struct reactor *reactor);
 
 /* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
  * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
- * reactor's, and another one after a fork; -1 if the system has no epoll, or none could be had. */
+ * reactor's; -1 if the system has no epoll, or none could be had. It is another one, with another
+ * number, after a fork, and after a run or wait that found the event of a file that was closed here
+ * and lives on in a child: so ask again before each wait. */
 int reactor_descriptor(struct reactor *reactor);
 
 /* ---- bells ---- */
