@@ -1126,6 +1126,13 @@ static bool was_lost(const struct exchange *x, CURLcode code) {
           connections == 0);
 }
 
+/* libcurl 8 keeps some connections of HTTP/2 that have failed, and would use them again. */
+static void end_failed_connection(struct exchange *x, CURLcode code) {
+  if (code != CURLE_HTTP2 && code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR) return;
+  const struct open_socket *s = x->socket;
+  if (s != NULL && s->open && company_of(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
+}
+
 /* Sends the request once more, over a new connection: of HTTP/2, over one for all that were lost in
  * this turn. False when memory is short. */
 static bool begin_again(struct exchange *x) {
@@ -1158,6 +1165,7 @@ static void reap(struct transport *t) {
     if (code == CURLE_OUT_OF_MEMORY && !is_beyond_libcurl(x, code) &&
         !was_short_of_descriptors(x, code))
       t->out_of_memory = true;
+    end_failed_connection(x, code);
     if (!t->out_of_memory && was_lost(x, code)) {
       if (!can_begin_again(x))
         t->distrusts_kept = true;
