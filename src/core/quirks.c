@@ -17,12 +17,13 @@
  * until 8.5       After a transfer that failed, CURLOPT_BUFFERSIZE is refused: only handles of good
  *                 transfers are used again (give_handle_back). faults_spec: the good call after
  *                 each fault.
- * 7.87 to 8.0     A socket that never became a connection is closed without the close callback. Its
- *                 number may be registered, and mean another file: registrations heal themselves
- *                 (reactor.c), and what was not a connection yet is not kept registered
- *                 (watch_socket). connections_spec: "is not harmed by a connection that never
- *                 came about".
- * 7.87 to 8.0     A second address is tried on a socket with the number of the first one, and the
+ * 7.88 to 8.1 *   A socket that never became a connection is closed without the close callback. Its
+ *                 number stays registered, and comes to mean another file; if a child has inherited
+ *                 the socket, it is ready for ever: until it is a connection, a copy is registered
+ *                 (REACTOR_COPY), and not for longer than libcurl waits for it (watch_socket).
+ *                 connections_spec: "is not harmed by a connection that never came about", "waits
+ *                 without turning".
+ * 7.88 to 8.1     A second address is tried on a socket with the number of the first one, and the
  *                 socket callback is not called again: reactor_replace. connections_spec: "tries
  * the next address". until 8.23      A timer that is due within a millisecond of another is lost;
  * an error in HTTP/2 is told only when a far timer is run: all transfers are looked at from time to
@@ -49,6 +50,7 @@ struct quirks quirks_of(unsigned version) {
       .raises_sigpipe = version < 0x075700,
       .has_prereq = version >= 0x075000,
       .has_quick_exit = version >= 0x075700,
+      .closes_silently = version >= 0x075800 && version < 0x080200,
       .calls_size_memory = version < 0x080600,
   };
 }

@@ -11,6 +11,7 @@ struct quirks {
   bool raises_sigpipe;    /* writing to a TLS connection that is closed raises it */
   bool has_prereq;        /* CURLOPT_PREREQFUNCTION */
   bool has_quick_exit;    /* CURLOPT_QUICK_EXIT */
+  bool closes_silently;   /* sockets that were never connected, without the close callback */
   bool calls_size_memory; /* what is too large for libcurl itself is CURLE_OUT_OF_MEMORY */
 };
 

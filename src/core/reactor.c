@@ -32,6 +32,12 @@ struct ready {
 };
 
 #ifdef HAVE_EPOLL
+/* What is registered in a descriptor's place, see REACTOR_COPY. */
+struct copy {
+  int fd;
+  struct fork_mark mark;
+};
+
 /* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
  * and go between exchanges. The set knows files, and numbers mean other files in time: an event
  * that does not bear the mark's generation is of a file that was closed here, and lives on in a
@@ -40,6 +46,7 @@ struct mark {
   unsigned char wanted, set; /* events; 0: none, not registered */
   uint32_t generation;
   size_t slot;
+  struct copy *copy; /* or NULL */
 };
 #endif
 
@@ -52,8 +59,9 @@ struct reactor {
   bool looked; /* at the descriptors, in the last run */
   bool moved;  /* by timers, and not told of yet */
 #ifdef HAVE_EPOLL
-  int epoll;
-  struct fork_mark epoll_mark;
+  int epoll;   /* the set, or -1 */
+  int retired; /* the one before, or -1; see rebuild */
+  struct fork_mark epoll_mark, retired_mark;
   struct mark *marks; /* by descriptor */
   size_t mark_count;
   uint32_t generation; /* the last one given to a mark */
@@ -79,11 +87,21 @@ static bool open_descriptors(struct reactor *r) {
   return r->epoll >= 0;
 }
 
+static void drop_copy(struct mark *mark) {
+  if (mark->copy == NULL) return;
+  fork_close(mark->copy->fd, mark->copy->mark);
+  free(mark->copy);
+  mark->copy = NULL;
+}
+
 static void close_descriptors(struct reactor *r) {
   if (r->epoll >= 0) fork_close(r->epoll, r->epoll_mark);
-  r->epoll = -1;
-  for (size_t i = 0; i < r->mark_count; i++)
+  if (r->retired >= 0) fork_close(r->retired, r->retired_mark);
+  r->epoll = r->retired = -1;
+  for (size_t i = 0; i < r->mark_count; i++) {
+    drop_copy(&r->marks[i]);
     r->marks[i] = (struct mark){0};
+  }
 }
 
 static void free_descriptors(struct reactor *r) {
@@ -118,33 +136,66 @@ static struct mark *mark_of(struct reactor *r, int fd) {
 static int control(struct reactor *r, int operation, int fd, const struct mark *mark, int events) {
   struct epoll_event event = {.events = to_epoll(events),
                               .data.u64 = (uint64_t)mark->generation << 32 | (uint32_t)fd};
-  return epoll_ctl(r->epoll, operation, fd, &event);
+  return epoll_ctl(r->epoll, operation, mark->copy != NULL ? mark->copy->fd : fd, &event);
 }
 
-/* Registers the descriptor for these events, whatever the mark says of it: libcurl closes some
- * sockets without a word, and then the number is another file's. */
-static bool register_descriptor(struct reactor *r, int fd, struct mark *mark, int events) {
-  bool known = mark->set != 0 && control(r, EPOLL_CTL_MOD, fd, mark, events) == 0;
-  if (!known) {
-    if (mark->set != 0 && errno != ENOENT) return false;
-    mark->generation = ++r->generation;
-    mark->set = 0;
-    if (control(r, EPOLL_CTL_ADD, fd, mark, events) != 0 &&
-        (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, mark, events) != 0))
-      return false;
+/* False if the set may have kept the file. */
+static bool take_out(struct reactor *r, int fd, struct mark *mark) {
+  bool taken = mark->set == 0 || control(r, EPOLL_CTL_DEL, fd, mark, 0) == 0;
+  mark->set = 0;
+  drop_copy(mark);
+  return taken;
+}
+
+/* A copy of the descriptor, or NULL if memory or descriptors are short: then it goes without. */
+static struct copy *make_copy(int fd) {
+  struct copy *copy = malloc(sizeof *copy);
+  if (copy == NULL) return NULL;
+  copy->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy->fd < 0) {
+    free(copy);
+    return NULL;
   }
+  copy->mark = fork_mark_of(copy->fd);
+  return copy;
+}
+
+/* Puts the descriptor, or its copy, into the set. */
+static bool put_in(struct reactor *r, int fd, struct mark *mark, int events) {
+  mark->generation = ++r->generation;
+  mark->set = 0;
+  if (control(r, EPOLL_CTL_ADD, fd, mark, events) != 0 &&
+      (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, mark, events) != 0))
+    return false;
   mark->set = (unsigned char)events;
   return true;
 }
 
+/* Registers the descriptor for these events, whatever the mark says of it: some sockets are closed
+ * without a word, and then the number is another file's. */
+static bool register_descriptor(struct reactor *r, int fd, struct mark *mark, int events) {
+  if (mark->set != 0 && control(r, EPOLL_CTL_MOD, fd, mark, events) == 0) {
+    mark->set = (unsigned char)events;
+    return true;
+  }
+  return (mark->set == 0 || errno == ENOENT) && put_in(r, fd, mark, events);
+}
+
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   struct mark *mark = mark_of(r, fd);
+  bool copied = (events & REACTOR_COPY) != 0;
+  events &= ~REACTOR_COPY;
   if (mark == NULL) return events == 0;
   if (events == 0) {
     if (mark->slot == slot) mark->wanted = 0;
     return true;
   }
   if (r->epoll < 0 && !open_descriptors(r)) return false; /* none were left, after a fork */
+  if (mark->copy != NULL && (!copied || mark->slot != slot)) take_out(r, fd, mark);
+  if (copied && mark->copy == NULL) {
+    take_out(r, fd, mark);
+    mark->copy = make_copy(fd);
+  }
   bool same = mark->set == events && mark->slot == slot;
   if (!same && !register_descriptor(r, fd, mark, events)) return false;
   mark->wanted = (unsigned char)events;
@@ -152,12 +203,11 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   return true;
 }
 
-/* False if the set has kept, or may have kept, the file. */
+/* False if the set may have kept the file. */
 static bool forget(struct reactor *r, int fd) {
-  struct mark *mark = &r->marks[fd];
-  bool forgotten = mark->set == 0 || control(r, EPOLL_CTL_DEL, fd, mark, 0) == 0;
-  *mark = (struct mark){0};
-  return forgotten;
+  bool taken = take_out(r, fd, &r->marks[fd]);
+  r->marks[fd] = (struct mark){0};
+  return taken;
 }
 
 static void forget_of(struct reactor *r, size_t slot, int fd) {
@@ -166,26 +216,29 @@ static void forget_of(struct reactor *r, size_t slot, int fd) {
 
 static bool replace(struct reactor *r, size_t slot, int fd) {
   if ((size_t)fd >= r->mark_count || r->marks[fd].slot != slot) return true;
-  int wanted = r->marks[fd].wanted;
+  int wanted = r->marks[fd].wanted | (r->marks[fd].copy != NULL ? REACTOR_COPY : 0);
+  bool waited = r->marks[fd].wanted != 0;
   forget(r, fd);
-  return wanted == 0 || watch(r, slot, fd, wanted);
+  return !waited || watch(r, slot, fd, wanted);
 }
 
-/* Makes another set, of what is waited for. Its number is higher than the old one's, so that those
- * who wait on it see that it is another. */
+/* Makes another set, of what is waited for, with a higher number. The old one stays open until the
+ * next time, so that those who wait on it can take it out of their own sets. */
 static void rebuild(struct reactor *r) {
   int made = epoll_create1(EPOLL_CLOEXEC);
   int set = made < 0 ? -1 : fcntl(made, F_DUPFD_CLOEXEC, r->epoll + 1);
   if (set >= 0) close(made);
   if (set < 0) set = made;
   if (set < 0) return; /* with the next event again */
-  fork_close(r->epoll, r->epoll_mark);
+  if (r->retired >= 0) fork_close(r->retired, r->retired_mark);
+  r->retired = r->epoll;
+  r->retired_mark = r->epoll_mark;
   r->epoll = set;
   r->epoll_mark = fork_mark_of(set);
   for (size_t i = 0; i < r->mark_count; i++) {
     struct mark *mark = &r->marks[i];
     mark->set = 0;
-    if (mark->wanted != 0) register_descriptor(r, (int)i, mark, mark->wanted);
+    if (mark->wanted != 0) put_in(r, (int)i, mark, mark->wanted);
   }
 }
 
@@ -241,6 +294,7 @@ static bool make_room(struct reactor *r) {
 
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   size_t i = 0;
+  events &= ~REACTOR_COPY; /* poll knows numbers, not files */
   while (i < r->watched_count && r->watched[i].fd != fd)
     i++;
   if (events == 0) {
@@ -264,7 +318,6 @@ static void forget_of(struct reactor *r, size_t slot, int fd) {
   watch(r, slot, fd, 0);
 }
 
-/* poll knows numbers, not files. */
 static bool replace(struct reactor *r, size_t slot, int fd) {
   return (void)r, (void)slot, (void)fd, true;
 }
@@ -302,6 +355,9 @@ struct reactor *reactor_new(void) {
   struct reactor *r = calloc(1, sizeof *r);
   if (r == NULL) return NULL;
   r->forks = fork_count();
+#ifdef HAVE_EPOLL
+  r->retired = -1;
+#endif
   if (open_descriptors(r)) return r;
   free(r);
   return NULL;

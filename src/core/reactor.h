@@ -6,8 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is waited for on a descriptor, and what has come: bits. */
-enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4 };
+/* What is waited for on a descriptor, and what has come: bits. REACTOR_COPY: the descriptor may be
+ * closed without reactor_forget, so a copy of it is waited on. What a set of epoll waits on is the
+ * file, which a child may have inherited: without its descriptor it could not be taken out again,
+ * and would be ready for ever. */
+enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4, REACTOR_COPY = 8 };
 
 struct reactor;
 
@@ -59,8 +62,9 @@ double reactor_due(const struct reactor *reactor);
 /* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
  * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
  * reactor's; -1 if the system has no epoll, or none could be had. It is another one, with another
- * number, after a fork, and after a run or wait that found the event of a file that was closed here
- * and lives on in a child: so ask again before each wait. */
+ * number, after a fork, and, as a last resort, after a run or wait that found the event of a file
+ * that was closed here and lives on in a child. Then the old one can still be taken out of other
+ * sets until that happens again. */
 int reactor_descriptor(struct reactor *reactor);
 
 /* ---- bells ---- */

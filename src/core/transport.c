@@ -45,8 +45,8 @@
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
 
-/* A connection is alive if the last bytes came less than this many seconds ago. One that others use,
- * too, is shut down after so many without a byte. */
+/* A connection is alive if the last bytes came less than this many seconds ago. One that others
+ * use, too, is shut down after so many without a byte. */
 #define LIVELY_SECONDS 0.1
 #define PATIENCE_SECONDS 1.0
 
@@ -386,6 +386,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     reactor_forget(t->reactor, &t->source, fd);
     return 0;
   }
+  if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_COPY;
   return reactor_watch(t->reactor, &t->source, fd, events) ? 0 : -1;
 }
 
