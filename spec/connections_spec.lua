@@ -72,7 +72,8 @@ describe("a client", function()
   -- connections that never came about --------------------------------------------------------------------------------
 
   it("is not harmed by a connection that never came about", function()
-    local deaf, _, url = listen_twice { good_token = { { "respond", 200, {}, faults.token_answer { expires_in = 0 } } } }
+    local token = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+    local deaf, _, url = listen_twice { good_token = { token } }
     if not deaf then return pending("this machine has no IPv6") end
     local client = client_of("https://no-such-host.invalid", { access_token = false, client_id = "a",
       client_secret = "some-secret", token_url = url .. helper.TOKEN_PATH })
@@ -113,5 +114,146 @@ describe("a client", function()
     local seconds = os.clock() - start
     process.wait(pid)
     assert.is_true(seconds < (helper.CHECKED and 1.5 or 0.5), seconds)
+  end)
+
+  -- connections that the server closes while they are idle ----------------------------------------------------------
+
+  --- A client with so many idle connections, all of which the server has closed.
+  local function with_closed_connections(tls, count)
+    local closing = { { "meet", count }, good, { "end" } }
+    local api, ids = {}, {}
+    for i = 1, count do api[i], ids[i] = closing, organization(i) end
+    local listener = listen { tls = tls, api = api, good_api = { good } }
+    local attempts = {}
+    local client = client_of(listener.url, { on_event = function(event) attempts[#attempts + 1] = event.attempt end })
+    local results, errors = client:list_users_of(ids, { concurrency = count, max_retries = 0 })
+    assert.same({}, errors)
+    for _, id in ipairs(ids) do assert.equal(3, #results[id]) end
+    listener:wait_for_ended(count)
+    for i = #attempts, 1, -1 do attempts[i] = nil end
+    return client, listener, attempts
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS } do
+    for _, retries in ipairs { 0, 2 } do
+      it(("that has been idle until the server closed 40 connections over %s succeeds at once, with max_retries = %d")
+        :format(name, retries), function()
+        local client, listener, attempts = with_closed_connections(tls, 40)
+        for _ = 1, 5 do
+          local seconds, list, err = helper.timed(client.list_users, client, ORG, { max_retries = retries })
+          assert.equal(3, #assert(list, tostring(err)))
+          assert.is_true(seconds < 0.5, seconds) -- no pause
+        end
+        assert.same({ 1, 1, 1, 1, 1 }, attempts)
+        assert.equal(45, #listener:received())
+      end)
+    end
+  end
+
+  it("sends a request over a kept connection once more, not twice", function()
+    local listener = listen { api = { { good }, { faults.CLOSE }, { faults.CLOSE } }, good_api = { good } }
+    local client = client_of(listener.url)
+    assert(client:list_users(ORG))
+    local err = helper.failed("network", client:list_users(ORG))
+    assert.equal(1, err.attempts)
+    assert.equal(3, #listener:received())
+    assert(client:list_users(ORG))
+  end)
+
+  --- Refresh requests that a listener has received.
+  local function refreshes(listener)
+    local count = 0
+    for _, request in ipairs((listener:received())) do
+      if request.kind == "token" and request.body:find("grant_type=refresh_token", 1, true) then count = count + 1 end
+    end
+    return count
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
+    for how, act in pairs { ["with a FIN"] = faults.CLOSE, ["with a reset"] = faults.RESET } do
+      it(("sends a refresh token once over %s to a server that reads it and closes %s"):format(name, how), function()
+        local first = { "respond", 200, {}, faults.token_answer { expires_in = 0, refresh_token = "refresh-1" } }
+        local listener = listen { tls = tls, token = { { first }, { act } }, good_api = { good },
+          good_token = { { "respond", 400, {}, "{\"error\": \"invalid_grant\"}" } } }
+        local client = client_of(listener.url, { access_token = false, username = "ada", password = "some-secret",
+          token_encoding = "form" })
+        assert(client:list_users(ORG))
+        helper.failed("network", client:list_users(ORG))
+        assert.equal(1, refreshes(listener))
+      end)
+    end
+  end
+
+  -- connections that go silent ---------------------------------------------------------------------------------------
+
+  it("whose connection goes silent after a good answer opens another over HTTP/2", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
+    local client = client_of(listener.url)
+    assert(client:list_users(ORG))
+    helper.failed("timeout", client:list_users(ORG, { timeout = 0.3 }))
+    for _ = 1, 3 do assert.equal(3, #assert(client:list_users(ORG))) end
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("whose connection is silent from the first request on opens another over HTTP/2", function()
+    local listener = listen { tls = HTTP2, api = { { faults.STALL } }, good_api = { good } }
+    local client = client_of(listener.url)
+    helper.failed("timeout", client:list_users(ORG, { timeout = 0.3 }))
+    for _ = 1, 3 do assert.equal(3, #assert(client:list_users(ORG))) end
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("whose connection goes silent sends what others wait for over another one", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
+    local attempts = {}
+    local client = client_of(listener.url, { wait = yield,
+      on_event = function(event) attempts[#attempts + 1] = event.error_kind or event.attempt end })
+    together { function() assert(client:list_users(ORG)) end }
+    local calls = { function() return client:list_users(ORG, { timeout = 1.2 }) end }
+    for i = 2, 6 do
+      calls[i] = function() return client:list_users(organization(i), { timeout = 8 }) end
+    end
+    local start = socket.gettime()
+    local results = together(calls)
+    helper.failed("timeout", results[1][1], results[1][2])
+    for i = 2, 6 do assert.equal(3, #assert(results[i][1], tostring(results[i][2]))) end
+    assert.is_true(socket.gettime() - start < 4)
+    assert.same({ 1, "timeout", 1, 1, 1, 1, 1 }, attempts)
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("ends only the one stream that stays silent while others of its connection go on", function()
+    local listener = listen { tls = HTTP2, api = { { good }, SILENT }, good_api = { { "pause", 0.02 }, good } }
+    local client = client_of(listener.url, { wait = yield })
+    together { function() assert(client:list_users(ORG)) end }
+    local over, served = false, 0
+    local function silent()
+      local list, err = client:list_users(ORG, { timeout = 1.5 })
+      over = true
+      helper.failed("timeout", list, err)
+    end
+    local function others()
+      yield() -- the silent one goes first
+      repeat
+        assert(client:list_users(ORG))
+        served = served + 1
+      until over and served > 20
+    end
+    together { silent, others, others }
+    for _ = 1, 3 do together { function() assert(client:list_users(ORG)) end } end
+    assert.equal(1, select(2, listener:received()))
+  end)
+
+  it("lets others wait on a connection that has been silent for less than a second", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { { "pause", 0.6 }, good } }, good_api = { good } }
+    local client = client_of(listener.url, { wait = yield })
+    together { function() assert(client:list_users(ORG)) end }
+    local results = together {
+      function() return client:list_users(ORG) end,
+      function() return client:list_users(organization(1), { timeout = 0.2 }) end,
+    }
+    assert.equal(3, #assert(results[1][1], tostring(results[1][2])))
+    helper.failed("timeout", results[2][1], results[2][2])
+    assert.equal(1, select(2, listener:received()))
   end)
 end)

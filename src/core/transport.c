@@ -96,7 +96,6 @@ struct transport {
   size_t unsent;            /* exchanges whose requests libcurl has not sent yet */
   bool moved;               /* bytes have arrived, or an exchange has ended, in this turn */
   bool out_of_memory;       /* in this turn */
-  bool begun_again;         /* an exchange of an HTTP/2 connection, in this turn */
   bool lacks_descriptors;   /* see transport_lacks_descriptors */
   bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
   double turn_began;
@@ -1134,14 +1133,23 @@ static void end_failed_connection(struct exchange *x, CURLcode code) {
   if (s != NULL && s->open && company_of(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
 }
 
-/* Sends the request once more, over a new connection: of HTTP/2, over one for all that were lost in
- * this turn. False when memory is short. */
+/* Whether an exchange that a connection of HTTP/2 has lost as well has been begun again, so that
+ * this one can share its new connection. */
+static bool has_forerunner(const struct exchange *x) {
+  if (!x->http2) return false;
+  const struct exchange *y = x->transport->running;
+  while (y != NULL && !(y != x && y->again && y->http2))
+    y = y->next;
+  return y != NULL;
+}
+
+/* Sends the request once more, over a new connection. False when memory is short. */
 static bool begin_again(struct exchange *x) {
   struct transport *t = x->transport;
   struct signal_guard guard;
   CURL *easy = x->handle.easy;
-  bool joins = x->http2 && t->begun_again;
-  t->begun_again = t->begun_again || x->http2;
+  if (x->socket != NULL) x->http2 = x->socket->http2;
+  long fresh = has_forerunner(x) ? 0 : 1;
   x->again = true;
   x->cut = false;
   x->socket = NULL;
@@ -1151,7 +1159,7 @@ static bool begin_again(struct exchange *x) {
   hold_sigpipe(&guard);
   curl_multi_remove_handle(t->multi, easy);
   release_sigpipe(&guard);
-  return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, joins ? 0L : 1L) == CURLE_OK &&
+  return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh) == CURLE_OK &&
          curl_multi_add_handle(t->multi, easy) == CURLM_OK;
 }
 
@@ -1206,7 +1214,7 @@ static CURLMcode let_libcurl_work(CURLM *multi, enum occasion occasion, int fd, 
 static bool drive(struct transport *t, enum occasion occasion, int fd, int events) {
   if (renew_after_fork(t) || t->multi == NULL) return true;
   struct signal_guard guard;
-  t->moved = t->out_of_memory = t->begun_again = false;
+  t->moved = t->out_of_memory = false;
   t->turn_began = clock_monotonic();
   hold_sigpipe(&guard);
   CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);

@@ -232,10 +232,11 @@ class Connection:
         raise HangUp
 
     def act_end(self):
-        """Both at once, as a server does with a connection that has been idle for long."""
+        """A FIN, over TLS after a good-bye, without waiting for the client's: so servers end idle connections."""
         self.sock.settimeout(0)
         try:
-            self.sock.unwrap()
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.sock.unwrap()
         except OSError:
             pass
         raise HangUp
