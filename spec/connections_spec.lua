@@ -256,4 +256,87 @@ describe("a client", function()
     helper.failed("timeout", results[2][1], results[2][2])
     assert.equal(1, select(2, listener:received()))
   end)
+
+  -- descriptors ------------------------------------------------------------------------------------------------------
+
+  --- Runs a program that may have 30 descriptors; there, `without_descriptors(left, f)` calls f while no more are left
+  -- than that, and `client_of` makes clients. Returns what it prints.
+  local function run_short_of_descriptors(url, program)
+    local output = helper.shell("ulimit -n 30; " .. helper.command(([[
+      local podero = require "podero"
+      local url, ORG = %q, %q
+      local function client_of(base_url, more)
+        local options = { base_url = base_url, access_token = "static", proxy = "", max_retries = 0, timeout = 5,
+          tls = { ca_file = %q } }
+        for name, value in pairs(more or {}) do options[name] = value end
+        return assert(podero.new(options))
+      end
+      local function without_descriptors(left, f)
+        local files = {}
+        repeat
+          local file = io.open "/dev/null"
+          files[#files + 1] = file
+        until not file
+        for _ = 1, left do table.remove(files):close() end
+        f()
+        for _, file in ipairs(files) do file:close() end
+      end
+    ]]):format(url, ORG, server.ca_file) .. program))
+    return output
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
+    it("says so when no descriptor is left for a connection over " .. name .. ", and serves when there are", function()
+      local listener = listen { tls = tls, good_api = { good } }
+      local output = run_short_of_descriptors(listener.url, [[
+        for left = 0, 4 do
+          for _, base_url in ipairs { url, "https://no-such-host.invalid" } do
+            local client = client_of(base_url)
+            without_descriptors(left, function()
+              local list, err = client:list_users(ORG)
+              local fine = list or err.kind == "network" and err.retryable and
+                (err.message:find "too many open files" or left > 0 and err.message:find "resolve")
+              print(left, fine and "fine" or tostring(err))
+              if left == 0 then print(err.message:match "too many open files") end
+            end)
+            local list, err = client:list_users(ORG)
+            print(base_url ~= url and err.message:match "resolve" or list and #list or tostring(err))
+            client:close()
+          end
+        end
+      ]])
+      local expected = {}
+      for left = 0, 4 do
+        for _, good_end in ipairs { "3", "resolve" } do
+          expected[#expected + 1] = left .. "\tfine"
+          if left == 0 then expected[#expected + 1] = "too many open files" end
+          expected[#expected + 1] = good_end
+        end
+      end
+      assert.equal(table.concat(expected, "\n") .. "\n", output)
+    end)
+  end
+
+  it("that has no descriptor left for one call goes on with the others", function()
+    local listener = listen { api = { { { "pause", 0.3 }, good } }, good_api = { good } }
+    local output = run_short_of_descriptors(listener.url, [[
+      local client = client_of(url, { wait = coroutine.yield })
+      local threads = {}
+      for i = 1, 2 do
+        threads[i] = coroutine.create(function()
+          local list, err = client:list_users(ORG)
+          print(i, list and #list or err.message:match "too many open files" or err)
+        end)
+      end
+      local function resume(i)
+        if coroutine.status(threads[i]) ~= "dead" then assert(coroutine.resume(threads[i])) end
+      end
+      for _ = 1, 5 do resume(1) end
+      without_descriptors(0, function()
+        while coroutine.status(threads[2]) ~= "dead" do resume(2) end
+      end)
+      while coroutine.status(threads[1]) ~= "dead" do resume(1) end
+    ]])
+    assert.equal("2\ttoo many open files\n1\t3\n", output)
+  end)
 end)

@@ -56,6 +56,7 @@ struct reactor {
   unsigned forks;                /* see core/fork.h: whose descriptors these are */
   struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
   int ready_at, ready_count;
+  bool lost;   /* see reactor_was_kept */
   bool looked; /* at the descriptors, in the last run */
   bool moved;  /* by timers, and not told of yet */
 #ifdef HAVE_EPOLL
@@ -102,6 +103,10 @@ static void close_descriptors(struct reactor *r) {
     drop_copy(&r->marks[i]);
     r->marks[i] = (struct mark){0};
   }
+}
+
+static bool has_kept_descriptors(const struct reactor *r) {
+  return r->epoll < 0 || fork_has_kept(r->epoll, r->epoll_mark);
 }
 
 static void free_descriptors(struct reactor *r) {
@@ -274,6 +279,10 @@ static void close_descriptors(struct reactor *r) {
   r->watched_count = 0;
 }
 
+static bool has_kept_descriptors(const struct reactor *r) {
+  return (void)r, true;
+}
+
 static void free_descriptors(struct reactor *r) {
   free(r->watched);
   free(r->slots);
@@ -346,8 +355,14 @@ static void renew_after_fork(struct reactor *r) {
   if (r->forks == fork_count()) return;
   r->forks = fork_count();
   r->ready_count = 0;
+  r->lost = !has_kept_descriptors(r);
   close_descriptors(r);
   open_descriptors(r);
+}
+
+bool reactor_was_kept(struct reactor *r) {
+  renew_after_fork(r);
+  return !r->lost;
 }
 
 struct reactor *reactor_new(void) {

@@ -45,6 +45,10 @@ void reactor_forget(struct reactor *reactor, const struct source *source, int fd
  * False if the system refuses. */
 bool reactor_replace(struct reactor *reactor, const struct source *source, int fd);
 
+/* Whether, at the last fork that made this process, the child had left the reactor's descriptor as
+ * it was until the reactor was used. True if there was no fork. */
+bool reactor_was_kept(struct reactor *reactor);
+
 /* Blocks until something is to be run, or for `seconds` at the most. */
 void reactor_wait(struct reactor *reactor, double seconds);
 

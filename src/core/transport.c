@@ -338,22 +338,31 @@ static void for_each_socket(struct transport *t,
   }
 }
 
+/* What disown_sockets tells and is told. */
+struct disowning {
+  int nowhere;
+  bool kept;
+};
+
 static void disown_socket(struct transport *t, struct open_socket *s, void *user) {
-  const int *nowhere = user;
+  struct disowning *d = user;
   (void)t;
   s->open = fork_has_kept(s->fd, s->mark);
-  if (!s->open || (*nowhere >= 0 && dup2(*nowhere, s->fd) >= 0)) return;
+  d->kept = d->kept && s->open;
+  if (!s->open || (d->nowhere >= 0 && dup2(d->nowhere, s->fd) >= 0)) return;
   close(s->fd);
   s->open = false;
 }
 
 /* The parent's connections must hear nothing from the child, not even good-byes: libcurl is left
  * with descriptors that lead nowhere. What the child has made of a descriptor since is let alone.
- */
-static void disown_sockets(struct transport *t) {
-  int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for_each_socket(t, disown_socket, &nowhere);
-  if (nowhere >= 0) close(nowhere);
+ * False if it has closed any of those that are known: then it may have closed others, too. */
+static bool disown_sockets(struct transport *t) {
+  struct disowning d = {.nowhere = open("/dev/null", O_RDWR | O_CLOEXEC),
+                        .kept = reactor_was_kept(t->reactor)};
+  for_each_socket(t, disown_socket, &d);
+  if (d.nowhere >= 0) close(d.nowhere);
+  return d.kept;
 }
 
 static struct exchange *exchange_of(CURL *easy) {
@@ -459,29 +468,34 @@ static bool is_connected(const struct exchange *x) {
 
 static void abandon_socket(struct transport *t, struct open_socket *s, void *user) {
   (void)t, (void)user;
+  close(s->fd);
   s->open = false;
 }
 
-/* In a forked child everything is begun anew, and exchanges under way have failed. Where a name may
- * still be being resolved, all handles stay behind unfreed: the thread that does it exists in the
- * parent alone, and libcurl would wait for it. */
+/* Leaves all handles behind unfreed. */
+static void abandon_handles(struct transport *t) {
+  for (struct exchange *x = t->running; x != NULL; x = x->next) {
+    free_fields(&x->handle);
+    x->handle = (struct handle){0};
+  }
+  while (t->idle_count > 0)
+    free_fields(&t->idle[--t->idle_count]);
+  t->multi = NULL;
+  for_each_socket(t, abandon_socket, NULL);
+}
+
+/* In a forked child everything is begun anew, and exchanges under way have failed. While a name may
+ * still be being resolved, all handles are abandoned: the thread that does it exists in the parent
+ * alone, and libcurl would wait for it. So they are if the child has closed descriptors: libcurl
+ * would close some of its own, by numbers that are the child's by now. */
 static bool renew_after_fork(struct transport *t) {
   if (t->forks == fork_count()) return false;
-  bool connected = true;
-  disown_sockets(t);
+  bool safe = disown_sockets(t);
   for (struct exchange *x = t->running; x != NULL; x = x->next)
-    connected = connected && is_connected(x);
-  while (t->running != NULL) {
-    if (!connected) {
-      free_fields(&t->running->handle);
-      t->running->handle = (struct handle){0};
-    }
+    safe = safe && is_connected(x);
+  if (!safe) abandon_handles(t);
+  while (t->running != NULL)
     end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
-  }
-  if (!connected) {
-    t->multi = NULL;
-    for_each_socket(t, abandon_socket, NULL);
-  }
   close_multi(t);
   open_multi(t);
   return true;
