@@ -442,6 +442,40 @@ describe("a client", function()
       end)
     end
 
+    it("and closes nothing that the child has made of closed descriptors", function()
+      for _, make in ipairs { helper.client, helper.tls_client } do
+        local client = make(server)
+        assert(client:list_users(ORG))
+        local child = process.start(function()
+          local sets, last = {}, process.epoll()
+          for fd = 3, last do process.close(fd) end -- as daemons do
+          repeat sets[#sets + 1] = process.epoll() until sets[#sets] > last
+          local result = list(client)
+          client:close()
+          for _, fd in ipairs(sets) do
+            if not process.is_epoll(fd) then result = result .. ", but a set was closed" end
+          end
+          return result
+        end)
+        assert.equal("25 users", child.result())
+        assert.equal("25 users", list(client))
+      end
+    end)
+
+    it("and takes nothing with it that the parent waits for", function()
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      for _ = 1, 3 do
+        local child = process.start(function()
+          local result = list(client)
+          client:close()
+          return result
+        end)
+        assert.equal("25 users", child.result())
+        assert.equal("25 users", list(client))
+      end
+    end)
+
     it("and each renews its own token", function()
       local client = helper.client(server)
       assert(client:list_users(ORG))

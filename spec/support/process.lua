@@ -1,4 +1,4 @@
---- Forks, which Lua cannot by itself: three functions in C, compiled for the Lua that runs the specs.
+--- Forks, which Lua cannot by itself: functions in C, compiled for the Lua that runs the specs.
 -- Debian has luaposix for some of the Luas only.
 
 local compile = require "spec.support.compile"
@@ -11,6 +11,7 @@ local SOURCE = [[
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +37,22 @@ static int process_exit(lua_State *L) {
   return 0;
 }
 
+static int process_epoll(lua_State *L) {
+  lua_pushinteger(L, epoll_create1(0));
+  return 1;
+}
+
+static int process_is_epoll(lua_State *L) {
+  struct epoll_event event;
+  lua_pushboolean(L, epoll_wait((int)luaL_checkinteger(L, 1), &event, 1, 0) >= 0);
+  return 1;
+}
+
+static int process_close(lua_State *L) {
+  lua_pushboolean(L, close((int)luaL_checkinteger(L, 1)) == 0);
+  return 1;
+}
+
 int luaopen_process(lua_State *L);
 int luaopen_process(lua_State *L) {
   lua_newtable(L);
@@ -45,6 +62,12 @@ int luaopen_process(lua_State *L) {
   lua_setfield(L, -2, "wait");
   lua_pushcfunction(L, process_exit);
   lua_setfield(L, -2, "exit");
+  lua_pushcfunction(L, process_epoll);
+  lua_setfield(L, -2, "epoll");
+  lua_pushcfunction(L, process_is_epoll);
+  lua_setfield(L, -2, "is_epoll");
+  lua_pushcfunction(L, process_close);
+  lua_setfield(L, -2, "close");
   return 1;
 }
 ]]
@@ -84,6 +107,20 @@ end
 function process.fork()
   c = c or compile("process", SOURCE)
   return c.fork()
+end
+
+--- A new epoll set's descriptor; whether a descriptor is one's; and closes a descriptor, true if it was open.
+function process.epoll()
+  c = c or compile("process", SOURCE)
+  return c.epoll()
+end
+
+function process.is_epoll(fd)
+  return c.is_epoll(fd)
+end
+
+function process.close(fd)
+  return c.close(fd)
 end
 
 function process.leave(code)

@@ -20,6 +20,7 @@ struct agent {
   struct transport *transport;
   struct oauth2 *oauth2;
   struct call *calls; /* linked by call_link */
+  bool lacks_descriptors;
   unsigned call_count;
   double check_at; /* see CHECK_SECONDS */
   unsigned references;
@@ -212,6 +213,7 @@ static void end_overdue_calls(struct agent *a) {
 bool agent_run(struct agent *a, double until) {
   bool moved = reactor_run(a->reactor, until);
   moved = oauth2_run(a->oauth2) || moved;
+  if (transport_lacks_descriptors(a->transport)) agent_note_lack(a);
   end_overdue_calls(a);
   return moved;
 }
@@ -238,8 +240,13 @@ void agent_signal(struct agent *a, const struct call *except) {
 }
 
 bool agent_lacks_descriptors(struct agent *a) {
-  (void)a;
-  return false; /* MERGE: transport_lacks_descriptors */
+  bool lacks = a->lacks_descriptors;
+  a->lacks_descriptors = false;
+  return lacks;
+}
+
+void agent_note_lack(struct agent *a) {
+  a->lacks_descriptors = true;
 }
 
 unsigned agent_count_calls(const struct agent *a) {

@@ -84,6 +84,9 @@ void agent_leave(struct agent *agent);
 /* Whether no descriptor was left for a connection since this was asked for the last time. */
 bool agent_lacks_descriptors(struct agent *agent);
 
+/* Says so for a transport of agent_new_transport's. */
+void agent_note_lack(struct agent *agent);
+
 /* How many calls have not ended. */
 unsigned agent_count_calls(const struct agent *agent);
 

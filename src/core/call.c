@@ -394,6 +394,7 @@ static void describe_response(struct call *call, struct response *r, void *envir
 /* The exchange has served: the call succeeds, goes on with another one, or fails. */
 static void conclude(struct call *call) {
   const struct response *r = exchange_progress(call->exchange);
+  if (call->own != NULL && transport_lacks_descriptors(call->own)) agent_note_lack(call->agent);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
   call->failure.status = r->status;
   call->received = r->bytes;

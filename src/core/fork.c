@@ -1,5 +1,6 @@
 #include "core/fork.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,17 +26,28 @@ unsigned fork_count(void) {
   return forks;
 }
 
+/* Linux gives anonymous inodes no type. */
+static bool is_anonymous(const struct stat *status) {
+  return (status->st_mode & S_IFMT) == 0;
+}
+
 struct fork_mark fork_mark_of(int fd) {
   struct stat status;
   if (fd < 0 || fstat(fd, &status) != 0) return (struct fork_mark){0};
-  return (struct fork_mark){status.st_dev, status.st_ino};
+  bool tagged = is_anonymous(&status) && fcntl(fd, F_SETOWN, getpid()) == 0;
+  return (struct fork_mark){.device = status.st_dev,
+                            .inode = status.st_ino,
+                            .owner = tagged ? getpid() : 0,
+                            .forks = forks};
 }
 
 bool fork_has_kept(int fd, struct fork_mark mark) {
-  struct fork_mark now = fork_mark_of(fd);
-  return now.inode != 0 && now.device == mark.device && now.inode == mark.inode;
+  struct stat status;
+  if (mark.inode == 0 || fstat(fd, &status) != 0) return false;
+  if (status.st_dev != mark.device || status.st_ino != mark.inode) return false;
+  return !is_anonymous(&status) || (mark.owner != 0 && fcntl(fd, F_GETOWN) == mark.owner);
 }
 
 void fork_close(int fd, struct fork_mark mark) {
-  if (fork_has_kept(fd, mark)) close(fd);
+  if (mark.forks == forks || fork_has_kept(fd, mark)) close(fd);
 }

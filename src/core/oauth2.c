@@ -342,6 +342,7 @@ static void start_request(struct oauth2 *o) {
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
       .local = o->options->local,
+      .fresh_connection = o->sent != NULL, /* a server may take a refresh token only once */
       .deadline = o->deadline,
   };
   if (copied && !p.text.failed) o->exchange = exchange_start(o->transport, &request);

@@ -1,5 +1,6 @@
 #include "core/reactor.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 
 #if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
 #define HAVE_EPOLL 1
+#include <fcntl.h>
 #include <sys/epoll.h>
 #endif
 
@@ -29,11 +31,21 @@ struct ready {
 };
 
 #ifdef HAVE_EPOLL
+/* What is registered in a descriptor's place, see REACTOR_COPY. */
+struct copy {
+  int fd;
+  struct fork_mark mark;
+};
+
 /* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
- * and go between exchanges. */
+ * and go between exchanges. The set knows files, and numbers mean other files in time: an event
+ * that does not bear the mark's generation is of a file that was closed here, and lives on in a
+ * child. */
 struct mark {
-  unsigned char wanted, set;
+  unsigned char wanted, set; /* events; 0: none, not registered */
+  uint32_t generation;
   size_t slot;
+  struct copy *copy; /* or NULL */
 };
 #endif
 
@@ -43,13 +55,16 @@ struct reactor {
   unsigned forks;                /* see core/fork.h: whose descriptors these are */
   struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
   int ready_at, ready_count;
+  bool lost;   /* see reactor_was_kept */
   bool looked; /* at the descriptors, in the last run */
   bool moved;  /* by timers, and not told of yet */
 #ifdef HAVE_EPOLL
-  int epoll;
-  struct fork_mark epoll_mark;
+  int epoll;   /* the set, or -1 */
+  int retired; /* the one before, or -1; see rebuild */
+  struct fork_mark epoll_mark, retired_mark;
   struct mark *marks; /* by descriptor */
   size_t mark_count;
+  uint32_t generation; /* the last one given to a mark */
 #else
   struct pollfd *watched;
   size_t *slots; /* of the sources that they belong to */
@@ -72,11 +87,25 @@ static bool open_descriptors(struct reactor *r) {
   return r->epoll >= 0;
 }
 
+static void drop_copy(struct mark *mark) {
+  if (mark->copy == NULL) return;
+  fork_close(mark->copy->fd, mark->copy->mark);
+  free(mark->copy);
+  mark->copy = NULL;
+}
+
 static void close_descriptors(struct reactor *r) {
   if (r->epoll >= 0) fork_close(r->epoll, r->epoll_mark);
-  r->epoll = -1;
-  for (size_t i = 0; i < r->mark_count; i++)
+  if (r->retired >= 0) fork_close(r->retired, r->retired_mark);
+  r->epoll = r->retired = -1;
+  for (size_t i = 0; i < r->mark_count; i++) {
+    drop_copy(&r->marks[i]);
     r->marks[i] = (struct mark){0};
+  }
+}
+
+static bool has_kept_descriptors(const struct reactor *r) {
+  return r->epoll < 0 || fork_has_kept(r->epoll, r->epoll_mark);
 }
 
 static void free_descriptors(struct reactor *r) {
@@ -108,42 +137,133 @@ static struct mark *mark_of(struct reactor *r, int fd) {
   return &r->marks[index];
 }
 
+static int control(struct reactor *r, int operation, int fd, const struct mark *mark, int events) {
+  struct epoll_event event = {.events = to_epoll(events),
+                              .data.u64 = (uint64_t)mark->generation << 32 | (uint32_t)fd};
+  return epoll_ctl(r->epoll, operation, mark->copy != NULL ? mark->copy->fd : fd, &event);
+}
+
+/* False if the set may have kept the file. */
+static bool take_out(struct reactor *r, int fd, struct mark *mark) {
+  bool taken = mark->set == 0 || control(r, EPOLL_CTL_DEL, fd, mark, 0) == 0;
+  mark->set = 0;
+  drop_copy(mark);
+  return taken;
+}
+
+/* A copy of the descriptor, or NULL if memory or descriptors are short: then it goes without. */
+static struct copy *make_copy(int fd) {
+  struct copy *copy = malloc(sizeof *copy);
+  if (copy == NULL) return NULL;
+  copy->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy->fd < 0) {
+    free(copy);
+    return NULL;
+  }
+  copy->mark = fork_mark_of(copy->fd);
+  return copy;
+}
+
+/* Puts the descriptor, or its copy, into the set. */
+static bool put_in(struct reactor *r, int fd, struct mark *mark, int events) {
+  mark->generation = ++r->generation;
+  mark->set = 0;
+  if (control(r, EPOLL_CTL_ADD, fd, mark, events) != 0 &&
+      (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, mark, events) != 0))
+    return false;
+  mark->set = (unsigned char)events;
+  return true;
+}
+
+/* Registers the descriptor for these events, whatever the mark says of it: some sockets are closed
+ * without a word, and then the number is another file's. */
+static bool register_descriptor(struct reactor *r, int fd, struct mark *mark, int events) {
+  if (mark->set != 0 && control(r, EPOLL_CTL_MOD, fd, mark, events) == 0) {
+    mark->set = (unsigned char)events;
+    return true;
+  }
+  return (mark->set == 0 || errno == ENOENT) && put_in(r, fd, mark, events);
+}
+
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   struct mark *mark = mark_of(r, fd);
+  bool copied = (events & REACTOR_COPY) != 0;
+  events &= ~REACTOR_COPY;
   if (mark == NULL) return events == 0;
-  if (r->epoll < 0 && !open_descriptors(r)) return events == 0; /* none were left, after a fork */
-  struct epoll_event event = {.events = to_epoll(events),
-                              .data.u64 = (uint64_t)slot << 32 | (uint32_t)fd};
-  bool same = events == 0 || (mark->set == events && mark->slot == slot);
-  if (!same && epoll_ctl(r->epoll, mark->set != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
-    return false;
-  if (!same) mark->set = (unsigned char)events;
+  if (events == 0) {
+    if (mark->slot == slot) mark->wanted = 0;
+    return true;
+  }
+  if (r->epoll < 0 && !open_descriptors(r)) return false; /* none were left, after a fork */
+  if (mark->copy != NULL && (!copied || mark->slot != slot)) take_out(r, fd, mark);
+  if (copied && mark->copy == NULL) {
+    take_out(r, fd, mark);
+    mark->copy = make_copy(fd);
+  }
+  bool same = mark->set == events && mark->slot == slot;
+  if (!same && !register_descriptor(r, fd, mark, events)) return false;
   mark->wanted = (unsigned char)events;
   mark->slot = slot;
   return true;
 }
 
-static void forget(struct reactor *r, int fd) {
-  struct epoll_event none = {0};
-  if ((size_t)fd >= r->mark_count) return;
-  if (r->marks[fd].set != 0) epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, &none);
+/* False if the set may have kept the file. */
+static bool forget(struct reactor *r, int fd) {
+  bool taken = take_out(r, fd, &r->marks[fd]);
   r->marks[fd] = (struct mark){0};
+  return taken;
+}
+
+static void forget_of(struct reactor *r, size_t slot, int fd) {
+  if ((size_t)fd < r->mark_count && r->marks[fd].slot == slot) forget(r, fd);
+}
+
+static bool replace(struct reactor *r, size_t slot, int fd) {
+  if ((size_t)fd >= r->mark_count || r->marks[fd].slot != slot) return true;
+  int wanted = r->marks[fd].wanted | (r->marks[fd].copy != NULL ? REACTOR_COPY : 0);
+  bool waited = r->marks[fd].wanted != 0;
+  forget(r, fd);
+  return !waited || watch(r, slot, fd, wanted);
+}
+
+/* Makes another set, of what is waited for, with a higher number. The old one stays open until the
+ * next time, so that those who wait on it can take it out of their own sets. */
+static void rebuild(struct reactor *r) {
+  int made = epoll_create1(EPOLL_CLOEXEC);
+  int set = made < 0 ? -1 : fcntl(made, F_DUPFD_CLOEXEC, r->epoll + 1);
+  if (set >= 0) close(made);
+  if (set < 0) set = made;
+  if (set < 0) return; /* with the next event again */
+  if (r->retired >= 0) fork_close(r->retired, r->retired_mark);
+  r->retired = r->epoll;
+  r->retired_mark = r->epoll_mark;
+  r->epoll = set;
+  r->epoll_mark = fork_mark_of(set);
+  for (size_t i = 0; i < r->mark_count; i++) {
+    struct mark *mark = &r->marks[i];
+    mark->set = 0;
+    if (mark->wanted != 0) put_in(r, (int)i, mark, mark->wanted);
+  }
 }
 
 /* Finds out what is ready, waiting for it as long as that. */
 static void collect(struct reactor *r, int timeout) {
   struct epoll_event events[READY_MAX];
   int count = r->epoll < 0 ? 0 : epoll_wait(r->epoll, events, READY_MAX, timeout);
+  bool stale = false;
   r->ready_at = r->ready_count = 0;
   for (int i = 0; i < count; i++) {
     int fd = (int)(uint32_t)events[i].data.u64;
-    if (r->marks[fd].wanted == 0)
-      forget(r, fd);
+    const struct mark *mark = &r->marks[fd];
+    if (mark->set == 0 || mark->generation != (uint32_t)(events[i].data.u64 >> 32))
+      stale = true;
+    else if (mark->wanted == 0)
+      stale = !forget(r, fd) || stale;
     else
-      r->ready[r->ready_count++] = (struct ready){.slot = (size_t)(events[i].data.u64 >> 32),
-                                                  .fd = fd,
-                                                  .events = from_epoll(events[i].events)};
+      r->ready[r->ready_count++] =
+          (struct ready){.slot = mark->slot, .fd = fd, .events = from_epoll(events[i].events)};
   }
+  if (stale) rebuild(r);
 }
 
 /* ---- and without ---- */
@@ -156,6 +276,10 @@ static bool open_descriptors(struct reactor *r) {
 
 static void close_descriptors(struct reactor *r) {
   r->watched_count = 0;
+}
+
+static bool has_kept_descriptors(const struct reactor *r) {
+  return (void)r, true;
 }
 
 static void free_descriptors(struct reactor *r) {
@@ -178,10 +302,11 @@ static bool make_room(struct reactor *r) {
 
 static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   size_t i = 0;
+  events &= ~REACTOR_COPY; /* poll knows numbers, not files */
   while (i < r->watched_count && r->watched[i].fd != fd)
     i++;
   if (events == 0) {
-    if (i == r->watched_count) return true;
+    if (i == r->watched_count || r->slots[i] != slot) return true;
     r->watched[i] = r->watched[--r->watched_count];
     r->slots[i] = r->slots[r->watched_count];
     return true;
@@ -197,20 +322,25 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   return true;
 }
 
-static void forget(struct reactor *r, int fd) {
-  watch(r, 0, fd, 0);
+static void forget_of(struct reactor *r, size_t slot, int fd) {
+  watch(r, slot, fd, 0);
+}
+
+static bool replace(struct reactor *r, size_t slot, int fd) {
+  return (void)r, (void)slot, (void)fd, true;
 }
 
 static void collect(struct reactor *r, int timeout) {
   r->ready_at = r->ready_count = 0;
   if (poll(r->watched, (nfds_t)r->watched_count, timeout) <= 0) return;
-  for (size_t i = 0; i < r->watched_count && r->ready_count < READY_MAX; i++) {
+  for (size_t i = r->watched_count; i-- > 0 && r->ready_count < READY_MAX;) {
     short got = r->watched[i].revents;
     if (got == 0) continue;
     int events = ((got & (POLLIN | POLLHUP)) != 0 ? REACTOR_READ : 0) |
                  ((got & POLLOUT) != 0 ? REACTOR_WRITE : 0) |
                  ((got & (POLLERR | POLLNVAL)) != 0 ? REACTOR_ERROR : 0);
     r->ready[r->ready_count++] = (struct ready){r->slots[i], r->watched[i].fd, events};
+    if ((got & POLLNVAL) != 0) watch(r, r->slots[i], r->watched[i].fd, 0); /* it was closed */
   }
 }
 
@@ -224,8 +354,14 @@ static void renew_after_fork(struct reactor *r) {
   if (r->forks == fork_count()) return;
   r->forks = fork_count();
   r->ready_count = 0;
+  r->lost = !has_kept_descriptors(r);
   close_descriptors(r);
   open_descriptors(r);
+}
+
+bool reactor_was_kept(struct reactor *r) {
+  renew_after_fork(r);
+  return !r->lost;
 }
 
 struct reactor *reactor_new(void) {
@@ -233,6 +369,9 @@ struct reactor *reactor_new(void) {
   struct reactor *r = calloc(1, sizeof *r);
   if (r == NULL) return NULL;
   r->forks = fork_count();
+#ifdef HAVE_EPOLL
+  r->retired = -1;
+#endif
   if (open_descriptors(r)) return r;
   free(r);
   return NULL;
@@ -281,7 +420,13 @@ bool reactor_watch(struct reactor *r, const struct source *source, int fd, int e
 void reactor_forget(struct reactor *r, const struct source *source, int fd) {
   renew_after_fork(r);
   forget_ready(r, source->slot, fd);
-  forget(r, fd);
+  forget_of(r, source->slot, fd);
+}
+
+bool reactor_replace(struct reactor *r, const struct source *source, int fd) {
+  renew_after_fork(r);
+  forget_ready(r, source->slot, fd);
+  return replace(r, source->slot, fd);
 }
 
 double reactor_due(const struct reactor *r) {

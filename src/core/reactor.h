@@ -6,8 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is waited for on a descriptor, and what has come: bits. */
-enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4 };
+/* What is waited for on a descriptor, and what has come: bits. REACTOR_COPY: the descriptor may be
+ * closed without reactor_forget, so a copy of it is waited on. What a set of epoll waits on is the
+ * file, which a child may have inherited: without its descriptor it could not be taken out again,
+ * and would be ready for ever. */
+enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4, REACTOR_COPY = 8 };
 
 struct reactor;
 
@@ -33,8 +36,18 @@ void reactor_remove(struct reactor *reactor, struct source *source);
  * system refuses, or memory is short. */
 bool reactor_watch(struct reactor *reactor, const struct source *source, int fd, int events);
 
-/* Is to be called before a descriptor is closed that was watched. */
+/* Is to be called before a descriptor is closed that was watched. A number that is another source's
+ * by now is left alone. */
 void reactor_forget(struct reactor *reactor, const struct source *source, int fd);
+
+/* The number belongs to a file that was just opened, and the source's one before it may have been
+ * closed without reactor_forget: what the source has waited for is waited for on the new file.
+ * False if the system refuses. */
+bool reactor_replace(struct reactor *reactor, const struct source *source, int fd);
+
+/* Whether, at the last fork that made this process, the child had left the reactor's descriptor as
+ * it was until the reactor was used. True if there was no fork. */
+bool reactor_was_kept(struct reactor *reactor);
 
 /* Blocks until something is to be run, or for `seconds` at the most. */
 void reactor_wait(struct reactor *reactor, double seconds);
@@ -53,7 +66,10 @@ double reactor_due(const struct reactor *reactor);
 
 /* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
  * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
- * reactor's, and another one after a fork; -1 if the system has no epoll, or none could be had. */
+ * reactor's; -1 if the system has no epoll, or none could be had. It is another one, with another
+ * number, after a fork, and, as a last resort, after a run or wait that found the event of a file
+ * that was closed here and lives on in a child. Then the old one can still be taken out of other
+ * sets until that happens again. */
 int reactor_descriptor(struct reactor *reactor);
 
 #endif

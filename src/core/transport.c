@@ -1,8 +1,10 @@
 #include "core/transport.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 
 #include "core/clock.h"
 #include "core/fork.h"
+#include "core/quirks.h"
 #include "core/syntax.h"
 
 /* Of an error's body this much is kept; what a person or a program wants of it fits. */
@@ -37,11 +40,19 @@
  * can unpack for minutes. What merely waited for its caller is taken in less. */
 #define MAX_TURN_SECONDS 0.1
 
-/* Seconds after which libcurl is to look at all exchanges although it has set no timer, doubled
- * from the first to the last. libcurl 7.88 loses a timer that is due within a millisecond after
- * another (add_next_timeout): the end of connect_timeout, for one. */
+/* Seconds after which libcurl is to look at all exchanges, whatever its timer says; doubled from
+ * the first to the last while nothing comes of it. See core/quirks.c. */
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
+
+/* A connection is alive if the last bytes came less than this many seconds ago. One that others
+ * use, too, is shut down after so many without a byte. */
+#define LIVELY_SECONDS 0.1
+#define PATIENCE_SECONDS 1.0
+
+/* With fewer descriptors to be had than this, a connection that could not be made is blamed on it.
+ */
+#define SPARE_DESCRIPTORS 3
 
 /* Easy handles kept for the next exchanges. */
 #define MAX_IDLE_HANDLES 16
@@ -55,6 +66,23 @@ struct handle {
   const char *authorization; /* its value, in `fields`; or NULL */
 };
 
+#define SOCKET_BUCKETS 64u
+
+/* A number that open_socket has given to libcurl, and what is known of the connection there. It
+ * stays in its transport, since libcurl may name it however long after (curl_multi_assign), and
+ * serves again when the number comes again. */
+struct open_socket {
+  struct open_socket *next; /* of the same bucket */
+  int fd;
+  bool open;             /* not closed by close_socket since */
+  bool connected;        /* libcurl has waited for bytes on it: it became a connection */
+  bool http2;            /* a response has said so */
+  int port;              /* the local one; 0: not asked for yet */
+  double received;       /* when bytes of a response last came over it, monotonic; or 0 */
+  double silent_since;   /* when the request was sent that was the first to be given up */
+  struct fork_mark mark; /* to be disowned after a fork */
+};
+
 struct transport {
   struct source source; /* of the reactor's; the first member */
   struct reactor *reactor;
@@ -63,19 +91,17 @@ struct transport {
   unsigned forks;           /* see core/fork.h: whose sockets these are */
   struct exchange *running; /* doubly linked */
   double timer;             /* libcurl's, monotonic; INFINITY: not set */
-  double check_seconds;     /* see FIRST_CHECK_SECONDS */
+  double check_at;          /* when libcurl is to look at all exchanges */
+  double check_seconds;     /* between the last look and this one */
+  size_t unsent;            /* exchanges whose requests libcurl has not sent yet */
   bool moved;               /* bytes have arrived, or an exchange has ended, in this turn */
   bool out_of_memory;       /* in this turn */
+  bool lacks_descriptors;   /* see transport_lacks_descriptors */
+  bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
   double turn_began;
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
-  struct open_socket *sockets; /* to be disowned after a fork */
-  size_t socket_count, socket_capacity;
-};
-
-struct open_socket {
-  int fd;
-  struct fork_mark mark;
+  struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
 };
 
 struct exchange {
@@ -84,14 +110,20 @@ struct exchange {
   struct handle handle;             /* NULLs once ended */
   double started, deadline;
   bool ended;
-  struct buffer sent; /* the body: libcurl reads it here, so that it can be wiped */
+  bool fresh;                 /* not to be sent over a kept connection, nor twice */
+  bool again;                 /* see begin_again */
+  bool cut;                   /* its connection was shut down for another's sake */
+  bool http2;                 /* its connection, which is closed by now, was of HTTP/2 */
+  bool no_descriptor;         /* none was left for its socket */
+  struct open_socket *socket; /* of its connection, or NULL where that is not known */
+  double sent_at, heard_at;   /* monotonic: its request; its last bytes; or 0 */
+  struct buffer sent;         /* the body: libcurl reads it here, so that it can be wiped */
   bool streamed, paused;
   size_t taken;                                     /* of the window in `response.body` */
   bool too_large, out_of_memory, kept_enough, late; /* why the body was cut off */
   uint64_t max_bytes;
   size_t header_bytes;
   bool header_ended; /* its blank line has come */
-  bool again;        /* see begin_again */
   char error_text[CURL_ERROR_SIZE];
   struct response response;
 };
@@ -101,8 +133,8 @@ struct exchange {
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result = CURLE_FAILED_INIT;
 
-/* Whether this libcurl writes to TLS connections in a way that raises SIGPIPE. */
-static bool raises_sigpipe;
+/* Of the libcurl that is there. */
+static struct quirks quirks;
 
 /* What this libcurl decodes, as it would say itself, but anew for each request. */
 static char accepted_encodings[sizeof "deflate, gzip, br, zstd"];
@@ -115,7 +147,7 @@ static char accepted_encodings[sizeof "deflate, gzip, br, zstd"];
 static void initialize_libcurl(void) {
   global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-  raises_sigpipe = info->version_num < 0x075700;
+  quirks = quirks_of(info->version_num);
   snprintf(accepted_encodings, sizeof accepted_encodings, "%s%s%s",
            (info->features & CURL_VERSION_LIBZ) != 0 ? "deflate, gzip" : "identity",
            (info->features & CURL_VERSION_BROTLI) != 0 ? ", br" : "",
@@ -132,7 +164,8 @@ struct signal_guard {
 
 static void hold_sigpipe(struct signal_guard *guard) {
   sigset_t pending, sigpipe;
-  guard->active = raises_sigpipe && sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
+  guard->active =
+      quirks.raises_sigpipe && sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
   if (!guard->active) return;
   /* GCOVR_EXCL_START: libcurl before 7.87 alone */
   sigemptyset(&sigpipe);
@@ -229,88 +262,152 @@ bool transport_check_url(const char *name, const char *text, bool allow_http, bo
 
 /* ---- sockets, and forks ---- */
 
-static bool make_room_for_socket(struct transport *t) {
-  if (t->socket_count < t->socket_capacity) return true;
-  size_t capacity = t->socket_capacity == 0 ? 8 : t->socket_capacity * 2;
-  struct open_socket *sockets = realloc(t->sockets, capacity * sizeof *sockets);
-  if (sockets == NULL) return false;
-  t->sockets = sockets;
-  t->socket_capacity = capacity;
-  return true;
+static struct open_socket **bucket_of(struct transport *t, int fd) {
+  return &t->sockets[(unsigned)fd % SOCKET_BUCKETS];
 }
 
-/* The place of a socket in the list, or the list's length. */
-static size_t find_socket(const struct transport *t, int fd) {
-  size_t i = 0;
-  while (i < t->socket_count && t->sockets[i].fd != fd)
-    i++;
-  return i;
+/* What is known of the number, or NULL. */
+static struct open_socket *find_socket(struct transport *t, int fd) {
+  struct open_socket *s = *bucket_of(t, fd);
+  while (s != NULL && s->fd != fd)
+    s = s->next;
+  return s;
 }
 
-/* Takes a socket out of the list. False where it is not in there. */
-static bool drop_socket(struct transport *t, int fd) {
-  size_t i = find_socket(t, fd);
-  reactor_forget(t->reactor, &t->source, fd);
-  if (i == t->socket_count) return false;
-  t->sockets[i] = t->sockets[--t->socket_count];
-  return true;
+/* The number stands for a new socket from now on. False when memory is short. */
+static bool note_socket(struct transport *t, int fd) {
+  struct open_socket *s = find_socket(t, fd);
+  if (s == NULL) {
+    s = calloc(1, sizeof *s);
+    if (s == NULL) return false;
+    s->next = *bucket_of(t, fd);
+    *bucket_of(t, fd) = s;
+  }
+  struct open_socket *next = s->next;
+  *s = (struct open_socket){.next = next, .fd = fd, .open = true, .mark = fork_mark_of(fd)};
+  return reactor_replace(t->reactor, &t->source, fd);
 }
 
+/* The connections of exchanges that use the socket are no longer known. */
+static void leave_socket(struct transport *t, const struct open_socket *s) {
+  for (struct exchange *x = t->running; x != NULL; x = x->next) {
+    if (x->socket != s) continue;
+    x->http2 = s->http2;
+    x->socket = NULL;
+  }
+}
+
+/* A socket for a connection of this exchange. */
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   (void)purpose;
-  struct transport *t = user;
+  struct exchange *x = user;
+  struct transport *t = x->transport;
   int type = address->socktype;
 #ifdef SOCK_CLOEXEC
   type |= SOCK_CLOEXEC;
 #endif
-  t->out_of_memory = !make_room_for_socket(t) || t->out_of_memory;
-  int fd = t->out_of_memory ? -1 : socket(address->family, type, address->protocol);
-  if (fd < 0) return CURL_SOCKET_BAD;
-  drop_socket(t, fd); /* libcurl 7.88 closes by itself what never became a connection */
-  t->sockets[t->socket_count++] = (struct open_socket){fd, fork_mark_of(fd)};
-  return fd;
+  int fd = socket(address->family, type, address->protocol);
+  if (fd < 0) {
+    x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
+    return CURL_SOCKET_BAD;
+  }
+  if (note_socket(t, fd)) return fd;
+  t->out_of_memory = true;
+  close(fd);
+  return CURL_SOCKET_BAD;
 }
 
-/* A descriptor that is not in the list is no longer ours: see disown_sockets. */
+/* A descriptor that is not noted is no longer ours: see disown_sockets. */
 static int close_socket(void *user, curl_socket_t fd) {
-  return drop_socket(user, fd) ? close(fd) : 0;
+  struct transport *t = user;
+  struct open_socket *s = find_socket(t, fd);
+  reactor_forget(t->reactor, &t->source, fd);
+  if (s == NULL || !s->open) return 0;
+  leave_socket(t, s);
+  s->open = false;
+  return close(fd);
+}
+
+static void for_each_socket(struct transport *t,
+                            void (*visit)(struct transport *t, struct open_socket *s, void *user),
+                            void *user) {
+  for (size_t i = 0; i < SOCKET_BUCKETS; i++) {
+    for (struct open_socket *s = t->sockets[i]; s != NULL; s = s->next) {
+      if (s->open) visit(t, s, user);
+    }
+  }
+}
+
+/* What disown_sockets tells and is told. */
+struct disowning {
+  int nowhere;
+  bool kept;
+};
+
+static void disown_socket(struct transport *t, struct open_socket *s, void *user) {
+  struct disowning *d = user;
+  (void)t;
+  s->open = fork_has_kept(s->fd, s->mark);
+  d->kept = d->kept && s->open;
+  if (!s->open || (d->nowhere >= 0 && dup2(d->nowhere, s->fd) >= 0)) return;
+  close(s->fd);
+  s->open = false;
 }
 
 /* The parent's connections must hear nothing from the child, not even good-byes: libcurl is left
  * with descriptors that lead nowhere. What the child has made of a descriptor since is let alone.
- */
-static void disown_sockets(struct transport *t) {
-  int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-  size_t kept = 0;
-  for (size_t i = 0; i < t->socket_count; i++) {
-    struct open_socket s = t->sockets[i];
-    if (!fork_has_kept(s.fd, s.mark)) continue;
-    if (nowhere >= 0 && dup2(nowhere, s.fd) >= 0)
-      t->sockets[kept++] = s;
-    else
-      close(s.fd);
-  }
-  t->socket_count = kept;
-  if (nowhere >= 0) close(nowhere);
+ * False if it has closed any of those that are known: then it may have closed others, too. */
+static bool disown_sockets(struct transport *t) {
+  struct disowning d = {.nowhere = open("/dev/null", O_RDWR | O_CLOEXEC),
+                        .kept = reactor_was_kept(t->reactor)};
+  for_each_socket(t, disown_socket, &d);
+  if (d.nowhere >= 0) close(d.nowhere);
+  return d.kept;
 }
 
-/* libcurl's wish to be told of a socket. What is not of open_socket's making (the resolver has
- * sockets of its own) is closed without a word. */
+static struct exchange *exchange_of(CURL *easy) {
+  char *private = NULL;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+  return (struct exchange *)(void *)private;
+}
+
+/* libcurl's wish to be told of a socket, which need not be of open_socket's making: the resolver
+ * has sockets of its own. Between exchanges a connection stays registered; others may be closed
+ * without a word. */
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
-  (void)easy, (void)socket_user;
   struct transport *t = user;
-  if (find_socket(t, fd) == t->socket_count) reactor_forget(t->reactor, &t->source, fd);
+  struct open_socket *s = socket_user;
   int events = what == CURL_POLL_IN      ? REACTOR_READ
                : what == CURL_POLL_OUT   ? REACTOR_WRITE
                : what == CURL_POLL_INOUT ? REACTOR_READ | REACTOR_WRITE
                                          : 0;
+  if (s == NULL) {
+    s = find_socket(t, fd);
+    if (s != NULL && events != 0) curl_multi_assign(t->multi, fd, s);
+  }
+  if (s != NULL && (events & REACTOR_READ) != 0) {
+    struct exchange *x = exchange_of(easy);
+    s->connected = true;
+    if (x != NULL) x->socket = s;
+  }
+  if (events == 0 && (s == NULL || !s->connected)) {
+    reactor_forget(t->reactor, &t->source, fd);
+    return 0;
+  }
+  if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_COPY;
   return reactor_watch(t->reactor, &t->source, fd, events) ? 0 : -1;
 }
 
-/* Sets the source's timer to libcurl's, or, without one, to the next look at all exchanges. */
+/* Sets the source's timer to what comes first: libcurl's, or the next look at all exchanges. */
 static void schedule(struct transport *t) {
-  t->source.due = t->timer;
-  if (isinf(t->timer) && t->running != NULL) t->source.due = clock_monotonic() + t->check_seconds;
+  t->source.due = t->running == NULL ? t->timer : fmin(t->timer, t->check_at);
+}
+
+/* libcurl may have left something undone: it is to look soon. Never later than it would anyway. */
+static void check_soon(struct transport *t) {
+  t->check_seconds = FIRST_CHECK_SECONDS;
+  t->check_at = fmin(t->check_at, clock_monotonic() + FIRST_CHECK_SECONDS);
+  schedule(t);
 }
 
 /* libcurl's one timer; -1 stops it. */
@@ -318,14 +415,13 @@ static int set_timer(CURLM *multi, long milliseconds, void *user) {
   (void)multi;
   struct transport *t = user;
   t->timer = milliseconds < 0 ? INFINITY : clock_monotonic() + (double)milliseconds / 1000;
-  if (milliseconds >= 0) t->check_seconds = FIRST_CHECK_SECONDS;
   schedule(t);
   return 0;
 }
 
 static bool open_multi(struct transport *t) {
   t->forks = fork_count();
-  t->source.due = t->timer = INFINITY;
+  t->source.due = t->timer = t->check_at = INFINITY;
   t->multi = curl_multi_init();
   if (t->multi == NULL) return false;
   curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
@@ -370,26 +466,36 @@ static bool is_connected(const struct exchange *x) {
   return microseconds > 0;
 }
 
-/* In a forked child everything is begun anew, and exchanges under way have failed. Where a name may
- * still be being resolved, all handles stay behind unfreed: the thread that does it exists in the
- * parent alone, and libcurl would wait for it. */
+static void abandon_socket(struct transport *t, struct open_socket *s, void *user) {
+  (void)t, (void)user;
+  close(s->fd);
+  s->open = false;
+}
+
+/* Leaves all handles behind unfreed. */
+static void abandon_handles(struct transport *t) {
+  for (struct exchange *x = t->running; x != NULL; x = x->next) {
+    free_fields(&x->handle);
+    x->handle = (struct handle){0};
+  }
+  while (t->idle_count > 0)
+    free_fields(&t->idle[--t->idle_count]);
+  t->multi = NULL;
+  for_each_socket(t, abandon_socket, NULL);
+}
+
+/* In a forked child everything is begun anew, and exchanges under way have failed. While a name may
+ * still be being resolved, all handles are abandoned: the thread that does it exists in the parent
+ * alone, and libcurl would wait for it. So they are if the child has closed descriptors: libcurl
+ * would close some of its own, by numbers that are the child's by now. */
 static bool renew_after_fork(struct transport *t) {
   if (t->forks == fork_count()) return false;
-  bool connected = true;
-  disown_sockets(t);
+  bool safe = disown_sockets(t);
   for (struct exchange *x = t->running; x != NULL; x = x->next)
-    connected = connected && is_connected(x);
-  while (t->running != NULL) {
-    if (!connected) {
-      free_fields(&t->running->handle);
-      t->running->handle = (struct handle){0};
-    }
+    safe = safe && is_connected(x);
+  if (!safe) abandon_handles(t);
+  while (t->running != NULL)
     end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
-  }
-  if (!connected) {
-    t->multi = NULL;
-    t->socket_count = 0;
-  }
   close_multi(t);
   open_multi(t);
   return true;
@@ -411,10 +517,63 @@ static bool is_late(const struct exchange *x) {
   return now >= x->deadline && now >= x->transport->turn_began + MAX_TURN_SECONDS;
 }
 
+/* What is looked for among the sockets: the one with this local port, if there is no other. */
+struct port_search {
+  long port;
+  struct open_socket *found;
+  bool several;
+};
+
+static void compare_port(struct transport *t, struct open_socket *s, void *user) {
+  (void)t;
+  struct port_search *search = user;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+  } address = {.any.sa_family = AF_UNSPEC};
+  socklen_t size = sizeof address;
+  if (s->port == 0 && s->connected && getsockname(s->fd, &address.any, &size) == 0)
+    s->port = address.any.sa_family == AF_INET    ? ntohs(address.ip4.sin_port)
+              : address.any.sa_family == AF_INET6 ? ntohs(address.ip6.sin6_port)
+                                                  : 0;
+  if (s->port == 0 || s->port != search->port) return;
+  search->several = search->found != NULL;
+  search->found = s;
+}
+
+/* The socket of the exchange's connection, or NULL where that cannot be told. libcurl has named it
+ * where the exchange was the first to use it, and not always later. */
+static struct open_socket *socket_of(struct exchange *x) {
+  struct port_search search = {0};
+  if (x->socket != NULL || x->sent_at == 0) return x->socket;
+  if (curl_easy_getinfo(x->handle.easy, CURLINFO_LOCAL_PORT, &search.port) != CURLE_OK) return NULL;
+  if (search.port > 0) for_each_socket(x->transport, compare_port, &search);
+  if (!search.several) x->socket = search.found;
+  return x->socket;
+}
+
+/* Bytes of the exchange's response have come. */
+static void note_bytes(struct exchange *x) {
+  struct open_socket *s = socket_of(x);
+  x->heard_at = x->transport->turn_began;
+  if (s != NULL) s->received = x->heard_at;
+}
+
+/* libcurl is about to send the exchange's request. */
+static int note_request(void *user, char *remote, char *local, int remote_port, int local_port) {
+  struct exchange *x = user;
+  (void)remote, (void)local, (void)remote_port, (void)local_port;
+  if (x->sent_at == 0) x->transport->unsent--;
+  x->sent_at = clock_monotonic();
+  return 0; /* CURL_PREREQFUNC_OK */
+}
+
 static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct exchange *x = user;
   struct response *r = &x->response;
+  note_bytes(x);
   if (r->bytes == 0) curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   bool success = response_is_success(r);
   if (success && x->streamed) {
@@ -453,6 +612,7 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   static const char name[] = "Retry-After:";
   struct exchange *x = user;
+  note_bytes(x);
   x->header_bytes += size;
   if (x->header_bytes > MAX_HEADER_BYTES) {
     x->too_large = true;
@@ -461,6 +621,7 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line, perhaps after a 1xx */
     x->response.has_retry_after = false;
     x->header_ended = false;
+    if (x->socket != NULL && size > 5 && bytes[5] == '2') x->socket->http2 = true;
     return size;
   }
   if (*bytes == '\r' || *bytes == '\n') x->header_ended = true;
@@ -485,12 +646,14 @@ static void link_exchange(struct exchange *x) {
   x->next = x->transport->running;
   if (x->next != NULL) x->next->previous = x;
   x->transport->running = x;
+  x->transport->unsent++;
 }
 
 static void unlink_exchange(struct exchange *x) {
   if (x->previous != NULL) x->previous->next = x->next;
   if (x->next != NULL) x->next->previous = x->previous;
   if (x->transport->running == x) x->transport->running = x->next;
+  if (x->sent_at == 0) x->transport->unsent--;
   x->next = x->previous = NULL;
 }
 
@@ -534,10 +697,8 @@ static bool set_fields(struct exchange *x, const struct request *request) {
 
 static CURLcode set_behaviour(CURL *easy) {
   CURLcode code = CURLE_OK;
-#if LIBCURL_VERSION_NUM >= 0x075700
-  /* A call's end does not wait for a slow name server. An older libcurl at run time does. */
-  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
+  /* A call's end does not wait for a slow name server. */
+  if (quirks.has_quick_exit) SET((CURLoption)QUIRKS_CURLOPT_QUICK_EXIT, 1L);
   SET(CURLOPT_FOLLOWLOCATION, 0L);
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_ACCEPT_ENCODING, ""); /* all that libcurl can decode */
@@ -563,9 +724,9 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
   SET(CURLOPT_WRITEFUNCTION, receive_body);
   SET(CURLOPT_HEADERFUNCTION, receive_field);
   SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-  SET(CURLOPT_OPENSOCKETDATA, t);
   SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
   SET(CURLOPT_CLOSESOCKETDATA, t);
+  if (quirks.has_prereq) SET((CURLoption)QUIRKS_CURLOPT_PREREQFUNCTION, note_request);
   return code;
 }
 
@@ -618,12 +779,16 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
    * are no streams, and libcurl would only know when the first answer has come. */
   SET(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
+  SET(CURLOPT_FRESH_CONNECT, x->fresh || x->transport->distrusts_kept ? 1L : 0L);
+  x->transport->distrusts_kept = false;
   if (request->body != NULL) {
     if (!buffer_append(&x->sent, request->body, request->body_size)) return CURLE_OUT_OF_MEMORY;
     SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->sent.size);
     SET(CURLOPT_POSTFIELDS, x->sent.data);
   }
+  if (quirks.has_prereq) SET((CURLoption)QUIRKS_CURLOPT_PREREQDATA, x);
+  SET(CURLOPT_OPENSOCKETDATA, x);
   SET(CURLOPT_WRITEDATA, x);
   SET(CURLOPT_HEADERDATA, x);
   SET(CURLOPT_ERRORBUFFER, x->error_text);
@@ -674,13 +839,41 @@ static void give_handle_back(struct exchange *x, bool good) {
 }
 
 /* Whether more has come than libcurl holds: a header field of more than 100 KB, or more than 64 MB
- * that one turn has unpacked for a paused transfer. Before 8.6 it calls either of them a lack of
- * memory. */
+ * that one turn has unpacked for a paused transfer. */
 static bool is_beyond_libcurl(const struct exchange *x, CURLcode code) {
-#if LIBCURL_VERSION_NUM >= 0x080600
-  if (code == CURLE_TOO_LARGE) return true;
-#endif
-  return code == CURLE_OUT_OF_MEMORY && x->paused && !x->out_of_memory;
+  if (code == (CURLcode)QUIRKS_CURLE_TOO_LARGE) return true;
+  return quirks.calls_size_memory && code == CURLE_OUT_OF_MEMORY && x->paused && !x->out_of_memory;
+}
+
+/* Whether the process has hardly a descriptor left. */
+static bool descriptors_are_short(void) {
+  int found[SPARE_DESCRIPTORS], count = 0;
+  bool short_of = false;
+  while (count < SPARE_DESCRIPTORS && !short_of) {
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    short_of = fd < 0 && (errno == EMFILE || errno == ENFILE);
+    if (fd < 0) break;
+    found[count++] = fd;
+  }
+  while (count > 0)
+    close(found[--count]);
+  return short_of;
+}
+
+/* Whether the exchange has failed because no descriptor was left: for its socket, which open_socket
+ * knows; or for what else libcurl needs, which it reports as something else. */
+static bool was_short_of_descriptors(const struct exchange *x, CURLcode code) {
+  if (x->sent_at > 0 || x->out_of_memory) return false;
+  switch (code) {
+  case CURLE_COULDNT_CONNECT: return x->no_descriptor;
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY:
+  case CURLE_FAILED_INIT:
+  case CURLE_OUT_OF_MEMORY:
+  case CURLE_SSL_CACERT_BADFILE:
+  case CURLE_SSL_CERTPROBLEM: return x->no_descriptor || descriptors_are_short();
+  default: return false;
+  }
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
@@ -699,6 +892,9 @@ static void classify(struct exchange *x, CURLcode code) {
   } else if (x->late) {
     kind = FAILURE_TIMEOUT;
     text = "the time was up while the response was unpacked";
+    retryable = true;
+  } else if (x->no_descriptor) {
+    text = "too many open files";
     retryable = true;
   } else if (is_beyond_libcurl(x, code)) {
     kind = FAILURE_TOO_LARGE;
@@ -761,6 +957,10 @@ static void release_handle(struct exchange *x, bool good) {
 }
 
 static void end_exchange(struct exchange *x, CURLcode code) {
+  if (code != CURLE_OK && was_short_of_descriptors(x, code))
+    x->no_descriptor = x->transport->lacks_descriptors = true;
+  else
+    x->no_descriptor = false; /* another address has served */
   unlink_exchange(x);
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
@@ -795,7 +995,12 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
   x->max_bytes = request->max_response_bytes;
   x->deadline = request->deadline;
   x->streamed = request->streamed;
+  x->fresh = request->fresh_connection;
   x->started = clock_monotonic();
+  if (t->running == NULL) {
+    t->check_seconds = FIRST_CHECK_SECONDS;
+    t->check_at = x->started + LAST_CHECK_SECONDS;
+  }
   link_exchange(x);
   CURLcode code = begin_transfer(x, request);
   if (code != CURLE_OK) end_exchange(x, code);
@@ -834,15 +1039,77 @@ void exchange_take(struct exchange *x, size_t size) {
   if (code != CURLE_OK) end_exchange(x, code);
 }
 
+/* When the request was sent; 0: it was not. */
+static double sent_at(const struct exchange *x) {
+  curl_off_t microseconds = 0;
+  if (x->sent_at > 0 || quirks.has_prereq) return x->sent_at;
+  curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
+  return microseconds > 0 ? x->started : 0;
+}
+
+/* Whether the exchange can be sent over another connection without harm, so that nobody notices. */
+static bool can_begin_again(const struct exchange *x) {
+  return !x->again && !x->fresh && x->sent.data == NULL && x->header_bytes == 0;
+}
+
+/* Others that use an exchange's connection. */
+struct company {
+  unsigned count;
+  bool movable;   /* nobody is harmed if the connection ends */
+  double waiting; /* since then one of them has heard nothing */
+};
+
+static struct company company_of(struct exchange *x, const struct open_socket *s) {
+  struct company others = {.movable = true, .waiting = INFINITY};
+  for (struct exchange *y = x->transport->running; y != NULL; y = y->next) {
+    if (y == x || y->handle.easy == NULL || sent_at(y) == 0 || socket_of(y) != s) continue;
+    others.count++;
+    others.waiting = fmin(others.waiting, fmax(sent_at(y), y->heard_at));
+    others.movable = others.movable && (can_begin_again(y) || y->header_bytes > 0);
+  }
+  return others;
+}
+
+/* What is to become of the connection of an exchange that is given up. */
+enum fate { FATE_KEPT, FATE_NOT_USED_AGAIN, FATE_SHUT_DOWN };
+
+/* A connection over which nothing has come since the exchange's request, or its last bytes, may be
+ * dead: no call is to wait for it again. Where others use it they are patient for a while, and then
+ * it is shut down; their requests are sent again, once. */
+static enum fate judge_connection(struct exchange *x) {
+  if (x->handle.easy == NULL || sent_at(x) == 0) return FATE_NOT_USED_AGAIN;
+  struct open_socket *s = socket_of(x);
+  double heard = fmax(sent_at(x), x->heard_at), now = clock_monotonic();
+  if (x->heard_at > 0 && now - heard < LIVELY_SECONDS) return FATE_KEPT;
+  if (s == NULL) return FATE_NOT_USED_AGAIN;
+  if (s->received > heard) return FATE_KEPT;
+  struct company others = company_of(x, s);
+  if (others.count == 0) return FATE_NOT_USED_AGAIN;
+  if (s->silent_since <= s->received) s->silent_since = heard;
+  s->silent_since = fmin(s->silent_since, fmin(heard, others.waiting));
+  return others.movable && now - s->silent_since >= PATIENCE_SECONDS ? FATE_SHUT_DOWN : FATE_KEPT;
+}
+
+/* Ends a connection; libcurl will find out, and its exchanges will have been cut. */
+static void shut_down(struct transport *t, const struct open_socket *s) {
+  for (struct exchange *y = t->running; y != NULL; y = y->next) {
+    if (y->handle.easy != NULL && socket_of(y) == s) y->cut = true;
+  }
+  shutdown(s->fd, SHUT_RDWR);
+}
+
 void exchange_free(struct exchange *x) {
   if (x == NULL) return;
   struct transport *t = x->transport;
   renew_after_fork(t);
+  enum fate fate = x->ended ? FATE_KEPT : judge_connection(x);
+  const struct open_socket *s = x->socket;
   if (!x->ended) unlink_exchange(x);
-  /* The connection may be dead, and HTTP/2's would be used again. It stays where others use it. */
-  if (x->handle.easy != NULL) curl_easy_setopt(x->handle.easy, CURLOPT_FORBID_REUSE, 1L);
+  if (fate == FATE_NOT_USED_AGAIN && x->handle.easy != NULL)
+    curl_easy_setopt(x->handle.easy, CURLOPT_FORBID_REUSE, 1L);
   x->ended = true;
   release_handle(x, false);
+  if (fate == FATE_SHUT_DOWN && s->open) shut_down(t, s);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
   secret_free(x->response.redirect);
@@ -851,27 +1118,63 @@ void exchange_free(struct exchange *x) {
 
 /* ---- the transport ---- */
 
-/* The server has ended a connection just as it was used once more (RFC 9113, 6.8: GOAWAY). libcurl
- * begins again by itself over HTTP/1.1 alone. */
-static bool was_too_late(const struct exchange *x, CURLcode code) {
+/* A kept connection has ended, as it is found, just as it was used once more, or before: the server
+ * need not have seen the request. (RFC 9112, 9.3.1; RFC 9113, 8.7. libcurl itself tries some kept
+ * connections over HTTP/1.1, all of which may have ended.) */
+static bool was_lost(const struct exchange *x, CURLcode code) {
   long connections = 1;
-  if (code != CURLE_HTTP2 && code != CURLE_PARTIAL_FILE) return false;
-  if (x->again || x->header_bytes > 0) return false;
-  return curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK &&
-         connections == 0;
+  switch (code) {
+  case CURLE_GOT_NOTHING:
+  case CURLE_HTTP2:
+  case CURLE_PARTIAL_FILE:
+  case CURLE_RECV_ERROR:
+  case CURLE_SEND_ERROR: break;
+  case CURLE_HTTP2_STREAM:
+    if (x->cut) break;
+    return false;
+  default: return false;
+  }
+  if (x->header_bytes > 0) return false;
+  return x->cut ||
+         (curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK &&
+          connections == 0);
 }
 
-/* Sends the request once more, over a new connection. False where memory is short. */
+/* libcurl 8 keeps some connections of HTTP/2 that have failed, and would use them again. */
+static void end_failed_connection(struct exchange *x, CURLcode code) {
+  if (code != CURLE_HTTP2 && code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR) return;
+  const struct open_socket *s = x->socket;
+  if (s != NULL && s->open && company_of(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
+}
+
+/* Whether an exchange that a connection of HTTP/2 has lost as well has been begun again, so that
+ * this one can share its new connection. */
+static bool has_forerunner(const struct exchange *x) {
+  if (!x->http2) return false;
+  const struct exchange *y = x->transport->running;
+  while (y != NULL && !(y != x && y->again && y->http2))
+    y = y->next;
+  return y != NULL;
+}
+
+/* Sends the request once more, over a new connection. False when memory is short. */
 static bool begin_again(struct exchange *x) {
+  struct transport *t = x->transport;
   struct signal_guard guard;
   CURL *easy = x->handle.easy;
+  if (x->socket != NULL) x->http2 = x->socket->http2;
+  long fresh = has_forerunner(x) ? 0 : 1;
   x->again = true;
+  x->cut = false;
+  x->socket = NULL;
+  if (x->sent_at > 0) t->unsent++;
+  x->sent_at = 0;
   *x->error_text = '\0';
   hold_sigpipe(&guard);
-  curl_multi_remove_handle(x->transport->multi, easy);
+  curl_multi_remove_handle(t->multi, easy);
   release_sigpipe(&guard);
-  return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
-         curl_multi_add_handle(x->transport->multi, easy) == CURLM_OK;
+  return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh) == CURLE_OK &&
+         curl_multi_add_handle(t->multi, easy) == CURLM_OK;
 }
 
 /* Ends the exchanges that libcurl has done with. */
@@ -881,13 +1184,18 @@ static void reap(struct transport *t) {
   while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
     if (message->msg != CURLMSG_DONE) continue;
     CURLcode code = message->data.result;
-    char *private = NULL;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-    struct exchange *x = (struct exchange *)(void *)private;
-    if (code == CURLE_OUT_OF_MEMORY && !is_beyond_libcurl(x, code)) t->out_of_memory = true;
-    if (!t->out_of_memory && was_too_late(x, code)) {
-      if (begin_again(x)) continue;
+    struct exchange *x = exchange_of(message->easy_handle);
+    if (code == CURLE_OUT_OF_MEMORY && !is_beyond_libcurl(x, code) &&
+        !was_short_of_descriptors(x, code))
       t->out_of_memory = true;
+    end_failed_connection(x, code);
+    if (!t->out_of_memory && was_lost(x, code)) {
+      if (!can_begin_again(x))
+        t->distrusts_kept = true;
+      else if (begin_again(x))
+        continue;
+      else
+        t->out_of_memory = true;
     }
     end_exchange(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
     t->moved = true;
@@ -932,20 +1240,36 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
 }
 
 static bool on_socket(struct source *source, int fd, int events) {
-  return drive((struct transport *)source, ON_SOCKET, fd,
-               ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
-                   ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
-                   ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
+  struct transport *t = (struct transport *)source;
+  bool moved = drive(t, ON_SOCKET, fd,
+                     ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
+                         ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
+                         ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
+  if (!moved) check_soon(t); /* it may have found an error, and not say so yet */
+  return moved;
 }
 
+/* A look at all exchanges runs the timer, too. */
 static bool on_time(struct source *source) {
   struct transport *t = (struct transport *)source;
-  enum occasion occasion = isinf(t->timer) ? ON_CHECK : ON_TIMER;
-  t->timer = INFINITY; /* until libcurl sets it again */
-  bool moved = drive(t, occasion, 0, 0);
+  double now = clock_monotonic();
+  bool check = t->running != NULL && now >= t->check_at;
+  if (now >= t->timer) t->timer = INFINITY; /* until libcurl sets it again */
+  bool moved = drive(t, check ? ON_CHECK : ON_TIMER, 0, 0);
+  if (check) {
+    t->check_seconds = fmin(t->check_seconds * 2, LAST_CHECK_SECONDS);
+    t->check_at = clock_monotonic() + t->check_seconds;
+  } else if (t->unsent > 0) {
+    check_soon(t); /* the timers of connections are those that are lost */
+  }
   schedule(t);
-  if (occasion == ON_CHECK) t->check_seconds = fmin(t->check_seconds * 2, LAST_CHECK_SECONDS);
   return moved;
+}
+
+bool transport_lacks_descriptors(struct transport *t) {
+  bool lacks = t->lacks_descriptors;
+  t->lacks_descriptors = false;
+  return lacks;
 }
 
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor) {
@@ -965,11 +1289,21 @@ struct transport *transport_new(const struct transport_options *options, struct 
   return NULL;
 }
 
+static void free_sockets(struct transport *t) {
+  for (size_t i = 0; i < SOCKET_BUCKETS; i++) {
+    while (t->sockets[i] != NULL) {
+      struct open_socket *s = t->sockets[i];
+      t->sockets[i] = s->next;
+      free(s);
+    }
+  }
+}
+
 void transport_free(struct transport *t) {
   if (t == NULL) return;
   renew_after_fork(t);
   close_multi(t);
   reactor_remove(t->reactor, &t->source);
-  free(t->sockets);
+  free_sockets(t);
   free(t);
 }

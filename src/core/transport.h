@@ -32,6 +32,7 @@ struct request {
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
   bool local;                  /* see transport_check_url: not to be sent to a proxy */
+  bool fresh_connection;       /* never over a kept one, and never sent again by itself */
   bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
   double deadline; /* monotonic seconds: a body that takes a turn beyond it is cut off */
 };
@@ -70,6 +71,10 @@ bool transport_check_url(const char *name, const char *url, bool allow_http, boo
  * further when bytes have arrived or an exchange has ended. */
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
 void transport_free(struct transport *transport);
+
+/* Whether, since this was asked last, an exchange has failed because the process has no descriptor
+ * left. */
+bool transport_lacks_descriptors(struct transport *transport);
 
 /* Begins an exchange, which the caller owns; NULL when memory is short. One that cannot even
  * begin has ended at once. */

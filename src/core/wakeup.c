@@ -41,11 +41,18 @@ struct wakeup *wakeup_new(void) {
 }
 
 bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor) {
-  struct epoll_event none = {0};
   int set = reactor_descriptor(reactor);
-  if (wakeup->reactor >= 0) epoll_ctl(wakeup->set, EPOLL_CTL_DEL, wakeup->reactor, &none);
+  if (wakeup->reactor >= 0 && wakeup->reactor == set) return true;
+  wakeup_detach(wakeup);
   wakeup->reactor = include(wakeup->set, set) ? set : -1;
   return wakeup->reactor >= 0;
+}
+
+void wakeup_detach(struct wakeup *wakeup) {
+  struct epoll_event none = {0};
+  if (wakeup->reactor >= 0 && wakeup_is_ours(wakeup))
+    epoll_ctl(wakeup->set, EPOLL_CTL_DEL, wakeup->reactor, &none);
+  wakeup->reactor = -1;
 }
 
 void wakeup_retain(struct wakeup *wakeup) {
@@ -89,6 +96,10 @@ struct wakeup *wakeup_new(void) {
 bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor) {
   (void)wakeup, (void)reactor;
   return false;
+}
+
+void wakeup_detach(struct wakeup *wakeup) {
+  (void)wakeup;
 }
 
 void wakeup_retain(struct wakeup *wakeup) {

@@ -20,9 +20,13 @@ struct wakeup *wakeup_new(void);
 void wakeup_retain(struct wakeup *wakeup);
 void wakeup_release(struct wakeup *wakeup);
 
-/* Attaches the wakeup to this reactor, and detaches it from the one before. It may outlive the
- * reactor. Returns false if the system refuses. */
+/* Attaches the wakeup to this reactor, and detaches it from the one before.
+ * To be called before each wait, since a reactor's descriptor may change; if it has not, nothing is
+ * done. Returns false if the system refuses. */
 bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor);
+
+/* Detaches the wakeup from its reactor, if it has one. That may have been freed. */
+void wakeup_detach(struct wakeup *wakeup);
 
 /* Returns false in a child of the process that made the wakeup: it is useless there. */
 bool wakeup_is_ours(const struct wakeup *wakeup);

@@ -150,6 +150,7 @@ static int new_wakeup(lua_State *L) {
 static int keep_wakeup(lua_State *L) {
   struct wakeup **place = lua_touserdata(L, 1);
   struct pool *pool = pool_of(L);
+  if (*place != NULL) wakeup_detach(*place);
   if (*place != NULL && pool != NULL && pool->count < POOL_SIZE)
     pool->wakeups[pool->count++] = *place;
   else
@@ -161,6 +162,8 @@ static int keep_wakeup(lua_State *L) {
 /* [2, 0] */
 static int set_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 2);
+  struct reactor *reactor = reactor_of(L);
+  if (wakeup != NULL && reactor != NULL) wakeup_attach(wakeup, reactor);
   int count = calls_count(L, 1);
   for (int n = 1; n <= count; n++) {
     struct call *call = calls_get(L, 1, n);

@@ -54,18 +54,27 @@ Listener.__index = Listener
 
 --- Changes some settings; see peer.listen.
 function Listener:set(settings)
-  self.peer:command { ["do"] = "set", port = self.port, settings = settings }
+  self.peer:command { ["do"] = "set", number = self.number, settings = settings }
 end
 
---- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection), and how many
--- connections there were.
+--- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection); how many
+-- connections there were; how many of them have ended; and how many there were at most at a time.
 function Listener:received()
-  local answer = self.peer:command { ["do"] = "received", port = self.port }
-  return answer.requests, answer.connections
+  local answer = self.peer:command { ["do"] = "received", number = self.number }
+  return answer.requests, answer.connections, answer.ended, answer.most
+end
+
+--- Waits until that many connections have ended.
+function Listener:wait_for_ended(count)
+  local ends = socket.gettime() + 10
+  while select(3, self:received()) < count do
+    assert(socket.gettime() < ends, "the connections have not ended")
+    socket.sleep(0.01)
+  end
 end
 
 function Listener:close()
-  self.peer:command { ["do"] = "close", port = self.port }
+  self.peer:command { ["do"] = "close", number = self.number }
 end
 
 -- the process ---------------------------------------------------------------------------------------------------------
@@ -82,15 +91,18 @@ end
 
 --- Opens a port. Settings:
 --   state   "listening" (the default), "refusing" (connections), or "deaf" (to them)
+--   host    to listen on: "127.0.0.1" (the default) or "::1"
+--   port    any free one by default
 --   tls     { certificate = name, version = "1.1", h2 = true }
 --   accept  lists of acts: what is done to connections, in turn, before anything is read
 --   api, token, connect   the same for requests; `good_api` and so on: the acts when these are used up
 -- An act is { name, arguments ... } of a method act_name in serve.py.
 function Peer:listen(settings)
   settings.state = settings.state or "listening"
-  local port = ("%d"):format(self:command({ ["do"] = "listen", settings = settings }).port)
+  local answer = self:command { ["do"] = "listen", settings = settings }
+  local port = ("%d"):format(answer.port)
   local url = (settings.tls and "https://localhost:" or "http://127.0.0.1:") .. port
-  return setmetatable({ peer = self, port = tonumber(port), url = url }, Listener)
+  return setmetatable({ peer = self, number = answer.number, port = tonumber(port), url = url }, Listener)
 end
 
 --- Ends the process, which removes its folder. A second call does nothing.

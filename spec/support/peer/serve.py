@@ -84,10 +84,12 @@ class Listener:
     def __init__(self, settings):
         self.lock = threading.Lock()
         self.settings = {"accept": [], "connect": [], "api": [], "token": []}
-        self.requests, self.connections, self.open = [], 0, set()
+        self.requests, self.connections, self.ended, self.most, self.open = [], 0, 0, 0, set()
+        self.met = threading.Condition(self.lock)
         self.closed = False
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
+        self.host = settings.get("host", "127.0.0.1")
+        self.socket = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        self.socket.bind((self.host, int(settings.get("port", 0))))
         self.port = self.socket.getsockname()[1]
         self.fillers = []
         self.listening = False
@@ -110,9 +112,9 @@ class Listener:
         """Until nothing more fits into the queue of a listener that never accepts: further SYNs stay unanswered."""
         self.socket.listen(0)
         for _ in range(4):
-            filler = socket.socket()
+            filler = socket.socket(self.socket.family)
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
+            filler.connect_ex((self.host, self.port))
             self.fillers.append(filler)
         time.sleep(0.02)
 
@@ -131,6 +133,7 @@ class Listener:
             with self.lock:
                 self.connections += 1
                 self.open.add(sock)
+                self.most = max(self.most, self.connections - self.ended)
                 number = self.connections
             threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
 
@@ -153,10 +156,13 @@ class Listener:
                 self.open.discard(raw)
                 self.open.discard(sock)
             sock.close()
+            with self.lock:
+                self.ended += 1
 
     def record(self, request):
-        with self.lock:
+        with self.met:
             self.requests.append(request)
+            self.met.notify_all()
 
     def close(self):
         self.closed = True
@@ -225,6 +231,21 @@ class Connection:
         self.sock.unwrap()
         raise HangUp
 
+    def act_end(self):
+        """A FIN, over TLS after a good-bye, without waiting for the client's: so servers end idle connections."""
+        self.sock.settimeout(0)
+        try:
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.sock.unwrap()
+        except OSError:
+            pass
+        raise HangUp
+
+    def act_meet(self, count):
+        """Waits until so many requests have come in all."""
+        with self.listener.met:
+            self.listener.met.wait_for(lambda: len(self.listener.requests) >= count, LONGEST_STALL)
+
     def act_reset(self):
         time.sleep(0.03)  # a RST can overtake what was sent before it
         reset(self.sock)
@@ -292,7 +313,7 @@ class Http1(Connection):
 
 
 class Http2(Connection):
-    """One stream at a time."""
+    """One request at a time. One that is answered with no acts at all is a stream that stays silent."""
 
     def run(self):
         config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1",
@@ -361,16 +382,17 @@ def act(listeners, command):
     name = command["do"]
     if name == "listen":
         listener = Listener(command["settings"])
-        listeners[listener.port] = listener
-        return {"port": listener.port}
-    listener = listeners[command["port"]]
+        listeners.append(listener)
+        return {"port": listener.port, "number": len(listeners) - 1}
+    listener = listeners[int(command["number"])]
     if name == "set":
         listener.set(command["settings"])
     elif name == "received":
         with listener.lock:
-            return {"requests": list(listener.requests), "connections": listener.connections}
+            return {"requests": list(listener.requests), "connections": listener.connections,
+                    "ended": listener.ended, "most": listener.most}
     elif name == "close":
-        listeners.pop(command["port"]).close()
+        listener.close()
     return {}
 
 
@@ -400,7 +422,7 @@ def main():
     server = socket.create_server(("127.0.0.1", 0))
     print(os.getpid(), server.getsockname()[1], flush=True)
     control, _ = server.accept()
-    listeners = {}
+    listeners = []
     for line in control.makefile("rb"):
         answer = act(listeners, json.loads(line))
         control.sendall(json.dumps(answer, ensure_ascii=False).encode() + b"\n")

@@ -1,0 +1,342 @@
+-- What becomes of connections: those that never came about, those that the server has closed while they were idle, and
+-- those that have gone silent harm no later call. The server is spec.support.peer.
+local faults = require "spec.support.faults"
+local helper = require "spec.support.helper"
+local peer = require "spec.support.peer"
+local podero = require "podero"
+local process = require "spec.support.process"
+local socket = require "socket"
+
+local ORG = helper.ORG
+local TLS, HTTP2 = { certificate = "server" }, { certificate = "server", h2 = true }
+local SILENT = {} -- no acts: a stream that is not answered, on a connection that goes on
+local good = faults.good.api[1]
+
+--- Other organizations, so that requests can be told apart.
+local function organization(number)
+  return ("%08d"):format(number) .. ORG:sub(9)
+end
+
+describe("a client", function()
+  local server
+
+  setup(function() server = peer.start() end)
+  teardown(function() server:stop() end)
+
+  local function listen(settings)
+    local listener = server:listen(settings)
+    finally(function() listener:close() end)
+    return listener
+  end
+
+  local function client_of(url, more)
+    local options = { base_url = url, access_token = "static", proxy = "", max_retries = 0, timeout = 5,
+      tls = { ca_file = server.ca_file } }
+    for name, value in pairs(more or {}) do options[name] = value or nil end
+    local client = assert(podero.new(options))
+    finally(function() client:close() end)
+    return client
+  end
+
+  --- Calls in coroutines of their own, resumed in turn until all have ended or `seconds` are over: their results.
+  local function together(calls, seconds)
+    local threads, results, ends = {}, {}, socket.gettime() + (seconds or 20)
+    for i, call in ipairs(calls) do
+      threads[i] = coroutine.create(function() results[i] = { call() } end)
+    end
+    local left = #calls
+    while left > 0 and socket.gettime() < ends do
+      left = 0
+      for _, thread in ipairs(threads) do
+        if coroutine.status(thread) ~= "dead" then
+          assert(coroutine.resume(thread))
+          left = left + 1
+        end
+      end
+      socket.sleep(0.001)
+    end
+    assert.equal(0, left, "calls have not ended")
+    return results
+  end
+
+  local function yield() coroutine.yield() end
+
+  --- A port on both loopback addresses: that of IPv4, which libcurl tries first, does not answer.
+  local function listen_twice(settings)
+    local deaf = listen { state = "deaf" }
+    settings.host, settings.port = "::1", deaf.port
+    local ok, other = pcall(listen, settings)
+    return ok and deaf, other, ("http://localhost:%d"):format(deaf.port)
+  end
+
+  -- connections that never came about --------------------------------------------------------------------------------
+
+  it("is not harmed by a connection that never came about", function()
+    local token = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+    local deaf, _, url = listen_twice { good_token = { token } }
+    if not deaf then return pending("this machine has no IPv6") end
+    local client = client_of("https://no-such-host.invalid", { access_token = false, client_id = "a",
+      client_secret = "some-secret", token_url = url .. helper.TOKEN_PATH })
+    for _ = 1, 4 do
+      local err = helper.failed("network", client:list_users(ORG))
+      assert.truthy(err.message:find("resolve", 1, true), err.message)
+    end
+  end)
+
+  it("tries the next address if the first one does not answer", function()
+    local deaf, other, url = listen_twice { good_api = { good } }
+    if not deaf then return pending("this machine has no IPv6") end
+    local client = client_of(url)
+    for _ = 1, 2 do assert.equal(3, #assert(client:list_users(ORG))) end
+    assert.equal(1, select(2, other:received()))
+  end)
+
+  it("waits without turning though a child has kept what never became a connection, and it fails there", function()
+    local deaf, other, url = listen_twice { good_api = { good } }
+    if not deaf then return pending("this machine has no IPv6") end
+    local pid, began
+    local client = client_of(url, { wait = function(seconds, fd)
+      began = began or socket.gettime()
+      if not pid and socket.gettime() - began > 0.05 then -- the first address is being tried
+        pid = process.fork()
+        if pid == 0 then
+          os.execute("sleep 4")
+          process.leave(0)
+        end
+      end
+      socket.select({ { getfd = function() return fd end } }, nil, seconds)
+    end })
+    assert.equal(3, #assert(client:list_users(ORG)))
+    deaf:set { state = "listening" } -- the child's socket, which asks again each second, gets its answer
+    other:set { api = { { { "pause", 2.5 }, good } } }
+    local start = os.clock()
+    assert.equal(3, #assert(client:list_users(ORG)))
+    local seconds = os.clock() - start
+    process.wait(pid)
+    assert.is_true(seconds < (helper.CHECKED and 1.5 or 0.5), seconds)
+  end)
+
+  -- connections that the server closes while they are idle ----------------------------------------------------------
+
+  --- A client with so many idle connections, all of which the server has closed.
+  local function with_closed_connections(tls, count)
+    local closing = { { "meet", count }, good, { "end" } }
+    local api, ids = {}, {}
+    for i = 1, count do api[i], ids[i] = closing, organization(i) end
+    local listener = listen { tls = tls, api = api, good_api = { good } }
+    local attempts = {}
+    local client = client_of(listener.url, { on_event = function(event) attempts[#attempts + 1] = event.attempt end })
+    local results, errors = client:list_users_of(ids, { concurrency = count, max_retries = 0 })
+    assert.same({}, errors)
+    for _, id in ipairs(ids) do assert.equal(3, #results[id]) end
+    listener:wait_for_ended(count)
+    for i = #attempts, 1, -1 do attempts[i] = nil end
+    return client, listener, attempts
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS } do
+    for _, retries in ipairs { 0, 2 } do
+      it(("that has been idle until the server closed 40 connections over %s succeeds at once, with max_retries = %d")
+        :format(name, retries), function()
+        local client, listener, attempts = with_closed_connections(tls, 40)
+        for _ = 1, 5 do
+          local seconds, list, err = helper.timed(client.list_users, client, ORG, { max_retries = retries })
+          assert.equal(3, #assert(list, tostring(err)))
+          assert.is_true(seconds < 0.5, seconds) -- no pause
+        end
+        assert.same({ 1, 1, 1, 1, 1 }, attempts)
+        assert.equal(45, #listener:received())
+      end)
+    end
+  end
+
+  it("sends a request over a kept connection once more, not twice", function()
+    local listener = listen { api = { { good }, { faults.CLOSE }, { faults.CLOSE } }, good_api = { good } }
+    local client = client_of(listener.url)
+    assert(client:list_users(ORG))
+    local err = helper.failed("network", client:list_users(ORG))
+    assert.equal(1, err.attempts)
+    assert.equal(3, #listener:received())
+    assert(client:list_users(ORG))
+  end)
+
+  --- Refresh requests that a listener has received.
+  local function refreshes(listener)
+    local count = 0
+    for _, request in ipairs((listener:received())) do
+      if request.kind == "token" and request.body:find("grant_type=refresh_token", 1, true) then count = count + 1 end
+    end
+    return count
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
+    for how, act in pairs { ["with a FIN"] = faults.CLOSE, ["with a reset"] = faults.RESET } do
+      it(("sends a refresh token once over %s to a server that reads it and closes %s"):format(name, how), function()
+        local first = { "respond", 200, {}, faults.token_answer { expires_in = 0, refresh_token = "refresh-1" } }
+        local listener = listen { tls = tls, token = { { first }, { act } }, good_api = { good },
+          good_token = { { "respond", 400, {}, "{\"error\": \"invalid_grant\"}" } } }
+        local client = client_of(listener.url, { access_token = false, username = "ada", password = "some-secret",
+          token_encoding = "form" })
+        assert(client:list_users(ORG))
+        helper.failed("network", client:list_users(ORG))
+        assert.equal(1, refreshes(listener))
+      end)
+    end
+  end
+
+  -- connections that go silent ---------------------------------------------------------------------------------------
+
+  it("whose connection goes silent after a good answer opens another over HTTP/2", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
+    local client = client_of(listener.url)
+    assert(client:list_users(ORG))
+    helper.failed("timeout", client:list_users(ORG, { timeout = 0.3 }))
+    for _ = 1, 3 do assert.equal(3, #assert(client:list_users(ORG))) end
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("whose connection is silent from the first request on opens another over HTTP/2", function()
+    local listener = listen { tls = HTTP2, api = { { faults.STALL } }, good_api = { good } }
+    local client = client_of(listener.url)
+    helper.failed("timeout", client:list_users(ORG, { timeout = 0.3 }))
+    for _ = 1, 3 do assert.equal(3, #assert(client:list_users(ORG))) end
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("whose connection goes silent sends what others wait for over another one", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
+    local attempts = {}
+    local client = client_of(listener.url, { wait = yield,
+      on_event = function(event) attempts[#attempts + 1] = event.error_kind or event.attempt end })
+    together { function() assert(client:list_users(ORG)) end }
+    local calls = { function() return client:list_users(ORG, { timeout = 1.2 }) end }
+    for i = 2, 6 do
+      calls[i] = function() return client:list_users(organization(i), { timeout = 8 }) end
+    end
+    local start = socket.gettime()
+    local results = together(calls)
+    helper.failed("timeout", results[1][1], results[1][2])
+    for i = 2, 6 do assert.equal(3, #assert(results[i][1], tostring(results[i][2]))) end
+    assert.is_true(socket.gettime() - start < 4)
+    assert.same({ 1, "timeout", 1, 1, 1, 1, 1 }, attempts)
+    assert.equal(2, select(2, listener:received()))
+  end)
+
+  it("ends only the one stream that stays silent while others of its connection go on", function()
+    local listener = listen { tls = HTTP2, api = { { good }, SILENT }, good_api = { { "pause", 0.02 }, good } }
+    local client = client_of(listener.url, { wait = yield })
+    together { function() assert(client:list_users(ORG)) end }
+    local over, served = false, 0
+    local function silent()
+      local list, err = client:list_users(ORG, { timeout = 1.5 })
+      over = true
+      helper.failed("timeout", list, err)
+    end
+    local function others()
+      yield() -- the silent one goes first
+      repeat
+        assert(client:list_users(ORG))
+        served = served + 1
+      until over and served > 20
+    end
+    together { silent, others, others }
+    for _ = 1, 3 do together { function() assert(client:list_users(ORG)) end } end
+    assert.equal(1, select(2, listener:received()))
+  end)
+
+  it("lets others wait on a connection that has been silent for less than a second", function()
+    local listener = listen { tls = HTTP2, api = { { good }, { { "pause", 0.6 }, good } }, good_api = { good } }
+    local client = client_of(listener.url, { wait = yield })
+    together { function() assert(client:list_users(ORG)) end }
+    local results = together {
+      function() return client:list_users(ORG) end,
+      function() return client:list_users(organization(1), { timeout = 0.2 }) end,
+    }
+    assert.equal(3, #assert(results[1][1], tostring(results[1][2])))
+    helper.failed("timeout", results[2][1], results[2][2])
+    assert.equal(1, select(2, listener:received()))
+  end)
+
+  -- descriptors ------------------------------------------------------------------------------------------------------
+
+  --- Runs a program that may have 30 descriptors; there, `without_descriptors(left, f)` calls f while no more are left
+  -- than that, and `client_of` makes clients. Returns what it prints.
+  local function run_short_of_descriptors(url, program)
+    local output = helper.shell("ulimit -n 30; " .. helper.command(([[
+      local podero = require "podero"
+      local url, ORG = %q, %q
+      local function client_of(base_url, more)
+        local options = { base_url = base_url, access_token = "static", proxy = "", max_retries = 0, timeout = 5,
+          tls = { ca_file = %q } }
+        for name, value in pairs(more or {}) do options[name] = value end
+        return assert(podero.new(options))
+      end
+      local function without_descriptors(left, f)
+        local files = {}
+        repeat
+          local file = io.open "/dev/null"
+          files[#files + 1] = file
+        until not file
+        for _ = 1, left do table.remove(files):close() end
+        f()
+        for _, file in ipairs(files) do file:close() end
+      end
+    ]]):format(url, ORG, server.ca_file) .. program))
+    return output
+  end
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
+    it("says so when no descriptor is left for a connection over " .. name .. ", and serves when there are", function()
+      local listener = listen { tls = tls, good_api = { good } }
+      local output = run_short_of_descriptors(listener.url, [[
+        for left = 0, 4 do
+          for _, base_url in ipairs { url, "https://no-such-host.invalid" } do
+            local client = client_of(base_url)
+            without_descriptors(left, function()
+              local list, err = client:list_users(ORG)
+              local fine = list or err.kind == "network" and err.retryable and
+                (err.message:find "too many open files" or left > 0 and err.message:find "resolve")
+              print(left, fine and "fine" or tostring(err))
+              if left == 0 then print(err.message:match "too many open files") end
+            end)
+            local list, err = client:list_users(ORG)
+            print(base_url ~= url and err.message:match "resolve" or list and #list or tostring(err))
+            client:close()
+          end
+        end
+      ]])
+      local expected = {}
+      for left = 0, 4 do
+        for _, good_end in ipairs { "3", "resolve" } do
+          expected[#expected + 1] = left .. "\tfine"
+          if left == 0 then expected[#expected + 1] = "too many open files" end
+          expected[#expected + 1] = good_end
+        end
+      end
+      assert.equal(table.concat(expected, "\n") .. "\n", output)
+    end)
+  end
+
+  it("that has no descriptor left for one call goes on with the others", function()
+    local listener = listen { api = { { { "pause", 0.3 }, good } }, good_api = { good } }
+    local output = run_short_of_descriptors(listener.url, [[
+      local client = client_of(url, { wait = coroutine.yield })
+      local threads = {}
+      for i = 1, 2 do
+        threads[i] = coroutine.create(function()
+          local list, err = client:list_users(ORG)
+          print(i, list and #list or err.message:match "too many open files" or err)
+        end)
+      end
+      local function resume(i)
+        if coroutine.status(threads[i]) ~= "dead" then assert(coroutine.resume(threads[i])) end
+      end
+      for _ = 1, 5 do resume(1) end
+      without_descriptors(0, function()
+        while coroutine.status(threads[2]) ~= "dead" do resume(2) end
+      end)
+      while coroutine.status(threads[1]) ~= "dead" do resume(1) end
+    ]])
+    assert.equal("2\ttoo many open files\n1\t3\n", output)
+  end)
+end)
