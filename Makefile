@@ -19,8 +19,8 @@ BUILD := build/$(LUA)$(VARIANT)
 endif
 
 MODULE := $(BUILD)/podero.so
-SOURCES := $(sort $(wildcard src/core/*.c src/lua/*.c))
-HEADERS := $(sort $(wildcard src/*.h src/core/*.h src/lua/*.h))
+SOURCES := $(sort $(wildcard src/core/*.c src/core/*/*.c src/lua/*.c))
+HEADERS := $(sort $(wildcard src/*.h src/core/*.h src/core/*/*.h src/lua/*.h))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/%.o)
 
 CURL_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)
@@ -176,7 +176,7 @@ specs:
 lint:
 	luacheck --quiet .
 	@! grep -rnE 'include *[<"](lua/|lua\.h|lauxlib|lualib)' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
-	@! grep -rnE 'include *<curl/' src | grep -v '^src/core/transport.c:' || { echo 'libcurl outside the transport' >&2; exit 1; }
+	@! grep -rnE 'include *<curl/' src | grep -v '^src/core/http/' || { echo 'libcurl outside the transport' >&2; exit 1; }
 
 # ---- checkers ----
 
@@ -252,7 +252,7 @@ fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/%: spec/fuzz/%.c spec/fuzz/lua.h spec/support/decoder.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic -fsanitize=fuzzer $(LDFLAGS) -Wl,--wrap=malloc \
-	  -o $@ $< spec/support/decoder.c $(if $(filter retry_after,$*),$(filter-out %/transport.o,$(OBJECTS)),$(OBJECTS)) \
+	  -o $@ $< spec/support/decoder.c $(if $(filter retry_after,$*),$(filter-out %/http/transport.o,$(OBJECTS)),$(OBJECTS)) \
 	  $(CURL_LIBS) $(shell $(PKG_CONFIG) --libs $(LUA)) -lm -lpthread
 
 bench: packages-bench
@@ -274,4 +274,4 @@ docs: packages-docs
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
 
 format:
-	clang-format -i src/*.h src/*/*.h src/*/*.c spec/support/*.c spec/fuzz/*.[ch]
+	clang-format -i src/*.h src/*/*.h src/*/*.c src/*/*/*.h src/*/*/*.c spec/support/*.c spec/fuzz/*.[ch]

@@ -11,58 +11,58 @@ local SOURCE = [[
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/reactor.h"
+#include "core/loop/reactor.h"
 
 #define LOG 64
 
-static struct { struct source source; struct reactor *reactor; int fds[LOG], events[LOG], count; } sources[2];
+static struct { struct watcher watcher; struct reactor *reactor; int fds[LOG], events[LOG], count; } watchers[2];
 
-static bool on_socket(struct source *source, int fd, int events) {
-  int i = source == &sources[1].source;
-  if (sources[i].count < LOG) {
-    sources[i].fds[sources[i].count] = fd;
-    sources[i].events[sources[i].count++] = events;
+static bool on_socket(struct watcher *watcher, int fd, int events) {
+  int i = watcher == &watchers[1].watcher;
+  if (watchers[i].count < LOG) {
+    watchers[i].fds[watchers[i].count] = fd;
+    watchers[i].events[watchers[i].count++] = events;
   }
   return true;
 }
 
-static bool on_time(struct source *source) { return (void)source, false; }
+static bool on_time(struct watcher *watcher) { return (void)watcher, false; }
 
 static struct reactor *reactor;
 static int integer(lua_State *L, int index) { return (int)luaL_checkinteger(L, index); }
-static struct source *source_at(lua_State *L) { return &sources[integer(L, 1)].source; }
+static struct watcher *watcher_at(lua_State *L) { return &watchers[integer(L, 1)].watcher; }
 
 static int l_open(lua_State *L) {
   reactor = reactor_new();
   for (int i = 0; i < 2; i++) {
-    sources[i].source = (struct source){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
-    reactor_add(reactor, &sources[i].source);
+    watchers[i].watcher = (struct watcher){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
+    reactor_add(reactor, &watchers[i].watcher);
   }
   return (void)L, 0;
 }
 static int l_free(lua_State *L) {
-  for (int i = 0; i < 2; i++) reactor_remove(reactor, &sources[i].source);
+  for (int i = 0; i < 2; i++) reactor_remove(reactor, &watchers[i].watcher);
   reactor_free(reactor);
   return (void)L, 0;
 }
 static int l_watch(lua_State *L) {
-  lua_pushboolean(L, reactor_watch(reactor, source_at(L), integer(L, 2), integer(L, 3)));
+  lua_pushboolean(L, reactor_watch(reactor, watcher_at(L), integer(L, 2), integer(L, 3)));
   return 1;
 }
-static int l_forget(lua_State *L) { reactor_forget(reactor, source_at(L), integer(L, 2)); return 0; }
+static int l_forget(lua_State *L) { reactor_forget(reactor, watcher_at(L), integer(L, 2)); return 0; }
 static int l_replace(lua_State *L) {
-  lua_pushboolean(L, reactor_replace(reactor, source_at(L), integer(L, 2)));
+  lua_pushboolean(L, reactor_replace(reactor, watcher_at(L), integer(L, 2)));
   return 1;
 }
-/* run(source) -> the descriptors that it was told of in a run, and what was told of each */
+/* run(watcher) -> the descriptors that it was told of in a run, and what was told of each */
 static int l_run(lua_State *L) {
   int i = integer(L, 1);
-  sources[i].count = 0;
+  watchers[i].count = 0;
   reactor_run(reactor, clock_monotonic() + 1);
   lua_newtable(L);
-  for (int n = 0; n < sources[i].count; n++) {
-    lua_pushinteger(L, sources[i].events[n]);
-    lua_rawseti(L, -2, sources[i].fds[n]);
+  for (int n = 0; n < watchers[i].count; n++) {
+    lua_pushinteger(L, watchers[i].events[n]);
+    lua_rawseti(L, -2, watchers[i].fds[n]);
   }
   return 1;
 }
@@ -116,8 +116,8 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
     local c, opened
 
     setup(function()
-      c = compile("reactor", SOURCE, "src/core/reactor.c src/core/fork.c -std=c11 -D_DEFAULT_SOURCE -Isrc -Wall " ..
-        "-Wextra -Werror -lm -lpthread" .. flags)
+      c = compile("reactor", SOURCE, "src/core/loop/reactor.c src/core/fork.c -std=c11 -D_DEFAULT_SOURCE " ..
+        "-Isrc -Wall -Wextra -Werror -lm -lpthread" .. flags)
     end)
     before_each(function()
       opened = {}
@@ -192,7 +192,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       end
     end)
 
-    it("leaves a number alone that is another source's by now", function()
+    it("leaves a number alone that is another watcher's by now", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       assert.is_true(c.watch(1, one, READ))

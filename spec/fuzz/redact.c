@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/buffer.h"
-#include "core/redact.h"
+#include "core/oauth2/redact.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,9 +1,9 @@
 /* The fields of a response's header, Retry-After above all. */
-#include "core/transport.c" /* for what is static there */
+#include "core/http/transport.c" /* for what is static there */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void receive(struct exchange *x, const char *name, const uint8_t *value, size_t size) {
+static void receive(struct transfer *x, const char *name, const uint8_t *value, size_t size) {
   size_t name_size = strlen(name);
   char *field = malloc(name_size + size); /* no byte more: libcurl's fields have no NUL */
   if (field == NULL) abort();
@@ -14,7 +14,7 @@ static void receive(struct exchange *x, const char *name, const uint8_t *value, 
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct exchange x = {0};
+  struct transfer x = {0};
   receive(&x, "", data, size);
   receive(&x, "Retry-After:", data, size);
   const struct response *r = &x.response;

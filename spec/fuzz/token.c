@@ -5,7 +5,7 @@
 
 #include "core/json.h"
 #include "core/syntax.h"
-#include "core/token_answer.h"
+#include "core/oauth2/token_response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,9 +30,9 @@ static enum json_event end_of(const char *text, size_t size, bool *is_object, bo
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *body = (const char *)data;
-  struct token_answer answer = {0};
+  struct token_response answer = {0};
   bool is_object, cut_short;
-  demand(token_answer_read(body, size, &answer));
+  demand(token_response_read(body, size, &answer));
   bool is_json = end_of(body, size, &is_object, &cut_short) == JSON_END;
   demand(answer.is_object == (is_json && is_object));
   demand(!answer.cut_short || cut_short);
@@ -44,6 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   demand(answer.is_object || !answer.has_expires_in);
   demand(answer.expires_in == answer.expires_in);
-  token_answer_clear(&answer);
+  token_response_clear(&answer);
   return 0;
 }

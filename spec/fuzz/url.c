@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/syntax.h"
-#include "core/transport.h"
+#include "core/http/transport.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

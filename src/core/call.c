@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/http/transport.h"
 #include "core/retry.h"
-#include "core/transport.h"
 
 /* Of a streamed body, this much at a time is handed on where others want their turn: Lua's garbage
  * collector may do a hundred times the work of what it is handed. */
@@ -18,14 +18,14 @@ enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
   CALL_STORE,     /* waits for the binding to look into the store of tokens */
   CALL_TOKEN,     /* waits for a token */
-  CALL_EXCHANGE,  /* waits for the API */
+  CALL_TRANSFER,  /* waits for the API */
   CALL_PAUSE,     /* waits for the next attempt */
   CALL_ENDED
 };
 
 struct call {
   struct call_link link;
-  struct agent *agent;
+  struct session *session;
   const struct call_binding *binding;
   enum call_mode mode;
   enum call_state state;
@@ -34,8 +34,8 @@ struct call {
   unsigned max_retries, retries;
   uint64_t max_response_bytes;
 
-  struct exchange *exchange; /* CALL_EXCHANGE */
-  struct transport *own;     /* CALL_PULLED; else the agent's serves */
+  struct transfer *transfer; /* CALL_TRANSFER */
+  struct transport *own;     /* CALL_PULLED; else the session's serves */
   struct wakeup *wakeup;     /* see call_set_wakeup */
   struct token_fetch *fetch; /* CALL_TOKEN */
   bool looks;                /* CALL_TOKEN: the store is to be looked into meanwhile */
@@ -58,9 +58,9 @@ struct call_link *call_link(struct call *call) {
   return &call->link;
 }
 
-static char *make_url(const struct agent_options *agent, const struct call_options *options) {
+static char *make_url(const struct session_options *session, const struct call_options *options) {
   struct buffer url = {0};
-  buffer_add(&url, agent->base_url);
+  buffer_add(&url, session->base_url);
   buffer_add(&url, options->path);
   if (options->query != NULL && *options->query != '\0') {
     buffer_add(&url, "?");
@@ -70,47 +70,47 @@ static char *make_url(const struct agent_options *agent, const struct call_optio
   return url.data;
 }
 
-struct call *call_new(struct agent *agent, const struct call_options *options) {
-  if (agent_is_closed(agent)) return NULL;
+struct call *call_new(struct session *session, const struct call_options *options) {
+  if (session_is_closed(session)) return NULL;
   struct call *call = calloc(1, sizeof *call);
   if (call == NULL) return NULL;
   if (options->mode != CALL_TOKEN_ONLY) {
-    call->url = make_url(agent_options(agent), options);
+    call->url = make_url(session_options(session), options);
     if (call->url == NULL) {
       free(call);
       return NULL;
     }
   }
-  call->agent = agent;
+  call->session = session;
   call->binding = options->binding;
   call->mode = options->mode;
   call->timeout = options->timeout;
   call->deadline = INFINITY; /* until it is pushed forward for the first time */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
-  call->events.recording = agent_options(agent)->record_events;
-  agent_retain(agent);
-  agent_add_call(agent, call);
+  call->events.recording = session_options(session)->record_events;
+  session_retain(session);
+  session_add_call(session, call);
   return call;
 }
 
 /* ---- ends ---- */
 
-/* Gives up whatever the call holds of the agent. That by itself is no success. */
+/* Gives up whatever the call holds of the session. That by itself is no success. */
 static void end(struct call *call) {
   if (call->state == CALL_ENDED) return;
   if (call->state == CALL_TOKEN) {
-    oauth2_leave(agent_oauth2(call->agent), call->fetch, call->failure.kind);
-    event_move(&call->events, oauth2_events(agent_oauth2(call->agent)));
+    token_source_leave(session_token_source(call->session), call->fetch, call->failure.kind);
+    event_move(&call->events, token_source_events(session_token_source(call->session)));
   }
-  exchange_free(call->exchange);
-  call->exchange = NULL;
+  transfer_free(call->transfer);
+  call->transfer = NULL;
   transport_free(call->own);
   call->own = NULL;
   wakeup_release(call->wakeup);
   call->wakeup = NULL;
   call->state = CALL_ENDED;
-  agent_remove_call(call->agent, call);
+  session_remove_call(call->session, call);
 }
 
 static void succeed(struct call *call) {
@@ -145,7 +145,7 @@ static void count_cut_off(struct call *call) {
 /* Ends the call with what call->failure says. */
 static void fail(struct call *call) {
   call->failure.attempts = count_attempts(call);
-  if (call->exchange != NULL) record(call, exchange_progress(call->exchange)); /* cut off */
+  if (call->transfer != NULL) record(call, transfer_progress(call->transfer)); /* cut off */
   end(call);
 }
 
@@ -173,7 +173,7 @@ void call_free(struct call *call) {
   failure_clear(&call->failure);
   event_clear(&call->events);
   secret_free(call->url);
-  agent_release(call->agent);
+  session_release(call->session);
   free(call);
 }
 
@@ -184,12 +184,12 @@ static void fail_for_time(struct call *call) {
   case CALL_STORE:
   case CALL_TOKEN: stage = " while waiting for a token"; break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
-  case CALL_EXCHANGE: bytes = call_received(call); break;
+  case CALL_TRANSFER: bytes = call_received(call); break;
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
   bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE;
-  const char *target = for_token ? agent_options(call->agent)->token_url : call->url;
+  const char *target = for_token ? session_options(call->session)->token_url : call->url;
   failure_set(&call->failure, FAILURE_TIMEOUT,
               bytes > 0 ? "timeout of %g s exceeded%s: %.600s (after %llu bytes of the response)"
                         : "timeout of %g s exceeded%s: %.600s",
@@ -220,16 +220,16 @@ static bool is_streamed(const struct call *call) {
   return call->mode == CALL_STREAMED || call->mode == CALL_PULLED;
 }
 
-/* Where the call's exchanges run. A transfer that waits for a slow loop has a connection of its
+/* Where the call's transfers run. A transfer that waits for a slow loop has a connection of its
  * own: on a shared one, libcurl would go on reading a paused HTTP/2 stream into memory while it is
  * driven for the others. */
 static struct transport *transport_of(struct call *call) {
-  if (call->mode != CALL_PULLED) return agent_transport(call->agent);
-  if (call->own == NULL) call->own = agent_new_transport(call->agent);
+  if (call->mode != CALL_PULLED) return session_transport(call->session);
+  if (call->own == NULL) call->own = session_new_transport(call->session);
   return call->own;
 }
 
-static void start_exchange(struct call *call, const char *token) {
+static void start_transfer(struct call *call, const char *token) {
   struct buffer authorization = {0};
   buffer_add(&authorization, "Bearer ");
   buffer_add(&authorization, token);
@@ -237,31 +237,33 @@ static void start_exchange(struct call *call, const char *token) {
       .url = call->url,
       .authorization = authorization.data,
       .max_response_bytes = call->max_response_bytes,
-      .local = agent_is_local(call->agent),
+      .loopback = session_is_loopback(call->session),
       .streamed = is_streamed(call),
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
   failure_clear(&call->failure);
   struct transport *transport = transport_of(call);
   if (!authorization.failed && transport != NULL)
-    call->exchange = exchange_start(transport, &request);
+    call->transfer = transfer_start(transport, &request);
   buffer_free(&authorization);
-  if (call->exchange == NULL) {
+  if (call->transfer == NULL) {
     fail_for_memory(call);
     return;
   }
   call->api_requests++;
   call->begun = !is_streamed(call);
-  call->state = CALL_EXCHANGE;
+  call->state = CALL_TRANSFER;
 }
 
 static void authorize(struct call *call) {
-  struct oauth2 *oauth2 = agent_oauth2(call->agent);
-  const char *token = oauth2_token(oauth2, call->just_fetched, &call->generation);
+  struct token_source *token_source = session_token_source(call->session);
+  const char *token = token_source_token(token_source, call->just_fetched, &call->generation);
   call->just_fetched = false;
-  event_move(&call->events, oauth2_events(oauth2)); /* of a fetch that nobody saw the end of */
+  event_move(&call->events,
+             token_source_events(token_source)); /* of a fetch that nobody saw the end of */
   if (token != NULL) call->locked_until = 0;
-  if (token == NULL && agent_options(call->agent)->has_store && !oauth2_is_fetching(oauth2)) {
+  if (token == NULL && session_options(call->session)->has_store &&
+      !token_source_is_fetching(token_source)) {
     call->resume_at = 0;
     call->state = CALL_STORE;
   } else if (token == NULL) {
@@ -269,7 +271,7 @@ static void authorize(struct call *call) {
   } else if (call->mode == CALL_TOKEN_ONLY) {
     succeed(call);
   } else {
-    start_exchange(call, token);
+    start_transfer(call, token);
   }
 }
 
@@ -281,26 +283,27 @@ bool call_wants_token(const struct call *call) {
 /* Stops waiting for a token, and goes on. */
 static void leave_fetch(struct call *call) {
   call->token_requests += call->fetch->requests;
-  oauth2_leave(agent_oauth2(call->agent), call->fetch, FAILURE_NONE);
+  token_source_leave(session_token_source(call->session), call->fetch, FAILURE_NONE);
   call->state = CALL_AUTHORIZE;
 }
 
-bool call_adopt(struct call *call, const struct stored_token *token) {
+bool call_import(struct call *call, const struct stored_token *token) {
   bool waits = call->state == CALL_TOKEN;
   call->looks = false;
   if (waits ? call->fetch->ended : call->state != CALL_STORE) return true;
-  struct oauth2 *oauth2 = agent_oauth2(call->agent);
-  if (waits) oauth2_put_off_look(oauth2); /* asking the store may have taken its time */
-  if (!oauth2_adopt(oauth2, token)) return false;
+  struct token_source *token_source = session_token_source(call->session);
+  if (waits)
+    token_source_postpone_look(token_source); /* asking the store may have taken its time */
+  if (!token_source_import(token_source, token)) return false;
   if (waits) leave_fetch(call);
   call->state = CALL_AUTHORIZE;
-  agent_signal(call->agent, call);
+  session_signal(call->session, call);
   return true;
 }
 
 void call_fetch(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
-  call->fetch = oauth2_join(agent_oauth2(call->agent));
+  call->fetch = token_source_join(session_token_source(call->session));
   if (call->fetch == NULL)
     fail_for_memory(call);
   else
@@ -319,23 +322,23 @@ bool call_postpone(struct call *call, double seconds) {
 
 /* When the store is to be looked into while a fetch stays silent; INFINITY: not. */
 static double look_due(const struct call *call) {
-  if (!agent_options(call->agent)->has_store) return INFINITY;
-  return oauth2_look_due(agent_oauth2(call->agent));
+  if (!session_options(call->session)->has_store) return INFINITY;
+  return token_source_look_due(session_token_source(call->session));
 }
 
 /* One call at a time looks whether a token has appeared in the store. */
 static void look_into_store(struct call *call) {
   if (clock_monotonic() < look_due(call)) return;
-  oauth2_put_off_look(agent_oauth2(call->agent));
+  token_source_postpone_look(session_token_source(call->session));
   call->looks = true;
 }
 
 /* A fetch that was abandoned costs no attempt: there is another, or a token, if there is time. */
 static bool wait_for_token(struct call *call) {
-  struct oauth2 *oauth2 = agent_oauth2(call->agent);
+  struct token_source *token_source = session_token_source(call->session);
   const struct token_fetch *fetch = call->fetch;
-  oauth2_run(oauth2);
-  event_move(&call->events, oauth2_events(oauth2));
+  token_source_run(token_source);
+  event_move(&call->events, token_source_events(token_source));
   if (!fetch->ended) look_into_store(call);
   if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
   if (fetch->abandoned || fetch->failure.kind == FAILURE_NONE) {
@@ -346,13 +349,14 @@ static bool wait_for_token(struct call *call) {
   call->token_requests += fetch->requests;
   failure_copy(&call->failure, &fetch->failure);
   retry_or_fail(call);
-  if (call->state == CALL_PAUSE) oauth2_leave(oauth2, call->fetch, FAILURE_NONE);
+  if (call->state == CALL_PAUSE) token_source_leave(token_source, call->fetch, FAILURE_NONE);
   return true;
 }
 
 static void describe_redirect(struct call *call, const struct response *r) {
   struct buffer target = {0};
-  oauth2_redact(agent_oauth2(call->agent), r->redirect != NULL ? r->redirect : "nowhere", &target);
+  token_source_redact(session_token_source(call->session),
+                      r->redirect != NULL ? r->redirect : "nowhere", &target);
   failure_set(&call->failure, FAILURE_HTTP,
               "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
               call->url, target.data != NULL ? target.data : "?");
@@ -391,19 +395,20 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
-/* The exchange has served: the call succeeds, goes on with another one, or fails. */
+/* The transfer has served: the call succeeds, goes on with another one, or fails. */
 static void conclude(struct call *call) {
-  const struct response *r = exchange_progress(call->exchange);
-  if (call->own != NULL && transport_lacks_descriptors(call->own)) agent_note_lack(call->agent);
+  const struct response *r = transfer_progress(call->transfer);
+  if (call->own != NULL && transport_lacks_descriptors(call->own)) session_note_lack(call->session);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
   call->failure.status = r->status;
   call->received = r->bytes;
   record(call, r);
-  exchange_free(call->exchange);
-  call->exchange = NULL;
+  transfer_free(call->transfer);
+  call->transfer = NULL;
   if (call->failure.kind == FAILURE_NONE) {
     succeed(call);
-  } else if (refused && oauth2_reject(agent_oauth2(call->agent), call->generation) &&
+  } else if (refused &&
+             token_source_reject(session_token_source(call->session), call->generation) &&
              !call->renewed) {
     call->renewed = true;
     call->state = CALL_AUTHORIZE;
@@ -415,11 +420,11 @@ static void conclude(struct call *call) {
 /* Hands on what has arrived of a streamed body. True when there was something. */
 static bool feed(struct call *call, void *environment) {
   size_t size;
-  const char *bytes = exchange_bytes(call->exchange, &size);
+  const char *bytes = transfer_bytes(call->transfer, &size);
   if (size == 0) return false;
   if (call->among_others && size > SMALL_FEED_BYTES) size = SMALL_FEED_BYTES;
   call->binding->feed(environment, bytes, size, &call->failure);
-  exchange_take(call->exchange, size);
+  transfer_take(call->transfer, size);
   if (call->failure.kind != FAILURE_NONE) conclude(call);
   return true;
 }
@@ -429,15 +434,15 @@ static bool begin_to_receive(struct call *call, void *environment) {
   call->begun = true;
   call->binding->begin(environment, &call->failure);
   if (call->failure.kind != FAILURE_NONE) conclude(call);
-  return call->state == CALL_EXCHANGE;
+  return call->state == CALL_TRANSFER;
 }
 
 static bool receive(struct call *call, void *environment) {
   if (!call->begun && !begin_to_receive(call, environment)) return true;
   if (call->mode == CALL_STREAMED && feed(call, environment)) return true;
   size_t size = 0;
-  if (call->mode == CALL_PULLED) exchange_bytes(call->exchange, &size);
-  struct response *r = exchange_response(call->exchange);
+  if (call->mode == CALL_PULLED) transfer_bytes(call->transfer, &size);
+  struct response *r = transfer_response(call->transfer);
   if (size > 0 || r == NULL) return false;
   describe_response(call, r, environment);
   conclude(call);
@@ -453,7 +458,7 @@ static bool advance(struct call *call, void *environment) {
     return true;
   case CALL_STORE: return false;
   case CALL_TOKEN: return wait_for_token(call);
-  case CALL_EXCHANGE: return receive(call, environment);
+  case CALL_TRANSFER: return receive(call, environment);
   case CALL_PAUSE:
     if (clock_monotonic() < call->resume_at) return false;
     call->state = CALL_AUTHORIZE;
@@ -474,7 +479,7 @@ static void extend_deadline(struct call *call) {
 }
 
 static bool has_response(const struct call *call) {
-  return call->state == CALL_EXCHANGE && exchange_response(call->exchange) != NULL;
+  return call->state == CALL_TRANSFER && transfer_response(call->transfer) != NULL;
 }
 
 /* Whether the call can move on without a byte. */
@@ -496,9 +501,9 @@ double call_deadline(const struct call *call) {
 }
 
 bool call_step(struct call *call, void *environment, double seconds, bool drive) {
-  struct agent *agent = call->agent;
+  struct session *session = call->session;
   if (call->state == CALL_ENDED) return true;
-  if (!agent_enter(agent)) {
+  if (!session_enter(session)) {
     failure_set(&call->failure, FAILURE_ARGUMENT,
                 "a client cannot be used from a finalizer that runs within its own call");
     fail(call);
@@ -511,17 +516,17 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   extend_deadline(call);
   double until = fmin(call->deadline, now + seconds);
   do {
-    moved = drive && !needs_no_bytes(call) && agent_run(agent, until);
+    moved = drive && !needs_no_bytes(call) && session_run(session, until);
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
   } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
   while (has_response(call) && clock_monotonic() >= call->deadline && advance(call, environment))
     ; /* stepped late, but it has come */
-  if (!drive) reactor_run_timers(agent_reactor(agent));
+  if (!drive) reactor_run_timers(session_reactor(session));
   extend_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
-  if (others) agent_signal(agent, call);
-  agent_leave(agent);
+  if (others) session_signal(session, call);
+  session_leave(session);
   return call->state == CALL_ENDED;
 }
 
@@ -541,9 +546,9 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
   case CALL_PAUSE: return clock_monotonic() >= call->resume_at;
   case CALL_TOKEN:
     return call->looks || clock_monotonic() >= look_due(call) ||
-           oauth2_is_ready(agent_oauth2(call->agent), call->fetch);
-  case CALL_EXCHANGE:
-    exchange_bytes(call->exchange, bytes);
+           token_source_is_ready(session_token_source(call->session), call->fetch);
+  case CALL_TRANSFER:
+    transfer_bytes(call->transfer, bytes);
     return *bytes > 0 || has_response(call);
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
@@ -556,13 +561,14 @@ double call_due(const struct call *call) {
   if (call->state == CALL_PAUSE || call->state == CALL_STORE)
     until = fmin(until, call->resume_at);
   else if (call->state == CALL_TOKEN)
-    until = fmin(until, fmin(oauth2_due(agent_oauth2(call->agent)), look_due(call)));
+    until =
+        fmin(until, fmin(token_source_due(session_token_source(call->session)), look_due(call)));
   return fmax(until - clock_monotonic(), 0);
 }
 
 void call_block(struct call *call) {
   size_t bytes;
-  if (!call_is_ready(call, &bytes)) reactor_wait(agent_reactor(call->agent), call_due(call));
+  if (!call_is_ready(call, &bytes)) reactor_wait(session_reactor(call->session), call_due(call));
 }
 
 void call_set_wakeup(struct call *call, struct wakeup *wakeup) {
@@ -578,18 +584,18 @@ void call_signal(struct call *call) {
 }
 
 uint64_t call_received(const struct call *call) {
-  return call->exchange != NULL ? exchange_progress(call->exchange)->bytes : call->received;
+  return call->transfer != NULL ? transfer_progress(call->transfer)->bytes : call->received;
 }
 
 const char *call_bytes(const struct call *call, size_t *size) {
   *size = 0;
-  bool can_take = call->mode == CALL_PULLED && call->exchange != NULL && call->begun;
-  return can_take ? exchange_bytes(call->exchange, size) : NULL;
+  bool can_take = call->mode == CALL_PULLED && call->transfer != NULL && call->begun;
+  return can_take ? transfer_bytes(call->transfer, size) : NULL;
 }
 
 void call_take(struct call *call, size_t size) {
   call->idle = false;
-  exchange_take(call->exchange, size);
+  transfer_take(call->transfer, size);
 }
 
 void call_commit(struct call *call) {

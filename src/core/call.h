@@ -7,11 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/agent.h"
 #include "core/event.h"
 #include "core/failure.h"
-#include "core/oauth2.h"
-#include "core/wakeup.h"
+#include "core/loop/wakeup.h"
+#include "core/oauth2/token_source.h"
+#include "core/session.h"
 
 struct call;
 
@@ -46,16 +46,17 @@ struct call_options {
   uint64_t max_response_bytes;
 };
 
-/* A new call, or NULL when memory is short or the agent closed. It holds a reference to the agent.
+/* A new call, or NULL when memory is short or the session closed. It holds a reference to the
+ * session.
  */
-struct call *call_new(struct agent *agent, const struct call_options *options);
+struct call *call_new(struct session *session, const struct call_options *options);
 
 /* Ends the call, if it still runs, and frees it. NULL is fine. */
 void call_free(struct call *call);
 
 /* Moves on as far as possible without waiting, for about `seconds` at the most. True when the call
- * has ended; then call_result tells how. `drive`: runs the agent's sockets and timers as well; else
- * somebody else does (agent_drive), and only what this call has begun is sent. */
+ * has ended; then call_result tells how. `drive`: runs the session's sockets and timers as well;
+ * else somebody else does (session_run_alone), and only what this call has begun is sent. */
 bool call_step(struct call *call, void *environment, double seconds, bool drive);
 
 /* A call succeeds only by being stepped to its end; whatever else ends it makes it fail. */
@@ -82,7 +83,7 @@ bool call_is_ready(const struct call *call, size_t *bytes);
 /* Seconds until the end of a pause or the deadline, whatever arrives. */
 double call_due(const struct call *call);
 
-/* Blocks until there is something to do for the call or the agent, or for a minute. */
+/* Blocks until there is something to do for the call or the session, or for a minute. */
 void call_block(struct call *call);
 
 /* The wakeup to signal when the call has something to do, or NULL. The call holds a reference until
@@ -105,16 +106,17 @@ void call_commit(struct call *call);
 /* CALL_PULLED: the bytes are not what the call wants. Takes over what `failure` owns. */
 void call_refuse(struct call *call, struct failure *failure);
 
-/* ---- a store of tokens that is shared with others, where agent_options.has_store says so ---- */
+/* ---- a store of tokens that is shared with others, where session_options.has_store says so ----
+ */
 
-/* The call wants a token from the store: it waits for one of call_adopt, call_fetch and
+/* The call wants a token from the store: it waits for one of call_import, call_fetch and
  * call_postpone. It does so before one is requested, and now and then while a request stays silent.
  */
 bool call_wants_token(const struct call *call);
 
-/* Imports a token from the store, see oauth2_adopt. Returns whether the call goes on, as do all
- * that wait for a token then; or it has gone on already. */
-bool call_adopt(struct call *call, const struct stored_token *token);
+/* Imports a token from the store, see token_source_import. Returns whether the call goes on, as do
+ * all that wait for a token then; or it has gone on already. */
+bool call_import(struct call *call, const struct stored_token *token);
 
 /* Has the token requested, or waits along with others for one that is; goes on waiting, if it does.
  */
@@ -125,10 +127,10 @@ void call_fetch(struct call *call);
  * requested anyway. */
 bool call_postpone(struct call *call, double seconds);
 
-/* The next exchange that on_event is to be told of, to be freed with event_free; or NULL. */
+/* The next transfer that on_event is to be told of, to be freed with event_free; or NULL. */
 struct event *call_take_event(struct call *call);
 
-/* For the agent's list. */
+/* For the session's list. */
 struct call_link {
   struct call *next, *previous;
 };

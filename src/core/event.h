@@ -1,4 +1,4 @@
-/* What on_event is told: one HTTP exchange each. */
+/* What on_event is told: one HTTP transfer each. */
 #ifndef PODERO_EVENT_H
 #define PODERO_EVENT_H
 

@@ -31,23 +31,23 @@ static bool is_anonymous(const struct stat *status) {
   return (status->st_mode & S_IFMT) == 0;
 }
 
-struct fork_mark fork_mark_of(int fd) {
+struct fork_id fork_id_of(int fd) {
   struct stat status;
-  if (fd < 0 || fstat(fd, &status) != 0) return (struct fork_mark){0};
+  if (fd < 0 || fstat(fd, &status) != 0) return (struct fork_id){0};
   bool tagged = is_anonymous(&status) && fcntl(fd, F_SETOWN, getpid()) == 0;
-  return (struct fork_mark){.device = status.st_dev,
-                            .inode = status.st_ino,
-                            .owner = tagged ? getpid() : 0,
-                            .forks = forks};
+  return (struct fork_id){.device = status.st_dev,
+                          .inode = status.st_ino,
+                          .owner = tagged ? getpid() : 0,
+                          .forks = forks};
 }
 
-bool fork_has_kept(int fd, struct fork_mark mark) {
+bool fork_has_kept(int fd, struct fork_id mark) {
   struct stat status;
   if (mark.inode == 0 || fstat(fd, &status) != 0) return false;
   if (status.st_dev != mark.device || status.st_ino != mark.inode) return false;
   return !is_anonymous(&status) || (mark.owner != 0 && fcntl(fd, F_GETOWN) == mark.owner);
 }
 
-void fork_close(int fd, struct fork_mark mark) {
+void fork_close(int fd, struct fork_id mark) {
   if (mark.forks == forks || fork_has_kept(fd, mark)) close(fd);
 }

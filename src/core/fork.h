@@ -17,7 +17,7 @@ unsigned fork_count(void);
  * ordinary files apart. Event descriptors and epoll sets all share one inode: these are tagged with
  * the process that made them (F_SETOWN, which signals nothing unless O_ASYNC is set, too), and what
  * a child has made itself has another tag, or none. */
-struct fork_mark {
+struct fork_id {
   dev_t device;
   ino_t inode;    /* 0: not open */
   pid_t owner;    /* its tag; 0: it has none */
@@ -25,13 +25,13 @@ struct fork_mark {
 };
 
 /* The mark of a descriptor that this process has just made. */
-struct fork_mark fork_mark_of(int fd);
+struct fork_id fork_id_of(int fd);
 
 /* Whether the descriptor still is what it was when it got its mark. False as well if that cannot be
  * told: what belongs to a child is never taken for ours. */
-bool fork_has_kept(int fd, struct fork_mark mark);
+bool fork_has_kept(int fd, struct fork_id mark);
 
 /* Closes the descriptor if so, or if there was no fork since it got its mark. */
-void fork_close(int fd, struct fork_mark mark);
+void fork_close(int fd, struct fork_id mark);
 
 #endif

@@ -1,20 +1,20 @@
 #include "lua/client.h"
 
-#include "core/agent.h"
+#include "core/session.h"
 #include "core/syntax.h"
-#include "lua/call.h"
+#include "lua/call_object.h"
 #include "lua/methods.h"
 #include "lua/options.h"
-#include "lua/slot.h"
-#include "lua/store.h"
+#include "lua/token_store.h"
+#include "lua/user_value.h"
 #include "lua/wait.h"
 
 #define CLIENT_TYPE "podero.client"
 
-/* Beside a client lie the slots that lua/call.h names. */
+/* Beside a client lie the slots that lua/call_object.h names. */
 struct client {
-  struct client_options options; /* until the agent has taken them; then flags alone */
-  struct agent *agent;           /* NULL until there is one */
+  struct client_options options; /* until the session has taken them; then flags alone */
+  struct session *session;       /* NULL until there is one */
   unsigned collect_at;           /* see collect_unfinished */
 };
 
@@ -30,11 +30,11 @@ static struct client *check_client(lua_State *L, const char *method) {
 }
 
 static bool is_closed(const struct client *client) {
-  return client->agent == NULL || agent_is_closed(client->agent);
+  return client->session == NULL || session_is_closed(client->session);
 }
 
 static int fail_closed(lua_State *L, const struct client *client) {
-  return call_push_failure(L, client->agent, FAILURE_CLOSED, "the client is closed");
+  return call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
 }
 
 /* Calls that were dropped in their middle (a coroutine that is not resumed any more, a loop that
@@ -44,10 +44,10 @@ static int fail_closed(lua_State *L, const struct client *client) {
 
 /* [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
-  unsigned unfinished = agent_count_calls(client->agent);
+  unsigned unfinished = session_count_calls(client->session);
   if (unfinished <= MIN_UNFINISHED || unfinished < client->collect_at) return;
   lua_gc(L, LUA_GCCOLLECT, 0);
-  if (!is_closed(client)) client->collect_at = agent_count_calls(client->agent) * 2;
+  if (!is_closed(client)) client->collect_at = session_count_calls(client->session) * 2;
 }
 
 /* Pushes a new call of the client at index 1, see call_push_new. [-0, +1|2, m] */
@@ -55,7 +55,7 @@ static int push_call(lua_State *L, struct client *client, enum method method, co
                      const char *query, const struct method_options *options, int opts) {
   collect_unfinished(L, client);
   if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
-  return call_push_new(L, client->agent, method, client->options.validate, path, query, options,
+  return call_push_new(L, client->session, method, client->options.validate, path, query, options,
                        opts);
 }
 
@@ -71,12 +71,12 @@ static int begin_list(lua_State *L, enum method method) {
     options_argument_error(L, 1, name, "organization id: string expected, got %s",
                            luaL_typename(L, 2));
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 3, method, agent_options(client->agent), &options);
+  options_read_method(L, 3, method, session_options(client->session), &options);
   size_t size;
   const char *id = lua_tolstring(L, 2, &size);
   if (!syntax_is_uuid(id, size)) {
     lua_pushfstring(L, "the organization id is not a UUID: '%s'", id);
-    return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
+    return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   char path[sizeof USERS_PATH_BEGIN + 36 + sizeof USERS_PATH_END] = USERS_PATH_BEGIN;
   memcpy(path + sizeof USERS_PATH_BEGIN - 1, id, 36);
@@ -102,7 +102,7 @@ static int begin_authorize(lua_State *L) {
   struct client *client = check_client(L, options_method_name(METHOD_AUTHORIZE));
   struct method_options options;
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 2, METHOD_AUTHORIZE, agent_options(client->agent), &options);
+  options_read_method(L, 2, METHOD_AUTHORIZE, session_options(client->session), &options);
   return push_call(L, client, METHOD_AUTHORIZE, NULL, NULL, &options, 2);
 }
 
@@ -116,7 +116,7 @@ static int check_many(lua_State *L) {
     options_argument_error(L, 1, name, "table of organization ids expected, got %s",
                            luaL_typename(L, 2));
   if (!is_closed(client))
-    options_read_method(L, 3, METHOD_LIST_USERS_OF, agent_options(client->agent), &options);
+    options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
   lua_settop(L, 2);
   lua_newtable(L); /* 3: ids */
   lua_newtable(L); /* 4: those seen */
@@ -207,7 +207,7 @@ static int begin_get(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "path: string expected, got %s", luaL_typename(L, 2));
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 4, METHOD_GET, agent_options(client->agent), &options);
+  options_read_method(L, 4, METHOD_GET, session_options(client->session), &options);
   size_t size;
   const char *path = lua_tolstring(L, 2, &size);
   if (!syntax_is_path(path, size)) {
@@ -215,7 +215,7 @@ static int begin_get(lua_State *L) {
                     "the path must start with '/', and hold no query, fragment, '@', dot segment "
                     "or character that needs escaping: '%s'",
                     path);
-    return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, -1));
+    return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   push_query(L, 3);
   return push_call(L, client, METHOD_GET, path, lua_tostring(L, -1), &options, 4);
@@ -227,7 +227,7 @@ static int begin_token(lua_State *L) {
   struct method_options options;
   lua_settop(L, 1);
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 2, METHOD_TOKEN, agent_options(client->agent), &options);
+  options_read_method(L, 2, METHOD_TOKEN, session_options(client->session), &options);
   return push_call(L, client, METHOD_TOKEN, NULL, NULL, &options, 0);
 }
 
@@ -251,14 +251,14 @@ static void set_ability(lua_State *L, int index, const char *method, const char 
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) lend_option(L, "wait");
-  if (!options->agent.has_store) return;
+  if (!options->session.has_store) return;
   lend_option(L, "token_store");
   lua_getfield(L, -1, "token_store");
   lua_insert(L, -2);
   set_ability(L, lua_gettop(L) - 1, "add", "can_add");
   set_ability(L, lua_gettop(L) - 1, "delete", "can_delete");
   lua_remove(L, -2);
-  store_push_key(L, &options->agent);
+  store_push_key(L, &options->session);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "token_key");
   lua_pushliteral(L, "&lock");
@@ -268,19 +268,19 @@ static void push_shared(lua_State *L, const struct client_options *options) {
 
 int client_new(lua_State *L) {
   lua_settop(L, 1);
-  struct client *client = slot_new_object(L, sizeof *client, CLIENT_SLOTS, CLIENT_TYPE);
+  struct client *client = user_value_new_object(L, sizeof *client, CLIENT_VALUES, CLIENT_TYPE);
   struct failure failure = {0};
   options_read_client(L, 1, &client->options);
-  if (client->options.agent.record_events) {
+  if (client->options.session.record_events) {
     lua_getfield(L, 1, "on_event");
-    slot_set(L, 2, CLIENT_ON_EVENT);
+    user_value_set(L, 2, CLIENT_ON_EVENT);
   }
-  lua_pushstring(L, client->options.agent.base_url);
-  slot_set(L, 2, CLIENT_BASE_URL);
+  lua_pushstring(L, client->options.session.base_url);
+  user_value_set(L, 2, CLIENT_BASE_URL);
   push_shared(L, &client->options);
-  slot_set(L, 2, CLIENT_SHARED);
-  client->agent = agent_new(&client->options.agent, &failure);
-  if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
+  user_value_set(L, 2, CLIENT_SHARED);
+  client->session = session_new(&client->options.session, &failure);
+  if (client->session == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
   lua_settop(L, 2);
   return 1;
 }
@@ -288,28 +288,28 @@ int client_new(lua_State *L) {
 /* close(client) [1.., 0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
-  if (client->agent != NULL) agent_close(client->agent);
+  if (client->session != NULL) session_close(client->session);
   return 0;
 }
 
-struct agent *client_agent(lua_State *L, int index) {
+struct session *client_session(lua_State *L, int index) {
   const struct client *client = lua_touserdata(L, index);
-  return client->agent;
+  return client->session;
 }
 
 static int client_gc(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
-  agent_options_clear(&client->options.agent);
-  if (client->agent == NULL) return 0;
-  agent_close(client->agent);
-  agent_release(client->agent);
-  client->agent = NULL;
+  session_options_clear(&client->options.session);
+  if (client->session == NULL) return 0;
+  session_close(client->session);
+  session_release(client->session);
+  client->session = NULL;
   return 0;
 }
 
 static int client_tostring(lua_State *L) {
   struct client *client = check_client(L, "tostring");
-  slot_get(L, 1, CLIENT_BASE_URL);
+  user_value_get(L, 1, CLIENT_BASE_URL);
   if (is_closed(client))
     lua_pushliteral(L, CLIENT_TYPE " (closed)");
   else
@@ -319,14 +319,14 @@ static int client_tostring(lua_State *L) {
 
 /* shared(client) -> the table that its methods share [1, +1] */
 static int shared(lua_State *L) {
-  slot_get(L, 1, CLIENT_SHARED);
+  user_value_get(L, 1, CLIENT_SHARED);
   return 1;
 }
 
 /* fail(client, kind, message) -> nil, err; `kind` as failure_name has it [3, +2] */
 static int fail_argument(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
-  return call_push_failure(L, client->agent, FAILURE_ARGUMENT, lua_tostring(L, 2));
+  return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, 2));
 }
 
 /* Pushes the table of methods and podero.waits. [0, +2] */

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "core/oauth2.h"
-#include "core/redact.h"
+#include "core/oauth2/redact.h"
+#include "core/oauth2/token_source.h"
 #include "core/syntax.h"
 #include "lua/cjson.h"
 
@@ -19,17 +19,17 @@
 
 /* Any allocation of Lua's may run a finalizer that closes the client and frees the secrets: so they
  * are asked for anew each time. */
-static bool find_secret(struct agent *agent, const char *text, size_t size, size_t *start,
+static bool find_secret(struct session *session, const char *text, size_t size, size_t *start,
                         size_t *length) {
-  struct oauth2 *oauth2 = agent == NULL ? NULL : agent_oauth2(agent);
-  return oauth2 != NULL && oauth2_find_secret(oauth2, text, size, start, length);
+  struct token_source *token_source = session == NULL ? NULL : session_token_source(session);
+  return token_source != NULL && token_source_find_secret(token_source, text, size, start, length);
 }
 
-/* Replaces the string on top by one without the agent's secrets. [0, 0] */
-static void redact(lua_State *L, struct agent *agent) {
+/* Replaces the string on top by one without the session's secrets. [0, 0] */
+static void redact(lua_State *L, struct session *session) {
   size_t size, start, length;
   const char *text = lua_tolstring(L, -1, &size);
-  if (!find_secret(agent, text, size, &start, &length)) return;
+  if (!find_secret(session, text, size, &start, &length)) return;
   luaL_Buffer rest;
   luaL_buffinit(L, &rest);
   do {
@@ -37,23 +37,24 @@ static void redact(lua_State *L, struct agent *agent) {
     luaL_addlstring(&rest, REDACTED, sizeof REDACTED - 1);
     text += start + length;
     size -= start + length;
-  } while (find_secret(agent, text, size, &start, &length));
+  } while (find_secret(session, text, size, &start, &length));
   luaL_addlstring(&rest, text, size);
   luaL_pushresult(&rest);
   lua_remove(L, -2);
 }
 
-/* Replaces the decoded JSON on top by one without the agent's secrets, in keys or values. [0, 0] */
-static void redact_value(lua_State *L, struct agent *agent) {
+/* Replaces the decoded JSON on top by one without the session's secrets, in keys or values. [0, 0]
+ */
+static void redact_value(lua_State *L, struct session *session) {
   luaL_checkstack(L, 12, "value nested too deeply");
-  if (lua_type(L, -1) == LUA_TSTRING) redact(L, agent);
+  if (lua_type(L, -1) == LUA_TSTRING) redact(L, session);
   if (!lua_istable(L, -1)) return;
   lua_newtable(L);
   lua_pushnil(L);
   while (lua_next(L, -3)) { /* value, copy, key, item */
-    redact_value(L, agent);
+    redact_value(L, session);
     lua_pushvalue(L, -2);
-    if (lua_type(L, -1) == LUA_TSTRING) redact(L, agent);
+    if (lua_type(L, -1) == LUA_TSTRING) redact(L, session);
     lua_insert(L, -2);
     lua_rawset(L, -4);
   }
@@ -63,16 +64,16 @@ static void redact_value(lua_State *L, struct agent *agent) {
 /* ---- what the server says ---- */
 
 /* Pushes the error body: decoded if it is JSON, else its beginning. [0, +1] */
-static void push_detail(lua_State *L, const struct failure *failure, struct agent *agent) {
+static void push_detail(lua_State *L, const struct failure *failure, struct session *session) {
   const struct buffer *body = &failure->body;
   lua_pushlstring(L, body->data, body->size);
   if (cjson_decode(L)) {
-    redact_value(L, agent);
+    redact_value(L, session);
     return;
   }
   lua_pop(L, 1);
   lua_pushlstring(L, body->data, body->size);
-  redact(L, agent); /* before the cut, which may leave half a secret */
+  redact(L, session); /* before the cut, which may leave half a secret */
   size_t size = lua_rawlen(L, -1);
   lua_pushlstring(L, lua_tostring(L, -1), size < MAX_DETAIL_BYTES ? size : MAX_DETAIL_BYTES);
   lua_remove(L, -2);
@@ -172,14 +173,15 @@ static void set_oauth2_fields(lua_State *L, int object, int detail) {
   lua_pop(L, 1);
 }
 
-void error_push(lua_State *L, const struct failure *failure, struct agent *agent) {
+void error_push(lua_State *L, const struct failure *failure, struct session *session) {
   luaL_checkstack(L, 16, NULL);
   lua_createtable(L, 0, 8);
   int object = lua_gettop(L), detail = 0;
   /* A client that was closed meanwhile has forgotten its secrets, and cannot look for them. */
-  if (failure->body.size > 0 && agent != NULL && !agent_is_closed(agent)) {
-    push_detail(L, failure, agent);
-    if (agent_is_closed(agent)) lua_settop(L, object); /* by a finalizer, in the midst of that */
+  if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
+    push_detail(L, failure, session);
+    if (session_is_closed(session))
+      lua_settop(L, object); /* by a finalizer, in the midst of that */
   }
   if (lua_gettop(L) > object) {
     detail = object + 1;

@@ -2,15 +2,15 @@
 #ifndef PODERO_ERROR_H
 #define PODERO_ERROR_H
 
-#include "core/agent.h"
 #include "core/failure.h"
+#include "core/session.h"
 #include "lua/compat.h"
 
 /* Registers the metatable. [-0, +0, m] */
 void error_open(lua_State *L);
 
-/* Pushes an error object. Whatever the server said is cleared of the agent's secrets; `agent` may
- * be NULL. [-0, +1, m] */
-void error_push(lua_State *L, const struct failure *failure, struct agent *agent);
+/* Pushes an error object. Whatever the server said is cleared of the session's secrets; `session`
+ * may be NULL. [-0, +1, m] */
+void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
 #endif

@@ -78,7 +78,7 @@ end
 
 -- Stores a token that was fetched, and gives the lock back when no more is being fetched.
 local function settle(shared, call)
-  local value, seconds = c.take_unstored(call)
+  local value, seconds = c.take_dirty(call)
   if value then ask(shared, "set", shared.token_key, value, seconds) end
   if shared.locked and not c.is_fetching(call) then unlock(shared) end
 end
@@ -86,7 +86,7 @@ end
 -- Has the call take the store's token. True if it needs none any more. One that does not serve is left there, to be
 -- replaced: another may have stored a better one meanwhile, which it would be a loss to delete.
 local function take_stored(shared, call)
-  return c.adopt(call, (ask(shared, "get", shared.token_key)))
+  return c.import(call, (ask(shared, "get", shared.token_key)))
 end
 
 -- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one. Where another

@@ -32,38 +32,38 @@ struct option {
   size_t offset;
 };
 
-#define AGENT(member) offsetof(struct client_options, agent.member)
+#define SESSION(member) offsetof(struct client_options, session.member)
 
 static const struct option client_options[] = {
-    {"base_url", OPTION_STRING, AGENT(base_url)},
-    {"client_id", OPTION_STRING, AGENT(client_id)},
-    {"client_secret", OPTION_STRING, AGENT(client_secret)},
-    {"username", OPTION_STRING, AGENT(username)},
-    {"password", OPTION_STRING, AGENT(password)},
-    {"access_token", OPTION_STRING, AGENT(access_token)},
-    {"token_url", OPTION_STRING, AGENT(token_url)},
-    {"token_encoding", OPTION_ENCODING, AGENT(token_encoding)},
-    {"client_auth", OPTION_AUTH, AGENT(client_auth)},
-    {"scope", OPTION_STRING, AGENT(scope)},
-    {"timeout", OPTION_SECONDS, AGENT(timeout)},
-    {"connect_timeout", OPTION_SECONDS, AGENT(connect_timeout)},
-    {"max_retries", OPTION_COUNT, AGENT(max_retries)},
-    {"max_response_bytes", OPTION_BYTES, AGENT(max_response_bytes)},
+    {"base_url", OPTION_STRING, SESSION(base_url)},
+    {"client_id", OPTION_STRING, SESSION(client_id)},
+    {"client_secret", OPTION_STRING, SESSION(client_secret)},
+    {"username", OPTION_STRING, SESSION(username)},
+    {"password", OPTION_STRING, SESSION(password)},
+    {"access_token", OPTION_STRING, SESSION(access_token)},
+    {"token_url", OPTION_STRING, SESSION(token_url)},
+    {"token_encoding", OPTION_ENCODING, SESSION(token_encoding)},
+    {"client_auth", OPTION_AUTH, SESSION(client_auth)},
+    {"scope", OPTION_STRING, SESSION(scope)},
+    {"timeout", OPTION_SECONDS, SESSION(timeout)},
+    {"connect_timeout", OPTION_SECONDS, SESSION(connect_timeout)},
+    {"max_retries", OPTION_COUNT, SESSION(max_retries)},
+    {"max_response_bytes", OPTION_BYTES, SESSION(max_response_bytes)},
     {"validate", OPTION_BOOLEAN, offsetof(struct client_options, validate)},
-    {"allow_http", OPTION_BOOLEAN, AGENT(allow_http)},
+    {"allow_http", OPTION_BOOLEAN, SESSION(allow_http)},
     {"tls", OPTION_TLS, 0},
-    {"proxy", OPTION_STRING, AGENT(proxy)},
-    {"user_agent", OPTION_STRING, AGENT(user_agent)},
-    {"token_store", OPTION_STORE, AGENT(has_store)},
+    {"proxy", OPTION_STRING, SESSION(proxy)},
+    {"user_agent", OPTION_STRING, SESSION(user_agent)},
+    {"token_store", OPTION_STORE, SESSION(has_store)},
     {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
-    {"on_event", OPTION_FUNCTION, AGENT(record_events)},
+    {"on_event", OPTION_FUNCTION, SESSION(record_events)},
     {NULL, OPTION_STRING, 0},
 };
 
 static const struct option tls_options[] = {
-    {"ca_file", OPTION_STRING, AGENT(ca_file)}, {"ca_path", OPTION_STRING, AGENT(ca_path)},
-    {"cert", OPTION_STRING, AGENT(cert)},       {"key", OPTION_STRING, AGENT(key)},
-    {"verify", OPTION_BOOLEAN, AGENT(verify)},  {NULL, OPTION_STRING, 0},
+    {"ca_file", OPTION_STRING, SESSION(ca_file)}, {"ca_path", OPTION_STRING, SESSION(ca_path)},
+    {"cert", OPTION_STRING, SESSION(cert)},       {"key", OPTION_STRING, SESSION(key)},
+    {"verify", OPTION_BOOLEAN, SESSION(verify)},  {NULL, OPTION_STRING, 0},
 };
 
 static const struct option call_options[] = {
@@ -301,7 +301,7 @@ static void read_environment(lua_State *L, char **slot, const char *variable) {
 }
 
 /* Credentials come from one place as a whole. */
-static void complete_credentials(lua_State *L, struct agent_options *o) {
+static void complete_credentials(lua_State *L, struct session_options *o) {
   if (o->client_id != NULL || o->client_secret != NULL || o->username != NULL ||
       o->password != NULL || o->access_token != NULL)
     return;
@@ -312,7 +312,7 @@ static void complete_credentials(lua_State *L, struct agent_options *o) {
   read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
 }
 
-static void check_credentials(const struct place *p, const struct agent_options *o) {
+static void check_credentials(const struct place *p, const struct session_options *o) {
   const char *wrong = NULL;
   if (o->access_token != NULL) return;
   if (o->username == NULL && o->password == NULL && o->client_id == NULL &&
@@ -342,7 +342,7 @@ static void join(lua_State *L, char **slot, const char *first, const char *secon
   *slot = text.data;
 }
 
-static void complete_urls(lua_State *L, struct agent_options *o) {
+static void complete_urls(lua_State *L, struct session_options *o) {
   read_environment(L, &o->base_url, "PODERO_BASE_URL");
   read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
   if (o->base_url == NULL) join(L, &o->base_url, PODERO_PRODUCTION, "");
@@ -357,7 +357,7 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
   static const struct option *const lists[] = {client_options, NULL};
   struct place p = {
       .L = L, .argument = index, .method = "new", .prefix = "", .target = (char *)out};
-  struct agent_options *o = &out->agent;
+  struct session_options *o = &out->session;
   o->timeout = 30;
   o->connect_timeout = 10;
   o->max_retries = 2;
@@ -379,7 +379,7 @@ const char *options_method_name(enum method method) {
 }
 
 void options_read_method(lua_State *L, int index, enum method method,
-                         const struct agent_options *defaults, struct method_options *out) {
+                         const struct session_options *defaults, struct method_options *out) {
   *out = (struct method_options){
       .timeout = defaults->timeout,
       .max_retries = defaults->max_retries,

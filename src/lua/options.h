@@ -2,7 +2,7 @@
 #ifndef PODERO_OPTIONS_H
 #define PODERO_OPTIONS_H
 
-#include "core/agent.h"
+#include "core/session.h"
 #include "lua/compat.h"
 
 #define PODERO_PRODUCTION "https://app.podero.com"
@@ -10,7 +10,7 @@
 
 /* What podero.new is given beside what the core wants. */
 struct client_options {
-  struct agent_options agent; /* texts are owned by this struct */
+  struct session_options session; /* texts are owned by this struct */
   bool validate;
   bool has_wait; /* a function; it stays in the options table, as a token_store does */
 };
@@ -45,7 +45,7 @@ void options_read_client(lua_State *L, int index, struct client_options *out);
 /* Reads the table at `index` (or none or nil) into `out`; what it lacks is taken from the client's
  * options. Raises in the name of the method. [-0, +0, e] */
 void options_read_method(lua_State *L, int index, enum method method,
-                         const struct agent_options *defaults, struct method_options *out);
+                         const struct session_options *defaults, struct method_options *out);
 
 /* Pushes "file:line: " of the Lua code that called the function or method of ours that runs.
  * [-0, +1, m] */

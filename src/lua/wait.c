@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "core/notifier.h"
-#include "core/reactor.h"
-#include "core/wakeup.h"
-#include "lua/call.h"
+#include "core/loop/notifier.h"
+#include "core/loop/reactor.h"
+#include "core/loop/wakeup.h"
+#include "lua/call_object.h"
 #include "lua/client.h"
 
 #define WAKEUP_TYPE "podero.wakeup"
@@ -48,8 +48,8 @@ static bool is_ready(lua_State *L, size_t *bytes) {
 
 /* NULL once the client is closed. */
 static struct reactor *reactor_of(lua_State *L) {
-  struct agent *agent = calls_agent(L, 1);
-  return agent == NULL ? NULL : agent_reactor(agent);
+  struct session *session = calls_session(L, 1);
+  return session == NULL ? NULL : session_reactor(session);
 }
 
 static int due(lua_State *L) {
@@ -75,10 +75,10 @@ static int block(lua_State *L) {
 }
 
 static int run(lua_State *L) {
-  struct agent *agent = client_agent(L, 1);
-  if (agent == NULL) return 0;
-  agent_drive(agent, lua_tonumber(L, 2));
-  double seconds = agent_due(agent);
+  struct session *session = client_session(L, 1);
+  if (session == NULL) return 0;
+  session_run_alone(session, lua_tonumber(L, 2));
+  double seconds = session_due(session);
   if (isinf(seconds)) return 0;
   lua_pushnumber(L, seconds);
   return 1;
@@ -225,8 +225,8 @@ static int start_notifier(lua_State *L) {
 
 /* [2, 0] */
 static int watch(lua_State *L) {
-  struct agent *agent = client_agent(L, 2);
-  struct reactor *reactor = agent == NULL ? NULL : agent_reactor(agent);
+  struct session *session = client_session(L, 2);
+  struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
   if (reactor != NULL) notifier_watch(notifier_at(L, 1), reactor);
   return 0;
 }

@@ -1,6 +1,6 @@
 -- Waiting with the caller's own function (the option wait), and ready-made ones for some event loops (podero.waits).
 --
--- c          the C functions of lua/wait and lua/call
+-- c          the C functions of lua/wait and lua/call_object
 -- pcall      Lua's own
 -- coroutine  Lua's library, or nil
 -- require    Lua's own

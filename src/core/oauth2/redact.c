@@ -1,4 +1,4 @@
-#include "core/redact.h"
+#include "core/oauth2/redact.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "core/token_answer.h"
+#include "core/oauth2/token_response.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@ static bool is_key(const struct json_reader *r, const char *name) {
 }
 
 /* Where the text of the member goes whose key the reader is at; NULL: no text is wanted. */
-static char **text_of_member(const struct json_reader *r, struct token_answer *out) {
+static char **text_of_member(const struct json_reader *r, struct token_response *out) {
   if (is_key(r, "access_token")) return &out->access_token;
   if (is_key(r, "token_type")) return &out->token_type;
   if (is_key(r, "refresh_token")) return &out->refresh_token;
@@ -52,7 +52,8 @@ static bool take_life(const struct json_reader *r, enum json_event event, double
 }
 
 /* Reads the members of the object that has begun; false when memory is short. */
-__attribute__((nonnull)) static bool read_members(struct json_reader *r, struct token_answer *out) {
+__attribute__((nonnull)) static bool read_members(struct json_reader *r,
+                                                  struct token_response *out) {
   char **text = NULL;
   bool is_life = false, ok = true;
   enum json_event event;
@@ -72,7 +73,7 @@ __attribute__((nonnull)) static bool read_members(struct json_reader *r, struct 
   return ok && r->fault != JSON_FAULT_MEMORY;
 }
 
-bool token_answer_read(const char *body, size_t size, struct token_answer *out) {
+bool token_response_read(const char *body, size_t size, struct token_response *out) {
   struct json_reader reader;
   json_init(&reader, 0, 0);
   json_feed(&reader, body, size);
@@ -80,7 +81,7 @@ bool token_answer_read(const char *body, size_t size, struct token_answer *out) 
   bool ok = true;
   if (json_next(&reader) == JSON_OBJECT_BEGIN) {
     ok = read_members(&reader, out);
-    if (reader.fault != JSON_FAULT_NONE) token_answer_clear(out);
+    if (reader.fault != JSON_FAULT_NONE) token_response_clear(out);
     out->is_object = reader.fault == JSON_FAULT_NONE;
   }
   out->cut_short = size > 0 && reader.fault == JSON_FAULT_CUT_SHORT;
@@ -88,11 +89,11 @@ bool token_answer_read(const char *body, size_t size, struct token_answer *out) 
   return ok;
 }
 
-void token_answer_clear(struct token_answer *answer) {
+void token_response_clear(struct token_response *answer) {
   secret_free(answer->access_token);
   secret_free(answer->token_type);
   secret_free(answer->refresh_token);
   secret_free(answer->scope);
   secret_free(answer->error);
-  *answer = (struct token_answer){0};
+  *answer = (struct token_response){0};
 }

@@ -1,4 +1,4 @@
-/* HTTP exchanges: the only room that knows libcurl. All exchanges of a transport run on one multi
+/* HTTP transfers: the only room that knows libcurl. All transfers of a transport run on one multi
  * handle and share its connections; the reactor drives them. */
 #ifndef PODERO_TRANSPORT_H
 #define PODERO_TRANSPORT_H
@@ -8,10 +8,10 @@
 
 #include "core/buffer.h"
 #include "core/failure.h"
-#include "core/reactor.h"
+#include "core/loop/reactor.h"
 
 struct transport;
-struct exchange;
+struct transfer;
 
 /* The texts are borrowed and must outlive the transport; NULL is libcurl's default. */
 struct transport_options {
@@ -23,7 +23,7 @@ struct transport_options {
   double connect_timeout; /* seconds */
 };
 
-/* What is sent. Everything is borrowed until exchange_start returns. */
+/* What is sent. Everything is borrowed until transfer_start returns. */
 struct request {
   const char *url;
   const char *authorization; /* the field's whole value, or NULL */
@@ -31,13 +31,13 @@ struct request {
   const char *body;          /* NULL: GET; else POST */
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
-  bool local;                  /* see transport_check_url: not to be sent to a proxy */
+  bool loopback;               /* see transport_check_url: not to be sent to a proxy */
   bool fresh_connection;       /* never over a kept one, and never sent again by itself */
-  bool streamed;               /* a 2xx body is taken while it arrives; see exchange_bytes */
+  bool streamed;               /* a 2xx body is taken while it arrives; see transfer_bytes */
   double deadline; /* monotonic seconds: a body that takes a turn beyond it is cut off */
 };
 
-/* What came back. Texts live as long as the exchange. */
+/* What came back. Texts live as long as the transfer. */
 struct response {
   long status;            /* 0: no header arrived */
   struct buffer body;     /* decoded; of an error status, its beginning */
@@ -59,42 +59,42 @@ static inline bool response_is_redirect(const struct response *response) {
 
 /* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
  * strictness. Accepted: http and https with a host, and optional port and path; no user, query or
- * fragment. With `allow_http` false, http is accepted for hosts on this machine alone. `*local`:
+ * fragment. With `allow_http` false, http is accepted for hosts on this machine alone. `*loopback`:
  * whether it is plain http to this machine; what may be sent there in the clear may not be sent to
  * a proxy that the environment names for others. False with `failure`, which must be empty, filled.
  */
-bool transport_check_url(const char *name, const char *url, bool allow_http, bool *local,
+bool transport_check_url(const char *name, const char *url, bool allow_http, bool *loopback,
                          struct failure *failure);
 
 /* A new transport whose sockets and timers are the reactor's, or NULL when memory is short. To be
- * freed after its exchanges and before the reactor. The reactor tells that a transport has got
- * further when bytes have arrived or an exchange has ended. */
+ * freed after its transfers and before the reactor. The reactor tells that a transport has got
+ * further when bytes have arrived or a transfer has ended. */
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
 void transport_free(struct transport *transport);
 
-/* Whether, since this was asked last, an exchange has failed because the process has no descriptor
+/* Whether, since this was asked last, a transfer has failed because the process has no descriptor
  * left. */
 bool transport_lacks_descriptors(struct transport *transport);
 
-/* Begins an exchange, which the caller owns; NULL when memory is short. One that cannot even
+/* Begins a transfer, which the caller owns; NULL when memory is short. One that cannot even
  * begin has ended at once. */
-struct exchange *exchange_start(struct transport *transport, const struct request *request);
+struct transfer *transfer_start(struct transport *transport, const struct request *request);
 
-/* The response once the exchange has ended, else NULL. */
-struct response *exchange_response(struct exchange *exchange);
+/* The response once the transfer has ended, else NULL. */
+struct response *transfer_response(struct transfer *transfer);
 
 /* What is known of the response so far: status, bytes, seconds. */
-const struct response *exchange_progress(struct exchange *exchange);
+const struct response *transfer_progress(struct transfer *transfer);
 
 /* The bytes of a streamed 2xx body that have arrived and were not taken yet. They stay where they
- * are until exchange_take is called or the reactor runs. Beyond a window of some hundred kilobytes
+ * are until transfer_take is called or the reactor runs. Beyond a window of some hundred kilobytes
  * the transfer pauses. */
-const char *exchange_bytes(const struct exchange *exchange, size_t *size);
+const char *transfer_bytes(const struct transfer *transfer, size_t *size);
 
 /* Takes the first `size` of those bytes away. */
-void exchange_take(struct exchange *exchange, size_t size);
+void transfer_take(struct transfer *transfer, size_t size);
 
-/* Ends the exchange, if it still runs, and frees it. NULL is fine. */
-void exchange_free(struct exchange *exchange);
+/* Ends the transfer, if it still runs, and frees it. NULL is fine. */
+void transfer_free(struct transfer *transfer);
 
 #endif

@@ -1,4 +1,4 @@
-#include "core/transport.h"
+#include "core/http/transport.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #include "core/clock.h"
 #include "core/fork.h"
-#include "core/quirks.h"
+#include "core/http/quirks.h"
 #include "core/syntax.h"
 
 /* Of an error's body this much is kept; what a person or a program wants of it fits. */
@@ -26,21 +26,21 @@
 #define MAX_HEADER_BYTES (256u * 1024)
 
 /* libcurl's default of 16 KB makes many small turns of a large list. Below malloc's threshold for
- * memory of its own (128 KB), since libcurl allocates it anew for each exchange. */
+ * memory of its own (128 KB), since libcurl allocates it anew for each transfer. */
 #define RECEIVE_BUFFER_BYTES (96L * 1024)
 
 /* Of a streamed body, this much may wait to be taken before the transfer pauses. */
 #define WINDOW_BYTES (256u * 1024)
 
-/* Connections kept for the next exchanges. libcurl's default follows the number of transfers under
+/* Connections kept for the next transfers. libcurl's default follows the number of transfers under
  * way, and so closes connections whenever many calls end together. */
 #define MAX_IDLE_CONNECTIONS 64L
 
 /* A turn ends after this time where the deadline of what arrives has passed: a few compressed bytes
  * can unpack for minutes. What merely waited for its caller is taken in less. */
-#define MAX_TURN_SECONDS 0.1
+#define MAX_ITERATION_SECONDS 0.1
 
-/* Seconds after which libcurl is to look at all exchanges, whatever its timer says; doubled from
+/* Seconds after which libcurl is to look at all transfers, whatever its timer says; doubled from
  * the first to the last while nothing comes of it. See core/quirks.c. */
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
@@ -54,10 +54,10 @@
  */
 #define SPARE_DESCRIPTORS 3
 
-/* Easy handles kept for the next exchanges. */
+/* Easy handles kept for the next transfers. */
 #define MAX_IDLE_HANDLES 16
 
-/* libcurl's side of an exchange. */
+/* libcurl's side of a transfer. */
 struct handle {
   CURL *easy;
   CURLU *url;   /* libcurl 7.88 works longer on a URL that it is given as a text */
@@ -74,39 +74,39 @@ struct handle {
 struct open_socket {
   struct open_socket *next; /* of the same bucket */
   int fd;
-  bool open;             /* not closed by close_socket since */
-  bool connected;        /* libcurl has waited for bytes on it: it became a connection */
-  bool http2;            /* a response has said so */
-  int port;              /* the local one; 0: not asked for yet */
-  double received;       /* when bytes of a response last came over it, monotonic; or 0 */
-  double silent_since;   /* when the request was sent that was the first to be given up */
-  struct fork_mark mark; /* to be disowned after a fork */
+  bool open;           /* not closed by close_socket since */
+  bool connected;      /* libcurl has waited for bytes on it: it became a connection */
+  bool http2;          /* a response has said so */
+  int port;            /* the local one; 0: not asked for yet */
+  double received;     /* when bytes of a response last came over it, monotonic; or 0 */
+  double silent_since; /* when the request was sent that was the first to be given up */
+  struct fork_id mark; /* to be disowned after a fork */
 };
 
 struct transport {
-  struct source source; /* of the reactor's; the first member */
+  struct watcher watcher; /* of the reactor's; the first member */
   struct reactor *reactor;
   const struct transport_options *options;
   CURLM *multi;
   unsigned forks;           /* see core/fork.h: whose sockets these are */
-  struct exchange *running; /* doubly linked */
+  struct transfer *running; /* doubly linked */
   double timer;             /* libcurl's, monotonic; INFINITY: not set */
-  double check_at;          /* when libcurl is to look at all exchanges */
+  double check_at;          /* when libcurl is to look at all transfers */
   double check_seconds;     /* between the last look and this one */
-  size_t unsent;            /* exchanges whose requests libcurl has not sent yet */
-  bool moved;               /* bytes have arrived, or an exchange has ended, in this turn */
+  size_t unsent;            /* transfers whose requests libcurl has not sent yet */
+  bool moved;               /* bytes have arrived, or a transfer has ended, in this turn */
   bool out_of_memory;       /* in this turn */
   bool lacks_descriptors;   /* see transport_lacks_descriptors */
   bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
-  double turn_began;
+  double iteration_began;
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
 };
 
-struct exchange {
+struct transfer {
   struct transport *transport;
-  struct exchange *next, *previous; /* among `running` */
+  struct transfer *next, *previous; /* among `running` */
   struct handle handle;             /* NULLs once ended */
   double started, deadline;
   bool ended;
@@ -200,7 +200,7 @@ static bool is_loopback(char *host) {
 /* A URL under examination. */
 struct url_check {
   CURLU *url;
-  bool local; /* plain http to this machine */
+  bool loopback; /* plain http to this machine */
   bool out_of_memory;
 };
 
@@ -219,7 +219,7 @@ static const char *check_host(struct url_check *c, bool allow_http) {
     wrong = "has no scheme or no host";
   else if (!plain && strcmp(scheme, "https") != 0)
     wrong = "is neither https nor http";
-  else if (plain && !(c->local = is_loopback(host)) && !allow_http)
+  else if (plain && !(c->loopback = is_loopback(host)) && !allow_http)
     wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
   curl_free(scheme);
   curl_free(host);
@@ -247,12 +247,12 @@ static const char *check_url(struct url_check *c, const char *text, bool allow_h
   return c->url == NULL ? NULL : check_parts(c, text, allow_http);
 }
 
-bool transport_check_url(const char *name, const char *text, bool allow_http, bool *local,
+bool transport_check_url(const char *name, const char *text, bool allow_http, bool *loopback,
                          struct failure *failure) {
   struct url_check check = {0};
   const char *wrong = check_url(&check, text, allow_http);
   curl_url_cleanup(check.url);
-  *local = check.local;
+  *loopback = check.loopback;
   if (check.out_of_memory)
     failure_set(failure, FAILURE_MEMORY, "out of memory while %s was checked", name);
   else if (wrong != NULL)
@@ -284,23 +284,23 @@ static bool note_socket(struct transport *t, int fd) {
     *bucket_of(t, fd) = s;
   }
   struct open_socket *next = s->next;
-  *s = (struct open_socket){.next = next, .fd = fd, .open = true, .mark = fork_mark_of(fd)};
-  return reactor_replace(t->reactor, &t->source, fd);
+  *s = (struct open_socket){.next = next, .fd = fd, .open = true, .mark = fork_id_of(fd)};
+  return reactor_replace(t->reactor, &t->watcher, fd);
 }
 
-/* The connections of exchanges that use the socket are no longer known. */
+/* The connections of transfers that use the socket are no longer known. */
 static void leave_socket(struct transport *t, const struct open_socket *s) {
-  for (struct exchange *x = t->running; x != NULL; x = x->next) {
+  for (struct transfer *x = t->running; x != NULL; x = x->next) {
     if (x->socket != s) continue;
     x->http2 = s->http2;
     x->socket = NULL;
   }
 }
 
-/* A socket for a connection of this exchange. */
+/* A socket for a connection of this transfer. */
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   (void)purpose;
-  struct exchange *x = user;
+  struct transfer *x = user;
   struct transport *t = x->transport;
   int type = address->socktype;
 #ifdef SOCK_CLOEXEC
@@ -321,7 +321,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
 static int close_socket(void *user, curl_socket_t fd) {
   struct transport *t = user;
   struct open_socket *s = find_socket(t, fd);
-  reactor_forget(t->reactor, &t->source, fd);
+  reactor_forget(t->reactor, &t->watcher, fd);
   if (s == NULL || !s->open) return 0;
   leave_socket(t, s);
   s->open = false;
@@ -365,14 +365,14 @@ static bool disown_sockets(struct transport *t) {
   return d.kept;
 }
 
-static struct exchange *exchange_of(CURL *easy) {
+static struct transfer *transfer_of(CURL *easy) {
   char *private = NULL;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-  return (struct exchange *)(void *)private;
+  return (struct transfer *)(void *)private;
 }
 
 /* libcurl's wish to be told of a socket, which need not be of open_socket's making: the resolver
- * has sockets of its own. Between exchanges a connection stays registered; others may be closed
+ * has sockets of its own. Between transfers a connection stays registered; others may be closed
  * without a word. */
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
   struct transport *t = user;
@@ -386,21 +386,21 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     if (s != NULL && events != 0) curl_multi_assign(t->multi, fd, s);
   }
   if (s != NULL && (events & REACTOR_READ) != 0) {
-    struct exchange *x = exchange_of(easy);
+    struct transfer *x = transfer_of(easy);
     s->connected = true;
     if (x != NULL) x->socket = s;
   }
   if (events == 0 && (s == NULL || !s->connected)) {
-    reactor_forget(t->reactor, &t->source, fd);
+    reactor_forget(t->reactor, &t->watcher, fd);
     return 0;
   }
   if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_COPY;
-  return reactor_watch(t->reactor, &t->source, fd, events) ? 0 : -1;
+  return reactor_watch(t->reactor, &t->watcher, fd, events) ? 0 : -1;
 }
 
-/* Sets the source's timer to what comes first: libcurl's, or the next look at all exchanges. */
+/* Sets the watcher's timer to what comes first: libcurl's, or the next look at all transfers. */
 static void schedule(struct transport *t) {
-  t->source.due = t->running == NULL ? t->timer : fmin(t->timer, t->check_at);
+  t->watcher.due = t->running == NULL ? t->timer : fmin(t->timer, t->check_at);
 }
 
 /* libcurl may have left something undone: it is to look soon. Never later than it would anyway. */
@@ -421,7 +421,7 @@ static int set_timer(CURLM *multi, long milliseconds, void *user) {
 
 static bool open_multi(struct transport *t) {
   t->forks = fork_count();
-  t->source.due = t->timer = t->check_at = INFINITY;
+  t->watcher.due = t->timer = t->check_at = INFINITY;
   t->multi = curl_multi_init();
   if (t->multi == NULL) return false;
   curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
@@ -457,10 +457,10 @@ static void close_multi(struct transport *t) {
   release_sigpipe(&guard);
 }
 
-static void end_exchange(struct exchange *x, CURLcode code);
+static void end_transfer(struct transfer *x, CURLcode code);
 
-/* Whether the exchange has its connection, and so needs no thread to resolve a name. */
-static bool is_connected(const struct exchange *x) {
+/* Whether the transfer has its connection, and so needs no thread to resolve a name. */
+static bool is_connected(const struct transfer *x) {
   curl_off_t microseconds = 0;
   curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
   return microseconds > 0;
@@ -474,7 +474,7 @@ static void abandon_socket(struct transport *t, struct open_socket *s, void *use
 
 /* Leaves all handles behind unfreed. */
 static void abandon_handles(struct transport *t) {
-  for (struct exchange *x = t->running; x != NULL; x = x->next) {
+  for (struct transfer *x = t->running; x != NULL; x = x->next) {
     free_fields(&x->handle);
     x->handle = (struct handle){0};
   }
@@ -484,18 +484,18 @@ static void abandon_handles(struct transport *t) {
   for_each_socket(t, abandon_socket, NULL);
 }
 
-/* In a forked child everything is begun anew, and exchanges under way have failed. While a name may
+/* In a forked child everything is begun anew, and transfers under way have failed. While a name may
  * still be being resolved, all handles are abandoned: the thread that does it exists in the parent
  * alone, and libcurl would wait for it. So they are if the child has closed descriptors: libcurl
  * would close some of its own, by numbers that are the child's by now. */
 static bool renew_after_fork(struct transport *t) {
   if (t->forks == fork_count()) return false;
   bool safe = disown_sockets(t);
-  for (struct exchange *x = t->running; x != NULL; x = x->next)
+  for (struct transfer *x = t->running; x != NULL; x = x->next)
     safe = safe && is_connected(x);
   if (!safe) abandon_handles(t);
   while (t->running != NULL)
-    end_exchange(t->running, CURLE_ABORTED_BY_CALLBACK);
+    end_transfer(t->running, CURLE_ABORTED_BY_CALLBACK);
   close_multi(t);
   open_multi(t);
   return true;
@@ -504,7 +504,7 @@ static bool renew_after_fork(struct transport *t) {
 /* ---- what libcurl calls ---- */
 
 /* Moves what is left of the window to its beginning. */
-static void close_ranks(struct exchange *x) {
+static void close_ranks(struct transfer *x) {
   struct buffer *window = &x->response.body;
   if (x->taken == 0) return;
   memmove(window->data, window->data + x->taken, window->size - x->taken);
@@ -512,9 +512,9 @@ static void close_ranks(struct exchange *x) {
   x->taken = 0;
 }
 
-static bool is_late(const struct exchange *x) {
+static bool is_late(const struct transfer *x) {
   double now = clock_monotonic();
-  return now >= x->deadline && now >= x->transport->turn_began + MAX_TURN_SECONDS;
+  return now >= x->deadline && now >= x->transport->iteration_began + MAX_ITERATION_SECONDS;
 }
 
 /* What is looked for among the sockets: the one with this local port, if there is no other. */
@@ -542,9 +542,9 @@ static void compare_port(struct transport *t, struct open_socket *s, void *user)
   search->found = s;
 }
 
-/* The socket of the exchange's connection, or NULL where that cannot be told. libcurl has named it
- * where the exchange was the first to use it, and not always later. */
-static struct open_socket *socket_of(struct exchange *x) {
+/* The socket of the transfer's connection, or NULL where that cannot be told. libcurl has named it
+ * where the transfer was the first to use it, and not always later. */
+static struct open_socket *socket_of(struct transfer *x) {
   struct port_search search = {0};
   if (x->socket != NULL || x->sent_at == 0) return x->socket;
   if (curl_easy_getinfo(x->handle.easy, CURLINFO_LOCAL_PORT, &search.port) != CURLE_OK) return NULL;
@@ -553,16 +553,16 @@ static struct open_socket *socket_of(struct exchange *x) {
   return x->socket;
 }
 
-/* Bytes of the exchange's response have come. */
-static void note_bytes(struct exchange *x) {
+/* Bytes of the transfer's response have come. */
+static void note_bytes(struct transfer *x) {
   struct open_socket *s = socket_of(x);
-  x->heard_at = x->transport->turn_began;
+  x->heard_at = x->transport->iteration_began;
   if (s != NULL) s->received = x->heard_at;
 }
 
-/* libcurl is about to send the exchange's request. */
+/* libcurl is about to send the transfer's request. */
 static int note_request(void *user, char *remote, char *local, int remote_port, int local_port) {
-  struct exchange *x = user;
+  struct transfer *x = user;
   (void)remote, (void)local, (void)remote_port, (void)local_port;
   if (x->sent_at == 0) x->transport->unsent--;
   x->sent_at = clock_monotonic();
@@ -571,7 +571,7 @@ static int note_request(void *user, char *remote, char *local, int remote_port, 
 
 static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
-  struct exchange *x = user;
+  struct transfer *x = user;
   struct response *r = &x->response;
   note_bytes(x);
   if (r->bytes == 0) curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
@@ -611,7 +611,7 @@ static void read_retry_after(struct response *r, const char *value) {
 static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   static const char name[] = "Retry-After:";
-  struct exchange *x = user;
+  struct transfer *x = user;
   note_bytes(x);
   x->header_bytes += size;
   if (x->header_bytes > MAX_HEADER_BYTES) {
@@ -640,16 +640,16 @@ static size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   return size;
 }
 
-/* ---- exchanges ---- */
+/* ---- transfers ---- */
 
-static void link_exchange(struct exchange *x) {
+static void link_transfer(struct transfer *x) {
   x->next = x->transport->running;
   if (x->next != NULL) x->next->previous = x;
   x->transport->running = x;
   x->transport->unsent++;
 }
 
-static void unlink_exchange(struct exchange *x) {
+static void unlink_transfer(struct transfer *x) {
   if (x->previous != NULL) x->previous->next = x->next;
   if (x->next != NULL) x->next->previous = x->previous;
   if (x->transport->running == x) x->transport->running = x->next;
@@ -676,8 +676,8 @@ static bool add_authorization(struct handle *handle, const char *value) {
   return true;
 }
 
-/* Sets the header fields, unless they are those of the handle's last exchange, as most are. */
-static bool set_fields(struct exchange *x, const struct request *request) {
+/* Sets the header fields, unless they are those of the handle's last transfer, as most are. */
+static bool set_fields(struct transfer *x, const struct request *request) {
   struct handle *h = &x->handle;
   if (h->authorization != NULL && request->authorization != NULL && request->body == NULL &&
       strcmp(h->authorization, request->authorization) == 0)
@@ -769,8 +769,8 @@ static CURLcode set_url(struct handle *handle, const char *url) {
   return CURLE_OK;
 }
 
-/* What differs from one exchange to the next. */
-static CURLcode set_request(struct exchange *x, const struct request *request) {
+/* What differs from one transfer to the next. */
+static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = x->transport->options->proxy;
@@ -778,7 +778,7 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
   /* Rather a stream of a connection that is being made than another connection. Without TLS there
    * are no streams, and libcurl would only know when the first answer has come. */
   SET(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
-  SET(CURLOPT_PROXY, proxy == NULL && request->local ? "" : proxy);
+  SET(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
   SET(CURLOPT_FRESH_CONNECT, x->fresh || x->transport->distrusts_kept ? 1L : 0L);
   x->transport->distrusts_kept = false;
   if (request->body != NULL) {
@@ -796,7 +796,7 @@ static CURLcode set_request(struct exchange *x, const struct request *request) {
   return code;
 }
 
-/* A handle with the options that are the same for every exchange. */
+/* A handle with the options that are the same for every transfer. */
 static CURLcode take_handle(struct transport *t, struct handle *out) {
   if (t->idle_count > 0) {
     *out = t->idle[--t->idle_count];
@@ -812,7 +812,7 @@ static CURLcode take_handle(struct transport *t, struct handle *out) {
   return code;
 }
 
-/* Idle handles keep the fields of one token, that of the last good exchange: others are not in use
+/* Idle handles keep the fields of one token, that of the last good transfer: others are not in use
  * any more. */
 static void drop_other_fields(struct transport *t, const char *authorization) {
   const char *other = t->idle_count > 0 ? t->idle[t->idle_count - 1].authorization : NULL;
@@ -823,10 +823,10 @@ static void drop_other_fields(struct transport *t, const char *authorization) {
   }
 }
 
-/* Keeps the handle for the next exchange after a good one. After others it may hold things that
+/* Keeps the handle for the next transfer after a good one. After others it may hold things that
  * no option undoes: libcurl before 8.6 then refuses CURLOPT_BUFFERSIZE, for one. After a POST its
  * buffers may hold credentials and a token, which are not to lie about. */
-static void give_handle_back(struct exchange *x, bool good) {
+static void give_handle_back(struct transfer *x, bool good) {
   struct transport *t = x->transport;
   if (!good || x->again || x->sent.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
     free_handle(x->handle);
@@ -840,7 +840,7 @@ static void give_handle_back(struct exchange *x, bool good) {
 
 /* Whether more has come than libcurl holds: a header field of more than 100 KB, or more than 64 MB
  * that one turn has unpacked for a paused transfer. */
-static bool is_beyond_libcurl(const struct exchange *x, CURLcode code) {
+static bool is_beyond_libcurl(const struct transfer *x, CURLcode code) {
   if (code == (CURLcode)QUIRKS_CURLE_TOO_LARGE) return true;
   return quirks.calls_size_memory && code == CURLE_OUT_OF_MEMORY && x->paused && !x->out_of_memory;
 }
@@ -860,9 +860,9 @@ static bool descriptors_are_short(void) {
   return short_of;
 }
 
-/* Whether the exchange has failed because no descriptor was left: for its socket, which open_socket
+/* Whether the transfer has failed because no descriptor was left: for its socket, which open_socket
  * knows; or for what else libcurl needs, which it reports as something else. */
-static bool was_short_of_descriptors(const struct exchange *x, CURLcode code) {
+static bool was_short_of_descriptors(const struct transfer *x, CURLcode code) {
   if (x->sent_at > 0 || x->out_of_memory) return false;
   switch (code) {
   case CURLE_COULDNT_CONNECT: return x->no_descriptor;
@@ -877,7 +877,7 @@ static bool was_short_of_descriptors(const struct exchange *x, CURLcode code) {
 }
 
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
-static void classify(struct exchange *x, CURLcode code) {
+static void classify(struct transfer *x, CURLcode code) {
   static const char with_password[] = "Unsupported proxy"; /* how libcurl begins to quote it */
   struct failure *f = &x->response.failure;
   const char *text = x->error_text;
@@ -935,7 +935,7 @@ static void classify(struct exchange *x, CURLcode code) {
   f->retryable = retryable;
 }
 
-static void read_info(struct exchange *x) {
+static void read_info(struct transfer *x) {
   struct response *r = &x->response;
   const char *redirect = NULL;
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
@@ -944,7 +944,7 @@ static void read_info(struct exchange *x) {
 }
 
 /* Gives back whatever belongs to libcurl. */
-static void release_handle(struct exchange *x, bool good) {
+static void release_handle(struct transfer *x, bool good) {
   if (x->handle.easy != NULL || x->handle.url != NULL) {
     struct signal_guard guard;
     hold_sigpipe(&guard);
@@ -956,12 +956,12 @@ static void release_handle(struct exchange *x, bool good) {
   buffer_free(&x->sent);
 }
 
-static void end_exchange(struct exchange *x, CURLcode code) {
+static void end_transfer(struct transfer *x, CURLcode code) {
   if (code != CURLE_OK && was_short_of_descriptors(x, code))
     x->no_descriptor = x->transport->lacks_descriptors = true;
   else
     x->no_descriptor = false; /* another address has served */
-  unlink_exchange(x);
+  unlink_transfer(x);
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started;
   if (x->handle.easy != NULL) read_info(x);
@@ -975,8 +975,8 @@ static void end_exchange(struct exchange *x, CURLcode code) {
   release_handle(x, code == CURLE_OK);
 }
 
-/* Hands the exchange over to libcurl. */
-static CURLcode begin_transfer(struct exchange *x, const struct request *request) {
+/* Hands the transfer over to libcurl. */
+static CURLcode begin_transfer(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
   if (t->multi == NULL && !open_multi(t)) return CURLE_OUT_OF_MEMORY;
   CURLcode code = take_handle(t, &x->handle);
@@ -987,9 +987,9 @@ static CURLcode begin_transfer(struct exchange *x, const struct request *request
                                                                      : CURLE_OUT_OF_MEMORY;
 }
 
-struct exchange *exchange_start(struct transport *t, const struct request *request) {
+struct transfer *transfer_start(struct transport *t, const struct request *request) {
   renew_after_fork(t);
-  struct exchange *x = calloc(1, sizeof *x);
+  struct transfer *x = calloc(1, sizeof *x);
   if (x == NULL) return NULL;
   x->transport = t;
   x->max_bytes = request->max_response_bytes;
@@ -1001,32 +1001,32 @@ struct exchange *exchange_start(struct transport *t, const struct request *reque
     t->check_seconds = FIRST_CHECK_SECONDS;
     t->check_at = x->started + LAST_CHECK_SECONDS;
   }
-  link_exchange(x);
+  link_transfer(x);
   CURLcode code = begin_transfer(x, request);
-  if (code != CURLE_OK) end_exchange(x, code);
+  if (code != CURLE_OK) end_transfer(x, code);
   return x;
 }
 
-struct response *exchange_response(struct exchange *x) {
+struct response *transfer_response(struct transfer *x) {
   return x->ended ? &x->response : NULL;
 }
 
-const struct response *exchange_progress(struct exchange *x) {
+const struct response *transfer_progress(struct transfer *x) {
   if (!x->ended) x->response.seconds = clock_monotonic() - x->started;
   return &x->response;
 }
 
-static bool is_streaming(const struct exchange *x) {
+static bool is_streaming(const struct transfer *x) {
   return x->streamed && response_is_success(&x->response);
 }
 
-const char *exchange_bytes(const struct exchange *x, size_t *size) {
+const char *transfer_bytes(const struct transfer *x, size_t *size) {
   const struct buffer *window = &x->response.body;
   *size = is_streaming(x) ? window->size - x->taken : 0;
   return *size > 0 ? window->data + x->taken : NULL;
 }
 
-void exchange_take(struct exchange *x, size_t size) {
+void transfer_take(struct transfer *x, size_t size) {
   x->taken += size;
   if (x->taken == x->response.body.size) close_ranks(x);
   if (!x->paused || x->ended || x->response.body.size - x->taken >= WINDOW_BYTES / 2) return;
@@ -1036,32 +1036,32 @@ void exchange_take(struct exchange *x, size_t size) {
   hold_sigpipe(&guard);
   CURLcode code = curl_easy_pause(x->handle.easy, CURLPAUSE_CONT); /* may call receive_body */
   release_sigpipe(&guard);
-  if (code != CURLE_OK) end_exchange(x, code);
+  if (code != CURLE_OK) end_transfer(x, code);
 }
 
 /* When the request was sent; 0: it was not. */
-static double sent_at(const struct exchange *x) {
+static double sent_at(const struct transfer *x) {
   curl_off_t microseconds = 0;
   if (x->sent_at > 0 || quirks.has_prereq) return x->sent_at;
   curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
   return microseconds > 0 ? x->started : 0;
 }
 
-/* Whether the exchange can be sent over another connection without harm, so that nobody notices. */
-static bool can_begin_again(const struct exchange *x) {
+/* Whether the transfer can be sent over another connection without harm, so that nobody notices. */
+static bool can_begin_again(const struct transfer *x) {
   return !x->again && !x->fresh && x->sent.data == NULL && x->header_bytes == 0;
 }
 
-/* Others that use an exchange's connection. */
+/* Others that use a transfer's connection. */
 struct company {
   unsigned count;
   bool movable;   /* nobody is harmed if the connection ends */
   double waiting; /* since then one of them has heard nothing */
 };
 
-static struct company company_of(struct exchange *x, const struct open_socket *s) {
+static struct company company_of(struct transfer *x, const struct open_socket *s) {
   struct company others = {.movable = true, .waiting = INFINITY};
-  for (struct exchange *y = x->transport->running; y != NULL; y = y->next) {
+  for (struct transfer *y = x->transport->running; y != NULL; y = y->next) {
     if (y == x || y->handle.easy == NULL || sent_at(y) == 0 || socket_of(y) != s) continue;
     others.count++;
     others.waiting = fmin(others.waiting, fmax(sent_at(y), y->heard_at));
@@ -1070,13 +1070,13 @@ static struct company company_of(struct exchange *x, const struct open_socket *s
   return others;
 }
 
-/* What is to become of the connection of an exchange that is given up. */
+/* What is to become of the connection of a transfer that is given up. */
 enum fate { FATE_KEPT, FATE_NOT_USED_AGAIN, FATE_SHUT_DOWN };
 
-/* A connection over which nothing has come since the exchange's request, or its last bytes, may be
+/* A connection over which nothing has come since the transfer's request, or its last bytes, may be
  * dead: no call is to wait for it again. Where others use it they are patient for a while, and then
  * it is shut down; their requests are sent again, once. */
-static enum fate judge_connection(struct exchange *x) {
+static enum fate judge_connection(struct transfer *x) {
   if (x->handle.easy == NULL || sent_at(x) == 0) return FATE_NOT_USED_AGAIN;
   struct open_socket *s = socket_of(x);
   double heard = fmax(sent_at(x), x->heard_at), now = clock_monotonic();
@@ -1090,21 +1090,21 @@ static enum fate judge_connection(struct exchange *x) {
   return others.movable && now - s->silent_since >= PATIENCE_SECONDS ? FATE_SHUT_DOWN : FATE_KEPT;
 }
 
-/* Ends a connection; libcurl will find out, and its exchanges will have been cut. */
+/* Ends a connection; libcurl will find out, and its transfers will have been cut. */
 static void shut_down(struct transport *t, const struct open_socket *s) {
-  for (struct exchange *y = t->running; y != NULL; y = y->next) {
+  for (struct transfer *y = t->running; y != NULL; y = y->next) {
     if (y->handle.easy != NULL && socket_of(y) == s) y->cut = true;
   }
   shutdown(s->fd, SHUT_RDWR);
 }
 
-void exchange_free(struct exchange *x) {
+void transfer_free(struct transfer *x) {
   if (x == NULL) return;
   struct transport *t = x->transport;
   renew_after_fork(t);
   enum fate fate = x->ended ? FATE_KEPT : judge_connection(x);
   const struct open_socket *s = x->socket;
-  if (!x->ended) unlink_exchange(x);
+  if (!x->ended) unlink_transfer(x);
   if (fate == FATE_NOT_USED_AGAIN && x->handle.easy != NULL)
     curl_easy_setopt(x->handle.easy, CURLOPT_FORBID_REUSE, 1L);
   x->ended = true;
@@ -1121,7 +1121,7 @@ void exchange_free(struct exchange *x) {
 /* A kept connection has ended, as it is found, just as it was used once more, or before: the server
  * need not have seen the request. (RFC 9112, 9.3.1; RFC 9113, 8.7. libcurl itself tries some kept
  * connections over HTTP/1.1, all of which may have ended.) */
-static bool was_lost(const struct exchange *x, CURLcode code) {
+static bool was_lost(const struct transfer *x, CURLcode code) {
   long connections = 1;
   switch (code) {
   case CURLE_GOT_NOTHING:
@@ -1141,24 +1141,24 @@ static bool was_lost(const struct exchange *x, CURLcode code) {
 }
 
 /* libcurl 8 keeps some connections of HTTP/2 that have failed, and would use them again. */
-static void end_failed_connection(struct exchange *x, CURLcode code) {
+static void end_failed_connection(struct transfer *x, CURLcode code) {
   if (code != CURLE_HTTP2 && code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR) return;
   const struct open_socket *s = x->socket;
   if (s != NULL && s->open && company_of(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
 }
 
-/* Whether an exchange that a connection of HTTP/2 has lost as well has been begun again, so that
+/* Whether a transfer that a connection of HTTP/2 has lost as well has been begun again, so that
  * this one can share its new connection. */
-static bool has_forerunner(const struct exchange *x) {
+static bool has_forerunner(const struct transfer *x) {
   if (!x->http2) return false;
-  const struct exchange *y = x->transport->running;
+  const struct transfer *y = x->transport->running;
   while (y != NULL && !(y != x && y->again && y->http2))
     y = y->next;
   return y != NULL;
 }
 
 /* Sends the request once more, over a new connection. False when memory is short. */
-static bool begin_again(struct exchange *x) {
+static bool begin_again(struct transfer *x) {
   struct transport *t = x->transport;
   struct signal_guard guard;
   CURL *easy = x->handle.easy;
@@ -1177,14 +1177,14 @@ static bool begin_again(struct exchange *x) {
          curl_multi_add_handle(t->multi, easy) == CURLM_OK;
 }
 
-/* Ends the exchanges that libcurl has done with. */
+/* Ends the transfers that libcurl has done with. */
 static void reap(struct transport *t) {
   int left;
   CURLMsg *message;
   while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
     if (message->msg != CURLMSG_DONE) continue;
     CURLcode code = message->data.result;
-    struct exchange *x = exchange_of(message->easy_handle);
+    struct transfer *x = transfer_of(message->easy_handle);
     if (code == CURLE_OUT_OF_MEMORY && !is_beyond_libcurl(x, code) &&
         !was_short_of_descriptors(x, code))
       t->out_of_memory = true;
@@ -1197,21 +1197,21 @@ static void reap(struct transport *t) {
       else
         t->out_of_memory = true;
     }
-    end_exchange(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
+    end_transfer(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
     t->moved = true;
   }
 }
 
 /* libcurl 7.88 leaves connections behind that are never used again, and for which others wait until
- * they time out: so all is begun anew, and exchanges under way have failed. */
+ * they time out: so all is begun anew, and transfers under way have failed. */
 static void renew_after_out_of_memory(struct transport *t) {
   while (t->running != NULL)
-    end_exchange(t->running, CURLE_OUT_OF_MEMORY);
+    end_transfer(t->running, CURLE_OUT_OF_MEMORY);
   close_multi(t);
   open_multi(t);
 }
 
-/* What is on for libcurl: one socket, its timer, or all exchanges. */
+/* What is on for libcurl: one socket, its timer, or all transfers. */
 enum occasion { ON_SOCKET, ON_TIMER, ON_CHECK };
 
 static CURLMcode let_libcurl_work(CURLM *multi, enum occasion occasion, int fd, int events) {
@@ -1229,7 +1229,7 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   if (renew_after_fork(t) || t->multi == NULL) return true;
   struct signal_guard guard;
   t->moved = t->out_of_memory = false;
-  t->turn_began = clock_monotonic();
+  t->iteration_began = clock_monotonic();
   hold_sigpipe(&guard);
   CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);
   release_sigpipe(&guard);
@@ -1239,8 +1239,8 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   return t->moved || renewed;
 }
 
-static bool on_socket(struct source *source, int fd, int events) {
-  struct transport *t = (struct transport *)source;
+static bool on_socket(struct watcher *watcher, int fd, int events) {
+  struct transport *t = (struct transport *)watcher;
   bool moved = drive(t, ON_SOCKET, fd,
                      ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
                          ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
@@ -1249,9 +1249,9 @@ static bool on_socket(struct source *source, int fd, int events) {
   return moved;
 }
 
-/* A look at all exchanges runs the timer, too. */
-static bool on_time(struct source *source) {
-  struct transport *t = (struct transport *)source;
+/* A look at all transfers runs the timer, too. */
+static bool on_time(struct watcher *watcher) {
+  struct transport *t = (struct transport *)watcher;
   double now = clock_monotonic();
   bool check = t->running != NULL && now >= t->check_at;
   if (now >= t->timer) t->timer = INFINITY; /* until libcurl sets it again */
@@ -1277,9 +1277,9 @@ struct transport *transport_new(const struct transport_options *options, struct 
   if (global_result != CURLE_OK) return NULL;
   struct transport *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
-  t->source = (struct source){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
+  t->watcher = (struct watcher){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
   t->options = options;
-  if (!reactor_add(reactor, &t->source)) {
+  if (!reactor_add(reactor, &t->watcher)) {
     free(t);
     return NULL;
   }
@@ -1303,7 +1303,7 @@ void transport_free(struct transport *t) {
   if (t == NULL) return;
   renew_after_fork(t);
   close_multi(t);
-  reactor_remove(t->reactor, &t->source);
+  reactor_remove(t->reactor, &t->watcher);
   free_sockets(t);
   free(t);
 }

@@ -1,7 +1,7 @@
 /* The slots that lie beside each of our userdata, with the Lua values that belong to it: user
  * values on Lua 5.4, before that a table. */
-#ifndef PODERO_SLOT_H
-#define PODERO_SLOT_H
+#ifndef PODERO_USER_VALUE_H
+#define PODERO_USER_VALUE_H
 
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 /* Pushes a userdata of `size` zero bytes with the metatable registered as `type` and room for
  * `slots`. [-0, +1, m] */
-static inline void *slot_new_object(lua_State *L, size_t size, int slots, const char *type) {
+static inline void *user_value_new_object(lua_State *L, size_t size, int slots, const char *type) {
 #if LUA_VERSION_NUM >= 504
   void *object = lua_newuserdatauv(L, size, slots);
 #else
@@ -24,7 +24,7 @@ static inline void *slot_new_object(lua_State *L, size_t size, int slots, const 
 }
 
 /* Sets slot `n` of the userdata at `index` to the value on top. [-1, +0, m] */
-static inline void slot_set(lua_State *L, int index, int n) {
+static inline void user_value_set(lua_State *L, int index, int n) {
 #if LUA_VERSION_NUM >= 504
   lua_setiuservalue(L, index, n);
 #else
@@ -36,7 +36,7 @@ static inline void slot_set(lua_State *L, int index, int n) {
 }
 
 /* Pushes slot `n` of the userdata at `index`. [-0, +1, -] */
-static inline void slot_get(lua_State *L, int index, int n) {
+static inline void user_value_get(lua_State *L, int index, int n) {
 #if LUA_VERSION_NUM >= 504
   lua_getiuservalue(L, index, n);
 #else

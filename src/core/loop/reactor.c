@@ -1,4 +1,4 @@
-#include "core/reactor.h"
+#include "core/loop/reactor.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +26,7 @@
 
 /* A descriptor on which something has come. */
 struct ready {
-  size_t slot;
+  size_t owner;
   int fd, events;
 };
 
@@ -34,24 +34,24 @@ struct ready {
 /* What is registered in a descriptor's place, see REACTOR_COPY. */
 struct copy {
   int fd;
-  struct fork_mark mark;
+  struct fork_id registration;
 };
 
 /* What is waited for on a descriptor, and what its set waits for: it keeps more, since sockets come
- * and go between exchanges. The set knows files, and numbers mean other files in time: an event
- * that does not bear the mark's generation is of a file that was closed here, and lives on in a
- * child. */
-struct mark {
+ * and go between transfers. The set knows files, and numbers mean other files in time: an event
+ * that does not bear the registration's generation is of a file that was closed here, and lives on
+ * in a child. */
+struct registration {
   unsigned char wanted, set; /* events; 0: none, not registered */
   uint32_t generation;
-  size_t slot;
+  size_t owner;
   struct copy *copy; /* or NULL */
 };
 #endif
 
 struct reactor {
-  struct source **sources; /* by slot; NULL: free */
-  size_t source_count;
+  struct watcher **watchers; /* by owner; NULL: free */
+  size_t watcher_count;
   unsigned forks;                /* see core/fork.h: whose descriptors these are */
   struct ready ready[READY_MAX]; /* found and not run yet: from `at` on */
   int ready_at, ready_count;
@@ -61,13 +61,13 @@ struct reactor {
 #ifdef HAVE_EPOLL
   int epoll;   /* the set, or -1 */
   int retired; /* the one before, or -1; see rebuild */
-  struct fork_mark epoll_mark, retired_mark;
-  struct mark *marks; /* by descriptor */
-  size_t mark_count;
-  uint32_t generation; /* the last one given to a mark */
+  struct fork_id epoll_mark, retired_mark;
+  struct registration *registrations; /* by descriptor */
+  size_t registration_count;
+  uint32_t generation; /* the last one given to a registration */
 #else
   struct pollfd *watched;
-  size_t *slots; /* of the sources that they belong to */
+  size_t *owners; /* of the watchers that they belong to */
   size_t watched_count, watched_capacity;
 #endif
 };
@@ -83,24 +83,24 @@ static int milliseconds(double seconds) {
 
 static bool open_descriptors(struct reactor *r) {
   r->epoll = epoll_create1(EPOLL_CLOEXEC);
-  r->epoll_mark = fork_mark_of(r->epoll);
+  r->epoll_mark = fork_id_of(r->epoll);
   return r->epoll >= 0;
 }
 
-static void drop_copy(struct mark *mark) {
-  if (mark->copy == NULL) return;
-  fork_close(mark->copy->fd, mark->copy->mark);
-  free(mark->copy);
-  mark->copy = NULL;
+static void drop_copy(struct registration *registration) {
+  if (registration->copy == NULL) return;
+  fork_close(registration->copy->fd, registration->copy->registration);
+  free(registration->copy);
+  registration->copy = NULL;
 }
 
 static void close_descriptors(struct reactor *r) {
   if (r->epoll >= 0) fork_close(r->epoll, r->epoll_mark);
   if (r->retired >= 0) fork_close(r->retired, r->retired_mark);
   r->epoll = r->retired = -1;
-  for (size_t i = 0; i < r->mark_count; i++) {
-    drop_copy(&r->marks[i]);
-    r->marks[i] = (struct mark){0};
+  for (size_t i = 0; i < r->registration_count; i++) {
+    drop_copy(&r->registrations[i]);
+    r->registrations[i] = (struct registration){0};
   }
 }
 
@@ -110,7 +110,7 @@ static bool has_kept_descriptors(const struct reactor *r) {
 
 static void free_descriptors(struct reactor *r) {
   close_descriptors(r);
-  free(r->marks);
+  free(r->registrations);
 }
 
 static uint32_t to_epoll(int events) {
@@ -124,30 +124,33 @@ static int from_epoll(uint32_t events) {
          ((events & EPOLLERR) != 0 ? REACTOR_ERROR : 0);
 }
 
-/* The descriptor's mark, or NULL when memory is short. */
-static struct mark *mark_of(struct reactor *r, int fd) {
+/* The descriptor's registration, or NULL when memory is short. */
+static struct registration *registration_of(struct reactor *r, int fd) {
   size_t index = (size_t)fd;
-  if (index < r->mark_count) return &r->marks[index];
+  if (index < r->registration_count) return &r->registrations[index];
   size_t count = index + 16;
-  struct mark *marks = realloc(r->marks, count * sizeof *marks);
-  if (marks == NULL) return NULL;
-  memset(marks + r->mark_count, 0, (count - r->mark_count) * sizeof *marks);
-  r->marks = marks;
-  r->mark_count = count;
-  return &r->marks[index];
+  struct registration *registrations = realloc(r->registrations, count * sizeof *registrations);
+  if (registrations == NULL) return NULL;
+  memset(registrations + r->registration_count, 0,
+         (count - r->registration_count) * sizeof *registrations);
+  r->registrations = registrations;
+  r->registration_count = count;
+  return &r->registrations[index];
 }
 
-static int control(struct reactor *r, int operation, int fd, const struct mark *mark, int events) {
+static int control(struct reactor *r, int operation, int fd,
+                   const struct registration *registration, int events) {
   struct epoll_event event = {.events = to_epoll(events),
-                              .data.u64 = (uint64_t)mark->generation << 32 | (uint32_t)fd};
-  return epoll_ctl(r->epoll, operation, mark->copy != NULL ? mark->copy->fd : fd, &event);
+                              .data.u64 = (uint64_t)registration->generation << 32 | (uint32_t)fd};
+  return epoll_ctl(r->epoll, operation, registration->copy != NULL ? registration->copy->fd : fd,
+                   &event);
 }
 
 /* False if the set may have kept the file. */
-static bool take_out(struct reactor *r, int fd, struct mark *mark) {
-  bool taken = mark->set == 0 || control(r, EPOLL_CTL_DEL, fd, mark, 0) == 0;
-  mark->set = 0;
-  drop_copy(mark);
+static bool take_out(struct reactor *r, int fd, struct registration *registration) {
+  bool taken = registration->set == 0 || control(r, EPOLL_CTL_DEL, fd, registration, 0) == 0;
+  registration->set = 0;
+  drop_copy(registration);
   return taken;
 }
 
@@ -160,70 +163,72 @@ static struct copy *make_copy(int fd) {
     free(copy);
     return NULL;
   }
-  copy->mark = fork_mark_of(copy->fd);
+  copy->registration = fork_id_of(copy->fd);
   return copy;
 }
 
 /* Puts the descriptor, or its copy, into the set. */
-static bool put_in(struct reactor *r, int fd, struct mark *mark, int events) {
-  mark->generation = ++r->generation;
-  mark->set = 0;
-  if (control(r, EPOLL_CTL_ADD, fd, mark, events) != 0 &&
-      (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, mark, events) != 0))
+static bool put_in(struct reactor *r, int fd, struct registration *registration, int events) {
+  registration->generation = ++r->generation;
+  registration->set = 0;
+  if (control(r, EPOLL_CTL_ADD, fd, registration, events) != 0 &&
+      (errno != EEXIST || control(r, EPOLL_CTL_MOD, fd, registration, events) != 0))
     return false;
-  mark->set = (unsigned char)events;
+  registration->set = (unsigned char)events;
   return true;
 }
 
-/* Registers the descriptor for these events, whatever the mark says of it: some sockets are closed
- * without a word, and then the number is another file's. */
-static bool register_descriptor(struct reactor *r, int fd, struct mark *mark, int events) {
-  if (mark->set != 0 && control(r, EPOLL_CTL_MOD, fd, mark, events) == 0) {
-    mark->set = (unsigned char)events;
+/* Registers the descriptor for these events, whatever the registration says of it: some sockets are
+ * closed without a word, and then the number is another file's. */
+static bool register_descriptor(struct reactor *r, int fd, struct registration *registration,
+                                int events) {
+  if (registration->set != 0 && control(r, EPOLL_CTL_MOD, fd, registration, events) == 0) {
+    registration->set = (unsigned char)events;
     return true;
   }
-  return (mark->set == 0 || errno == ENOENT) && put_in(r, fd, mark, events);
+  return (registration->set == 0 || errno == ENOENT) && put_in(r, fd, registration, events);
 }
 
-static bool watch(struct reactor *r, size_t slot, int fd, int events) {
-  struct mark *mark = mark_of(r, fd);
+static bool watch(struct reactor *r, size_t owner, int fd, int events) {
+  struct registration *registration = registration_of(r, fd);
   bool copied = (events & REACTOR_COPY) != 0;
   events &= ~REACTOR_COPY;
-  if (mark == NULL) return events == 0;
+  if (registration == NULL) return events == 0;
   if (events == 0) {
-    if (mark->slot == slot) mark->wanted = 0;
+    if (registration->owner == owner) registration->wanted = 0;
     return true;
   }
   if (r->epoll < 0 && !open_descriptors(r)) return false; /* none were left, after a fork */
-  if (mark->copy != NULL && (!copied || mark->slot != slot)) take_out(r, fd, mark);
-  if (copied && mark->copy == NULL) {
-    take_out(r, fd, mark);
-    mark->copy = make_copy(fd);
+  if (registration->copy != NULL && (!copied || registration->owner != owner))
+    take_out(r, fd, registration);
+  if (copied && registration->copy == NULL) {
+    take_out(r, fd, registration);
+    registration->copy = make_copy(fd);
   }
-  bool same = mark->set == events && mark->slot == slot;
-  if (!same && !register_descriptor(r, fd, mark, events)) return false;
-  mark->wanted = (unsigned char)events;
-  mark->slot = slot;
+  bool same = registration->set == events && registration->owner == owner;
+  if (!same && !register_descriptor(r, fd, registration, events)) return false;
+  registration->wanted = (unsigned char)events;
+  registration->owner = owner;
   return true;
 }
 
 /* False if the set may have kept the file. */
 static bool forget(struct reactor *r, int fd) {
-  bool taken = take_out(r, fd, &r->marks[fd]);
-  r->marks[fd] = (struct mark){0};
+  bool taken = take_out(r, fd, &r->registrations[fd]);
+  r->registrations[fd] = (struct registration){0};
   return taken;
 }
 
-static void forget_of(struct reactor *r, size_t slot, int fd) {
-  if ((size_t)fd < r->mark_count && r->marks[fd].slot == slot) forget(r, fd);
+static void forget_of(struct reactor *r, size_t owner, int fd) {
+  if ((size_t)fd < r->registration_count && r->registrations[fd].owner == owner) forget(r, fd);
 }
 
-static bool replace(struct reactor *r, size_t slot, int fd) {
-  if ((size_t)fd >= r->mark_count || r->marks[fd].slot != slot) return true;
-  int wanted = r->marks[fd].wanted | (r->marks[fd].copy != NULL ? REACTOR_COPY : 0);
-  bool waited = r->marks[fd].wanted != 0;
+static bool replace(struct reactor *r, size_t owner, int fd) {
+  if ((size_t)fd >= r->registration_count || r->registrations[fd].owner != owner) return true;
+  int wanted = r->registrations[fd].wanted | (r->registrations[fd].copy != NULL ? REACTOR_COPY : 0);
+  bool waited = r->registrations[fd].wanted != 0;
   forget(r, fd);
-  return !waited || watch(r, slot, fd, wanted);
+  return !waited || watch(r, owner, fd, wanted);
 }
 
 /* Makes another set, of what is waited for, with a higher number. The old one stays open until the
@@ -238,11 +243,11 @@ static void rebuild(struct reactor *r) {
   r->retired = r->epoll;
   r->retired_mark = r->epoll_mark;
   r->epoll = set;
-  r->epoll_mark = fork_mark_of(set);
-  for (size_t i = 0; i < r->mark_count; i++) {
-    struct mark *mark = &r->marks[i];
-    mark->set = 0;
-    if (mark->wanted != 0) put_in(r, (int)i, mark, mark->wanted);
+  r->epoll_mark = fork_id_of(set);
+  for (size_t i = 0; i < r->registration_count; i++) {
+    struct registration *registration = &r->registrations[i];
+    registration->set = 0;
+    if (registration->wanted != 0) put_in(r, (int)i, registration, registration->wanted);
   }
 }
 
@@ -254,14 +259,14 @@ static void collect(struct reactor *r, int timeout) {
   r->ready_at = r->ready_count = 0;
   for (int i = 0; i < count; i++) {
     int fd = (int)(uint32_t)events[i].data.u64;
-    const struct mark *mark = &r->marks[fd];
-    if (mark->set == 0 || mark->generation != (uint32_t)(events[i].data.u64 >> 32))
+    const struct registration *registration = &r->registrations[fd];
+    if (registration->set == 0 || registration->generation != (uint32_t)(events[i].data.u64 >> 32))
       stale = true;
-    else if (mark->wanted == 0)
+    else if (registration->wanted == 0)
       stale = !forget(r, fd) || stale;
     else
-      r->ready[r->ready_count++] =
-          (struct ready){.slot = mark->slot, .fd = fd, .events = from_epoll(events[i].events)};
+      r->ready[r->ready_count++] = (struct ready){
+          .owner = registration->owner, .fd = fd, .events = from_epoll(events[i].events)};
   }
   if (stale) rebuild(r);
 }
@@ -284,7 +289,7 @@ static bool has_kept_descriptors(const struct reactor *r) {
 
 static void free_descriptors(struct reactor *r) {
   free(r->watched);
-  free(r->slots);
+  free(r->owners);
 }
 
 static bool make_room(struct reactor *r) {
@@ -293,22 +298,22 @@ static bool make_room(struct reactor *r) {
   struct pollfd *watched = realloc(r->watched, capacity * sizeof *watched);
   if (watched == NULL) return false;
   r->watched = watched;
-  size_t *slots = realloc(r->slots, capacity * sizeof *slots);
-  if (slots == NULL) return false;
-  r->slots = slots;
+  size_t *owners = realloc(r->owners, capacity * sizeof *owners);
+  if (owners == NULL) return false;
+  r->owners = owners;
   r->watched_capacity = capacity;
   return true;
 }
 
-static bool watch(struct reactor *r, size_t slot, int fd, int events) {
+static bool watch(struct reactor *r, size_t owner, int fd, int events) {
   size_t i = 0;
   events &= ~REACTOR_COPY; /* poll knows numbers, not files */
   while (i < r->watched_count && r->watched[i].fd != fd)
     i++;
   if (events == 0) {
-    if (i == r->watched_count || r->slots[i] != slot) return true;
+    if (i == r->watched_count || r->owners[i] != owner) return true;
     r->watched[i] = r->watched[--r->watched_count];
-    r->slots[i] = r->slots[r->watched_count];
+    r->owners[i] = r->owners[r->watched_count];
     return true;
   }
   if (i == r->watched_count) {
@@ -318,16 +323,16 @@ static bool watch(struct reactor *r, size_t slot, int fd, int events) {
   short wanted = (short)(((events & REACTOR_READ) != 0 ? POLLIN : 0) |
                          ((events & REACTOR_WRITE) != 0 ? POLLOUT : 0));
   r->watched[i] = (struct pollfd){.fd = fd, .events = wanted};
-  r->slots[i] = slot;
+  r->owners[i] = owner;
   return true;
 }
 
-static void forget_of(struct reactor *r, size_t slot, int fd) {
-  watch(r, slot, fd, 0);
+static void forget_of(struct reactor *r, size_t owner, int fd) {
+  watch(r, owner, fd, 0);
 }
 
-static bool replace(struct reactor *r, size_t slot, int fd) {
-  return (void)r, (void)slot, (void)fd, true;
+static bool replace(struct reactor *r, size_t owner, int fd) {
+  return (void)r, (void)owner, (void)fd, true;
 }
 
 static void collect(struct reactor *r, int timeout) {
@@ -339,8 +344,8 @@ static void collect(struct reactor *r, int timeout) {
     int events = ((got & (POLLIN | POLLHUP)) != 0 ? REACTOR_READ : 0) |
                  ((got & POLLOUT) != 0 ? REACTOR_WRITE : 0) |
                  ((got & (POLLERR | POLLNVAL)) != 0 ? REACTOR_ERROR : 0);
-    r->ready[r->ready_count++] = (struct ready){r->slots[i], r->watched[i].fd, events};
-    if ((got & POLLNVAL) != 0) watch(r, r->slots[i], r->watched[i].fd, 0); /* it was closed */
+    r->ready[r->ready_count++] = (struct ready){r->owners[i], r->watched[i].fd, events};
+    if ((got & POLLNVAL) != 0) watch(r, r->owners[i], r->watched[i].fd, 0); /* it was closed */
   }
 }
 
@@ -349,7 +354,7 @@ static void collect(struct reactor *r, int timeout) {
 /* ---- the reactor ---- */
 
 /* The parent goes on with the descriptors that a forked child has inherited: the child begins with
- * none, and its sources do the same. */
+ * none, and its watchers do the same. */
 static void renew_after_fork(struct reactor *r) {
   if (r->forks == fork_count()) return;
   r->forks = fork_count();
@@ -380,60 +385,60 @@ struct reactor *reactor_new(void) {
 void reactor_free(struct reactor *r) {
   if (r == NULL) return;
   free_descriptors(r);
-  free(r->sources);
+  free(r->watchers);
   free(r);
 }
 
-bool reactor_add(struct reactor *r, struct source *source) {
-  size_t slot = 0;
-  while (slot < r->source_count && r->sources[slot] != NULL)
-    slot++;
-  if (slot == r->source_count) {
-    struct source **sources = realloc(r->sources, (slot + 1) * sizeof(struct source *));
-    if (sources == NULL) return false;
-    r->sources = sources;
-    r->source_count++;
+bool reactor_add(struct reactor *r, struct watcher *watcher) {
+  size_t owner = 0;
+  while (owner < r->watcher_count && r->watchers[owner] != NULL)
+    owner++;
+  if (owner == r->watcher_count) {
+    struct watcher **watchers = realloc(r->watchers, (owner + 1) * sizeof(struct watcher *));
+    if (watchers == NULL) return false;
+    r->watchers = watchers;
+    r->watcher_count++;
   }
-  r->sources[slot] = source;
-  source->slot = slot;
+  r->watchers[owner] = watcher;
+  watcher->owner = owner;
   return true;
 }
 
-/* What was found and not run yet, of a descriptor or (-1) of all that a source has, is void. */
-static void forget_ready(struct reactor *r, size_t slot, int fd) {
+/* What was found and not run yet, of a descriptor or (-1) of all that a watcher has, is void. */
+static void forget_ready(struct reactor *r, size_t owner, int fd) {
   for (int i = r->ready_at; i < r->ready_count; i++) {
-    if (r->ready[i].slot == slot && (fd < 0 || r->ready[i].fd == fd)) r->ready[i].events = 0;
+    if (r->ready[i].owner == owner && (fd < 0 || r->ready[i].fd == fd)) r->ready[i].events = 0;
   }
 }
 
-void reactor_remove(struct reactor *r, struct source *source) {
-  forget_ready(r, source->slot, -1);
-  r->sources[source->slot] = NULL;
+void reactor_remove(struct reactor *r, struct watcher *watcher) {
+  forget_ready(r, watcher->owner, -1);
+  r->watchers[watcher->owner] = NULL;
 }
 
-bool reactor_watch(struct reactor *r, const struct source *source, int fd, int events) {
+bool reactor_watch(struct reactor *r, const struct watcher *watcher, int fd, int events) {
   renew_after_fork(r);
-  if (events == 0) forget_ready(r, source->slot, fd);
-  return watch(r, source->slot, fd, events);
+  if (events == 0) forget_ready(r, watcher->owner, fd);
+  return watch(r, watcher->owner, fd, events);
 }
 
-void reactor_forget(struct reactor *r, const struct source *source, int fd) {
+void reactor_forget(struct reactor *r, const struct watcher *watcher, int fd) {
   renew_after_fork(r);
-  forget_ready(r, source->slot, fd);
-  forget_of(r, source->slot, fd);
+  forget_ready(r, watcher->owner, fd);
+  forget_of(r, watcher->owner, fd);
 }
 
-bool reactor_replace(struct reactor *r, const struct source *source, int fd) {
+bool reactor_replace(struct reactor *r, const struct watcher *watcher, int fd) {
   renew_after_fork(r);
-  forget_ready(r, source->slot, fd);
-  return replace(r, source->slot, fd);
+  forget_ready(r, watcher->owner, fd);
+  return replace(r, watcher->owner, fd);
 }
 
 double reactor_due(const struct reactor *r) {
   double due = INFINITY;
   if (r->ready_at < r->ready_count) return 0;
-  for (size_t i = 0; i < r->source_count; i++) {
-    if (r->sources[i] != NULL) due = fmin(due, r->sources[i]->due);
+  for (size_t i = 0; i < r->watcher_count; i++) {
+    if (r->watchers[i] != NULL) due = fmin(due, r->watchers[i]->due);
   }
   return isinf(due) ? due : fmax(due - clock_monotonic(), 0);
 }
@@ -456,11 +461,11 @@ void reactor_wait(struct reactor *r, double seconds) {
 bool reactor_run_timers(struct reactor *r) {
   double now = clock_monotonic();
   bool due = false;
-  for (size_t i = 0; i < r->source_count; i++) {
-    struct source *source = r->sources[i];
-    if (source == NULL || source->due > now) continue;
+  for (size_t i = 0; i < r->watcher_count; i++) {
+    struct watcher *watcher = r->watchers[i];
+    if (watcher == NULL || watcher->due > now) continue;
     due = true;
-    r->moved = source->on_time(source) || r->moved;
+    r->moved = watcher->on_time(watcher) || r->moved;
   }
   return due;
 }
@@ -474,9 +479,9 @@ bool reactor_run(struct reactor *r, double until) {
   if (look) collect(r, 0);
   while (r->ready_at < r->ready_count) {
     struct ready ready = r->ready[r->ready_at++];
-    struct source *source = r->sources[ready.slot];
-    if (ready.events == 0 || source == NULL) continue;
-    r->moved = source->on_socket(source, ready.fd, ready.events) || r->moved;
+    struct watcher *watcher = r->watchers[ready.owner];
+    if (ready.events == 0 || watcher == NULL) continue;
+    r->moved = watcher->on_socket(watcher, ready.fd, ready.events) || r->moved;
     if (r->ready_at < r->ready_count && clock_monotonic() >= until) break;
   }
   bool moved = r->moved;

@@ -1,4 +1,4 @@
-#include "lua/call.h"
+#include "lua/call_object.h"
 
 #include <math.h>
 
@@ -9,8 +9,8 @@
 #include "lua/cjson.h"
 #include "lua/collector.h"
 #include "lua/error.h"
-#include "lua/slot.h"
 #include "lua/user_decoder.h"
+#include "lua/user_value.h"
 
 #define CALL_TYPE "podero.call"
 
@@ -19,27 +19,27 @@
 
 /* Beside a call. */
 enum {
-  SLOT_CLIENT = 1, /* keeps it alive */
-  SLOT_VALUE,      /* what has been decoded so far; nobody outside is to see it before the end */
-  SLOT_RESULT,     /* from here to SLOT_THIRD_RESULT: see keep_results */
-  SLOT_SECOND_RESULT,
-  SLOT_THIRD_RESULT,
-  SLOT_STATE, /* user_push_state's, while a list is read */
-  SLOT_ON_PROGRESS,
-  SLOT_RAISED, /* an error to be raised once libcurl and the core are left */
-  SLOTS = SLOT_RAISED
+  VALUE_CLIENT = 1, /* keeps it alive */
+  VALUE_DECODED,    /* what has been decoded so far; nobody outside is to see it before the end */
+  VALUE_RESULT,     /* from here to VALUE_THIRD_RESULT: see keep_results */
+  VALUE_SECOND_RESULT,
+  VALUE_THIRD_RESULT,
+  VALUE_STATE, /* user_push_state's, while a list is read */
+  VALUE_ON_PROGRESS,
+  VALUE_RAISED, /* an error to be raised once libcurl and the core are left */
+  VALUES = VALUE_RAISED
 };
 
 /* What the core asks of the binding. */
 enum question { ASK_ACCEPT, ASK_BEGIN, ASK_FEED, ASK_END };
 
 struct lua_call {
-  struct agent *agent; /* held by `call` and by the client */
-  struct call *call;   /* NULL once ended and its results are kept */
+  struct session *session; /* held by `call` and by the client */
+  struct call *call;       /* NULL once ended and its results are kept */
   enum method method;
   bool validate;
   bool has_on_progress;
-  bool raised;         /* SLOT_RAISED is to be raised */
+  bool raised;         /* VALUE_RAISED is to be raised */
   bool completed;      /* keep_results has run to its end */
   double progress_at;  /* when on_progress was last told */
   struct event *event; /* that on_event is being told of */
@@ -60,7 +60,7 @@ struct lua_call {
 static void accept_body(lua_State *L, struct lua_call *c) {
   lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
   if (cjson_decode(L)) {
-    slot_set(L, 1, SLOT_VALUE);
+    user_value_set(L, 1, VALUE_DECODED);
     return;
   }
   const char *message = lua_tostring(L, -1);
@@ -76,26 +76,26 @@ static void accept_body(lua_State *L, struct lua_call *c) {
 
 /* Moves the decoder's state in Lua from the client to the call at index 1, or makes one. [0, 0] */
 static void borrow_state(lua_State *L) {
-  slot_get(L, 1, SLOT_CLIENT);
-  slot_get(L, -1, CLIENT_STATE);
+  user_value_get(L, 1, VALUE_CLIENT);
+  user_value_get(L, -1, CLIENT_STATE);
   if (lua_isnil(L, -1)) {
     user_push_state(L);
     lua_replace(L, -2);
   } else {
     lua_pushnil(L);
-    slot_set(L, -3, CLIENT_STATE);
+    user_value_set(L, -3, CLIENT_STATE);
   }
-  slot_set(L, 1, SLOT_STATE);
+  user_value_set(L, 1, VALUE_STATE);
   lua_pop(L, 1);
 }
 
 /* And back. Only a whole list leaves nothing half done in it. [0, 0] */
 static void return_state(lua_State *L) {
-  slot_get(L, 1, SLOT_CLIENT);
-  slot_get(L, 1, SLOT_STATE);
-  slot_set(L, -2, CLIENT_STATE);
+  user_value_get(L, 1, VALUE_CLIENT);
+  user_value_get(L, 1, VALUE_STATE);
+  user_value_set(L, -2, CLIENT_STATE);
   lua_pushnil(L);
-  slot_set(L, 1, SLOT_STATE);
+  user_value_set(L, 1, VALUE_STATE);
   lua_pop(L, 1);
 }
 
@@ -106,7 +106,7 @@ static void begin_users(lua_State *L, struct lua_call *c) {
   borrow_state(L);
   if (c->method == METHOD_EACH_USER) return;
   lua_newtable(L);
-  slot_set(L, 1, SLOT_VALUE);
+  user_value_set(L, 1, VALUE_DECODED);
 }
 
 /* The decoder's error in the terms of the Lua interface. */
@@ -131,8 +131,8 @@ static void describe_decoder(const struct lua_call *c, struct failure *failure) 
 /* [-0, +2, m] */
 static void feed_users(lua_State *L, struct lua_call *c) {
   size_t used;
-  slot_get(L, 1, SLOT_STATE);
-  slot_get(L, 1, SLOT_VALUE);
+  user_value_get(L, 1, VALUE_STATE);
+  user_value_get(L, 1, VALUE_DECODED);
   user_decode(L, &c->decoder, -2, -1, c->bytes, c->size, &used);
   describe_decoder(c, c->failure);
 }
@@ -169,7 +169,7 @@ static void ask(lua_State *L, enum question question, const char *bytes, size_t 
   int code = lua_pcall(L, 1, 0, 0);
   if (code == 0) return;
   c->raised = code != LUA_ERRMEM;
-  slot_set(L, 1, SLOT_RAISED); /* the slot is there: nothing is allocated */
+  user_value_set(L, 1, VALUE_RAISED); /* the slot is there: nothing is allocated */
   failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
 }
 
@@ -242,11 +242,11 @@ static void push_event(lua_State *L, const struct event *e) {
   if (e->error_kind != FAILURE_NONE) set_text(L, "error_kind", failure_name(e->error_kind));
 }
 
-/* Tells on_event of the exchanges of the call at index 1. [0, 0] */
+/* Tells on_event of the transfers of the call at index 1. [0, 0] */
 static void tell_events(lua_State *L, struct lua_call *c) {
   while (c->call != NULL && (c->event = call_take_event(c->call)) != NULL) {
-    slot_get(L, 1, SLOT_CLIENT);
-    slot_get(L, -1, CLIENT_ON_EVENT);
+    user_value_get(L, 1, VALUE_CLIENT);
+    user_value_get(L, -1, CLIENT_ON_EVENT);
     lua_remove(L, -2);
     push_event(L, c->event);
     event_free(c->event);
@@ -265,7 +265,7 @@ static void tell_progress(lua_State *L, struct lua_call *c, bool ended) {
                    : bytes > 0 && now - c->progress_at >= PROGRESS_SECONDS;
   if (!due) return;
   c->progress_at = now;
-  slot_get(L, 1, SLOT_ON_PROGRESS);
+  user_value_get(L, 1, VALUE_ON_PROGRESS);
   compat_push_int64(L, (int64_t)bytes);
   compat_push_int64(L, (int64_t)c->decoder.users);
   call_caller(L, c, 2);
@@ -273,12 +273,12 @@ static void tell_progress(lua_State *L, struct lua_call *c, bool ended) {
 
 /* ---- pushing a call forward ---- */
 
-int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
+int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,
                       const char *message) {
   struct failure failure = {0};
   failure_set(&failure, kind, "%s", message);
   lua_pushnil(L);
-  error_push(L, &failure, agent);
+  error_push(L, &failure, session);
   return 2;
 }
 
@@ -288,12 +288,12 @@ struct token_texts {
   size_t token_size, scope_size;
 };
 
-static struct token_texts token_texts(struct oauth2 *oauth2) {
+static struct token_texts token_texts(struct token_source *token_source) {
   struct token_texts t = {0};
   unsigned generation;
-  if (oauth2 == NULL) return t;
-  t.token = oauth2_token(oauth2, true, &generation);
-  t.scope = oauth2_scope(oauth2);
+  if (token_source == NULL) return t;
+  t.token = token_source_token(token_source, true, &generation);
+  t.scope = token_source_scope(token_source);
   t.token_size = t.token == NULL ? 0 : strlen(t.token);
   t.scope_size = t.scope == NULL ? 0 : strlen(t.scope);
   return t;
@@ -301,20 +301,20 @@ static struct token_texts token_texts(struct oauth2 *oauth2) {
 
 /* Pushes token, expiry and scope, or nil, an error and nil where the client was closed meanwhile:
  * if not before, then by a finalizer that runs as Lua allocates memory for the texts. [0, +3] */
-static void push_token(lua_State *L, struct agent *agent) {
+static void push_token(lua_State *L, struct session *session) {
   double expires_at = 0;
-  struct token_texts before = token_texts(agent_oauth2(agent));
+  struct token_texts before = token_texts(session_token_source(session));
   char *copy = lua_newuserdata(L, before.token_size + before.scope_size + 1);
-  struct oauth2 *oauth2 = agent_oauth2(agent);
-  struct token_texts now = token_texts(oauth2);
+  struct token_source *token_source = session_token_source(session);
+  struct token_texts now = token_texts(token_source);
   if (now.token == NULL || now.token_size != before.token_size ||
       now.scope_size != before.scope_size) {
-    call_push_failure(L, agent, FAILURE_CLOSED, "the client was closed during the call");
+    call_push_failure(L, session, FAILURE_CLOSED, "the client was closed during the call");
     lua_pushnil(L);
     lua_remove(L, -4);
     return;
   }
-  bool expires = oauth2_expires_at(oauth2, &expires_at), has_scope = now.scope != NULL;
+  bool expires = token_source_expires_at(token_source, &expires_at), has_scope = now.scope != NULL;
   memcpy(copy, now.token, now.token_size);
   if (has_scope) memcpy(copy + now.token_size, now.scope, now.scope_size);
   lua_pushlstring(L, copy, now.token_size);
@@ -333,7 +333,7 @@ static void push_token(lua_State *L, struct agent *agent) {
 /* Pushes nil and the error of a failed call. [0, +2] */
 static void push_failure(lua_State *L, const struct lua_call *c, const struct failure *failure) {
   lua_pushnil(L);
-  error_push(L, failure, c->agent);
+  error_push(L, failure, c->session);
   if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
 }
 
@@ -342,7 +342,7 @@ static void push_value(lua_State *L, const struct lua_call *c) {
   if (c->method == METHOD_AUTHORIZE)
     lua_pushboolean(L, true);
   else
-    slot_get(L, 1, SLOT_VALUE); /* nil for METHOD_EACH_USER */
+    user_value_get(L, 1, VALUE_DECODED); /* nil for METHOD_EACH_USER */
   lua_pushnil(L);
 }
 
@@ -354,18 +354,18 @@ static void keep_results(lua_State *L, struct lua_call *c) {
   if (failure != NULL) {
     push_failure(L, c, failure);
   } else if (c->method == METHOD_TOKEN) {
-    push_token(L, c->agent);
-    slot_set(L, 1, SLOT_THIRD_RESULT);
+    push_token(L, c->session);
+    user_value_set(L, 1, VALUE_THIRD_RESULT);
   } else {
     push_value(L, c);
   }
-  slot_set(L, 1, SLOT_SECOND_RESULT);
-  slot_set(L, 1, SLOT_RESULT);
+  user_value_set(L, 1, VALUE_SECOND_RESULT);
+  user_value_set(L, 1, VALUE_RESULT);
   c->completed = true;
 }
 
 /* Pushes the call at index 1, alone on the stack, forward for about so many seconds, driving its
- * client's exchanges or not. Whether it has ended. answer_question is the upvalue. [0, +1, e] */
+ * client's transfers or not. Whether it has ended. answer_question is the upvalue. [0, +1, e] */
 static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
   luaL_checkstack(L, 8, NULL);
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -376,11 +376,12 @@ static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
   c->busy = false;
   if (c->raised) {
     end_call(c);
-    slot_get(L, 1, SLOT_RAISED);
+    user_value_get(L, 1, VALUE_RAISED);
     lua_error(L);
   }
   if (ended) keep_results(L, c);
-  if (agent_lacks_descriptors(c->agent)) lua_gc(L, LUA_GCCOLLECT, 0); /* dropped calls have some */
+  if (session_lacks_descriptors(c->session))
+    lua_gc(L, LUA_GCCOLLECT, 0); /* dropped calls have some */
   tell_events(L, c);
   tell_progress(L, c, ended);
   return ended;
@@ -432,8 +433,8 @@ struct call *calls_get(lua_State *L, int index, int n) {
   return get(L, index, n)->call;
 }
 
-struct agent *calls_agent(lua_State *L, int index) {
-  return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->agent;
+struct session *calls_session(lua_State *L, int index) {
+  return calls_count(L, index) == 0 ? NULL : get(L, index, 1)->session;
 }
 
 /* finish(call, reusable) -> the results of the method; nil and an error if the call was stopped
@@ -450,16 +451,16 @@ static int finish(lua_State *L) {
     return 2;
   }
   c->completed = false;
-  for (int slot = SLOT_RESULT; slot <= SLOT_THIRD_RESULT; slot++)
-    slot_get(L, 1, slot);
-  for (int slot = SLOT_VALUE; slot <= SLOTS; slot++) {
+  for (int slot = VALUE_RESULT; slot <= VALUE_THIRD_RESULT; slot++)
+    user_value_get(L, 1, slot);
+  for (int slot = VALUE_DECODED; slot <= VALUES; slot++) {
     lua_pushnil(L);
-    slot_set(L, 1, slot);
+    user_value_set(L, 1, slot);
   }
   if (reusable) {
-    slot_get(L, 1, SLOT_CLIENT);
+    user_value_get(L, 1, VALUE_CLIENT);
     lua_pushvalue(L, 1);
-    slot_set(L, -2, CLIENT_REUSABLE);
+    user_value_set(L, -2, CLIENT_REUSABLE);
     lua_pop(L, 1);
   }
   while (lua_gettop(L) > 2 && lua_isnil(L, -1))
@@ -470,7 +471,7 @@ static int finish(lua_State *L) {
 /* Runs protected, with the call as its argument: the next user, if the bytes have one. [1, 0|1] */
 static int decode_user(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
-  slot_get(L, 1, SLOT_STATE);
+  user_value_get(L, 1, VALUE_STATE);
   c->status = user_decode(L, &c->decoder, 2, 0, c->bytes, c->size, &c->used);
   return c->status == USER_READY ? 1 : 0;
 }
@@ -488,11 +489,11 @@ static void conclude_user(struct lua_call *c) {
  * does meanwhile, the bytes stay: the client is entered. decode_user is the upvalue. [1, +1] */
 static int take(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
-  struct agent *agent = c->agent;
+  struct session *session = c->session;
   int code = 0;
   lua_settop(L, 1);
   lua_pushnil(L);
-  if (c->call == NULL || !agent_enter(agent)) return 1;
+  if (c->call == NULL || !session_enter(session)) return 1;
   c->busy = true;
   c->bytes = call_bytes(c->call, &c->size);
   if (c->bytes != NULL) {
@@ -502,7 +503,7 @@ static int take(lua_State *L) {
     if (code == 0) conclude_user(c);
   }
   c->busy = false;
-  agent_leave(agent);
+  session_leave(session);
   if (code == 0) return 1;
   end_call(c);
   return lua_error(L);
@@ -519,12 +520,12 @@ static int stop_one(lua_State *L) {
 /* __gc. A reusable call must not be used once more, as in a finalizer that uses the client: its own
  * finalizer will not run again. [1, 0] */
 static int call_gc(lua_State *L) {
-  slot_get(L, 1, SLOT_CLIENT);
+  user_value_get(L, 1, VALUE_CLIENT);
   if (lua_isuserdata(L, -1)) {
-    slot_get(L, -1, CLIENT_REUSABLE);
+    user_value_get(L, -1, CLIENT_REUSABLE);
     if (lua_touserdata(L, -1) == lua_touserdata(L, 1)) {
       lua_pushnil(L);
-      slot_set(L, -3, CLIENT_REUSABLE);
+      user_value_set(L, -3, CLIENT_REUSABLE);
     }
   }
   lua_settop(L, 1);
@@ -580,22 +581,22 @@ static enum call_mode mode_of(enum method method) {
 
 /* Pushes the reusable call of the client at index 1, or a new one. [-0, +1, m] */
 static struct lua_call *push_object(lua_State *L) {
-  slot_get(L, 1, CLIENT_REUSABLE);
+  user_value_get(L, 1, CLIENT_REUSABLE);
   struct lua_call *c = lua_touserdata(L, -1);
   if (c != NULL) {
     lua_pushnil(L);
-    slot_set(L, 1, CLIENT_REUSABLE);
+    user_value_set(L, 1, CLIENT_REUSABLE);
     *c = (struct lua_call){0};
   } else {
     lua_pop(L, 1);
-    c = slot_new_object(L, sizeof *c, SLOTS, CALL_TYPE);
+    c = user_value_new_object(L, sizeof *c, VALUES, CALL_TYPE);
     lua_pushvalue(L, 1);
-    slot_set(L, -2, SLOT_CLIENT);
+    user_value_set(L, -2, VALUE_CLIENT);
   }
   return c;
 }
 
-int call_push_new(lua_State *L, struct agent *agent, enum method method, bool validate,
+int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
                   const char *path, const char *query, const struct method_options *options,
                   int opts) {
   struct call_options call_options = {
@@ -608,18 +609,18 @@ int call_push_new(lua_State *L, struct agent *agent, enum method method, bool va
       .max_response_bytes = options->max_response_bytes,
   };
   struct lua_call *c = push_object(L);
-  c->agent = agent;
+  c->session = session;
   c->method = method;
   c->validate = validate;
   c->has_on_progress = options->has_on_progress;
   if (options->has_on_progress) {
     c->progress_at = clock_monotonic();
     lua_getfield(L, opts, "on_progress");
-    slot_set(L, -2, SLOT_ON_PROGRESS);
+    user_value_set(L, -2, VALUE_ON_PROGRESS);
   }
-  c->call = call_new(agent, &call_options);
+  c->call = call_new(session, &call_options);
   if (c->call != NULL) return 1;
-  if (agent_is_closed(agent)) /* by a finalizer that has run as Lua allocated memory */
-    return call_push_failure(L, agent, FAILURE_CLOSED, "the client is closed");
-  return call_push_failure(L, agent, FAILURE_MEMORY, "out of memory");
+  if (session_is_closed(session)) /* by a finalizer that has run as Lua allocated memory */
+    return call_push_failure(L, session, FAILURE_CLOSED, "the client is closed");
+  return call_push_failure(L, session, FAILURE_MEMORY, "out of memory");
 }

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "core/reactor.h"
+#include "core/loop/reactor.h"
 
 struct wakeup;
 

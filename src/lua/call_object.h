@@ -2,8 +2,8 @@
 #ifndef PODERO_LUA_CALL_H
 #define PODERO_LUA_CALL_H
 
-#include "core/agent.h"
 #include "core/call.h"
+#include "core/session.h"
 #include "lua/compat.h"
 #include "lua/options.h"
 
@@ -14,7 +14,7 @@ enum {
   CLIENT_STATE,    /* of user_push_state, while no call uses it */
   CLIENT_SHARED,   /* a table of what its methods share: see lua/methods */
   CLIENT_REUSABLE, /* a call that has been finished, for the next; or nil */
-  CLIENT_SLOTS = CLIENT_REUSABLE
+  CLIENT_VALUES = CLIENT_REUSABLE
 };
 
 /* Registers the metatable. [-0, +0, m] */
@@ -23,12 +23,12 @@ void call_open(lua_State *L);
 /* Pushes a new call of the client at index 1, or nil and an error object. The path is on base_url,
  * the query encoded; `options` at the stack index `opts` hold on_progress, where there is one.
  * [-0, +1|2, m] */
-int call_push_new(lua_State *L, struct agent *agent, enum method method, bool validate,
+int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
                   const char *path, const char *query, const struct method_options *options,
                   int opts);
 
-/* Pushes nil and an error object. `agent` may be NULL. [-0, +2, m] */
-int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
+/* Pushes nil and an error object. `session` may be NULL. [-0, +2, m] */
+int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,
                       const char *message);
 
 /* Calls are handed to C functions one by one or as a list. How many `index` holds, and the nth of
@@ -36,8 +36,8 @@ int call_push_failure(lua_State *L, struct agent *agent, enum failure_kind kind,
 int calls_count(lua_State *L, int index);
 struct call *calls_get(lua_State *L, int index, int n);
 
-/* The agent of a call, ended or not; of a list, that of its first, or NULL. [-0, +0, -] */
-struct agent *calls_agent(lua_State *L, int index);
+/* The session of a call, ended or not; of a list, that of its first, or NULL. [-0, +0, -] */
+struct session *calls_session(lua_State *L, int index);
 
 /* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
  *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store

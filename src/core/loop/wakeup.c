@@ -1,4 +1,4 @@
-#include "core/wakeup.h"
+#include "core/loop/wakeup.h"
 
 #include <poll.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@ struct wakeup {
   int reactor; /* the descriptor of the reactor's set, or -1; it may have been closed since */
   bool signaled;
   unsigned forks, references;
-  struct fork_mark set_mark, event_mark;
+  struct fork_id set_mark, event_mark;
 };
 
 static bool include(int set, int fd) {
@@ -33,8 +33,8 @@ struct wakeup *wakeup_new(void) {
   wakeup->reactor = -1;
   wakeup->set = epoll_create1(EPOLL_CLOEXEC);
   wakeup->event = wakeup->set < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  wakeup->set_mark = fork_mark_of(wakeup->set);
-  wakeup->event_mark = fork_mark_of(wakeup->event);
+  wakeup->set_mark = fork_id_of(wakeup->set);
+  wakeup->event_mark = fork_id_of(wakeup->event);
   if (wakeup->event >= 0 && include(wakeup->set, wakeup->event)) return wakeup;
   wakeup_release(wakeup);
   return NULL;

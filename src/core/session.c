@@ -1,4 +1,4 @@
-#include "core/agent.h"
+#include "core/session.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,34 +12,34 @@
  * itself. */
 #define CHECK_SECONDS 0.05
 
-struct agent {
-  struct agent_options options;
+struct session {
+  struct session_options options;
   struct transport_options transport_options;
-  struct oauth2_options oauth2_options;
+  struct token_source_options token_source_options;
   struct reactor *reactor;
   struct transport *transport;
-  struct oauth2 *oauth2;
+  struct token_source *token_source;
   struct call *calls; /* linked by call_link */
   bool lacks_descriptors;
   unsigned call_count;
   double check_at; /* see CHECK_SECONDS */
   unsigned references;
-  bool local; /* as transport_check_url says of base_url */
+  bool loopback; /* as transport_check_url says of base_url */
   bool entered;
   bool closing; /* to be closed once left */
   bool closed;
 };
 
-void agent_options_clear(struct agent_options *o) {
+void session_options_clear(struct session_options *o) {
   char *texts[] = {o->base_url, o->token_url,    o->client_id, o->client_secret, o->username,
                    o->password, o->access_token, o->scope,     o->ca_file,       o->ca_path,
                    o->cert,     o->key,          o->proxy,     o->user_agent};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     secret_free(texts[i]);
-  *o = (struct agent_options){0};
+  *o = (struct session_options){0};
 }
 
-static bool check_field_values(const struct agent_options *o, struct failure *failure) {
+static bool check_field_values(const struct session_options *o, struct failure *failure) {
   const struct {
     const char *name, *value;
   } texts[] = {
@@ -59,14 +59,15 @@ static bool check_field_values(const struct agent_options *o, struct failure *fa
 }
 
 /* Which of the URLs are local, see transport_check_url. */
-struct locality {
+struct loopback {
   bool base_url, token_url;
 };
 
-static bool check_options(const struct agent_options *o, struct locality *local,
+static bool check_options(const struct session_options *o, struct loopback *loopback,
                           struct failure *failure) {
-  if (!transport_check_url("base_url", o->base_url, o->allow_http, &local->base_url, failure) ||
-      !transport_check_url("token_url", o->token_url, o->allow_http, &local->token_url, failure) ||
+  if (!transport_check_url("base_url", o->base_url, o->allow_http, &loopback->base_url, failure) ||
+      !transport_check_url("token_url", o->token_url, o->allow_http, &loopback->token_url,
+                           failure) ||
       !check_field_values(o, failure))
     return false;
   if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
@@ -75,8 +76,8 @@ static bool check_options(const struct agent_options *o, struct locality *local,
   return false;
 }
 
-static void lend_options(struct agent *a, const struct locality *local) {
-  const struct agent_options *o = &a->options;
+static void lend_options(struct session *a, const struct loopback *loopback) {
+  const struct session_options *o = &a->options;
   a->transport_options = (struct transport_options){
       .ca_file = o->ca_file,
       .ca_path = o->ca_path,
@@ -87,7 +88,7 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .user_agent = o->user_agent,
       .connect_timeout = o->connect_timeout,
   };
-  a->oauth2_options = (struct oauth2_options){
+  a->token_source_options = (struct token_source_options){
       .token_url = o->token_url,
       .client_id = o->client_id,
       .client_secret = o->client_secret,
@@ -98,42 +99,43 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
       .timeout = o->timeout,
-      .local = local->token_url,
+      .loopback = loopback->token_url,
       .record_events = o->record_events,
   };
-  a->local = local->base_url;
+  a->loopback = loopback->base_url;
 }
 
-static void free_parts(struct agent *a) {
-  oauth2_free(a->oauth2);
+static void free_parts(struct session *a) {
+  token_source_free(a->token_source);
   transport_free(a->transport);
   reactor_free(a->reactor);
-  a->oauth2 = NULL;
+  a->token_source = NULL;
   a->transport = NULL;
   a->reactor = NULL;
-  agent_options_clear(&a->options);
+  session_options_clear(&a->options);
 }
 
-struct agent *agent_new(struct agent_options *options, struct failure *failure) {
-  struct locality local;
-  if (!check_options(options, &local, failure)) return NULL;
-  struct agent *a = calloc(1, sizeof *a);
+struct session *session_new(struct session_options *options, struct failure *failure) {
+  struct loopback loopback;
+  if (!check_options(options, &loopback, failure)) return NULL;
+  struct session *a = calloc(1, sizeof *a);
   if (a != NULL) {
     a->references = 1;
     a->options = *options;
-    *options = (struct agent_options){0};
-    lend_options(a, &local);
+    *options = (struct session_options){0};
+    lend_options(a, &loopback);
     a->reactor = reactor_new();
     if (a->reactor != NULL) a->transport = transport_new(&a->transport_options, a->reactor);
-    if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
-    if (a->oauth2 != NULL) return a;
-    agent_release(a); /* closes it */
+    if (a->transport != NULL)
+      a->token_source = token_source_new(&a->token_source_options, a->transport);
+    if (a->token_source != NULL) return a;
+    session_release(a); /* closes it */
   }
   failure_set(failure, FAILURE_MEMORY, "out of memory while making a client");
   return NULL;
 }
 
-void agent_close(struct agent *a) {
+void session_close(struct session *a) {
   if (a->entered) a->closing = true;
   if (a->entered || a->closed) return;
   a->closed = true;
@@ -142,64 +144,64 @@ void agent_close(struct agent *a) {
   free_parts(a);
 }
 
-void agent_retain(struct agent *a) {
+void session_retain(struct session *a) {
   a->references++;
 }
 
-void agent_release(struct agent *a) {
+void session_release(struct session *a) {
   if (--a->references > 0) return;
-  agent_close(a);
+  session_close(a);
   free(a);
 }
 
-bool agent_is_closed(const struct agent *a) {
+bool session_is_closed(const struct session *a) {
   return a->closed || a->closing;
 }
 
-const struct agent_options *agent_options(const struct agent *a) {
+const struct session_options *session_options(const struct session *a) {
   return &a->options;
 }
 
-bool agent_is_local(const struct agent *a) {
-  return a->local;
+bool session_is_loopback(const struct session *a) {
+  return a->loopback;
 }
 
-struct reactor *agent_reactor(struct agent *a) {
+struct reactor *session_reactor(struct session *a) {
   return a->reactor;
 }
 
-struct transport *agent_transport(struct agent *a) {
+struct transport *session_transport(struct session *a) {
   return a->transport;
 }
 
-struct transport *agent_new_transport(struct agent *a) {
+struct transport *session_new_transport(struct session *a) {
   return transport_new(&a->transport_options, a->reactor);
 }
 
-struct oauth2 *agent_oauth2(struct agent *a) {
-  return a->oauth2;
+struct token_source *session_token_source(struct session *a) {
+  return a->token_source;
 }
 
-bool agent_enter(struct agent *a) {
+bool session_enter(struct session *a) {
   if (a->entered) return false;
   a->entered = true;
   return true;
 }
 
-void agent_leave(struct agent *a) {
+void session_leave(struct session *a) {
   a->entered = false;
-  if (a->closing) agent_close(a);
+  if (a->closing) session_close(a);
 }
 
 /* The first time at which a call's time is up. */
-static double next_deadline(const struct agent *a) {
+static double next_deadline(const struct session *a) {
   double deadline = INFINITY;
   for (struct call *call = a->calls; call != NULL; call = call_link(call)->next)
     deadline = fmin(deadline, call_deadline(call));
   return deadline;
 }
 
-static void end_overdue_calls(struct agent *a) {
+static void end_overdue_calls(struct session *a) {
   double now = clock_monotonic();
   struct call *next;
   if (now < a->check_at) return;
@@ -210,50 +212,51 @@ static void end_overdue_calls(struct agent *a) {
   }
 }
 
-bool agent_run(struct agent *a, double until) {
+bool session_run(struct session *a, double until) {
   bool moved = reactor_run(a->reactor, until);
-  moved = oauth2_run(a->oauth2) || moved;
-  if (transport_lacks_descriptors(a->transport)) agent_note_lack(a);
+  moved = token_source_run(a->token_source) || moved;
+  if (transport_lacks_descriptors(a->transport)) session_note_lack(a);
   end_overdue_calls(a);
   return moved;
 }
 
-bool agent_drive(struct agent *a, double seconds) {
-  if (a->closed || !agent_enter(a)) return false;
-  bool moved = agent_run(a, clock_monotonic() + seconds);
-  agent_leave(a);
+bool session_run_alone(struct session *a, double seconds) {
+  if (a->closed || !session_enter(a)) return false;
+  bool moved = session_run(a, clock_monotonic() + seconds);
+  session_leave(a);
   return moved;
 }
 
-double agent_due(struct agent *a) {
+double session_due(struct session *a) {
   if (a->closed) return INFINITY;
-  double deadline = next_deadline(a), fetch = oauth2_due(a->oauth2), now = clock_monotonic();
+  double deadline = next_deadline(a), fetch = token_source_due(a->token_source),
+         now = clock_monotonic();
   if (isinf(deadline) && isinf(fetch)) return INFINITY;
   double due = fmin(fmax(deadline, a->check_at), fetch) - now;
   return fmax(0, fmin(reactor_due(a->reactor), due));
 }
 
-void agent_signal(struct agent *a, const struct call *except) {
+void session_signal(struct session *a, const struct call *except) {
   for (struct call *call = a->calls; call != NULL; call = call_link(call)->next) {
     if (call != except) call_signal(call);
   }
 }
 
-bool agent_lacks_descriptors(struct agent *a) {
+bool session_lacks_descriptors(struct session *a) {
   bool lacks = a->lacks_descriptors;
   a->lacks_descriptors = false;
   return lacks;
 }
 
-void agent_note_lack(struct agent *a) {
+void session_note_lack(struct session *a) {
   a->lacks_descriptors = true;
 }
 
-unsigned agent_count_calls(const struct agent *a) {
+unsigned session_count_calls(const struct session *a) {
   return a->call_count;
 }
 
-void agent_add_call(struct agent *a, struct call *call) {
+void session_add_call(struct session *a, struct call *call) {
   struct call_link *link = call_link(call);
   link->next = a->calls;
   if (link->next != NULL) call_link(link->next)->previous = call;
@@ -261,7 +264,7 @@ void agent_add_call(struct agent *a, struct call *call) {
   a->call_count++;
 }
 
-void agent_remove_call(struct agent *a, struct call *call) {
+void session_remove_call(struct session *a, struct call *call) {
   struct call_link *link = call_link(call);
   if (link->previous != NULL) call_link(link->previous)->next = link->next;
   if (link->next != NULL) call_link(link->next)->previous = link->previous;

@@ -1,5 +1,5 @@
-/* The event loop: the sockets and timers of all transports of a client, behind one descriptor if the
- * system has such (epoll). Whoever runs the reactor runs all of them. */
+/* The event loop: the sockets and timers of all transports of a client, behind one descriptor if
+ * the system has such (epoll). Whoever runs the reactor runs all of them. */
 #ifndef PODERO_REACTOR_H
 #define PODERO_REACTOR_H
 
@@ -16,34 +16,34 @@ struct reactor;
 
 /* Something with sockets and one timer; embedded in its owner. Both functions tell whether it has
  * got any further by them. */
-struct source {
-  bool (*on_socket)(struct source *source, int fd, int events);
-  bool (*on_time)(struct source *source);
-  double due;  /* monotonic; INFINITY: the timer is not set */
-  size_t slot; /* the reactor's */
+struct watcher {
+  bool (*on_socket)(struct watcher *watcher, int fd, int events);
+  bool (*on_time)(struct watcher *watcher);
+  double due;   /* monotonic; INFINITY: the timer is not set */
+  size_t owner; /* the reactor's */
 };
 
-/* A new reactor, or NULL when memory or descriptors are short. To be freed after its sources have
+/* A new reactor, or NULL when memory or descriptors are short. To be freed after its watchers have
  * been removed. NULL may be freed. */
 struct reactor *reactor_new(void);
 void reactor_free(struct reactor *reactor);
 
-/* The source is not owned. False when memory is short. */
-bool reactor_add(struct reactor *reactor, struct source *source);
-void reactor_remove(struct reactor *reactor, struct source *source);
+/* The watcher is not owned. False when memory is short. */
+bool reactor_add(struct reactor *reactor, struct watcher *watcher);
+void reactor_remove(struct reactor *reactor, struct watcher *watcher);
 
-/* Waits for these events on the source's descriptor from now on; 0: for none. False where the
+/* Waits for these events on the watcher's descriptor from now on; 0: for none. False where the
  * system refuses, or memory is short. */
-bool reactor_watch(struct reactor *reactor, const struct source *source, int fd, int events);
+bool reactor_watch(struct reactor *reactor, const struct watcher *watcher, int fd, int events);
 
-/* Is to be called before a descriptor is closed that was watched. A number that is another source's
- * by now is left alone. */
-void reactor_forget(struct reactor *reactor, const struct source *source, int fd);
+/* Is to be called before a descriptor is closed that was watched. A number that is another
+ * watcher's by now is left alone. */
+void reactor_forget(struct reactor *reactor, const struct watcher *watcher, int fd);
 
-/* The number belongs to a file that was just opened, and the source's one before it may have been
- * closed without reactor_forget: what the source has waited for is waited for on the new file.
+/* The number belongs to a file that was just opened, and the watcher's one before it may have been
+ * closed without reactor_forget: what the watcher has waited for is waited for on the new file.
  * False if the system refuses. */
-bool reactor_replace(struct reactor *reactor, const struct source *source, int fd);
+bool reactor_replace(struct reactor *reactor, const struct watcher *watcher, int fd);
 
 /* Whether, at the last fork that made this process, the child had left the reactor's descriptor as
  * it was until the reactor was used. True if there was no fork. */
@@ -53,10 +53,10 @@ bool reactor_was_kept(struct reactor *reactor);
 void reactor_wait(struct reactor *reactor, double seconds);
 
 /* Runs what is to be run, without waiting, and stops at about the time `until` (monotonic). True
- * when a source has got any further. */
+ * when a watcher has got any further. */
 bool reactor_run(struct reactor *reactor, double until);
 
-/* Runs the timers that are due, and no more; whether there were any. Whether a source has got any
+/* Runs the timers that are due, and no more; whether there were any. Whether a watcher has got any
  * further by them, the next reactor_run tells. */
 bool reactor_run_timers(struct reactor *reactor);
 

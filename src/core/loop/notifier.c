@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* accept4 */
-#include "core/notifier.h"
+#include "core/loop/notifier.h"
 
 #if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
 

@@ -1,4 +1,4 @@
-#include "lua/store.h"
+#include "lua/token_store.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 
 #include "core/buffer.h"
 #include "core/clock.h"
-#include "core/oauth2.h"
-#include "lua/call.h"
+#include "core/oauth2/token_source.h"
+#include "lua/call_object.h"
 #include "lua/cjson.h"
 
 /* How long a value lives that holds a refresh token, of whose life nothing is known. */
@@ -46,7 +46,7 @@ static void add_part(struct buffer *key, const char *name, const char *value) {
   if (value != NULL) buffer_add_form_encoded(key, value, strlen(value));
 }
 
-void store_push_key(lua_State *L, const struct agent_options *o) {
+void store_push_key(lua_State *L, const struct session_options *o) {
   struct buffer *key = push_buffer(L);
   add_part(key, "podero:token:base_url=", o->base_url);
   add_part(key, "&token_url=", o->token_url);
@@ -77,7 +77,7 @@ static double read_time(lua_State *L, const char *key) {
 }
 
 /* [2, +1] */
-static int adopt(lua_State *L) {
+static int import(lua_State *L) {
   struct stored_token token = {0};
   lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING && cjson_decode(L) && lua_istable(L, -1)) {
@@ -88,7 +88,7 @@ static int adopt(lua_State *L) {
   }
   /* Only now: decoding may have run a finalizer that closed the client. */
   struct call *call = calls_get(L, 1, 1);
-  lua_pushboolean(L, call == NULL || call_adopt(call, &token));
+  lua_pushboolean(L, call == NULL || call_import(call, &token));
   return 1;
 }
 
@@ -106,13 +106,14 @@ static void add_time(struct buffer *value, const char *name, double time) {
 }
 
 /* [1, +0|2] */
-static int take_unstored(lua_State *L) {
-  struct oauth2 *oauth2 = agent_oauth2(calls_agent(L, 1));
-  if (oauth2 == NULL || !oauth2_has_unstored(oauth2)) return 0;
+static int take_dirty(lua_State *L) {
+  struct token_source *token_source = session_token_source(calls_session(L, 1));
+  if (token_source == NULL || !token_source_is_dirty(token_source)) return 0;
   struct buffer *value = push_buffer(L);
   struct stored_token token;
-  oauth2 = agent_oauth2(calls_agent(L, 1)); /* a finalizer may have closed the client */
-  if (oauth2 == NULL || !oauth2_take_unstored(oauth2, &token)) return 0;
+  token_source =
+      session_token_source(calls_session(L, 1)); /* a finalizer may have closed the client */
+  if (token_source == NULL || !token_source_take_dirty(token_source, &token)) return 0;
   double life = token.expires_at - clock_wall();
   add_text(value, "{\"access_token\":", token.access_token);
   if (token.refresh_token != NULL) {
@@ -130,8 +131,8 @@ static int take_unstored(lua_State *L) {
 }
 
 static int is_fetching(lua_State *L) {
-  struct oauth2 *oauth2 = agent_oauth2(calls_agent(L, 1));
-  lua_pushboolean(L, oauth2 != NULL && oauth2_is_fetching(oauth2));
+  struct token_source *token_source = session_token_source(calls_session(L, 1));
+  lua_pushboolean(L, token_source != NULL && token_source_is_fetching(token_source));
   return 1;
 }
 
@@ -155,8 +156,8 @@ void store_open(lua_State *L) {
 }
 
 void store_set_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"adopt", adopt},       {"is_fetching", is_fetching},     {"fetch", fetch},
-      {"postpone", postpone}, {"take_unstored", take_unstored}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"import", import},         {"is_fetching", is_fetching},
+                                       {"fetch", fetch},           {"postpone", postpone},
+                                       {"take_dirty", take_dirty}, {NULL, NULL}};
   compat_setfuncs(L, functions);
 }

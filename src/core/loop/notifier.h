@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#include "core/reactor.h"
+#include "core/loop/reactor.h"
 
 #define NOTIFIER_COOKIE_BYTES 32 /* printable */
 

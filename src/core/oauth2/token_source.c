@@ -1,4 +1,4 @@
-#include "core/oauth2.h"
+#include "core/oauth2/token_source.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,10 +7,10 @@
 
 #include "core/clock.h"
 #include "core/fork.h"
-#include "core/redact.h"
+#include "core/oauth2/redact.h"
+#include "core/oauth2/token_response.h"
 #include "core/retry.h"
 #include "core/syntax.h"
-#include "core/token_answer.h"
 
 #define MAX_ANSWER_BYTES (1024u * 1024)
 
@@ -37,8 +37,8 @@ struct previous {
   bool refused;        /* not merely replaced */
 };
 
-struct oauth2 {
-  const struct oauth2_options *options;
+struct token_source {
+  const struct token_source_options *options;
   struct transport *transport;
   char *basic; /* the Authorization value that authenticates the client, or NULL */
 
@@ -48,24 +48,24 @@ struct oauth2 {
   unsigned previous_next;
   unsigned generation;
   double renew_at, expires_at; /* monotonic, wall; infinite where not known */
-  bool unstored;               /* see oauth2_take_unstored */
+  bool dirty;                  /* see token_source_take_dirty */
 
   /* How the server wants its requests, as far as is known. */
   bool json, in_body;
   bool known; /* it has worked like this */
 
   struct token_fetch *fetch; /* under way, or NULL; this is one of its references */
-  struct exchange *exchange; /* under way for it */
+  struct transfer *transfer; /* under way for it */
   char *sent;                /* the refresh token that this uses, or NULL: the first grant */
   double deadline;           /* of the fetch, monotonic */
-  double look_at;            /* see oauth2_look_due */
+  double look_at;            /* see token_source_look_due */
   unsigned forks;            /* fork_count when it began */
   struct event_queue events;
 };
 
 /* ---- the token ---- */
 
-static struct previous *find_previous(struct oauth2 *o, const char *text) {
+static struct previous *find_previous(struct token_source *o, const char *text) {
   for (size_t i = 0; i < PREVIOUS; i++) {
     if (o->previous[i].text != NULL && strcmp(o->previous[i].text, text) == 0)
       return &o->previous[i];
@@ -80,7 +80,7 @@ static void forget(struct previous *previous) {
 
 /* Remembers a token that is not to be used any more, and takes it over; NULL is fine. A second time
  * the same text adds what is new about it. */
-static void remember(struct oauth2 *o, char *text, unsigned generation, bool refused) {
+static void remember(struct token_source *o, char *text, unsigned generation, bool refused) {
   if (text == NULL) return;
   struct previous *p = find_previous(o, text);
   if (p != NULL) {
@@ -94,7 +94,7 @@ static void remember(struct oauth2 *o, char *text, unsigned generation, bool ref
 
 /* Puts a token to use, and takes its text over; the one before it is remembered. A text that was in
  * use before is good again. */
-static void use_token(struct oauth2 *o, char **place, char *text) {
+static void use_token(struct token_source *o, char **place, char *text) {
   struct previous *again = find_previous(o, text);
   if (again != NULL) forget(again);
   if (*place != NULL && strcmp(*place, text) == 0)
@@ -104,29 +104,30 @@ static void use_token(struct oauth2 *o, char **place, char *text) {
   *place = text;
 }
 
-const char *oauth2_token(const struct oauth2 *o, bool just_fetched, unsigned *generation) {
+const char *token_source_token(const struct token_source *o, bool just_fetched,
+                               unsigned *generation) {
   *generation = o->generation;
   if (o->options->access_token != NULL) return o->options->access_token;
   if (just_fetched) return o->access_token;
   return clock_monotonic() < o->renew_at ? o->access_token : NULL;
 }
 
-bool oauth2_expires_at(const struct oauth2 *o, double *when) {
+bool token_source_expires_at(const struct token_source *o, double *when) {
   *when = o->expires_at;
   return o->access_token != NULL && isfinite(o->expires_at);
 }
 
-const char *oauth2_scope(const struct oauth2 *o) {
+const char *token_source_scope(const struct token_source *o) {
   return o->scope != NULL ? o->scope : o->options->scope;
 }
 
 /* Takes over the text, or NULL. */
-static void keep_scope(struct oauth2 *o, char *scope) {
+static void keep_scope(struct token_source *o, char *scope) {
   secret_free(o->scope);
   o->scope = scope;
 }
 
-bool oauth2_reject(struct oauth2 *o, unsigned generation) {
+bool token_source_reject(struct token_source *o, unsigned generation) {
   if (o->options->access_token != NULL) return false;
   if (generation == o->generation) {
     remember(o, o->access_token, generation, true);
@@ -139,7 +140,7 @@ bool oauth2_reject(struct oauth2 *o, unsigned generation) {
   return true;
 }
 
-static void keep_token(struct oauth2 *o, struct token_answer *answer) {
+static void keep_token(struct token_source *o, struct token_response *answer) {
   use_token(o, &o->access_token, answer->access_token);
   answer->access_token = NULL;
   if (answer->refresh_token != NULL) /* else the old one stays valid (RFC 6749, 6) */
@@ -148,7 +149,7 @@ static void keep_token(struct oauth2 *o, struct token_answer *answer) {
   keep_scope(o, answer->scope);
   answer->scope = NULL;
   o->generation++;
-  o->unstored = true;
+  o->dirty = true;
   o->renew_at = o->expires_at = INFINITY;
   if (answer->has_expires_in) {
     double life = fmin(fmax(answer->expires_in, 0), MAX_LIFE_SECONDS);
@@ -165,13 +166,13 @@ static void release(struct token_fetch *fetch) {
   free(fetch);
 }
 
-static void end_fetch(struct oauth2 *o) {
+static void end_fetch(struct token_source *o) {
   o->fetch->ended = true;
   release(o->fetch);
   o->fetch = NULL;
 }
 
-static void record(struct oauth2 *o, const struct response *r, enum failure_kind error_kind) {
+static void record(struct token_source *o, const struct response *r, enum failure_kind error_kind) {
   struct event event = {
       .for_token = true,
       .method = "POST",
@@ -185,44 +186,44 @@ static void record(struct oauth2 *o, const struct response *r, enum failure_kind
   event_add(&o->events, &event);
 }
 
-static void end_request(struct oauth2 *o, enum failure_kind error_kind) {
-  record(o, exchange_progress(o->exchange), error_kind);
-  exchange_free(o->exchange);
-  o->exchange = NULL;
+static void end_request(struct token_source *o, enum failure_kind error_kind) {
+  record(o, transfer_progress(o->transfer), error_kind);
+  transfer_free(o->transfer);
+  o->transfer = NULL;
   secret_free(o->sent);
   o->sent = NULL;
 }
 
 /* Ends the fetch without an outcome; `reason` is what on_event is told. */
-static void abandon(struct oauth2 *o, enum failure_kind reason) {
+static void abandon(struct token_source *o, enum failure_kind reason) {
   failure_set(&o->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
               o->options->token_url, o->options->timeout);
   o->fetch->failure.retryable = true;
   o->fetch->abandoned = true;
-  if (o->exchange != NULL) end_request(o, reason);
+  if (o->transfer != NULL) end_request(o, reason);
   end_fetch(o);
 }
 
-bool oauth2_is_fetching(const struct oauth2 *o) {
+bool token_source_is_fetching(const struct token_source *o) {
   return o->fetch != NULL;
 }
 
-double oauth2_due(const struct oauth2 *o) {
+double token_source_due(const struct token_source *o) {
   return o->fetch != NULL ? o->deadline : INFINITY;
 }
 
-double oauth2_look_due(const struct oauth2 *o) {
+double token_source_look_due(const struct token_source *o) {
   return o->fetch != NULL ? o->look_at : INFINITY;
 }
 
-void oauth2_put_off_look(struct oauth2 *o) {
+void token_source_postpone_look(struct token_source *o) {
   o->look_at = clock_monotonic() + LOOK_SECONDS;
 }
 
 /* ---- tokens that are shared with others ---- */
 
 /* Copies a text, and puts it to use. False when memory is short. */
-static bool import_text(struct oauth2 *o, char **place, const char *text) {
+static bool import_text(struct token_source *o, char **place, const char *text) {
   char *copy = text_copy(text);
   if (copy == NULL) return false;
   use_token(o, place, copy);
@@ -230,20 +231,20 @@ static bool import_text(struct oauth2 *o, char **place, const char *text) {
 }
 
 /* What was replaced here is older than what has replaced it, but better than nothing. */
-static bool is_refresh_token_wanted(struct oauth2 *o, const char *text) {
+static bool is_refresh_token_wanted(struct token_source *o, const char *text) {
   if (text == NULL) return false;
   const struct previous *p = find_previous(o, text);
   return p == NULL || (!p->refused && o->refresh_token == NULL);
 }
 
-static bool was_refused(struct oauth2 *o, const char *text) {
+static bool was_refused(struct token_source *o, const char *text) {
   const struct previous *p = find_previous(o, text);
   return p != NULL && p->refused;
 }
 
-bool oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
+bool token_source_import(struct token_source *o, const struct stored_token *token) {
   unsigned generation;
-  if (oauth2_token(o, false, &generation) != NULL) return true; /* fetched meanwhile */
+  if (token_source_token(o, false, &generation) != NULL) return true; /* fetched meanwhile */
   if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token)) return false;
   if (is_refresh_token_wanted(o, token->refresh_token) &&
       !import_text(o, &o->refresh_token, token->refresh_token))
@@ -253,20 +254,20 @@ bool oauth2_adopt(struct oauth2 *o, const struct stored_token *token) {
   if (!import_text(o, &o->access_token, token->access_token)) return false;
   keep_scope(o, NULL);
   o->generation++;
-  o->unstored = false;
+  o->dirty = false;
   o->renew_at = clock_monotonic() + life;
   o->expires_at = token->expires_at;
   if (o->fetch != NULL) abandon(o, FAILURE_TIMEOUT);
   return true;
 }
 
-bool oauth2_has_unstored(const struct oauth2 *o) {
-  return o->unstored && o->access_token != NULL;
+bool token_source_is_dirty(const struct token_source *o) {
+  return o->dirty && o->access_token != NULL;
 }
 
-bool oauth2_take_unstored(struct oauth2 *o, struct stored_token *out) {
-  if (!oauth2_has_unstored(o)) return false;
-  o->unstored = false;
+bool token_source_take_dirty(struct token_source *o, struct stored_token *out) {
+  if (!token_source_is_dirty(o)) return false;
+  o->dirty = false;
   *out = (struct stored_token){.access_token = o->access_token,
                                .refresh_token = o->refresh_token,
                                .renew_at = clock_wall() + (o->renew_at - clock_monotonic()),
@@ -298,8 +299,8 @@ static void add_parameter(struct parameters *p, const char *name, const char *va
   }
 }
 
-static void add_grant(struct oauth2 *o, struct parameters *p) {
-  const struct oauth2_options *options = o->options;
+static void add_grant(struct token_source *o, struct parameters *p) {
+  const struct token_source_options *options = o->options;
   if (o->sent != NULL) {
     add_parameter(p, "grant_type", "refresh_token");
     add_parameter(p, "refresh_token", o->sent);
@@ -313,21 +314,21 @@ static void add_grant(struct oauth2 *o, struct parameters *p) {
   add_parameter(p, "scope", options->scope);
 }
 
-static bool has_secret(const struct oauth2 *o) {
+static bool has_secret(const struct token_source *o) {
   return o->options->client_id != NULL && o->options->client_secret != NULL;
 }
 
 /* What is asked for a token with, but the grant itself: the client's credentials, if they belong in
  * the body. */
-static void add_client(struct oauth2 *o, struct parameters *p) {
+static void add_client(struct token_source *o, struct parameters *p) {
   if (has_secret(o) && !o->in_body) return;
   add_parameter(p, "client_id", o->options->client_id); /* without a secret, it says who it is */
   add_parameter(p, "client_secret", o->options->client_secret);
 }
 
-/* Sends a request for a token: with the refresh token, if there is one. Without an exchange after
+/* Sends a request for a token: with the refresh token, if there is one. Without a transfer after
  * it, memory is short, as the fetch's failure says. */
-static void start_request(struct oauth2 *o) {
+static void start_request(struct token_source *o) {
   struct parameters p = {.json = o->json};
   o->sent = text_copy(o->refresh_token);
   bool copied = o->sent != NULL || o->refresh_token == NULL;
@@ -341,13 +342,13 @@ static void start_request(struct oauth2 *o) {
       .body = p.text.data,
       .body_size = p.text.size,
       .max_response_bytes = MAX_ANSWER_BYTES,
-      .local = o->options->local,
+      .loopback = o->options->loopback,
       .fresh_connection = o->sent != NULL, /* a server may take a refresh token only once */
       .deadline = o->deadline,
   };
-  if (copied && !p.text.failed) o->exchange = exchange_start(o->transport, &request);
+  if (copied && !p.text.failed) o->transfer = transfer_start(o->transport, &request);
   buffer_free(&p.text);
-  if (o->exchange != NULL) {
+  if (o->transfer != NULL) {
     o->fetch->requests++;
     return;
   }
@@ -357,13 +358,13 @@ static void start_request(struct oauth2 *o) {
 }
 
 /* In a forked child, a fetch of its parent's has no connection. True if there was one. */
-static bool abandon_parents_fetch(struct oauth2 *o) {
+static bool abandon_parents_fetch(struct token_source *o) {
   if (o->fetch == NULL || o->forks == fork_count()) return false;
   abandon(o, FAILURE_NETWORK);
   return true;
 }
 
-struct token_fetch *oauth2_join(struct oauth2 *o) {
+struct token_fetch *token_source_join(struct token_source *o) {
   abandon_parents_fetch(o);
   struct token_fetch *fetch = o->fetch;
   if (fetch != NULL) {
@@ -376,9 +377,9 @@ struct token_fetch *oauth2_join(struct oauth2 *o) {
   o->fetch = fetch;
   o->forks = fork_count();
   o->deadline = clock_monotonic() + o->options->timeout;
-  oauth2_put_off_look(o);
+  token_source_postpone_look(o);
   start_request(o);
-  if (o->exchange != NULL) {
+  if (o->transfer != NULL) {
     fetch->references++; /* ours, until it ends */
   } else {
     fetch->ended = true;
@@ -388,7 +389,7 @@ struct token_fetch *oauth2_join(struct oauth2 *o) {
 }
 
 /* Whether a fetch ends because somebody leaves who has waited for it. */
-static bool ends_with(const struct oauth2 *o, const struct token_fetch *fetch,
+static bool ends_with(const struct token_source *o, const struct token_fetch *fetch,
                       enum failure_kind reason) {
   if (fetch->ended) return false;
   if (reason == FAILURE_CLOSED) return true;
@@ -396,20 +397,21 @@ static bool ends_with(const struct oauth2 *o, const struct token_fetch *fetch,
   return reason == FAILURE_TIMEOUT && is_last && o->deadline - clock_monotonic() < TOGETHER_SECONDS;
 }
 
-void oauth2_leave(struct oauth2 *o, struct token_fetch *fetch, enum failure_kind reason) {
+void token_source_leave(struct token_source *o, struct token_fetch *fetch,
+                        enum failure_kind reason) {
   if (ends_with(o, fetch, reason)) abandon(o, reason);
   release(fetch);
 }
 
 /* ---- how the server wants it ---- */
 
-static void forget_form(struct oauth2 *o) {
+static void forget_style(struct token_source *o) {
   o->json = o->options->encoding == ENCODING_JSON;
   o->in_body = o->options->client_auth == CLIENT_AUTH_BODY;
   o->known = false;
 }
 
-static bool is_error(const struct token_answer *answer, const char *code) {
+static bool is_error(const struct token_response *answer, const char *code) {
   return answer->error != NULL && strcmp(answer->error, code) == 0;
 }
 
@@ -418,7 +420,7 @@ static bool mentions(const struct response *r, const char *word) {
 }
 
 /* An answer that finds the request itself wanting, and not what it asks for. */
-static bool complains_of_request(const struct response *r, const struct token_answer *answer) {
+static bool complains_of_request(const struct response *r, const struct token_response *answer) {
   if (answer->error != NULL) return is_error(answer, "invalid_request");
   return r->status == 400 || r->status == 422;
 }
@@ -426,8 +428,8 @@ static bool complains_of_request(const struct response *r, const struct token_an
 /* The client was refused for where it put its credentials, or may have been. Where a person's
  * password is at stake, only RFC 6749's own word for it counts: a bare 401 may mean the password,
  * and another try would be another wrong one. */
-static bool wants_client_in_body(const struct oauth2 *o, const struct response *r,
-                                 const struct token_answer *answer) {
+static bool wants_client_in_body(const struct token_source *o, const struct response *r,
+                                 const struct token_response *answer) {
   if (o->options->client_auth != CLIENT_AUTH_AUTO || o->in_body || !has_secret(o)) return false;
   if (is_error(answer, "invalid_client")) return true;
   if (complains_of_request(r, answer)) return mentions(r, "client_") && !mentions(r, "grant_type");
@@ -446,8 +448,8 @@ static bool names_the_form(const struct response *r) {
 
 /* The server could not read the form: it says so (415), or has not seen what the form held. Where a
  * person's password is at stake, an answer has to name the form: it may mean the password. */
-static bool wants_json(const struct oauth2 *o, const struct response *r,
-                       const struct token_answer *answer) {
+static bool wants_json(const struct token_source *o, const struct response *r,
+                       const struct token_response *answer) {
   if (o->options->encoding != ENCODING_AUTO || o->json) return false;
   if (r->status == 415 || is_error(answer, "unsupported_grant_type")) return true;
   if (!complains_of_request(r, answer)) return false;
@@ -456,8 +458,8 @@ static bool wants_json(const struct oauth2 *o, const struct response *r,
 
 /* Changes the form of the next request according to the refusal. False when no form is left, or
  * none would help; each form is tried once, since neither change is taken back. */
-static bool change_form(struct oauth2 *o, const struct response *r,
-                        const struct token_answer *answer) {
+static bool change_style(struct token_source *o, const struct response *r,
+                         const struct token_response *answer) {
   if (o->known || r->status < 400 || r->status >= 500) return false;
   if (wants_client_in_body(o, r, answer)) return o->in_body = true;
   if (wants_json(o, r, answer)) return o->json = true;
@@ -467,7 +469,7 @@ static bool change_form(struct oauth2 *o, const struct response *r,
 /* ---- answers ---- */
 
 /* What is wrong with a successful answer, or NULL. */
-static const char *check_answer(const struct token_answer *answer) {
+static const char *check_answer(const struct token_response *answer) {
   if (answer->cut_short) return "the answer is cut short";
   if (!answer->is_object) return "the answer is not a JSON object";
   if (answer->access_token == NULL) return "the answer holds no access_token";
@@ -478,8 +480,8 @@ static const char *check_answer(const struct token_answer *answer) {
   return NULL;
 }
 
-static const char *advice(const struct oauth2 *o, const struct response *r,
-                          const struct token_answer *answer) {
+static const char *advice(const struct token_source *o, const struct response *r,
+                          const struct token_response *answer) {
   if (is_error(answer, "invalid_grant") && o->options->username != NULL)
     return " (check username and password)";
   if (r->status >= 500 || retry_is_worthwhile(r->status)) return "";
@@ -489,9 +491,9 @@ static const char *advice(const struct oauth2 *o, const struct response *r,
                "endpoint)";
 }
 
-static void describe_redirect(struct oauth2 *o, const struct response *r) {
+static void describe_redirect(struct token_source *o, const struct response *r) {
   struct buffer target = {0};
-  oauth2_redact(o, r->redirect != NULL ? r->redirect : "nowhere", &target);
+  token_source_redact(o, r->redirect != NULL ? r->redirect : "nowhere", &target);
   failure_set(&o->fetch->failure, FAILURE_HTTP,
               "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
               o->options->token_url, r->status, target.data != NULL ? target.data : "?");
@@ -499,7 +501,8 @@ static void describe_redirect(struct oauth2 *o, const struct response *r) {
 }
 
 /* What the server says itself lies in the body, and is left to the binding. */
-static void fail_with_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
+static void fail_with_answer(struct token_source *o, struct response *r,
+                             struct token_response *answer) {
   struct failure *f = &o->fetch->failure;
   bool success = response_is_success(r);
   if (response_is_redirect(r))
@@ -524,7 +527,7 @@ static void fail_with_answer(struct oauth2 *o, struct response *r, struct token_
 }
 
 /* Nothing whole came back. */
-static void fail_with_transport(struct oauth2 *o, const struct response *r) {
+static void fail_with_transport(struct token_source *o, const struct response *r) {
   struct failure *f = &o->fetch->failure;
   failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", o->options->token_url,
               r->failure.message);
@@ -534,8 +537,8 @@ static void fail_with_transport(struct oauth2 *o, const struct response *r) {
 
 /* A refresh token that gave no token is dropped, and the first grant is used, or another refresh
  * token that has been imported meanwhile. */
-static bool fall_back(struct oauth2 *o, const struct response *r,
-                      const struct token_answer *answer) {
+static bool fall_back(struct token_source *o, const struct response *r,
+                      const struct token_response *answer) {
   if (o->sent == NULL) return false;
   if (retry_is_worthwhile(r->status) && !is_error(answer, "invalid_grant")) return false;
   if (o->refresh_token != NULL && strcmp(o->refresh_token, o->sent) == 0) {
@@ -548,46 +551,47 @@ static bool fall_back(struct oauth2 *o, const struct response *r,
 }
 
 /* Does what the answer asks for; true when another request is to be made. */
-static bool handle_answer(struct oauth2 *o, struct response *r, struct token_answer *answer) {
+static bool handle_answer(struct token_source *o, struct response *r,
+                          struct token_response *answer) {
   bool success = response_is_success(r) && answer->error == NULL;
   if (success && check_answer(answer) == NULL) {
     keep_token(o, answer);
     o->known = true;
     return false;
   }
-  if (!is_error(answer, "invalid_grant") && change_form(o, r, answer)) return true;
+  if (!is_error(answer, "invalid_grant") && change_style(o, r, answer)) return true;
   if (fall_back(o, r, answer)) return true;
   fail_with_answer(o, r, answer);
   if (is_error(answer, "invalid_grant"))
     o->known = true; /* it was read, and the client accepted */
   else if (!o->fetch->failure.retryable)
-    forget_form(o);
+    forget_style(o);
   return false;
 }
 
-/* What the exchange by itself has come to, for on_event. */
+/* What the transfer by itself has come to, for on_event. */
 static enum failure_kind kind_of(const struct response *r, bool got_token) {
   if (r->failure.kind != FAILURE_NONE) return r->failure.kind;
   if (got_token) return FAILURE_NONE;
   return response_is_redirect(r) ? FAILURE_HTTP : FAILURE_AUTH;
 }
 
-/* Does what the exchange's end asks for; true when another request is to be made. */
-static bool conclude(struct oauth2 *o, struct response *r) {
+/* Does what the transfer's end asks for; true when another request is to be made. */
+static bool conclude(struct token_source *o, struct response *r) {
   bool again = false;
-  struct token_answer answer = {0};
+  struct token_response answer = {0};
   if (r->failure.kind != FAILURE_NONE)
     fail_with_transport(o, r);
-  else if (token_answer_read(r->body.data, r->body.size, &answer))
+  else if (token_response_read(r->body.data, r->body.size, &answer))
     again = handle_answer(o, r, &answer);
   else
     failure_set(&o->fetch->failure, FAILURE_MEMORY, "out of memory while reading a token");
-  token_answer_clear(&answer);
+  token_response_clear(&answer);
   return again;
 }
 
-/* Does what the end of the exchange asks for: sends another request, or ends the fetch. */
-static void handle_response(struct oauth2 *o, struct response *r, bool is_late) {
+/* Does what the end of the transfer asks for: sends another request, or ends the fetch. */
+static void handle_response(struct token_source *o, struct response *r, bool is_late) {
   unsigned generation = o->generation;
   bool again = conclude(o, r);
   end_request(o, kind_of(r, o->generation != generation));
@@ -595,14 +599,14 @@ static void handle_response(struct oauth2 *o, struct response *r, bool is_late) 
     abandon(o, FAILURE_TIMEOUT);
   else if (again)
     start_request(o);
-  if (o->fetch != NULL && o->exchange == NULL) end_fetch(o);
+  if (o->fetch != NULL && o->transfer == NULL) end_fetch(o);
 }
 
-bool oauth2_run(struct oauth2 *o) {
+bool token_source_run(struct token_source *o) {
   if (abandon_parents_fetch(o)) return true;
   if (o->fetch == NULL) return false;
   bool is_late = clock_monotonic() >= o->deadline;
-  struct response *r = exchange_response(o->exchange);
+  struct response *r = transfer_response(o->transfer);
   if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))
     abandon(o, FAILURE_TIMEOUT);
   else if (r != NULL)
@@ -612,18 +616,18 @@ bool oauth2_run(struct oauth2 *o) {
   return true;
 }
 
-bool oauth2_is_ready(const struct oauth2 *o, const struct token_fetch *fetch) {
-  return fetch->ended || clock_monotonic() >= o->deadline || exchange_response(o->exchange) != NULL;
+bool token_source_is_ready(const struct token_source *o, const struct token_fetch *fetch) {
+  return fetch->ended || clock_monotonic() >= o->deadline || transfer_response(o->transfer) != NULL;
 }
 
-struct event_queue *oauth2_events(struct oauth2 *o) {
+struct event_queue *token_source_events(struct token_source *o) {
   return &o->events;
 }
 
 /* ---- the object ---- */
 
 /* "Basic" credentials with id and secret form-encoded first (RFC 6749, 2.3.1; RFC 7617). */
-static char *basic_credentials(const struct oauth2_options *options) {
+static char *basic_credentials(const struct token_source_options *options) {
   struct buffer pair = {0}, value = {0};
   buffer_add_form_encoded(&pair, options->client_id, strlen(options->client_id));
   buffer_add(&pair, ":");
@@ -636,21 +640,22 @@ static char *basic_credentials(const struct oauth2_options *options) {
   return value.data;
 }
 
-struct oauth2 *oauth2_new(const struct oauth2_options *options, struct transport *transport) {
-  struct oauth2 *o = calloc(1, sizeof *o);
+struct token_source *token_source_new(const struct token_source_options *options,
+                                      struct transport *transport) {
+  struct token_source *o = calloc(1, sizeof *o);
   if (o == NULL) return NULL;
   o->options = options;
   o->transport = transport;
   o->events.recording = options->record_events;
-  forget_form(o);
+  forget_style(o);
   if (!has_secret(o)) return o;
   o->basic = basic_credentials(options);
   if (o->basic != NULL) return o;
-  oauth2_free(o);
+  token_source_free(o);
   return NULL;
 }
 
-void oauth2_free(struct oauth2 *o) {
+void token_source_free(struct token_source *o) {
   if (o == NULL) return;
   if (o->fetch != NULL) abandon(o, FAILURE_CLOSED);
   secret_free(o->basic);
@@ -663,8 +668,8 @@ void oauth2_free(struct oauth2 *o) {
   free(o);
 }
 
-bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, size_t *start,
-                        size_t *length) {
+bool token_source_find_secret(const struct token_source *o, const char *text, size_t size,
+                              size_t *start, size_t *length) {
   const char *secrets[7 + PREVIOUS] = {
       o->options->client_secret,
       o->options->password,
@@ -679,9 +684,9 @@ bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, s
   return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
 }
 
-void oauth2_redact(const struct oauth2 *o, const char *text, struct buffer *out) {
+void token_source_redact(const struct token_source *o, const char *text, struct buffer *out) {
   size_t start, length;
-  while (oauth2_find_secret(o, text, strlen(text), &start, &length)) {
+  while (token_source_find_secret(o, text, strlen(text), &start, &length)) {
     buffer_append(out, text, start);
     buffer_add(out, REDACTED);
     text += start + length;

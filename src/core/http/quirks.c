@@ -1,4 +1,4 @@
-#include "core/quirks.h"
+#include "core/http/quirks.h"
 
 /* Workarounds for libcurl, all of them. Those marked * depend on the version at run time; the
  * others are harmless with every version, and are always in place. "from" and "until" are the
@@ -9,7 +9,7 @@
  * until 7.86 *    A write to a closed TLS connection raises SIGPIPE, which ends the process: the
  *                 signal is held around libcurl (hold_sigpipe).
  * until 7.79 *    No CURLOPT_PREREQFUNCTION: when a request was sent is not known exactly, and the
- *                 exchange's start is taken for it (exchange.sent_at).
+ *                 transfer's start is taken for it (transfer.sent_at).
  * until 7.86 *    No CURLOPT_QUICK_EXIT: the end of a client waits for a slow name server.
  * until 8.5 *     A header field of more than 100 KB, and more than 64 MB unpacked for a paused
  *                 transfer, are called a lack of memory: is_beyond_libcurl tells them apart.
@@ -39,9 +39,9 @@
  * in use: distrust_connection. connections_spec: "whose connection goes silent". 7.88 After a lack
  * of memory connections stay that are never used again, and for which others wait: all is begun
  * anew (renew_after_out_of_memory). memory_spec. 7.88            The decoders of brotli and zstd do
- * not pass on that the write callback has ended the transfer: end_exchange asks the exchange.
+ * not pass on that the write callback has ended the transfer: end_transfer asks the transfer.
  * faults_spec: "a gzip bomb". 7.88            A connection that is closed between two header fields
- * makes a response without a body: end_exchange. faults_spec: "closed between two header fields".
+ * makes a response without a body: end_transfer. faults_spec: "closed between two header fields".
  * 7.88            Whether a decoder exists is worked out anew for each request, and a URL given as
  * a text is parsed twice: accepted_encodings, set_url. Time only.
  */
