@@ -175,8 +175,20 @@ specs:
 
 lint:
 	luacheck --quiet .
-	@! grep -rnE 'include *[<"](lua/|lua\.h|lauxlib|lualib)' src/core || { echo 'Lua inside src/core' >&2; exit 1; }
-	@! grep -rnE 'include *<curl/' src | grep -v '^src/core/http/' || { echo 'libcurl outside the transport' >&2; exit 1; }
+	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
+	@$(call forbid,Lua outside src/lua,[<"](lua/|lua\.h|lauxlib|lualib),src,src/lua/)
+	@$(call forbid,an upward include in src/core/loop,"core/(http|oauth2|retry|session|call),src/core/loop)
+	@$(call forbid,an upward include in src/core/http,"core/(oauth2|retry|session|call),src/core/http)
+	@$(call forbid,an upward include in src/core/oauth2,"core/(session|call),src/core/oauth2 $(wildcard src/core/retry.*))
+	@$(call forbid,an upward include in src/core/session,"core/call,$(wildcard src/core/session.*))
+	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
+	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key whose address may be shared' >&2; exit 1; }
+
+# Fails with the message $1 if a file in $3, but for those in $4, includes what matches $2.
+forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -v '^$(4)') || { echo '$(1)' >&2; exit 1; }
+
+# What every other file may include.
+BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch]))
 
 # ---- checkers ----
 

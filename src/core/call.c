@@ -24,7 +24,7 @@ enum call_state {
 };
 
 struct call {
-  struct call_link link;
+  struct session_call base; /* the first member */
   struct session *session;
   const struct call_binding *binding;
   enum call_mode mode;
@@ -54,46 +54,6 @@ struct call {
   struct event_queue events;
 };
 
-struct call_link *call_link(struct call *call) {
-  return &call->link;
-}
-
-static char *make_url(const struct session_options *session, const struct call_options *options) {
-  struct buffer url = {0};
-  buffer_add(&url, session->base_url);
-  buffer_add(&url, options->path);
-  if (options->query != NULL && *options->query != '\0') {
-    buffer_add(&url, "?");
-    buffer_add(&url, options->query);
-  }
-  if (url.failed) buffer_free(&url);
-  return url.data;
-}
-
-struct call *call_new(struct session *session, const struct call_options *options) {
-  if (session_is_closed(session)) return NULL;
-  struct call *call = calloc(1, sizeof *call);
-  if (call == NULL) return NULL;
-  if (options->mode != CALL_TOKEN_ONLY) {
-    call->url = make_url(session_options(session), options);
-    if (call->url == NULL) {
-      free(call);
-      return NULL;
-    }
-  }
-  call->session = session;
-  call->binding = options->binding;
-  call->mode = options->mode;
-  call->timeout = options->timeout;
-  call->deadline = INFINITY; /* until it is pushed forward for the first time */
-  call->max_retries = options->max_retries;
-  call->max_response_bytes = options->max_response_bytes;
-  call->events.recording = session_options(session)->record_events;
-  session_retain(session);
-  session_add_call(session, call);
-  return call;
-}
-
 /* ---- ends ---- */
 
 /* Gives up whatever the call holds of the session. That by itself is no success. */
@@ -110,7 +70,7 @@ static void end(struct call *call) {
   wakeup_release(call->wakeup);
   call->wakeup = NULL;
   call->state = CALL_ENDED;
-  session_remove_call(call->session, call);
+  session_remove_call(call->session, &call->base);
 }
 
 static void succeed(struct call *call) {
@@ -159,8 +119,8 @@ static void wake_waiter(struct call *call) {
   if (call->wakeup != NULL) wakeup_signal(call->wakeup);
 }
 
-void call_end_closed(struct call *call) {
-  if (call->state == CALL_ENDED) return;
+static void end_closed(struct session_call *base) {
+  struct call *call = (struct call *)base;
   wake_waiter(call);
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
   count_cut_off(call);
@@ -297,7 +257,7 @@ bool call_import(struct call *call, const struct stored_token *token) {
   if (!token_source_import(token_source, token)) return false;
   if (waits) leave_fetch(call);
   call->state = CALL_AUTHORIZE;
-  session_signal(call->session, call);
+  session_signal(call->session, &call->base);
   return true;
 }
 
@@ -487,17 +447,18 @@ static bool needs_no_bytes(const struct call *call) {
   return call->state == CALL_AUTHORIZE || has_response(call);
 }
 
-void call_end_overdue(struct call *call, double now) {
-  if (isinf(call_deadline(call))) return;
+static double deadline_of(const struct session_call *base) {
+  const struct call *call = (const struct call *)base;
+  return has_response(call) ? INFINITY : call->deadline;
+}
+
+static void end_overdue(struct session_call *base, double now) {
+  struct call *call = (struct call *)base;
+  if (isinf(deadline_of(base))) return;
   extend_deadline(call);
   if (now < call->deadline) return;
   wake_waiter(call);
   fail_for_time(call);
-}
-
-double call_deadline(const struct call *call) {
-  bool waiting = call->state != CALL_ENDED && !has_response(call);
-  return waiting ? call->deadline : INFINITY;
 }
 
 bool call_step(struct call *call, void *environment, double seconds, bool drive) {
@@ -525,7 +486,7 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   if (!drive) reactor_run_timers(session_reactor(session));
   extend_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
-  if (others) session_signal(session, call);
+  if (others) session_signal(session, &call->base);
   session_leave(session);
   return call->state == CALL_ENDED;
 }
@@ -578,7 +539,8 @@ void call_set_wakeup(struct call *call, struct wakeup *wakeup) {
   call->wakeup = wakeup;
 }
 
-void call_signal(struct call *call) {
+static void signal_if_ready(struct session_call *base) {
+  struct call *call = (struct call *)base;
   size_t bytes;
   if (call->wakeup != NULL && call_is_ready(call, &bytes)) wakeup_signal(call->wakeup);
 }
@@ -612,4 +574,50 @@ void call_refuse(struct call *call, struct failure *failure) {
 
 struct event *call_take_event(struct call *call) {
   return event_take(&call->events);
+}
+
+/* ---- a new call ---- */
+
+static const struct session_call_functions functions = {
+    .close = end_closed,
+    .deadline = deadline_of,
+    .end_overdue = end_overdue,
+    .signal = signal_if_ready,
+};
+
+static char *make_url(const struct session_options *session, const struct call_options *options) {
+  struct buffer url = {0};
+  buffer_add(&url, session->base_url);
+  buffer_add(&url, options->path);
+  if (options->query != NULL && *options->query != '\0') {
+    buffer_add(&url, "?");
+    buffer_add(&url, options->query);
+  }
+  if (url.failed) buffer_free(&url);
+  return url.data;
+}
+
+struct call *call_new(struct session *session, const struct call_options *options) {
+  if (session_is_closed(session)) return NULL;
+  struct call *call = calloc(1, sizeof *call);
+  if (call == NULL) return NULL;
+  if (options->mode != CALL_TOKEN_ONLY) {
+    call->url = make_url(session_options(session), options);
+    if (call->url == NULL) {
+      free(call);
+      return NULL;
+    }
+  }
+  call->base.functions = &functions;
+  call->session = session;
+  call->binding = options->binding;
+  call->mode = options->mode;
+  call->timeout = options->timeout;
+  call->deadline = INFINITY; /* until it is pushed forward for the first time */
+  call->max_retries = options->max_retries;
+  call->max_response_bytes = options->max_response_bytes;
+  call->events.recording = session_options(session)->record_events;
+  session_retain(session);
+  session_add_call(session, &call->base);
+  return call;
 }

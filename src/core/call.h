@@ -66,17 +66,6 @@ enum call_result call_result(const struct call *call);
 /* Why the call failed, or NULL if it has not. */
 const struct failure *call_failure(const struct call *call);
 
-/* Fails the call because the client was closed. Does nothing if the call has ended. */
-void call_end_closed(struct call *call);
-
-/* Fails the call if its time is up at `now` (monotonic): for calls that nobody steps any more. */
-void call_end_overdue(struct call *call, double now);
-
-/* When the call's time is up (monotonic). INFINITY if it is not waiting: it has ended, was not
- * stepped yet, its response has arrived whole, or (CALL_PULLED) the binding is using a piece of the
- * body. */
-double call_deadline(const struct call *call);
-
 /* Whether there is something to do for call_step; then, how many bytes wait to be read. */
 bool call_is_ready(const struct call *call, size_t *bytes);
 
@@ -87,9 +76,8 @@ double call_due(const struct call *call);
 void call_block(struct call *call);
 
 /* The wakeup to signal when the call has something to do, or NULL. The call holds a reference until
- * it ends. call_signal signals it if that is so now. */
+ * it ends. */
 void call_set_wakeup(struct call *call, struct wakeup *wakeup);
-void call_signal(struct call *call);
 
 /* Bytes of the response's body that have arrived in this attempt. */
 uint64_t call_received(const struct call *call);
@@ -129,11 +117,5 @@ bool call_postpone(struct call *call, double seconds);
 
 /* The next transfer that on_event is to be told of, to be freed with event_free; or NULL. */
 struct event *call_take_event(struct call *call);
-
-/* For the session's list. */
-struct call_link {
-  struct call *next, *previous;
-};
-struct call_link *call_link(struct call *call);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/call.h"
 #include "core/clock.h"
 #include "core/syntax.h"
 
@@ -19,7 +18,7 @@ struct session {
   struct reactor *reactor;
   struct transport *transport;
   struct token_source *token_source;
-  struct call *calls; /* linked by call_link */
+  struct session_call *calls; /* doubly linked */
   bool lacks_descriptors;
   unsigned call_count;
   double check_at; /* see CHECK_SECONDS */
@@ -140,7 +139,7 @@ void session_close(struct session *a) {
   if (a->entered || a->closed) return;
   a->closed = true;
   while (a->calls != NULL)
-    call_end_closed(a->calls);
+    a->calls->functions->close(a->calls);
   free_parts(a);
 }
 
@@ -196,19 +195,19 @@ void session_leave(struct session *a) {
 /* The first time at which a call's time is up. */
 static double next_deadline(const struct session *a) {
   double deadline = INFINITY;
-  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next)
-    deadline = fmin(deadline, call_deadline(call));
+  for (const struct session_call *call = a->calls; call != NULL; call = call->next)
+    deadline = fmin(deadline, call->functions->deadline(call));
   return deadline;
 }
 
 static void end_overdue_calls(struct session *a) {
   double now = clock_monotonic();
-  struct call *next;
+  struct session_call *next;
   if (now < a->check_at) return;
   a->check_at = now + CHECK_SECONDS;
-  for (struct call *call = a->calls; call != NULL; call = next) {
-    next = call_link(call)->next;
-    call_end_overdue(call, now);
+  for (struct session_call *call = a->calls; call != NULL; call = next) {
+    next = call->next;
+    call->functions->end_overdue(call, now);
   }
 }
 
@@ -236,9 +235,9 @@ double session_due(struct session *a) {
   return fmax(0, fmin(reactor_due(a->reactor), due));
 }
 
-void session_signal(struct session *a, const struct call *except) {
-  for (struct call *call = a->calls; call != NULL; call = call_link(call)->next) {
-    if (call != except) call_signal(call);
+void session_signal(struct session *a, const struct session_call *except) {
+  for (struct session_call *call = a->calls; call != NULL; call = call->next) {
+    if (call != except) call->functions->signal(call);
   }
 }
 
@@ -256,19 +255,18 @@ unsigned session_count_calls(const struct session *a) {
   return a->call_count;
 }
 
-void session_add_call(struct session *a, struct call *call) {
-  struct call_link *link = call_link(call);
-  link->next = a->calls;
-  if (link->next != NULL) call_link(link->next)->previous = call;
+void session_add_call(struct session *a, struct session_call *call) {
+  call->next = a->calls;
+  call->previous = NULL;
+  if (call->next != NULL) call->next->previous = call;
   a->calls = call;
   a->call_count++;
 }
 
-void session_remove_call(struct session *a, struct call *call) {
-  struct call_link *link = call_link(call);
-  if (link->previous != NULL) call_link(link->previous)->next = link->next;
-  if (link->next != NULL) call_link(link->next)->previous = link->previous;
-  if (a->calls == call) a->calls = link->next;
-  *link = (struct call_link){0};
+void session_remove_call(struct session *a, struct session_call *call) {
+  if (call->previous != NULL) call->previous->next = call->next;
+  if (call->next != NULL) call->next->previous = call->previous;
+  if (a->calls == call) a->calls = call->next;
+  call->next = call->previous = NULL;
   a->call_count--;
 }

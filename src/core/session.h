@@ -36,7 +36,25 @@ struct session_options {
 void session_options_clear(struct session_options *options);
 
 struct session;
-struct call;
+
+/* What a session knows of a call that has not ended: functions that the call gives it, and its
+ * place in the list of calls. Embedded in the call, and the first member there. */
+struct session_call {
+  const struct session_call_functions *functions;
+  struct session_call *next, *previous; /* the session's */
+};
+
+/* None of them may free the call or step it. */
+struct session_call_functions {
+  /* Fails the call because the session is being closed. */
+  void (*close)(struct session_call *call);
+  /* When the call's time is up (monotonic seconds); INFINITY if it is not waiting. */
+  double (*deadline)(const struct session_call *call);
+  /* Fails the call if its time is up at `now`: somebody may have stopped stepping it. */
+  void (*end_overdue)(struct session_call *call, double now);
+  /* Wakes whoever waits for the call if that has something to do. */
+  void (*signal)(struct session_call *call);
+};
 
 /* A new session that owns `options`, which is emptied; it starts with one reference. NULL, with
  * `failure` filled, where an option is no URL, no token or no field value, or memory is short. */
@@ -90,11 +108,11 @@ void session_note_lack(struct session *session);
 /* How many calls have not ended. */
 unsigned session_count_calls(const struct session *session);
 
-/* Signals the wakeups of calls that have something to do, but for this one's. */
-void session_signal(struct session *session, const struct call *except);
+/* Wakes those who wait for calls that have something to do, but for this call. */
+void session_signal(struct session *session, const struct session_call *except);
 
-/* A call lists itself, to be told of the closing. */
-void session_add_call(struct session *session, struct call *call);
-void session_remove_call(struct session *session, struct call *call);
+/* A call is in the session's list from its beginning to its end; it is not owned. */
+void session_add_call(struct session *session, struct session_call *call);
+void session_remove_call(struct session *session, struct session_call *call);
 
 #endif

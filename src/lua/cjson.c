@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char decode_key; /* its address is the decode function's place in the registry */
+static char decode_key; /* its address is the decode function's place in the registry */
 
 void cjson_open(lua_State *L) {
   lua_getglobal(L, "require");
@@ -13,7 +13,7 @@ void cjson_open(lua_State *L) {
   lua_getfield(L, -1, "decode_invalid_numbers");
   lua_pushboolean(L, false); /* NaN, Infinity, hexadecimal: not JSON */
   lua_call(L, 1, 0);
-  lua_pushlightuserdata(L, (void *)&decode_key);
+  lua_pushlightuserdata(L, &decode_key);
   lua_getfield(L, -2, "decode");
   lua_rawset(L, LUA_REGISTRYINDEX);
   lua_pop(L, 2);
@@ -32,7 +32,7 @@ bool cjson_decode(lua_State *L) {
     lua_pushliteral(L, "it contains a NUL");
     return false;
   }
-  lua_pushlightuserdata(L, (void *)&decode_key);
+  lua_pushlightuserdata(L, &decode_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_insert(L, -2);
   int code = lua_pcall(L, 1, 1, 0);
