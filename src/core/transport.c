@@ -25,9 +25,11 @@
 /* All header fields of one response. */
 #define MAX_HEADER_BYTES (256u * 1024)
 
-/* libcurl's default of 16 KB makes many small turns of a large list. Below malloc's threshold for
- * memory of its own (128 KB), since libcurl allocates it anew for each exchange. */
-#define RECEIVE_BUFFER_BYTES (96L * 1024)
+/* libcurl unpacks all that it has read before it returns: a thousand times as much, at most, with
+ * gzip. More that waits is read at once, up to the second number: that is as fast as a larger
+ * buffer for lists that are not packed. */
+#define RECEIVE_BUFFER_BYTES (16L * 1024)
+#define MAX_TURN_BYTES (96u * 1024)
 
 /* Of a streamed body, this much may wait to be taken before the transfer pauses. */
 #define WINDOW_BYTES (256u * 1024)
@@ -99,6 +101,7 @@ struct transport {
   bool lacks_descriptors;   /* see transport_lacks_descriptors */
   bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
   double turn_began;
+  size_t turn_bytes; /* of bodies, in this turn */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
@@ -582,6 +585,7 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
     if (x->paused) return CURL_WRITEFUNC_PAUSE;
   }
   x->transport->moved = true;
+  x->transport->turn_bytes += size;
   x->late = is_late(x);
   if (x->late) return 0;
   uint64_t room = (success ? x->max_bytes : MAX_ERROR_BODY_BYTES) - r->bytes;
@@ -1230,6 +1234,7 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   struct signal_guard guard;
   t->moved = t->out_of_memory = false;
   t->turn_began = clock_monotonic();
+  t->turn_bytes = 0;
   hold_sigpipe(&guard);
   CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);
   release_sigpipe(&guard);
@@ -1239,12 +1244,21 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   return t->moved || renewed;
 }
 
+/* Whether so much has come over the socket that there is more, which libcurl has not looked for. */
+static bool has_more(struct transport *t, int fd) {
+  const struct open_socket *s = find_socket(t, fd);
+  return t->turn_bytes >= RECEIVE_BUFFER_BYTES / 2 && t->running != NULL && s != NULL && s->open;
+}
+
 static bool on_socket(struct source *source, int fd, int events) {
   struct transport *t = (struct transport *)source;
+  size_t bytes = 0;
   bool moved = drive(t, ON_SOCKET, fd,
                      ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
                          ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
                          ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
+  while (has_more(t, fd) && (bytes += t->turn_bytes) < MAX_TURN_BYTES)
+    drive(t, ON_SOCKET, fd, CURL_CSELECT_IN);
   if (!moved) check_soon(t); /* it may have found an error, and not say so yet */
   return moved;
 }

@@ -57,6 +57,14 @@ def bomb(megabytes, layers):
         yield BOMB_MEGABYTE
 
 
+@functools.lru_cache
+def blanks(megabytes):
+    """A gzip text that unpacks to an empty JSON array, with so many megabytes of blanks in it."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [stream.compress(b"[")] + [stream.compress(b" " * 1048576) for _ in range(megabytes)]
+    return b"".join(pieces) + stream.compress(b"]") + stream.flush()
+
+
 class HangUp(Exception):
     """The connection is over."""
 
@@ -208,6 +216,9 @@ class Connection:
         for piece in bomb(megabytes, layers):
             self.sock.sendall(piece)
         raise HangUp
+
+    def act_blanks(self, megabytes):
+        self.act_respond(200, {"Content-Encoding": "gzip"}, blanks(int(megabytes)).decode("latin-1"))
 
     def act_pause(self, seconds):
         time.sleep(seconds)
