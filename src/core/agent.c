@@ -78,6 +78,7 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .proxy = o->proxy,
       .user_agent = o->user_agent,
       .connect_timeout = o->connect_timeout,
+      .max_connections = o->max_connections,
   };
   a->oauth2_options = (struct oauth2_options){
       .token_url = o->token_url,
@@ -164,7 +165,7 @@ struct transport *agent_transport(struct agent *a) {
 }
 
 struct transport *agent_new_transport(struct agent *a) {
-  return transport_new(&a->transport_options, a->reactor);
+  return transport_new_private(a->transport);
 }
 
 struct oauth2 *agent_oauth2(struct agent *a) {

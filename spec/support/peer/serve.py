@@ -75,6 +75,14 @@ def reset(sock):
     sock.close()
 
 
+def is_established(sock):
+    """Whether neither side has ended the connection."""
+    try:
+        return sock.fileno() >= 0 and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+    except OSError:
+        return False
+
+
 def tls_context(tls):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")  # of the old versions, OpenSSL wants to hear nothing otherwise
@@ -141,7 +149,7 @@ class Listener:
             with self.lock:
                 self.connections += 1
                 self.open.add(sock)
-                self.most = max(self.most, self.connections - self.ended)
+                self.most = max(self.most, sum(map(is_established, self.open)))
                 number = self.connections
             threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
 
