@@ -339,4 +339,99 @@ describe("a client", function()
     ]])
     assert.equal("2\ttoo many open files\n1\t3\n", output)
   end)
+
+  -- turns ------------------------------------------------------------------------------------------------------------
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
+    it("lets others have their turn within 50 ms while 60 KB over " .. name .. " unpack to 60 MB of blanks", function()
+      local listener = listen { tls = tls, good_api = { { "blanks", 60 } } }
+      --- Seconds of the processor's that the longest turn takes: whatever else the machine does is not in them.
+      local function longest_turn(call)
+        local longest, ended = 0, nil
+        local client = client_of(listener.url, { timeout = 60, wait = function(seconds, fd)
+          if ended then longest = math.max(longest, os.clock() - ended) end
+          socket.select({ { getfd = function() return fd end } }, nil, seconds)
+          ended = os.clock()
+        end })
+        call(client)
+        return longest
+      end
+      for _, call in ipairs {
+        function(client) assert.same({}, assert(client:list_users(ORG))) end,
+        function(client)
+          for _ in client:each_user(ORG) do error("a user") end
+        end,
+      } do
+        local seconds, bound = math.huge, helper.CHECKED and 2 or 0.05
+        for _ = 1, 3 do -- processors are not always as fast
+          if seconds >= bound then seconds = longest_turn(call) end
+        end
+        assert.is_true(seconds < bound, seconds)
+      end
+    end)
+  end
+
+  -- max_connections --------------------------------------------------------------------------------------------------
+
+  local SLOW = { { "pause", 0.02 }, good }
+
+  for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS } do
+    it("has no more than max_connections at a time over " .. name .. "; further calls wait their turn", function()
+      for _, most in ipairs { 1, 3 } do
+        local listener = listen { tls = tls, good_api = SLOW }
+        local client = client_of(listener.url, { max_connections = most })
+        local ids = {}
+        for i = 1, 12 do ids[i] = organization(i) end
+        local results, errors = client:list_users_of(ids, { concurrency = 12 })
+        assert.same({}, errors)
+        for _, id in ipairs(ids) do assert.equal(3, #results[id]) end
+        assert.equal(most, select(4, listener:received()))
+      end
+    end)
+
+    it("counts the connections of loops over users among max_connections over " .. name, function()
+      local listener = listen { tls = tls, good_api = SLOW }
+      local client = client_of(listener.url, { max_connections = 3, wait = yield })
+      local function loop()
+        local count = 0
+        for _ in client:each_user(ORG) do
+          count = count + 1
+          assert(client:list_users(ORG)) -- its connection is not taken from it by those that wait
+        end
+        return count
+      end
+      local calls = { loop, loop, loop, loop, loop, loop }
+      for i = 7, 12 do
+        calls[i] = function() return #assert(client:list_users(ORG)) end
+      end
+      for _ = 1, 2 do -- the second time, idle connections have to make room
+        for _, result in ipairs(together(calls)) do assert.equal(3, result[1]) end
+      end
+      assert.equal(3, select(4, listener:received()))
+    end)
+  end
+
+  it("leaves a connection for the calls in a loop over users, whatever max_connections is", function()
+    local listener = listen { good_api = { good } }
+    local client = client_of(listener.url, { max_connections = 1 })
+    for _ in client:each_user(ORG) do assert(client:list_users(ORG)) end
+    assert.is_true(select(4, listener:received()) <= 2)
+  end)
+
+  it("gives up a call that waits for its turn at its deadline, and serves those after it", function()
+    local listener = listen { good_api = { good } }
+    local client = client_of(listener.url, { max_connections = 2 })
+    for _ = 1, 3 do
+      local next_user = client:each_user(ORG)
+      assert.is_table(next_user())
+      local ok, err = pcall(client:each_user(ORG, { timeout = 0.1 }))
+      assert.is_false(ok)
+      assert.equal("timeout", err.kind)
+      assert.is_table(next_user())
+      assert.is_table(next_user())
+      assert.is_nil(next_user())
+    end
+    for _ in client:each_user(ORG) do assert(client:list_users(ORG)) end
+    assert.is_true(select(4, listener:received()) <= 2)
+  end)
 end)

@@ -43,6 +43,7 @@ describe("podero.new", function()
     timeout = { "30", true, {}, 0, -1, 0 / 0 },
     connect_timeout = { "10", true, {}, 0, -1, 0 / 0 },
     max_retries = { "2", true, {}, -1, 1.5, 0 / 0, 1 / 0 },
+    max_connections = { "2", true, {}, 0, -1, 1.5, 0 / 0, 1 / 0 },
     max_response_bytes = { "1000", true, {}, 0, -1, 0 / 0 },
     validate = { "true", 1, {} },
     allow_http = { "true", 1, {} },
@@ -86,7 +87,7 @@ describe("podero.new", function()
   it("takes every number that makes sense", function()
     for name, values in pairs {
       timeout = { 0.001, 1, 1e9, 1e300, 1 / 0 }, connect_timeout = { 0.001, 1, 1e300, 1 / 0 },
-      max_retries = { 0, 1, 100 }, max_response_bytes = { 1, 1e9, 1e300, 1 / 0 },
+      max_retries = { 0, 1, 100 }, max_connections = { 1, 256, 1e6 }, max_response_bytes = { 1, 1e9, 1e300, 1 / 0 },
     } do
       for _, value in ipairs(values) do assert(podero.new(with(name, value))):close() end
     end

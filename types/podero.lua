@@ -129,6 +129,7 @@ local podero = {}
 ---@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
 ---@field connect_timeout? number Seconds (10).
 ---@field max_retries? integer Further attempts after the first (2).
+---@field max_connections? integer At the same time; further calls wait their turn (256).
 ---@field max_response_bytes? integer Of one decoded response that is kept (256 MiB). `each_user` keeps none.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).

@@ -86,6 +86,7 @@ static void lend_options(struct session *a, const struct loopback *loopback) {
       .proxy = o->proxy,
       .user_agent = o->user_agent,
       .connect_timeout = o->connect_timeout,
+      .max_connections = o->max_connections,
   };
   a->token_source_options = (struct token_source_options){
       .token_url = o->token_url,
@@ -174,7 +175,7 @@ struct transport *session_transport(struct session *a) {
 }
 
 struct transport *session_new_transport(struct session *a) {
-  return transport_new(&a->transport_options, a->reactor);
+  return transport_new_private(a->transport);
 }
 
 struct token_source *session_token_source(struct session *a) {

@@ -21,7 +21,7 @@ struct session_options {
   enum token_encoding token_encoding;
   enum client_auth client_auth;
   double timeout, connect_timeout; /* seconds */
-  unsigned max_retries;
+  unsigned max_retries, max_connections;
   uint64_t max_response_bytes;
   char *ca_file, *ca_path, *cert, *key;
   bool verify; /* the server's certificate and name */

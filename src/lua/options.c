@@ -48,6 +48,7 @@ static const struct option client_options[] = {
     {"timeout", OPTION_SECONDS, SESSION(timeout)},
     {"connect_timeout", OPTION_SECONDS, SESSION(connect_timeout)},
     {"max_retries", OPTION_COUNT, SESSION(max_retries)},
+    {"max_connections", OPTION_COUNT, SESSION(max_connections)},
     {"max_response_bytes", OPTION_BYTES, SESSION(max_response_bytes)},
     {"validate", OPTION_BOOLEAN, offsetof(struct client_options, validate)},
     {"allow_http", OPTION_BOOLEAN, SESSION(allow_http)},
@@ -361,10 +362,14 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
   o->timeout = 30;
   o->connect_timeout = 10;
   o->max_retries = 2;
+  o->max_connections = 256;
   o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   o->verify = true;
   out->validate = true;
   read_argument(&p, index, lists);
+  if (o->max_connections == 0)
+    options_argument_error(L, p.argument, p.method,
+                           "option 'max_connections': expected at least 1");
   complete_credentials(L, o);
   check_credentials(&p, o);
   complete_urls(L, o);

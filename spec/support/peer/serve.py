@@ -57,6 +57,14 @@ def bomb(megabytes, layers):
         yield BOMB_MEGABYTE
 
 
+@functools.lru_cache
+def blanks(megabytes):
+    """A gzip text that unpacks to an empty JSON array, with so many megabytes of blanks in it."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [stream.compress(b"[")] + [stream.compress(b" " * 1048576) for _ in range(megabytes)]
+    return b"".join(pieces) + stream.compress(b"]") + stream.flush()
+
+
 class HangUp(Exception):
     """The connection is over."""
 
@@ -65,6 +73,14 @@ def reset(sock):
     """Closes with a RST instead of a FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def is_established(sock):
+    """Whether neither side has ended the connection."""
+    try:
+        return sock.fileno() >= 0 and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+    except OSError:
+        return False
 
 
 def tls_context(tls):
@@ -133,7 +149,7 @@ class Listener:
             with self.lock:
                 self.connections += 1
                 self.open.add(sock)
-                self.most = max(self.most, self.connections - self.ended)
+                self.most = max(self.most, sum(map(is_established, self.open)))
                 number = self.connections
             threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
 
@@ -208,6 +224,9 @@ class Connection:
         for piece in bomb(megabytes, layers):
             self.sock.sendall(piece)
         raise HangUp
+
+    def act_blanks(self, megabytes):
+        self.act_respond(200, {"Content-Encoding": "gzip"}, blanks(int(megabytes)).decode("latin-1"))
 
     def act_pause(self, seconds):
         time.sleep(seconds)

@@ -25,9 +25,11 @@
 /* All header fields of one response. */
 #define MAX_HEADER_BYTES (256u * 1024)
 
-/* libcurl's default of 16 KB makes many small turns of a large list. Below malloc's threshold for
- * memory of its own (128 KB), since libcurl allocates it anew for each transfer. */
-#define RECEIVE_BUFFER_BYTES (96L * 1024)
+/* libcurl unpacks all that it has read before it returns: a thousand times as much, at most, with
+ * gzip. More that waits is read at once, up to the second number: that is as fast as a larger
+ * buffer for lists that are not packed. */
+#define RECEIVE_BUFFER_BYTES (16L * 1024)
+#define MAX_ITERATION_BYTES (96u * 1024)
 
 /* Of a streamed body, this much may wait to be taken before the transfer pauses. */
 #define WINDOW_BYTES (256u * 1024)
@@ -75,6 +77,7 @@ struct open_socket {
   struct open_socket *next; /* of the same bucket */
   int fd;
   bool open;           /* not closed by close_socket since */
+  bool watched;        /* libcurl waits for something on it */
   bool connected;      /* libcurl has waited for bytes on it: it became a connection */
   bool http2;          /* a response has said so */
   int port;            /* the local one; 0: not asked for yet */
@@ -99,9 +102,16 @@ struct transport {
   bool lacks_descriptors;   /* see transport_lacks_descriptors */
   bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
   double iteration_began;
+  size_t iteration_bytes; /* of bodies, in this turn */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
+
+  struct transport *shared; /* of a private one; else NULL */
+  bool placed, waiting;     /* a private one has its place among the connections; or waits for it */
+  struct transport *next;   /* of those that wait */
+  struct transport *first_waiting, **last_waiting; /* of a shared one */
+  unsigned private_count;                          /* those that have their places */
 };
 
 struct transfer {
@@ -385,6 +395,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     s = find_socket(t, fd);
     if (s != NULL && events != 0) curl_multi_assign(t->multi, fd, s);
   }
+  if (s != NULL) s->watched = events != 0;
   if (s != NULL && (events & REACTOR_READ) != 0) {
     struct transfer *x = transfer_of(easy);
     s->connected = true;
@@ -419,12 +430,27 @@ static int set_timer(CURLM *multi, long milliseconds, void *user) {
   return 0;
 }
 
+/* How many connections the transport may have. */
+static unsigned limit_of(const struct transport *t) {
+  unsigned most = t->options->max_connections;
+  if (t->shared != NULL) return 1;
+  return most > t->private_count ? most - t->private_count : 1;
+}
+
+static void set_limit(struct transport *t) {
+  long limit = (long)limit_of(t);
+  if (t->multi == NULL) return;
+  curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, limit);
+  curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
+                    limit < MAX_IDLE_CONNECTIONS ? limit : MAX_IDLE_CONNECTIONS);
+}
+
 static bool open_multi(struct transport *t) {
   t->forks = fork_count();
   t->watcher.due = t->timer = t->check_at = INFINITY;
   t->multi = curl_multi_init();
   if (t->multi == NULL) return false;
-  curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
+  set_limit(t);
   curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
   curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
   curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -555,7 +581,7 @@ static struct open_socket *socket_of(struct transfer *x) {
 
 /* Bytes of the transfer's response have come. */
 static void note_bytes(struct transfer *x) {
-  struct open_socket *s = socket_of(x);
+  struct open_socket *s = x->socket != NULL ? x->socket : socket_of(x);
   x->heard_at = x->transport->iteration_began;
   if (s != NULL) s->received = x->heard_at;
 }
@@ -582,6 +608,7 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
     if (x->paused) return CURL_WRITEFUNC_PAUSE;
   }
   x->transport->moved = true;
+  x->transport->iteration_bytes += size;
   x->late = is_late(x);
   if (x->late) return 0;
   uint64_t room = (success ? x->max_bytes : MAX_ERROR_BODY_BYTES) - r->bytes;
@@ -956,9 +983,14 @@ static void release_handle(struct transfer *x, bool good) {
   buffer_free(&x->sent);
 }
 
+static void note_lack_of_descriptors(struct transfer *x) {
+  struct transport *t = x->transport->shared != NULL ? x->transport->shared : x->transport;
+  x->no_descriptor = t->lacks_descriptors = true;
+}
+
 static void end_transfer(struct transfer *x, CURLcode code) {
   if (code != CURLE_OK && was_short_of_descriptors(x, code))
-    x->no_descriptor = x->transport->lacks_descriptors = true;
+    note_lack_of_descriptors(x);
   else
     x->no_descriptor = false; /* another address has served */
   unlink_transfer(x);
@@ -975,7 +1007,84 @@ static void end_transfer(struct transfer *x, CURLcode code) {
   release_handle(x, code == CURLE_OK);
 }
 
-/* Hands the transfer over to libcurl. */
+/* ---- places among a client's connections ---- */
+
+static void count_connection(struct transport *t, struct open_socket *s, void *user) {
+  unsigned *count = user;
+  (void)t;
+  if (s->connected || s->watched) ++*count;
+}
+
+/* Takes a place for one more private transport, if there is one. Idle connections give way, those
+ * of a shared transport that is in use when libcurl returns to them. One place is always left to
+ * the shared transport: its calls must not wait for a loop that waits for them. */
+static bool take_place(struct transport *shared) {
+  unsigned most = shared->options->max_connections, count = 0;
+  unsigned most_private = most > 1 ? most - 1 : 1;
+  if (shared->private_count >= most_private) return false;
+  for_each_socket(shared, count_connection, &count);
+  bool full = count + shared->private_count >= most;
+  shared->private_count++;
+  set_limit(shared);
+  if (!full) return true;
+  if (shared->running == NULL) {
+    close_multi(shared);
+    open_multi(shared);
+    return true;
+  }
+  shared->private_count--; /* the limit stays, until it is set again */
+  return false;
+}
+
+static bool hand_over(struct transfer *x) {
+  return curl_multi_add_handle(x->transport->multi, x->handle.easy) == CURLM_OK;
+}
+
+static void wait_for_place(struct transport *t) {
+  struct transport *shared = t->shared;
+  if (shared->first_waiting == NULL) shared->last_waiting = &shared->first_waiting;
+  *shared->last_waiting = t;
+  shared->last_waiting = &t->next;
+  t->next = NULL;
+  t->waiting = true;
+}
+
+static void stop_waiting(struct transport *t) {
+  struct transport **place = &t->shared->first_waiting;
+  while (*place != t)
+    place = &(*place)->next;
+  *place = t->next;
+  if (t->shared->last_waiting == &t->next) t->shared->last_waiting = place;
+  t->waiting = false;
+  set_limit(t->shared);
+}
+
+/* Gives free places to those that wait, the first come first. */
+static void give_places(struct transport *shared) {
+  while (shared->first_waiting != NULL && take_place(shared)) {
+    struct transport *t = shared->first_waiting;
+    stop_waiting(t);
+    t->placed = true;
+    for (struct transfer *x = t->running, *next; x != NULL; x = next) {
+      next = x->next;
+      if (!hand_over(x)) end_transfer(x, CURLE_OUT_OF_MEMORY);
+    }
+  }
+}
+
+/* Gives up a private transport's place, or its wish for one. */
+static void leave_place(struct transport *t) {
+  if (t->waiting) stop_waiting(t);
+  if (!t->placed) return;
+  t->placed = false;
+  t->shared->private_count--;
+  set_limit(t->shared);
+  give_places(t->shared);
+}
+
+/* ---- the beginning of a transfer ---- */
+
+/* Hands the transfer over to libcurl, as soon as it has a place. */
 static CURLcode begin_transfer(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
   if (t->multi == NULL && !open_multi(t)) return CURLE_OUT_OF_MEMORY;
@@ -983,8 +1092,12 @@ static CURLcode begin_transfer(struct transfer *x, const struct request *request
   if (code == CURLE_OK) code = set_request(x, request);
   if (code == CURLE_OK && !set_fields(x, request)) code = CURLE_OUT_OF_MEMORY;
   if (code != CURLE_OK) return code;
-  return curl_multi_add_handle(t->multi, x->handle.easy) == CURLM_OK ? CURLE_OK
-                                                                     : CURLE_OUT_OF_MEMORY;
+  if (t->shared != NULL && !t->placed) {
+    if (!t->waiting) wait_for_place(t);
+    give_places(t->shared);
+    return CURLE_OK;
+  }
+  return hand_over(x) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 struct transfer *transfer_start(struct transport *t, const struct request *request) {
@@ -1230,21 +1343,33 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   struct signal_guard guard;
   t->moved = t->out_of_memory = false;
   t->iteration_began = clock_monotonic();
+  t->iteration_bytes = 0;
   hold_sigpipe(&guard);
   CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);
   release_sigpipe(&guard);
   reap(t);
   bool renewed = code != CURLM_OK || t->out_of_memory;
   if (renewed) renew_after_out_of_memory(t);
+  if (t->first_waiting != NULL) give_places(t);
   return t->moved || renewed;
+}
+
+/* Whether so much has come over the socket that there is more, which libcurl has not looked for. */
+static bool has_more(struct transport *t, int fd) {
+  const struct open_socket *s = find_socket(t, fd);
+  return t->iteration_bytes >= RECEIVE_BUFFER_BYTES / 2 && t->running != NULL && s != NULL &&
+         s->open;
 }
 
 static bool on_socket(struct watcher *watcher, int fd, int events) {
   struct transport *t = (struct transport *)watcher;
+  size_t bytes = 0;
   bool moved = drive(t, ON_SOCKET, fd,
                      ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
                          ((events & REACTOR_WRITE) != 0 ? CURL_CSELECT_OUT : 0) |
                          ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
+  while (has_more(t, fd) && (bytes += t->iteration_bytes) < MAX_ITERATION_BYTES)
+    drive(t, ON_SOCKET, fd, CURL_CSELECT_IN);
   if (!moved) check_soon(t); /* it may have found an error, and not say so yet */
   return moved;
 }
@@ -1299,10 +1424,19 @@ static void free_sockets(struct transport *t) {
   }
 }
 
+struct transport *transport_new_private(struct transport *shared) {
+  struct transport *t = transport_new(shared->options, shared->reactor);
+  if (t == NULL) return NULL;
+  t->shared = shared;
+  set_limit(t);
+  return t;
+}
+
 void transport_free(struct transport *t) {
   if (t == NULL) return;
   renew_after_fork(t);
   close_multi(t);
+  if (t->shared != NULL) leave_place(t);
   reactor_remove(t->reactor, &t->watcher);
   free_sockets(t);
   free(t);

@@ -20,7 +20,8 @@ struct transport_options {
   bool verify;                   /* check the server's certificate and its name */
   const char *proxy;
   const char *user_agent;
-  double connect_timeout; /* seconds */
+  double connect_timeout;   /* seconds */
+  unsigned max_connections; /* at least 1; of the transport, and of all private ones beside it */
 };
 
 /* What is sent. Everything is borrowed until transfer_start returns. */
@@ -71,6 +72,13 @@ bool transport_check_url(const char *name, const char *url, bool allow_http, boo
  * further when bytes have arrived or a transfer has ended. */
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
 void transport_free(struct transport *transport);
+
+/* A transport of the same options and reactor, for one transfer after the other, with a connection
+ * of its own; NULL when memory is short. To be freed before `shared`. Where that and the private
+ * ones beside it have max_connections already, its first transfer waits until there is a place: the
+ * idle connections of `shared` make room. All but one of the places can be had by private
+ * transports (with max_connections of 1: that one, and `shared` may have another). */
+struct transport *transport_new_private(struct transport *shared);
 
 /* Whether, since this was asked last, a transfer has failed because the process has no descriptor
  * left. */
