@@ -57,11 +57,16 @@ function Listener:set(settings)
   self.peer:command { ["do"] = "set", port = self.port, settings = settings }
 end
 
---- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection), and how many
--- connections there were.
+--- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection), how many
+-- connections there were, and how many requests are being answered now.
 function Listener:received()
   local answer = self.peer:command { ["do"] = "received", port = self.port }
-  return answer.requests, answer.connections
+  return answer.requests, answer.connections, answer.in_flight
+end
+
+--- Has one act "hold" end. Whether there was any.
+function Listener:step()
+  return self.peer:command({ ["do"] = "step", port = self.port }).held
 end
 
 function Listener:close()

@@ -85,6 +85,8 @@ class Listener:
         self.lock = threading.Lock()
         self.settings = {"accept": [], "connect": [], "api": [], "token": []}
         self.requests, self.connections, self.open = [], 0, set()
+        self.in_flight = 0
+        self.holding, self.hold_ends = 0, threading.Condition()
         self.closed = False
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
@@ -158,6 +160,10 @@ class Listener:
         with self.lock:
             self.requests.append(request)
 
+    def count(self, requests):
+        with self.lock:
+            self.in_flight += requests
+
     def close(self):
         self.closed = True
         with self.lock:
@@ -188,7 +194,11 @@ class Connection:
         kind = "connect" if method == "CONNECT" else "token" if target.endswith(TOKEN_PATHS) else "api"
         self.request = {"method": method, "target": target, "headers": headers, "body": body}
         self.listener.record({**self.request, "kind": kind, "connection": self.number, "time": time.time()})
-        self.play(self.listener.next(kind))
+        self.listener.count(1)
+        try:
+            self.play(self.listener.next(kind))
+        finally:
+            self.listener.count(-1)
 
     def act_echo(self, status, form):
         """An answer that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
@@ -212,6 +222,17 @@ class Connection:
         while self.sock.recv(4096):
             pass
         raise HangUp
+
+    def act_hold(self):
+        """Silence, until the owner wants it to end, or the client has gone."""
+        with self.listener.hold_ends:
+            self.listener.holding += 1
+            try:
+                while not self.listener.hold_ends.wait(timeout=0.01):
+                    if select.select([self.sock], [], [], 0)[0] and not self.sock.recv(1, socket.MSG_PEEK):
+                        raise HangUp
+            finally:
+                self.listener.holding -= 1
 
     def act_close(self):
         """A FIN, over TLS without saying good-bye first. Unread bytes would make it a RST: they are read."""
@@ -368,7 +389,12 @@ def act(listeners, command):
         listener.set(command["settings"])
     elif name == "received":
         with listener.lock:
-            return {"requests": list(listener.requests), "connections": listener.connections}
+            return {"requests": list(listener.requests), "connections": listener.connections,
+                    "in_flight": listener.in_flight}
+    elif name == "step":
+        with listener.hold_ends:
+            listener.hold_ends.notify()
+            return {"held": listener.holding > 0}
     elif name == "close":
         listeners.pop(command["port"]).close()
     return {}
