@@ -203,10 +203,10 @@ describe("a call that is stopped at any of its steps", function()
     describe("of " .. method.name, function()
       local is_api = method.name ~= "token"
 
-      --- That the steps were those that the script has.
+      --- That the steps were those that the script has. (Of several calls, one may pause while others go on.)
       local function check_stages(steps, stages)
         assert.is_true(steps >= (is_api and 10 or 4), steps)
-        assert.is_true(stages.token and stages.pause)
+        assert.is_true(stages.token and (stages.pause or method.name == "list_users_of"))
         assert.equal(is_api and true or nil, stages.api)
       end
 
@@ -371,6 +371,79 @@ describe("a call that is stopped at any of its steps", function()
       end
     end)
   end
+
+  describe("of each_user", function()
+    local method = METHODS[2]
+
+    --- That it has ended without an error, with whole users, and stays over.
+    local function check_closed(state, ok, list)
+      assert.is_true(ok, tostring(list))
+      assert.equal(state.list, list)
+      local all = helper.oracle(LIST)
+      assert.is_true(#list < #all)
+      for i, user in ipairs(list) do assert.is_nil(helper.difference(all[i], user)) end
+      assert.is_nil(state.iterator())
+      state.iterator:close()
+      assert.is_nil(state.iterator())
+    end
+
+    it("is over if the iterator is closed within wait", function()
+      local stages = {}
+      local steps = for_each_step(server, method, function(n, listener)
+        local state = stopping(listener, n, function(state)
+          stages[stage(state)] = true
+          state.iterator:close()
+        end)
+        local ok, list = pcall(method.call, state.client, state)
+        if state.waits < n then
+          assert.is_true(ok and is_list(list))
+        else
+          check_closed(state, ok, list)
+          goes_on(listener, method, state.client)
+        end
+        state.client:close()
+        return state.waits < n
+      end)
+      assert.is_true(steps >= 10 and stages.token and stages.api and stages.pause)
+    end)
+
+    it("is over at once if the iterator is closed by another coroutine", function()
+      local steps = for_each_step(server, method, function(n, listener)
+        local state = yielding(listener)
+        local thread, fd = run_to(listener, state, method, n)
+        if not thread then return true end
+        state.iterator:close()
+        assert.is_true(is_readable(fd, 0)) -- so that its coroutine is resumed
+        local ok, list = coroutine.resume(thread)
+        assert.equal("dead", coroutine.status(thread))
+        check_closed(state, ok, list)
+        state.yields = false
+        goes_on(listener, method, state.client)
+        state.client:close()
+      end)
+      assert.is_true(steps >= 10, steps)
+    end)
+
+    it("is over if on_event closes the iterator", function()
+      for _, wait in ipairs { false, function(seconds, fd) is_readable(fd, seconds) end } do
+        for n = 1, 3 do
+          local listener = server:listen(script { "pause", 0 })
+          local state = { events = 0 }
+          local client = new_client(listener, { wait = wait or nil, on_event = function()
+            state.events = state.events + 1
+            if state.events == n then state.iterator:close() end
+          end })
+          local ok, list = pcall(method.call, client, state)
+          assert.is_true(ok, tostring(list))
+          assert.is_true(state.events >= n)
+          if n < 3 then assert.equal(0, #list) end
+          assert.is_nil(state.iterator())
+          goes_on(listener, method, client)
+          listener:close()
+        end
+      end
+    end)
+  end)
 
   for _, method in ipairs { METHODS[1], METHODS[2] } do
     it("of " .. method.name .. " raises what on_progress has raised", function()
