@@ -1,6 +1,7 @@
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
+local socket = require "socket"
 local users = require "spec.support.mock.users"
 
 local ORG = helper.ORG
@@ -127,7 +128,7 @@ describe("each_user", function()
     local client = serve(100000)
     local iterator = client:each_user(ORG)
     assert.is_table(iterator())
-    require("socket").sleep(0.2)
+    socket.sleep(0.2)
     local sent = helper.last(server, "api").sent
     -- What the kernel's buffers hold on both sides, and our window; the list has 61 MB.
     assert.is_true(sent < 20000000, sent)
@@ -183,7 +184,7 @@ describe("each_user", function()
     local function ended()
       for _ = 1, 200 do
         if server:counts().in_flight.api == 0 then return true end
-        require("socket").sleep(0.02)
+        socket.sleep(0.02)
       end
       return false
     end
@@ -252,6 +253,170 @@ describe("each_user", function()
     end)
   end)
 
+  describe("gives an iterator with close, which", function()
+    --- Waits until the server has no list under way any more.
+    local function ended()
+      for _ = 1, 300 do
+        if server:counts().in_flight.api == 0 then return true end
+        socket.sleep(0.01)
+      end
+      return false
+    end
+
+    it("ends the transfer at once; the iterator is over, and the client goes on", function()
+      local client = serve(100000)
+      collectgarbage("stop")
+      finally(function() collectgarbage("restart") end)
+      local iterator = client:each_user(ORG)
+      for _ = 1, 3 do assert.is_table(iterator()) end
+      assert.equal(1, server:counts().in_flight.api)
+      for _ = 1, 2 do
+        assert.equal(0, select("#", iterator:close()))
+        assert.is_nil(iterator())
+      end
+      assert.is_true(ended())
+      local before = helper.descriptors()
+      for _ = 1, 20 do
+        iterator = client:each_user(ORG)
+        assert.is_table(iterator())
+        iterator:close()
+      end
+      assert.equal(before, helper.descriptors())
+      assert.equal(100000, #client:list_users(ORG))
+    end)
+
+    it("ends a loop in whose body it is called", function()
+      local client = serve(100000)
+      local iterator, count = client:each_user(ORG), 0
+      for _ in iterator do
+        count = count + 1
+        if count == 10 then iterator:close() end
+      end
+      assert.equal(10, count)
+      assert.is_true(ended())
+    end)
+
+    it("is harmless before the first user, after the last one, after an error, and on a closed client", function()
+      local client = serve(2)
+      local iterator = client:each_user(ORG)
+      iterator:close()
+      assert.is_nil(iterator())
+      assert.equal(0, server:counts().api)
+      iterator = client:each_user(ORG)
+      assert.equal(2, #{ iterator(), iterator() })
+      assert.is_nil(iterator())
+      iterator:close()
+      assert.is_nil(iterator())
+      server:patch { always_api = { status = 403 } }
+      iterator = client:each_user(ORG)
+      assert.is_false((pcall(iterator)))
+      iterator:close()
+      assert.is_nil(iterator())
+      iterator = client:each_user(ORG)
+      client:close()
+      iterator:close()
+      assert.is_nil(iterator())
+    end)
+
+    it("may be called by on_progress", function()
+      local client, iterator = serve(100000), nil
+      iterator = client:each_user(ORG, { on_progress = function() iterator:close() end })
+      local count = 0
+      for _ in iterator do count = count + 1 end
+      assert.is_true(count > 0 and count < 100000, count)
+      assert.is_true(ended())
+    end)
+
+    it("may be called by a finalizer while a user is being decoded", function()
+      for _ = 1, 10 do
+        local client, count, closed = serve(20000), 0, false
+        local iterator = client:each_user(ORG)
+        for _ in iterator do
+          count = count + 1
+          if count == 100 then
+            helper.finalized(function() -- somewhere in the next users
+              closed = true
+              iterator:close()
+            end)
+          end
+        end
+        assert.equal(closed, count < 20000)
+        assert.is_true(ended())
+        assert.is_nil(iterator())
+      end
+    end)
+  end)
+
+  it("serves several coroutines at once: each user goes to one of them, and all hear of the end", function()
+    helper.static(server, {
+      organizations = { [ORG] = { users = 500, seed = 7 } },
+      script = { api = { { fault = "drip", after = 100000, chunk = 4000, interval = 0.001 } } },
+    })
+    local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
+      coroutine.yield(seconds, fd)
+    end })
+    local iterator = client:each_user(ORG)
+    local seen, workers = {}, {}
+    for i = 1, 3 do
+      workers[i] = { thread = coroutine.create(function()
+        local user = iterator()
+        while user do
+          seen[#seen + 1] = user
+          user = iterator()
+        end
+        return "over"
+      end) }
+    end
+    local over, ends = 0, socket.gettime() + 20
+    -- As a scheduler does: each coroutine has its turn when its descriptor is readable, or its time is up.
+    while over < 3 and socket.gettime() < ends do
+      local watched = {}
+      for _, worker in ipairs(workers) do
+        if worker.fd then watched[#watched + 1] = worker end
+      end
+      if #watched > 0 then socket.select(watched, nil, 0.05) end
+      for _, worker in ipairs(workers) do
+        local now = socket.gettime()
+        if worker.thread and (not worker.fd or now >= worker.ends or socket.select({ worker }, nil, 0)[1]) then
+          local ok, seconds, fd = coroutine.resume(worker.thread)
+          assert.is_true(ok, tostring(seconds))
+          if seconds == "over" then
+            over, worker.thread, worker.fd = over + 1, nil, nil
+          else
+            worker.ends, worker.fd = now + seconds, fd
+            worker.getfd = function() return fd end
+            worker.dirty = function() return false end
+          end
+        end
+      end
+    end
+    assert.equal(3, over)
+    table.sort(seen, function(a, b) return a.id < b.id end)
+    local expected = helper.oracle(users.list_json(7, 500))
+    table.sort(expected, function(a, b) return a.id < b.id end)
+    assert.is_nil(helper.difference(expected, seen))
+  end)
+
+  it("fails for all coroutines that wait for its next user", function()
+    helper.static(server, { always_api = { fault = "stall", after = 0 }, organizations = { [ORG] = { users = 500, seed = 7 } } })
+    local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
+      coroutine.yield(seconds, fd)
+    end })
+    local iterator = client:each_user(ORG)
+    local threads = {}
+    for i = 1, 3 do
+      threads[i] = coroutine.create(function() return iterator() end)
+      assert.is_true(coroutine.resume(threads[i]))
+    end
+    client:close()
+    for i = 1, 3 do
+      local ok, err = coroutine.resume(threads[i])
+      assert.is_false(ok)
+      assert.equal("closed", err.kind)
+    end
+    assert.is_nil(iterator())
+  end)
+
   it("is over after its end, and after its error", function()
     local client = serve(2)
     local iterator = client:each_user(ORG)
@@ -286,7 +451,7 @@ describe("each_user", function()
     local seconds, ok, err = helper.timed(pcall, function()
       for _ in client:each_user(ORG, { timeout = 0.4 }) do
         count = count + 1
-        if count == 10 then require("socket").sleep(0.6) end
+        if count == 10 then socket.sleep(0.6) end
       end
     end)
     assert.is_false(ok)

@@ -1,6 +1,7 @@
 --- What the specs share: clients for a mock server, checks of errors and of users, child processes.
 
 local cjson = require "cjson"
+local lfs = require "lfs"
 local assert = require "luassert"
 local mock = require "spec.support.mock"
 local podero = require "podero"
@@ -82,6 +83,15 @@ end
 --- Runs it. Returns what it prints and its exit code.
 function helper.run(program, environment)
   return helper.shell(helper.command(program, environment))
+end
+
+--- How many descriptors this process has open.
+function helper.descriptors()
+  local count = 0
+  for name in lfs.dir("/proc/self/fd") do
+    if name:find("^%d") then count = count + 1 end
+  end
+  return count - 1 -- without that of lfs.dir
 end
 
 --- The file that require "podero" loads.

@@ -45,6 +45,7 @@ struct lua_call {
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;
   bool busy;               /* the call is being pushed forward */
+  bool stopped;            /* meanwhile, by a finalizer: it ends when that has returned */
   enum user_status status; /* of decode_user, and how many bytes it has used */
   size_t used;
   /* Arguments of the question, see ask. */
@@ -207,6 +208,19 @@ static void end_call(struct lua_call *c) {
   call_free(c->call);
   c->call = NULL;
   user_decoder_free(&c->decoder);
+}
+
+/* A finalizer that runs within the call cannot end it at once. */
+static void end_busy(struct lua_call *c) {
+  c->busy = false;
+  if (c->stopped) end_call(c);
+}
+
+static void stop_call(struct lua_call *c) {
+  if (c->busy)
+    c->stopped = true;
+  else
+    end_call(c);
 }
 
 /* Calls the caller's function with the arguments above it. An error there ends the call, and is
@@ -373,12 +387,13 @@ static bool push(lua_State *L, struct lua_call *c, double seconds, bool drive) {
   if (c->call == NULL) return true;
   c->busy = true;
   bool ended = call_step(c->call, L, seconds, drive);
-  c->busy = false;
+  end_busy(c);
   if (c->raised) {
     end_call(c);
     user_value_get(L, 1, VALUE_RAISED);
     lua_error(L);
   }
+  if (c->call == NULL) return true;
   if (ended) keep_results(L, c);
   if (session_lacks_descriptors(c->session))
     lua_gc(L, LUA_GCCOLLECT, 0); /* dropped calls have some */
@@ -502,18 +517,16 @@ static int take(lua_State *L) {
     code = lua_pcall(L, 1, 1, 0);
     if (code == 0) conclude_user(c);
   }
-  c->busy = false;
   session_leave(session);
+  end_busy(c);
   if (code == 0) return 1;
   end_call(c);
   return lua_error(L);
 }
 
-/* __close, and of stop: ends the call. Not where a finalizer stops the call that it runs within.
- * [1.., 0] */
+/* __close, and of stop: ends the call. [1.., 0] */
 static int stop_one(lua_State *L) {
-  struct lua_call *c = lua_touserdata(L, 1);
-  if (!c->busy) end_call(c);
+  stop_call(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -535,10 +548,8 @@ static int call_gc(lua_State *L) {
 /* stop(calls) [1, 0] */
 static int stop(lua_State *L) {
   int count = calls_count(L, 1);
-  for (int n = 1; n <= count; n++) {
-    struct lua_call *c = get(L, 1, n);
-    if (!c->busy) end_call(c);
-  }
+  for (int n = 1; n <= count; n++)
+    stop_call(get(L, 1, n));
   return 0;
 }
 

@@ -45,6 +45,7 @@ static int fail_closed(lua_State *L, const struct client *client) {
 /* [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
   unsigned unfinished = session_count_calls(client->session);
+  if (unfinished * 2 < client->collect_at) client->collect_at = unfinished * 2;
   if (unfinished <= MIN_UNFINISHED || unfinished < client->collect_at) return;
   lua_gc(L, LUA_GCCOLLECT, 0);
   if (!is_closed(client)) client->collect_at = session_count_calls(client->session) * 2;

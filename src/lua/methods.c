@@ -45,11 +45,13 @@ static void run_wait_function(lua_State *L, int functions) {
   lua_pushvalue(L, functions);
   push_pcall(L);
   lua_getglobal(L, "coroutine");
+  lua_getglobal(L, "debug");
   lua_getglobal(L, "require");
   lua_getglobal(L, "setmetatable");
   lua_getglobal(L, "next");
   lua_getglobal(L, "type");
-  lua_call(L, 7, 1);
+  lua_getglobal(L, "tostring");
+  lua_call(L, 9, 1);
 }
 
 /* Runs the Lua file that waits in nginx. [-0, +1, e] */
@@ -66,6 +68,7 @@ static void run_wait_nginx(lua_State *L, int functions) {
 
 void methods_make(lua_State *L) {
   int begin = lua_gettop(L), functions = begin - 1;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_pushcfunction(L, raise_error);
   lua_setfield(L, functions, "raise");
   load_file(L, methods, sizeof methods);
@@ -73,11 +76,12 @@ void methods_make(lua_State *L) {
   lua_pushvalue(L, begin);
   push_pcall(L);
   lua_getglobal(L, "setmetatable");
+  lua_getglobal(L, "next");
   run_wait_function(L, functions);
   lua_getfield(L, -1, "waits");
   lua_replace(L, functions); /* no longer needed by its index */
   run_wait_nginx(L, begin + 2);
-  lua_call(L, 6, 1);
+  lua_call(L, 7, 1);
   lua_replace(L, begin);
   lua_insert(L, functions);
 }

@@ -8,7 +8,7 @@
 --
 -- A waiter is one use of a method: `calls`, one call or a list of them; their `client`; and `shared`, the table that
 -- all waiters of this client share.
-local c, begin, pcall, setmetatable, by_function, in_nginx = ...
+local c, begin, pcall, setmetatable, next, by_function, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
@@ -33,6 +33,20 @@ local function wait(waiter)
   end
 end
 
+-- Keeps for others what the waiter has used.
+local function leave(waiter)
+  by_function.leave(waiter)
+  in_nginx.leave(waiter)
+end
+
+-- Lua 5.4 closes a waiter if an error leaves the loop that waits, or if its coroutine is closed.
+local Waiter = {}
+
+function Waiter.__close(waiter)
+  c.stop(waiter.calls)
+  leave(waiter)
+end
+
 -- Nil and an error if there is no way to wait.
 local function new_waiter(client, calls)
   local shared = c.shared(client)
@@ -42,14 +56,13 @@ local function new_waiter(client, calls)
     return c.fail_argument(client, "a call can neither wait nor block in nginx's phase '" .. phase ..
       "'; run it in a timer (ngx.timer.at)")
   end
-  if shared.wait then by_function.stop_dead() end
-  return { client = client, shared = shared, calls = calls }
+  if shared.wait then by_function.end_abandoned() end
+  return setmetatable({ client = client, shared = shared, calls = calls }, Waiter)
 end
 
--- Keeps for others what the waiter has used.
-local function leave(waiter)
-  by_function.leave(waiter)
-  in_nginx.leave(waiter)
+-- For a `for` that has a waiter closed.
+local function forever()
+  return true
 end
 
 -- The token store ---------------------------------------------------------------------------------
@@ -146,54 +159,94 @@ local function method(begin_call)
     local waiter
     waiter, err = new_waiter(client, call)
     if not waiter then return nil, err end
-    while not advance(waiter, call) do wait(waiter) end
+    for _ in forever, nil, nil, waiter do
+      if advance(waiter, call) then break end
+      wait(waiter)
+    end
     leave(waiter)
     return c.finish(call)
   end
+end
+
+-- The iterator of each_user is the waiter, too. `waiting`: how many coroutines wait for its next user; `others`: the
+-- waiters of those that came while another one waited already.
+local Iterator = {}
+Iterator.__index = Iterator
+Iterator.__name = "podero.iterator"
+Iterator.__metatable = Iterator.__name
+
+local function wait_for_user(iterator)
+  local waiter = iterator
+  if iterator.waiting > 0 then
+    waiter = { client = iterator.client, shared = iterator.shared, calls = iterator.calls }
+    iterator.others[waiter] = true
+  end
+  iterator.waiting = iterator.waiting + 1
+  wait(waiter)
+  iterator.waiting = iterator.waiting - 1
+  if waiter ~= iterator then
+    iterator.others[waiter] = nil
+    leave(waiter)
+  end
+  if iterator.is_over and iterator.waiting == 0 then leave(iterator) end
+end
+
+-- Has those look that wait for the iterator's next user: others have moved its call on, or ended it.
+local function wake_waiting(iterator)
+  if iterator.waiting == 0 then return end
+  by_function.wake(iterator)
+  for waiter in next, iterator.others do by_function.wake(waiter) end
+  in_nginx.wake_pump()
+end
+
+-- Ends the loop: the call has ended. Returns nil, or raises what it has failed with, also where others wait.
+local function end_loop(iterator)
+  local _
+  iterator.is_over = true
+  _, iterator.failure = c.finish(iterator.calls)
+  if iterator.waiting == 0 then leave(iterator) end
+  wake_waiting(iterator)
+  if iterator.failure then c.raise(iterator.failure) end
+  return nil
 end
 
 -- In nginx, a loop over users that has had its time lets others have theirs, though there are users left to read.
 local function give_way(iterator)
   iterator.count = 0
   if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
-  wait(iterator)
+  wait_for_user(iterator)
   iterator.gives_way_at = c.clock() + in_nginx.STEP
 end
-
--- The iterator of each_user is the waiter, too.
-local Iterator = {}
-Iterator.__index = Iterator
-Iterator.__name = "podero.iterator"
-Iterator.__metatable = Iterator.__name
 
 local GIVE_WAY_COUNT = 16 -- users
 
 function Iterator.__call(iterator)
   if iterator.is_over then return nil end
   local call = iterator.calls
+  if iterator.waiting > 0 and iterator.shared.wait then by_function.end_abandoned() end
   iterator.count = iterator.count + 1
   if iterator.count == GIVE_WAY_COUNT then give_way(iterator) end
   local user = c.take(call)
   while not user do
-    if iterator.is_over then return nil end -- closed meanwhile
-    if advance(iterator, call) then
-      if iterator.is_over then return nil end
-      leave(iterator)
-      iterator.is_over = true
-      local _, err = c.finish(call)
-      if err then c.raise(err) end
+    if iterator.is_over then -- another coroutine has ended it, or closed it
+      if iterator.failure then c.raise(iterator.failure) end
       return nil
     end
-    wait(iterator)
+    local ended = advance(iterator, call)
+    if ended and not iterator.is_over then return end_loop(iterator) end
+    if not ended then wait_for_user(iterator) end
     user = c.take(call)
   end
+  if iterator.waiting > 0 then wake_waiting(iterator) end
   return user
 end
 
--- Ends the transfer, if it has not ended. The iterator then returns nil.
+-- Ends the transfer, if it has not ended. The iterator then returns nil, also where a coroutine waits for a user.
 function Iterator.close(iterator)
   iterator.is_over = true
   c.stop(iterator.calls)
+  if iterator.waiting == 0 then leave(iterator) end
+  wake_waiting(iterator)
 end
 
 Iterator.__close = Iterator.close -- called by Lua 5.4 at the end of the loop, however it ends
@@ -206,7 +259,7 @@ local function each_user(client, ...)
     err.delivered = 0
     c.raise(err)
   end
-  iterator.count, iterator.gives_way_at = 0, 0
+  iterator.count, iterator.gives_way_at, iterator.waiting, iterator.others = 0, 0, 0, {}
   setmetatable(iterator, Iterator)
   return iterator, nil, nil, iterator
 end
@@ -224,10 +277,13 @@ local function list_users_of(client, org_ids, opts)
     local call, err = begin.list_users_of(client, id, opts)
     if not call then return nil, err end
     if not authorized then
+      c.stop(call) -- begun to check the arguments; if an error leaves authorize, nothing is left of it
       local ok, failure = authorize(client, opts)
       authorized, refusal = true, not ok and failure
+      if not refusal then return begin.list_users_of(client, id, opts) end
+    elseif not refusal then
+      return call
     end
-    if not refusal then return call end
     c.stop(call)
     return nil, refusal
   end
@@ -259,15 +315,16 @@ local function list_users_of(client, org_ids, opts)
     calls[#calls], id_of[call] = nil, nil
     return true
   end
-  repeat
+  for _ in forever, nil, nil, waiter do
     fill()
     local ended, time = false, c.clock() + pace(waiter and waiter.shared or {})
     for _ = 1, #calls do
       ended = advance_next() or ended
       if c.clock() >= time then break end
     end
+    if #calls == 0 and last == #ids then break end
     if #calls > 0 and not ended then wait(waiter) end
-  until #calls == 0 and last == #ids
+  end
   if waiter then leave(waiter) end
   return results, errors
 end

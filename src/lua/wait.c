@@ -1,6 +1,8 @@
 #include "lua/wait.h"
 
+#include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -118,7 +120,10 @@ static int pool_gc(lua_State *L) {
 static struct wakeup *take_wakeup(struct pool *pool) {
   while (pool->count > 0) {
     struct wakeup *wakeup = pool->wakeups[--pool->count];
-    if (wakeup_is_ours(wakeup)) return wakeup;
+    if (wakeup_is_ours(wakeup)) {
+      wakeup_clear(wakeup);
+      return wakeup;
+    }
     wakeup_release(wakeup);
   }
   return wakeup_new();
@@ -129,16 +134,17 @@ static struct wakeup *wakeup_at(lua_State *L, int index) {
   return place == NULL ? NULL : *place;
 }
 
-/* [1, +0|1] */
+/* new_wakeup(calls, again) -> a wakeup or nil. If no descriptor is left, a collection may bring
+ * back those of calls that were dropped; unless `again`: it was tried for these calls. [2, +0|1] */
 static int new_wakeup(lua_State *L) {
   struct wakeup **place = lua_newuserdata(L, sizeof(struct wakeup *));
   *place = NULL;
   luaL_getmetatable(L, WAKEUP_TYPE);
   lua_setmetatable(L, -2);
   if (reactor_of(L) == NULL) return 0;
+  errno = 0;
   *place = take_wakeup(pool_of(L));
-  if (*place ==
-      NULL) { /* perhaps no descriptor is left: those of calls that were dropped come back */
+  if (*place == NULL && (errno == EMFILE || errno == ENFILE) && !lua_toboolean(L, 2)) {
     lua_gc(L, LUA_GCCOLLECT, 0);
     *place = take_wakeup(pool_of(L));
   }
@@ -191,6 +197,23 @@ static int clear(lua_State *L) {
   lua_pushboolean(L, wakeup != NULL && wakeup_is_readable(wakeup));
   if (wakeup != NULL) wakeup_clear(wakeup);
   return 1;
+}
+
+/* [1, 0] */
+static int signal_wakeup(lua_State *L) {
+  struct wakeup *wakeup = wakeup_at(L, 1);
+  if (wakeup != NULL) wakeup_signal(wakeup);
+  return 0;
+}
+
+/* poll(seconds [, fd]): blocks until the descriptor is readable, for so many seconds (not more than
+ * 60) at most. [1|2, 0] */
+static int poll_descriptor(lua_State *L) {
+  double seconds = fmin(fmax(lua_tonumber(L, 1), 0), 60);
+  struct pollfd descriptor = {.fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2),
+                              .events = POLLIN};
+  poll(&descriptor, 1, (int)ceil(seconds * 1000));
+  return 0;
 }
 
 /* ---- notifiers ---- */
@@ -295,6 +318,8 @@ void wait_set_functions(lua_State *L) {
                                        {"is_usable", is_usable},
                                        {"descriptor", descriptor},
                                        {"clear", clear},
+                                       {"signal", signal_wakeup},
+                                       {"poll", poll_descriptor},
                                        {"run", run},
                                        {"notifier_new", open_notifier},
                                        {"notifier_start", start_notifier},

@@ -58,10 +58,11 @@ function Listener:set(settings)
 end
 
 --- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection); how many
--- connections there were; how many of them have ended; and how many there were at most at a time.
+-- connections there were; how many of them have ended; how many there were at most at a time; and how many requests are
+-- being answered now.
 function Listener:received()
   local answer = self.peer:command { ["do"] = "received", number = self.number }
-  return answer.requests, answer.connections, answer.ended, answer.most
+  return answer.requests, answer.connections, answer.ended, answer.most, answer.in_flight
 end
 
 --- Waits until that many connections have ended.
@@ -71,6 +72,11 @@ function Listener:wait_for_ended(count)
     assert(socket.gettime() < ends, "the connections have not ended")
     socket.sleep(0.01)
   end
+end
+
+--- Has one act "hold" end. Whether there was any.
+function Listener:step()
+  return self.peer:command({ ["do"] = "step", number = self.number }).held
 end
 
 function Listener:close()

@@ -102,6 +102,8 @@ class Listener:
         self.settings = {"accept": [], "connect": [], "api": [], "token": []}
         self.requests, self.connections, self.ended, self.most, self.open = [], 0, 0, 0, set()
         self.met = threading.Condition(self.lock)
+        self.in_flight = 0
+        self.holding, self.hold_ends = 0, threading.Condition()
         self.closed = False
         self.host = settings.get("host", "127.0.0.1")
         self.socket = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
@@ -180,6 +182,10 @@ class Listener:
             self.requests.append(request)
             self.met.notify_all()
 
+    def count(self, requests):
+        with self.lock:
+            self.in_flight += requests
+
     def close(self):
         self.closed = True
         with self.lock:
@@ -210,7 +216,11 @@ class Connection:
         kind = "connect" if method == "CONNECT" else "token" if target.endswith(TOKEN_PATHS) else "api"
         self.request = {"method": method, "target": target, "headers": headers, "body": body}
         self.listener.record({**self.request, "kind": kind, "connection": self.number, "time": time.time()})
-        self.play(self.listener.next(kind))
+        self.listener.count(1)
+        try:
+            self.play(self.listener.next(kind))
+        finally:
+            self.listener.count(-1)
 
     def act_echo(self, status, form):
         """An answer that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
@@ -237,6 +247,17 @@ class Connection:
         while self.sock.recv(4096):
             pass
         raise HangUp
+
+    def act_hold(self):
+        """Silence, until the owner wants it to end, or the client has gone."""
+        with self.listener.hold_ends:
+            self.listener.holding += 1
+            try:
+                while not self.listener.hold_ends.wait(timeout=0.01):
+                    if select.select([self.sock], [], [], 0)[0] and not self.sock.recv(1, socket.MSG_PEEK):
+                        raise HangUp
+            finally:
+                self.listener.holding -= 1
 
     def act_close(self):
         """A FIN, over TLS without saying good-bye first. Unread bytes would make it a RST: they are read."""
@@ -409,7 +430,11 @@ def act(listeners, command):
     elif name == "received":
         with listener.lock:
             return {"requests": list(listener.requests), "connections": listener.connections,
-                    "ended": listener.ended, "most": listener.most}
+                    "ended": listener.ended, "most": listener.most, "in_flight": listener.in_flight}
+    elif name == "step":
+        with listener.hold_ends:
+            listener.hold_ends.notify()
+            return {"held": listener.holding > 0}
     elif name == "close":
         listener.close()
     return {}
