@@ -54,30 +54,89 @@ end
 -- Ordinary users often have no sbin folder on their path.
 local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
 
-local found
+local FOLDERS = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
 
---- The nginx program and the lines that load its Lua module; an OpenResty has the module built in and needs none.
-function nginx.find()
-  if found then return found end
-  local program = os.getenv("PODERO_TEST_NGINX")
-    or nginx.output_of(SEARCH .. "command -v nginx || command -v openresty")
-  assert(program ~= "", "nginx with its Lua module is missing (Debian: nginx, libnginx-mod-http-lua)")
-  local about = nginx.output_of(quoted(program) .. " -V 2>&1")
-  local folders = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
-  local told = about:match("%-%-modules%-path=(%S+)")
-  if told then table.insert(folders, 1, told) end
-  local lines = ""
+--- The lines that load the Lua module from the first of these folders that has it: none if it is built in.
+local function load_modules(folders)
   for _, folder in ipairs(folders) do
     if nginx.read_file(folder .. "/ngx_http_lua_module.so") then
+      local lines = ""
       for _, name in ipairs { "ndk_http_module.so", "ngx_http_lua_module.so" } do
         local file = folder .. "/" .. name
         if nginx.read_file(file) then lines = lines .. ("load_module \"%s\";\n"):format(file) end
       end
-      break
+      return lines
     end
   end
-  found = { program = program, load_modules = lines }
-  return found
+  return ""
+end
+
+--- The value of an environment variable with a list in the manner of LUA_PATH, or nil. An entry without "?" is a folder,
+-- in which `file` is looked for.
+function nginx.templates(variable, file)
+  local list = {}
+  for entry in (os.getenv(variable) or ""):gmatch("[^;]+") do
+    list[#list + 1] = entry:find("?", 1, true) and entry or entry .. "/" .. file
+  end
+  return #list > 0 and table.concat(list, ";") or nil
+end
+
+local function found_on_path()
+  local program = nginx.output_of(SEARCH .. "command -v nginx || command -v openresty")
+  return program ~= "" and program or nil
+end
+
+--- `folders`: where to look for its modules, beside the folder that the program itself names.
+local function describe(program, folders, paths)
+  local all = {}
+  all[1] = nginx.output_of(quoted(program) .. " -V 2>&1"):match("%-%-modules%-path=(%S+)")
+  for _, folder in ipairs(folders) do all[#all + 1] = folder end
+  return { program = program, load_modules = load_modules(all), paths = paths }
+end
+
+local tested, installed
+
+--- The nginx under test: `program`, and `load_modules`, the lines for nginx.conf that load its Lua module.
+-- PODERO_TEST_NGINX names another one than is installed, such as an OpenResty built by hand; it loads no modules but its
+-- own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH are where it finds the Lua and C modules that it needs
+-- (lua-resty-core, lua-cjson): `nginx.start` makes them part of its default paths, the ";;" of lua_package_path.
+function nginx.find()
+  if tested then return tested end
+  local given = os.getenv("PODERO_TEST_NGINX")
+  local program = given or found_on_path()
+  assert(program, "nginx with its Lua module is missing (Debian: nginx, libnginx-mod-http-lua)")
+  tested = describe(program, given and {} or FOLDERS, {
+    LUA_PATH = nginx.templates("PODERO_TEST_LUA_PATH", "?.lua"),
+    LUA_CPATH = nginx.templates("PODERO_TEST_LUA_CPATH", "?.so"),
+  })
+  return tested
+end
+
+--- The nginx for servers that are not under test (the mock API, a benchmark's upstream): the installed one whatever
+-- PODERO_TEST_NGINX says, or that if none is installed.
+function nginx.installed()
+  if installed then return installed end
+  local program = os.getenv("PODERO_TEST_NGINX") and found_on_path()
+  installed = program and describe(program, FOLDERS, {}) or nginx.find()
+  return installed
+end
+
+--- The beginning of a shell command: the program of `nginx.find` or `nginx.installed`. `environment`: variables to set,
+-- or to take away if false.
+function nginx.command(which, environment)
+  local values = {}
+  for name, value in pairs(environment or {}) do values[name] = value end
+  for name, path in pairs(which.paths) do
+    local own = values[name]
+    if own == nil then own = os.getenv(name) end
+    values[name] = (own and own:gsub(";;$", "") .. ";" or "") .. path .. ";;"
+  end
+  local words = { "env" }
+  for name, value in pairs(values) do
+    -- env wants what it takes away to come first.
+    table.insert(words, value and #words + 1 or 2, value and quoted(name .. "=" .. value) or "-u " .. name)
+  end
+  return table.concat(words, " ") .. " " .. quoted(which.program)
 end
 
 --- Free loopback ports, by name. All are held until all are found; the second value says whether ::1 exists here.
@@ -160,13 +219,9 @@ end
 local function launch(options, dir)
   local ports = nginx.free_ports(options.ports)
   nginx.write_file(dir .. "/nginx.conf", options.configuration(ports, dir))
-  local variables = { "env" }
-  for name, value in pairs(options.environment or {}) do
-    -- env wants what it takes away to come first.
-    table.insert(variables, value and #variables + 1 or 2, value and quoted(name .. "=" .. value) or "-u " .. name)
-  end
-  local command = ("%s %s -p %s -c %s -g 'daemon off;'"):format(table.concat(variables, " "),
-    quoted(nginx.find().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
+  local which = options.installed and nginx.installed() or nginx.find()
+  local command = ("%s -p %s -c %s -g 'daemon off;'"):format(nginx.command(which, options.environment),
+    quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
   local server = setmetatable({ dir = dir, ports = ports, pipe = nginx.live(dir, "nginx", command) }, Server)
   local ok, problem = ready(server, ports[options.ports[1]])
   if ok then return server end
@@ -177,7 +232,8 @@ end
 --- Starts a server and returns it when it answers. It ends with `server:stop()`, and with this process.
 -- `name`: of its temporary folder. `ports`: names of the ports that it needs. `configuration(ports, dir)`: the text of
 -- its nginx.conf, which is to say `pid nginx.pid` and to log to stderr; relative paths are relative to the folder.
--- `files`: a folder whose content is copied into it. `environment`: variables to set, or to take away where false.
+-- `files`: a folder whose content is copied into it. `environment`: variables to set, or to take away if false.
+-- `installed`: whether to run the nginx of `nginx.installed` and not the one under test.
 -- The server has `dir`, `ports` (numbers as text, by name), `log`, `pid` and `stop`.
 function nginx.start(options)
   local server, problem

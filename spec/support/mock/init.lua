@@ -113,7 +113,7 @@ local function write_settings(dir, ports, ipv6, tls)
   local pid, start = mock.process("self")
   assert(pid, "the mock server needs Linux's /proc")
   local values = {
-    load_modules = nginx.find().load_modules,
+    load_modules = nginx.installed().load_modules,
     connections = ("%d"):format(CONNECTIONS),
     lua_path = here,
     owner_pid = pid,
@@ -255,7 +255,7 @@ local function launch(dir, ports, ipv6, tls)
   -- Many open connections need more descriptors than the usual 1,024.
   local limit = ("ulimit -n %d 2>/dev/null || ulimit -n \"$(ulimit -Hn)\" 2>/dev/null; "):format(CONNECTIONS * 2)
   local command = ("%s -p %s -c %s </dev/null >start.log 2>&1"):format(
-    quoted(nginx.find().program), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
+    nginx.command(nginx.installed()), quoted(dir .. "/"), quoted(dir .. "/nginx.conf"))
   if run(("cd %s && { %s%s; }"):format(quoted(dir), limit, command)) then return true end
   local log = (read_file(dir .. "/start.log") or "") .. (read_file(dir .. "/error.log") or "")
   if log:find("in use", 1, true) then return false, log end
