@@ -162,6 +162,7 @@ end
 local function give_way(iterator)
   iterator.count = 0
   if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
+  if not c.pending(iterator.calls) then return end -- it will wait in any case
   wait(iterator)
   iterator.gives_way_at = c.clock() + in_nginx.STEP
 end
@@ -200,6 +201,7 @@ end
 function Iterator.close(iterator)
   iterator.is_over = true
   c.stop(iterator.calls)
+  in_nginx.stopped(iterator)
 end
 
 Iterator.__close = Iterator.close -- called by Lua 5.4 at the end of the loop, however it ends
