@@ -53,15 +53,31 @@ local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, ends = nil, nil, false, 0, 0
 local semaphores = {} -- unused ones
 
+-- While a TLS session is fetched, nginx can wait only if OpenSSL has OpenResty's patch, or if it is BoringSSL: both have
+-- this function. Else nginx kills who tries. Nil: that was not found out yet.
+local fetch_can_wait
+
+local function find_out()
+  local ffi = require "ffi"
+  ffi.cdef "const void *SSL_magic_pending_session_ptr(void);"
+  return ffi.C.SSL_magic_pending_session_ptr
+end
+
+-- Whether light threads may yield in a phase.
+local function is_yielding(phase)
+  if phase == "ssl_session_fetch" and fetch_can_wait == nil then fetch_can_wait = pcall(find_out) end
+  return YIELDING[phase] and (phase ~= "ssl_session_fetch" or fetch_can_wait)
+end
+
 -- The phase if a call can neither wait nor block in it, or nil.
 local function refused_phase()
   local phase = get_phase and get_phase()
-  return phase and not YIELDING[phase] and not BLOCKING[phase] and phase or nil
+  return phase and not is_yielding(phase) and not BLOCKING[phase] and phase or nil
 end
 
 -- Whether a call can wait by yielding here.
 local function can_yield()
-  return get_phase and YIELDING[get_phase()]
+  return get_phase and is_yielding(get_phase())
 end
 
 -- Wakes a waiter that sleeps.
