@@ -7,7 +7,7 @@ local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local worker = require "spec.support.worker"
 
-local ORG, OTHER_ORG = helper.ORG, worker.OTHER_ORG
+local ORG, OTHER_ORG = helper.ORG, helper.OTHER_ORG
 local DELAY = 0.4
 local SEED = tonumber(ORG:sub(1, 6), 16)
 

@@ -3,13 +3,12 @@
 -- which do the same with a digest of the list.
 
 local cjson = require "cjson"
+local helper = require "spec.support.helper"
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
 
 local worker = {}
-
-worker.OTHER_ORG = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
 
 local ANSWER_SECONDS = 20
 
@@ -135,8 +134,11 @@ local function filled(text, values)
   return (text:gsub("%${([%w_]+)}", function(name) return values[name] or error("no value for " .. name) end))
 end
 
+--- Where nginx finds the module that is under test.
 local function module_path()
-  return nginx.output_of("pwd") .. "/" .. package.cpath:gsub(";.*", "") .. ";;"
+  local file = helper.module_file()
+  if file:sub(1, 1) ~= "/" then file = nginx.output_of("pwd") .. "/" .. file end
+  return file:gsub("podero%.so$", "?.so") .. ";;"
 end
 
 local Worker = {}
@@ -153,7 +155,7 @@ function worker.start(api, options)
     assert(nginx.run(("mkdir %s/logs && chmod 755 %s"):format(dir, dir)))
     for name, text in pairs(options.files or {}) do nginx.write_file(dir .. "/" .. name, text) end
     local values = {
-      load_modules = nginx.find().load_modules, cpath = module_path(), org = users.ORG, other_org = worker.OTHER_ORG,
+      load_modules = nginx.find().load_modules, cpath = module_path(), org = users.ORG, other_org = helper.OTHER_ORG,
       base_url = api.url, workers = ("%d"):format(options.workers or 1), level = options.level or "info",
       certificate = api.dir .. "/server", plain = ports.plain, tls = ports.tls, other = ports.other, dir = dir,
     }

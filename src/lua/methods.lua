@@ -163,7 +163,7 @@ local function give_way(iterator)
   iterator.count = 0
   if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
   if not c.pending(iterator.calls) then return end -- it will wait in any case
-  wait(iterator)
+  repeat wait(iterator) until not in_nginx.is_late(iterator)
   iterator.gives_way_at = c.clock() + in_nginx.STEP
 end
 

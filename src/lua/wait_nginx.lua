@@ -183,8 +183,17 @@ local function pause(seconds)
   if not read() then close_notifier() end
 end
 
+-- Whether a handler sleeps that has not been killed.
+local function is_needed()
+  c.collect()
+  for i = 1, waiter_count do
+    if waiters[i] and waiters[i].sleeping then return true end
+  end
+  return false
+end
+
 local function run_pump()
-  local open_at, reopen, idle_since = 0, REOPEN, nil
+  local open_at, reopen, idle_since, look_at = 0, REOPEN, nil, 0
   while true do
     if not notifier and c.clock() >= open_at then
       open_notifier()
@@ -194,14 +203,17 @@ local function run_pump()
     local due = run_clients()
     ends = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
-    if due then
-      idle_since = nil
-    else
-      local now = c.clock()
+    local now, exiting = c.clock(), ngx.worker.exiting()
+    if due then idle_since = nil end
+    if not due then
       idle_since = idle_since or now
       due = idle_since + LINGER - now
-      if due <= 0 or ngx.worker.exiting() then return end
+      if due <= 0 or exiting then return end
+    elseif exiting and now >= look_at then -- it does not wait for calls that nobody waits for
+      if not is_needed() then return end
+      look_at = now + LINGER
     end
+    if exiting and due > LINGER then due = LINGER end
     pause(due)
   end
 end
@@ -333,10 +345,10 @@ local function wait(waiter)
   end
 end
 
--- Whether the waiter was woken by an iteration of the pump whose time is used up, and is to wait again. Not twice in a
--- row: others may use up the time of every iteration.
+-- Whether the waiter was woken by an iteration of the pump whose time is used up, and is to wait again: the next one
+-- wakes it. Not twice in a row: others may use up the time of every iteration.
 local function is_late(waiter)
-  local late = waiter.woken and not waiter.was_late and c.clock() >= ends
+  local late = waiter.woken and not waiter.was_late and c.clock() >= ends and c.pending(waiter.calls)
   waiter.woken, waiter.was_late = false, late
   return late
 end
