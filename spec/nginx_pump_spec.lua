@@ -215,7 +215,9 @@ describe("waiting in nginx", function()
         http = "lua_max_running_timers 2;",
         after = "clients = {} for i = 1, 20 do clients[i] = new_client() end",
         locations = [[
-          location /nth { content_by_lua_block { say(calls[ngx.var.arg_method](nil, clients[tonumber(ngx.var.arg_n)])) } }
+          location /nth {
+            content_by_lua_block { say(calls[ngx.var.arg_method](nil, clients[tonumber(ngx.var.arg_n)])) }
+          }
         ]],
       }
       for method, expected in pairs(METHODS) do

@@ -3,7 +3,6 @@ if not rawget(_G, "jit") then return end
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
-local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local worker = require "spec.support.worker"
 

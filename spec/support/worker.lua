@@ -1,6 +1,6 @@
 --- Runs nginx with the module in its Lua, beside a mock server, and visits it.
--- What handlers share is in INIT: clients, `calls`, each of which tells in a few words what has come of it, and `whole`,
--- which do the same with a digest of the list.
+-- What handlers share is in INIT: a client; `calls`, each of which tells in a few words what has come of it; `whole`,
+-- whose words have a digest of the list.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -144,10 +144,10 @@ end
 local Worker = {}
 Worker.__index = Worker
 
---- Starts one beside the mock server `api`. Options, all texts for a place in CONFIGURATION or INIT unless it says
--- otherwise: `before` and `after` (Lua), `main`, `http`, `server`, `locations`; `stream` (a whole block); `level` of the
--- log; `workers` (a number); `files` (texts by name, for its folder ${dir}); `environment` (see nginx.start). ${tls} and
--- ${other} are two more ports.
+--- Starts one beside the mock server `api`. Options are texts for places in CONFIGURATION and INIT: `before` and
+-- `after` (Lua), `main`, `http`, `server`, `locations`, `stream` (a whole block), `level` (of the log). And `workers`
+-- (a number), `files` (texts by name, for its folder ${dir}), `environment` (see nginx.start). ${tls} and ${other} are
+-- two more ports.
 function worker.start(api, options)
   options = options or {}
   local configuration = function(ports, dir)
@@ -176,8 +176,8 @@ end
 --- Whether this nginx takes such a piece of configuration. `place`: "http", "server", "location", "stream".
 function worker.accepts(place, text)
   local dir = nginx.temporary_folder("podero-probe")
-  local values = { http = "", server = "", location = "", stream = "", load_modules = nginx.find().load_modules, dir = dir }
-  values[place] = text
+  local values = { http = "", server = "", location = "", stream = "", [place] = text }
+  values.load_modules, values.dir = nginx.find().load_modules, dir
   if values.stream ~= "" then values.stream = "stream { server { listen unix:" .. dir .. "/b; " .. text .. " } }" end
   nginx.write_file(dir .. "/nginx.conf", filled([[
     ${load_modules}
@@ -233,10 +233,15 @@ function Worker:get(path)
   return self:receive(self:send(path))
 end
 
---- Sends so many requests for these paths, in turn, `at_once` at a time; returns how often each answer came, by path and
--- body. `tell(received)` is called as the answers come.
+--- Sends so many requests for these paths, in turn, `at_once` at a time; returns how often each answer came, by path
+-- and body, and how many there were. `count`: or a function that says whether to send another one. `tell(received)` is
+-- called as the answers come.
 function Worker:load(paths, count, at_once, tell)
   local under_way, of, answers, sent, received = {}, {}, {}, 0, 0
+  local function wants_more()
+    if type(count) == "function" then return count() end
+    return sent < count
+  end
   local function send()
     sent = sent + 1
     local connection = self:send(paths[sent % #paths + 1])
@@ -258,13 +263,13 @@ function Worker:load(paths, count, at_once, tell)
     received = received + 1
     if tell then tell(received) end
   end
-  while received < count do
-    while sent < count and #under_way < at_once do send() end
+  while true do
+    while #under_way < at_once and wants_more() do send() end
+    if #under_way == 0 then return answers, received end
     local readable = socket.select(under_way, nil, ANSWER_SECONDS)
-    if #readable == 0 then error(("%d answers are missing"):format(count - received), 2) end
+    if #readable == 0 then error(("%d answers are missing"):format(#under_way), 2) end
     for _, connection in ipairs(readable) do take(connection) end
   end
-  return answers
 end
 
 --- What `whole` says of a list that came whole.
@@ -298,6 +303,11 @@ end
 
 function Worker:descriptors()
   return tonumber(nginx.output_of("ls /proc/" .. self:ids()[1] .. "/fd | wc -l"))
+end
+
+--- Kilobytes of memory that the worker has.
+function Worker:memory()
+  return tonumber(nginx.read_file("/proc/" .. self:ids()[1] .. "/status"):match("VmRSS:%s+(%d+)"))
 end
 
 --- Seconds of processor time that the worker has used, to a hundredth.

@@ -53,8 +53,8 @@ local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, ends = nil, nil, false, 0, 0
 local semaphores = {} -- unused ones
 
--- While a TLS session is fetched, nginx can wait only if OpenSSL has OpenResty's patch, or if it is BoringSSL: both have
--- this function. Else nginx kills who tries. Nil: that was not found out yet.
+-- While a TLS session is fetched, nginx can wait only if OpenSSL has OpenResty's patch, or is BoringSSL: both have this
+-- function. Else nginx kills a handler that tries. Nil: not found out yet.
 local fetch_can_wait
 
 local function find_out()
