@@ -3,156 +3,92 @@ if not rawget(_G, "jit") then return end
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
-local nginx = require "spec.support.nginx"
 local socket = require "socket"
+local worker = require "spec.support.worker"
 
 local ORG, OTHER_ORG = helper.ORG, helper.OTHER_ORG
 local DELAY = 0.4
+local SEED = tonumber(ORG:sub(1, 6), 16)
 
---- What handlers share. Each of `calls` is run in a phase, and tells what has come of it.
-local INIT = [[
-podero = require "podero"
-ORG, OTHER_ORG = %q, %q
-client = assert(podero.new { base_url = %q, client_id = "demo-client", client_secret = "demo-secret", proxy = "" })
-sharing = assert(podero.new { base_url = %q, client_id = "demo-client", client_secret = "demo-secret", proxy = "",
-  token_store = ngx.shared.tokens })
+local eventually = worker.eventually
 
-local function told(users, err)
-  return users and #users .. " users" or tostring(err)
-end
-
-calls = {}
-function calls.list_users(org) return told(client:list_users(org)) end
-function calls.each_user(org)
-  local count = 0
-  local ok, err = pcall(function()
-    for user in client:each_user(org) do
-      assert(user.organization_id == org)
-      count = count + 1
-    end
-  end)
-  return ok and count .. " users" or tostring(err)
-end
-function calls.list_users_of()
-  local results, errors = client:list_users_of { ORG, OTHER_ORG }
-  if next(errors) then return tostring(select(2, next(errors))) end
-  return #results[ORG] + #results[OTHER_ORG] .. " users"
-end
-function calls.get() return told(client:get("/api/partners/v2.0/org/" .. ORG .. "/users")) end
-function calls.token()
-  local token, err = client:token()
-  return token and "a token" or tostring(err)
-end
-
-function say(text) ngx.print(text) ngx.exit(200) end
-]]
-
-local CONFIGURATION = [[
-pid nginx.pid;
-error_log stderr warn;
-worker_processes %d;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  lua_package_cpath "%s";
-  lua_shared_dict tokens 1m;
-  lua_shared_dict told 1m;
-  lua_check_client_abort on;
-  lua_socket_log_errors off;
-  init_by_lua_block {
-    %s
-    in_init = calls.list_users(ORG)
-  }
-  init_worker_by_lua_block {
-    in_init_worker = calls.list_users(ORG)
-    ngx.timer.at(0, function() ngx.shared.told:set("timer", calls.list_users(ORG)) end)
-  }
-  server {
-    listen 127.0.0.1:%s;
-    listen 127.0.0.1:%s ssl;
-    ssl_certificate %s.pem;
-    ssl_certificate_key %s.key;
-    ssl_certificate_by_lua_block { ngx.shared.told:set("ssl_cert", calls.list_users(ORG)) }
-    location /quick { return 200 "quick"; }
-    location /call { content_by_lua_block { say(calls[ngx.var.arg_method](ngx.var.arg_org or ORG)) } }
-    location /rewrite { rewrite_by_lua_block { say(calls.list_users(ORG)) } }
-    location /access { access_by_lua_block { say(calls.list_users(ORG)) } }
-    location /told { content_by_lua_block { say(ngx.shared.told:get(ngx.var.arg_key) or "nothing") } }
-    location /init { content_by_lua_block { say(in_init .. ", " .. in_init_worker) } }
-    location /header_filter {
-      header_filter_by_lua_block { ngx.header["X-Told"] = calls[ngx.var.arg_method](ORG) }
-      return 200 "x";
-    }
-    location /log {
-      log_by_lua_block { ngx.shared.told:set("log", calls.list_users(ORG)) }
-      return 200 "x";
-    }
-    location /threads {
-      content_by_lua_block {
-        local one = ngx.thread.spawn(calls.list_users, ORG)
-        local other = ngx.thread.spawn(calls.each_user, OTHER_ORG)
-        local _, first = ngx.thread.wait(one, other)
-        say(first)
-      }
-    }
-    location /coroutines {
-      content_by_lua_block {
-        say(coroutine.wrap(function() return coroutine.wrap(function() return calls.list_users(ORG) end)() end)())
-      }
-    }
-    location /mine {
-      content_by_lua_block {
-        local org = ngx.var.arg_org
-        local users = assert(client:list_users(org))
-        for _, user in ipairs(users) do assert(user.organization_id == org) end
-        say(#users .. " users")
-      }
-    }
-    location /sharing {
-      content_by_lua_block {
-        local users, err = sharing:list_users(ORG)
-        say(users and #users .. " users" or tostring(err))
-      }
-    }
-    location /callbacks {
-      content_by_lua_block {
-        local mine, others = ngx.var.arg_mine, 0
-        ngx.ctx.mine = mine
-        assert(client:list_users(ORG, { on_progress = function()
-          if ngx.ctx.mine ~= mine then others = others + 1 end
-        end }))
-        say(others .. " of others")
-      }
-    }
-    location /garbage { content_by_lua_block { collectgarbage() collectgarbage() say("gone") } }
-  }
+--- What each method says of lists of 25 users.
+local METHODS = {
+  list_users = "25 users", each_user = "25 users", list_users_of = "50 users", get = "25 users", token = "a token",
 }
-]]
+
+local function call(method, org)
+  return "/call?method=" .. method .. (org and "&org=" .. org or "")
+end
+
+local function whole(method)
+  return "/whole?method=" .. method
+end
 
 describe("in nginx", function()
   local api, server
 
-  local function start(workers)
-    local init = INIT:format(ORG, OTHER_ORG, api.url, api.url)
-    return nginx.start {
-      name = "podero-nginx", ports = { "plain", "tls" },
-      configuration = function(ports)
-        local certificate = api.dir .. "/server"
-        return nginx.find().load_modules .. CONFIGURATION:format(workers or 1,
-          nginx.output_of("pwd") .. "/" .. package.cpath:gsub(";.*", "") .. ";;", init, ports.plain, ports.tls,
-          certificate, certificate)
-      end,
-    }
-  end
-
   setup(function()
     api = mock.start()
-    server = start()
+    server = worker.start(api, {
+      http = [[
+        init_worker_by_lua_block {
+          in_init_worker = calls.list_users()
+          ngx.timer.at(0, function() ngx.shared.told:set("timer", calls.list_users()) end)
+        }
+      ]],
+      after = [[
+        in_init = calls.list_users()
+        watched = new_client { on_event = function() ngx.ctx.events = (ngx.ctx.events or 0) + 1 end }
+        short = new_client { timeout = 1 }
+        shorter = new_client { timeout = 1 }
+      ]],
+      locations = [[
+        location /init { content_by_lua_block { say(in_init .. ", " .. in_init_worker) } }
+        location /rewrite { rewrite_by_lua_block { say(calls.list_users()) } }
+        location /access { access_by_lua_block { say(calls.list_users()) } }
+        location /header_filter {
+          header_filter_by_lua_block { ngx.header["X-Told"] = calls[ngx.var.arg_method]() }
+          return 200 "x";
+        }
+        location /log {
+          log_by_lua_block { ngx.shared.told:set("log", calls.list_users()) }
+          return 200 "x";
+        }
+        location /threads {
+          content_by_lua_block {
+            local one = ngx.thread.spawn(calls.list_users)
+            local other = ngx.thread.spawn(calls.each_user, OTHER_ORG)
+            local _, first = ngx.thread.wait(one, other)
+            say(first)
+          }
+        }
+        location /coroutines {
+          content_by_lua_block {
+            say(coroutine.wrap(function() return coroutine.wrap(function() return calls.list_users() end)() end)())
+          }
+        }
+        location /mine {
+          content_by_lua_block {
+            local org = ngx.var.arg_org
+            local users = assert(client:list_users(org))
+            for _, user in ipairs(users) do assert(user.organization_id == org) end
+            say(#users .. " users")
+          }
+        }
+        location /callbacks {
+          content_by_lua_block {
+            local mine, others = ngx.var.arg_mine, 0
+            ngx.ctx.mine = mine
+            assert(watched:list_users(ORG, { on_progress = function()
+              if ngx.ctx.mine ~= mine then others = others + 1 end
+            end }))
+            say(others .. " of others, " .. ngx.ctx.events .. " exchange")
+          }
+        }
+        location /short { content_by_lua_block { say(calls[ngx.var.arg_method](nil, short)) } }
+      ]],
+    })
   end)
   teardown(function()
     server:stop()
@@ -161,48 +97,11 @@ describe("in nginx", function()
   -- No reset: the worker keeps its token, and so does the mock.
   before_each(function() api:configure() end)
 
-  --- Sends a request and returns its connection.
-  local function send(path, to)
-    local connection = assert(socket.connect("127.0.0.1", (to or server).ports.plain))
-    connection:settimeout(20)
-    assert(connection:send("GET " .. path .. " HTTP/1.0\r\n\r\n"))
-    return connection
-  end
+  local function get(path) return (server:get(path)) end
 
-  --- The answer's body and header.
-  local function receive(connection)
-    local text = assert(connection:receive("*a"))
-    connection:close()
-    local header, body = text:match("^(.-)\r\n\r\n(.*)$")
-    assert.is_truthy(header, "no answer: " .. text)
-    return body, header
-  end
-
-  local function get(path, to)
-    return receive(send(path, to))
-  end
-
-  local function call(method, org)
-    return "/call?method=" .. method .. (org and "&org=" .. org or "")
-  end
-
-  --- Waits until a test holds, which it has to within some seconds.
-  local function eventually(test, what)
-    local ends = socket.gettime() + 10
-    while not test() do
-      assert.is_true(socket.gettime() < ends, what)
-      socket.sleep(0.02)
-    end
-  end
-
-  local function workers_of(one)
-    local ids = {}
-    for id in nginx.output_of("pgrep -P " .. one:pid()):gmatch("%d+") do ids[#ids + 1] = id end
-    return ids
-  end
-
-  local function descriptors()
-    return tonumber(nginx.output_of("ls /proc/" .. workers_of(server)[1] .. "/fd | wc -l"))
+  --- How many requests of a kind the mock server is answering.
+  local function in_flight(kind)
+    return api:counts().in_flight[kind]
   end
 
   describe("a call gives way", function()
@@ -212,31 +111,22 @@ describe("in nginx", function()
 
     it("in timers", function() eventually(function() return get("/told?key=timer") == "25 users" end, "no timer") end)
 
-    it("in ssl_certificate_by_lua", function()
-      local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
-      local output = helper.shell(command:format(api.dir, server.ports.tls))
-      assert.equal("quick", output:match("^%a+"))
-      assert.equal("25 users", get("/told?key=ssl_cert"))
-    end)
-
-    for method, expected in pairs {
-      list_users = "25 users", each_user = "25 users", list_users_of = "50 users", get = "25 users", token = "a token",
-    } do
+    for method, expected in pairs(METHODS) do
       it("in " .. method, function()
         assert.equal(expected, get(call(method)))
         api:configure { always_api = { delay = DELAY } }
-        local start_time, waiting = socket.gettime(), send(call(method))
+        local start_time, waiting = socket.gettime(), server:send(call(method))
         assert.equal("quick", get("/quick"))
         assert.is_true(socket.gettime() - start_time < DELAY / 2)
-        assert.equal(expected, receive(waiting))
+        assert.equal(expected, (server:receive(waiting)))
       end)
     end
 
     it("and many run at once", function()
       api:configure { always_api = { delay = DELAY } }
       local start_time, waiting = socket.gettime(), {}
-      for i = 1, 100 do waiting[i] = send(call(i % 2 == 0 and "list_users" or "each_user")) end
-      for i = 1, 100 do assert.equal("25 users", receive(waiting[i])) end
+      for i = 1, 100 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
+      for i = 1, 100 do assert.equal("25 users", (server:receive(waiting[i]))) end
       assert.is_true(socket.gettime() - start_time < 4 * DELAY)
     end)
 
@@ -247,40 +137,78 @@ describe("in nginx", function()
       assert.equal("25 users", get(call "list_users"))
     end)
 
+    it("during the pause before another attempt", function()
+      api:configure { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } }
+      local start_time, waiting = socket.gettime(), server:send(call "list_users")
+      assert.equal("quick", get("/quick"))
+      assert.is_true(socket.gettime() - start_time < 0.5)
+      assert.equal("25 users", (server:receive(waiting)))
+      assert.is_true(socket.gettime() - start_time >= 1)
+    end)
+
     it("and a list beside one that waits for its answer takes no longer than alone", function()
       local script = { api = { { delay = 3 } } }
       for _, method in ipairs { "list_users", "each_user" } do
         api:configure { organizations = { [ORG] = { users = 10000 } }, script = script }
-        local slow = send(call(method, OTHER_ORG))
-        socket.sleep(0.2)
+        local slow = server:send(call(method, OTHER_ORG))
+        eventually(function() return in_flight "api" == 1 end)
         local seconds, body = helper.timed(get, call(method))
         assert.equal("10000 users", body)
         assert.is_true(seconds < 0.8, seconds)
-        assert.equal("25 users", receive(slow))
+        assert.equal("25 users", (server:receive(slow)))
       end
     end)
 
     it("while long lists are read, and others are served in between", function()
       api:configure { organizations = { [ORG] = { users = 10000 } } }
       local waiting, worst = {}, 0
-      for i = 1, 8 do waiting[i] = send(call(i % 2 == 0 and "list_users" or "each_user")) end
+      for i = 1, 8 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
       for _ = 1, 100 do
         local seconds = helper.timed(get, "/quick")
         worst = math.max(worst, seconds)
         socket.sleep(0.002)
       end
-      for i = 1, 8 do assert.equal("10000 users", receive(waiting[i])) end
+      for i = 1, 8 do assert.equal("10000 users", (server:receive(waiting[i]))) end
       assert.is_true(worst < 0.25, worst)
+    end)
+  end)
+
+  describe("long lists", function()
+    for count, requests in pairs { [1000] = 200, [20000] = 15 } do
+      for _, method in ipairs { "list_users", "each_user" } do
+        it(("of %d users come whole from %s, five at a time"):format(count, method), function()
+          api:configure { organizations = { [ORG] = { users = count } } }
+          local answers = server:load({ whole(method) }, requests, 5)
+          assert.same({ [whole(method) .. ": " .. worker.whole(count, SEED)] = requests }, answers)
+        end)
+      end
+    end
+
+    it("of 20000 users take a fraction of a second, and two at once no more than about twice that", function()
+      api:configure { organizations = { [ORG] = { users = 20000 } } }
+      for _, method in ipairs { "list_users", "each_user" } do
+        local one, two = math.huge, math.huge
+        for _ = 1, 5 do
+          local seconds, body = helper.timed(get, call(method))
+          assert.equal("20000 users", body)
+          one = math.min(one, seconds)
+          local start_time, waiting = socket.gettime(), { server:send(call(method)), server:send(call(method)) }
+          for i = 1, 2 do assert.equal("20000 users", (server:receive(waiting[i]))) end
+          two = math.min(two, socket.gettime() - start_time)
+        end
+        assert.is_true(one < 0.4, one)
+        assert.is_true(two < 2.5 * one + 0.05, two / one)
+      end
     end)
   end)
 
   it("init_by_lua and init_worker_by_lua block", function() assert.equal("25 users, 25 users", get("/init")) end)
 
   describe("where a call can neither yield nor block", function()
-    for _, method in ipairs { "list_users", "each_user", "list_users_of", "get", "token" } do
+    for method in pairs(METHODS) do
       it(method .. " names the phase and ngx.timer.at, and sends nothing", function()
         local before = api:counts().api
-        local _, header = get("/header_filter?method=" .. method)
+        local _, header = server:get("/header_filter?method=" .. method)
         local told = header:match("X%-Told: ([^\r]*)")
         assert.truthy(told:find("podero: argument: ", 1, true), told)
         assert.truthy(told:find("'header_filter'", 1, true), told)
@@ -299,38 +227,84 @@ describe("in nginx", function()
     local waiting = {}
     for i = 1, 200 do
       local org = ("%08x-0000-4000-8000-%012x"):format(i * 7919, i)
-      waiting[i] = send("/mine?org=" .. org)
+      waiting[i] = server:send("/mine?org=" .. org)
     end
-    for i = 1, 200 do assert.equal("25 users", receive(waiting[i])) end
+    for i = 1, 200 do assert.equal("25 users", (server:receive(waiting[i]))) end
   end)
 
   it("callbacks run in the request that has made the call", function()
+    assert.equal("0 of others, 2 exchange", get("/callbacks?mine=0")) -- the token's, too
     local waiting = {}
     api:configure { organizations = { [ORG] = { users = 1000 } } }
-    for i = 1, 20 do waiting[i] = send("/callbacks?mine=" .. i) end
-    for i = 1, 20 do assert.equal("0 of others", receive(waiting[i])) end
+    for i = 1, 20 do waiting[i] = server:send("/callbacks?mine=" .. i) end
+    for i = 1, 20 do assert.equal("0 of others, 1 exchange", (server:receive(waiting[i]))) end
   end)
 
   describe("a handler that is killed", function()
-    it("while it drives for others does not hold them up", function()
+    it("does not hold up those who came after it", function()
       api:configure { always_api = { delay = DELAY } }
       for _ = 1, 3 do
         local start_time = socket.gettime()
-        local driver = send(call "list_users")
+        local first = server:send(call "list_users")
         socket.sleep(0.05)
         local waiting = {}
-        for i = 1, 10 do waiting[i] = send(call(i % 2 == 0 and "list_users" or "each_user")) end
+        for i = 1, 10 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
         socket.sleep(0.05)
-        driver:close()
-        for i = 1, 10 do assert.equal("25 users", receive(waiting[i])) end
+        first:close()
+        for i = 1, 10 do assert.equal("25 users", (server:receive(waiting[i]))) end
         assert.is_true(socket.gettime() - start_time < 3 * DELAY)
+      end
+    end)
+
+    it("at whatever time harms nobody else", function()
+      api:configure { organizations = { [ORG] = { users = 1000 } }, always_api = { delay = 0.01 } }
+      for i = 0, 60 do
+        local victims, waiting = {}, {}
+        for k = 1, 3 do victims[k] = server:send(call(k % 2 == 0 and "list_users" or "each_user")) end
+        waiting[1], waiting[2] = server:send(call "list_users"), server:send(call "each_user")
+        socket.sleep(i * 0.0005)
+        for k = 1, 3 do victims[k]:close() end
+        for k = 1, 2 do assert.equal("1000 users", (server:receive(waiting[k]))) end
+      end
+    end)
+
+    it("as the one that has asked for the token leaves the request to the others", function()
+      for _, method in ipairs { "list_users", "token" } do
+        api:configure { always_token = { delay = DELAY } }
+        api:revoke()
+        local before = api:counts().token
+        local first = server:send(call "list_users") -- learns from the API that the token is no longer good
+        eventually(function() return in_flight "token" == 1 end, "no token request")
+        local waiting = {}
+        for i = 1, 5 do waiting[i] = server:send(call(method)) end
+        socket.sleep(0.1)
+        first:close()
+        socket.sleep(0.05)
+        waiting[6] = server:send(call(method))
+        for i = 1, 6 do assert.equal(METHODS[method], (server:receive(waiting[i]))) end
+        assert.equal(before + 1, api:counts().token)
+      end
+    end)
+
+    it("leaves calls that end at their deadline, though nobody asks the worker for anything more", function()
+      for _, method in ipairs { "list_users", "each_user", "list_users_of", "get" } do
+        assert.equal(METHODS[method], get("/short?method=" .. method))
+        local start_time, victims = socket.gettime(), {}
+        api:configure { always_api = { delay = 10 } }
+        for i = 1, 5 do victims[i] = server:send("/short?method=" .. method) end
+        eventually(function() return in_flight "api" >= 5 end)
+        for i = 1, 5 do victims[i]:close() end
+        eventually(function() return in_flight "api" == 0 end, method .. ": requests go on", 3)
+        local seconds = socket.gettime() - start_time
+        assert.is_true(seconds < 2, seconds)
+        api:configure()
       end
     end)
 
     it("with all the others leaves nothing that hangs", function()
       api:configure { always_api = { delay = DELAY } }
       local waiting = {}
-      for i = 1, 20 do waiting[i] = send(call "list_users") end
+      for i = 1, 20 do waiting[i] = server:send(call "list_users") end
       socket.sleep(0.1)
       for i = 1, 20 do waiting[i]:close() end
       assert.equal("25 users", get(call "list_users"))
@@ -339,10 +313,10 @@ describe("in nginx", function()
     it("a thousand times in a row leaks nothing", function()
       get(call "list_users")
       get("/garbage")
-      local before = descriptors()
+      local before = server:descriptors()
       api:configure { always_api = { delay = 0.05 } }
       for i = 1, 1000 do
-        local connection = send(call(i % 3 == 0 and "each_user" or "list_users"))
+        local connection = server:send(call(i % 3 == 0 and "each_user" or "list_users"))
         if i % 20 == 0 then socket.sleep(0.01) end
         connection:close()
       end
@@ -351,63 +325,276 @@ describe("in nginx", function()
       -- Some connections stay open for the next calls.
       eventually(function()
         get("/garbage")
-        return descriptors() <= before + 70
+        return server:descriptors() <= before + 70
       end, "descriptors stay")
       assert.equal("25 users", get(call "each_user"))
     end)
   end)
 
-  describe("calls in flight end well", function()
-    it("when nginx is told to reload", function()
-      local other = start()
-      finally(function() other:stop() end)
-      assert.equal("25 users", get(call "list_users", other))
-      local old = workers_of(other)[1]
-      api:configure { always_api = { delay = DELAY } }
-      local waiting = {}
-      for i, name in ipairs { "list_users", "each_user", "list_users_of" } do waiting[i] = send(call(name), other) end
-      socket.sleep(0.1)
-      assert(nginx.run("kill -HUP " .. other:pid()))
-      assert.equal("25 users", receive(waiting[1]))
-      assert.equal("25 users", receive(waiting[2]))
-      assert.equal("50 users", receive(waiting[3]))
-      eventually(function() return workers_of(other)[1] ~= old and #workers_of(other) == 1 end, "the old worker stays")
-      assert.equal("25 users", get(call "list_users", other))
+  it("a hundred handlers that wait cost next to nothing", function()
+    local waiting, SECONDS = {}, 2
+    api:configure { always_api = { delay = SECONDS + 1 } }
+    for i = 1, 100 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
+    eventually(function() return in_flight "api" == 100 end)
+    socket.sleep(0.1)
+    local before = server:processor_time()
+    socket.sleep(SECONDS)
+    local share = (server:processor_time() - before) / SECONDS
+    for i = 1, 100 do assert.equal("25 users", (server:receive(waiting[i]))) end
+    assert.is_true(share < 0.05, share)
+  end)
+
+  describe("a pump that nobody needs", function()
+    it("ends within a second", function()
+      assert.equal("25 users", get(call "list_users"))
+      assert.equal("1 running", get("/timers"))
+      local seconds = eventually(function() return get("/timers") == "0 running" end, "the pump goes on")
+      assert.is_true(seconds < 1, seconds)
     end)
 
-    it("when nginx is told to quit", function()
-      local other = start()
+    for _, signal in ipairs { "QUIT", "HUP" } do
+      it("delays no exit: " .. signal, function()
+        local other = worker.start(api)
+        finally(function() other:stop() end)
+        assert.equal("25 users", (other:get(call "list_users")))
+        local id = other:ids()[1]
+        other:signal(signal)
+        local seconds = eventually(function() return not worker.runs(id) end, "the worker stays")
+        assert.is_true(seconds < 1.5, seconds)
+        assert.equal("", other:complaints())
+      end)
+    end
+  end)
+
+  it("its errors are nobody's: the log has no line of level warn or above", function()
+    assert.equal("", server:complaints())
+  end)
+
+  describe("reload and quit", function()
+    it("leave lists under load whole", function()
+      local methods = { whole "list_users", whole "each_user" }
+      local other = worker.start(api)
       finally(function() other:stop() end)
-      assert.equal("25 users", get(call "list_users", other))
-      local worker = workers_of(other)[1]
-      api:configure { always_api = { delay = DELAY } }
-      local waiting = { send(call "list_users", other), send(call "each_user", other) }
-      socket.sleep(0.1)
-      assert(nginx.run("kill -QUIT " .. other:pid()))
-      for i = 1, 2 do assert.equal("25 users", receive(waiting[i])) end
-      eventually(function() return not nginx.run("kill -0 " .. worker .. " 2>/dev/null") end, "the worker stays")
+      api:configure { organizations = { [ORG] = { users = 1000 } } }
+      local answers = other:load(methods, 500, 5, function(received)
+        if received % 100 == 0 then other:signal(received < 500 and "HUP" or "QUIT") end
+      end)
+      local expected = worker.whole(1000, SEED)
+      assert.same({ [methods[1] .. ": " .. expected] = 250, [methods[2] .. ": " .. expected] = 250 }, answers)
+      eventually(function() return other.server:pid() == nil end, "nginx stays")
+      assert.equal("", other:complaints())
+    end)
+
+    for _, signal in ipairs { "HUP", "QUIT" } do
+      it(signal .. " lets calls in flight end well, and those that begin later", function()
+        local other = worker.start(api, {
+          locations = [[
+            location /later {
+              content_by_lua_block {
+                ngx.sleep(0.5)
+                local exiting = ngx.worker.exiting() and "exiting: " or "not exiting: "
+                say(exiting .. calls[ngx.var.arg_method]())
+              }
+            }
+          ]],
+        })
+        finally(function() other:stop() end)
+        assert.equal("25 users", (other:get(call "list_users")))
+        local old = other:ids()[1]
+        api:configure { always_api = { delay = DELAY }, always_token = { delay = DELAY } }
+        local waiting = { [other:send(call "new_client")] = "a token" }
+        for method, expected in pairs(METHODS) do
+          waiting[other:send(call(method))] = expected
+          waiting[other:send("/later?method=" .. method)] = "exiting: " .. expected
+        end
+        socket.sleep(0.15)
+        other:signal(signal)
+        for connection, expected in pairs(waiting) do assert.equal(expected, (other:receive(connection))) end
+        eventually(function() return not worker.runs(old) end, "the old worker stays")
+        if signal == "HUP" then assert.equal("25 users", (other:get(call "list_users"))) end
+        assert.equal("", other:complaints())
+      end)
+    end
+
+    it("exit_worker_by_lua blocks", function()
+      local other = worker.start(api, {
+        level = "notice",
+        http = "exit_worker_by_lua_block { ngx.log(ngx.NOTICE, \"at last: \", calls.list_users()) }",
+      })
+      finally(function() other:stop() end)
+      assert.equal("25 users", (other:get(call "list_users")))
+      other:signal("QUIT")
+      eventually(function() return other.server:log():find("at last: ", 1, true) end, "no exit")
+      assert.truthy(other.server:log():find("at last: 25 users", 1, true), other.server:log())
     end)
   end)
 
   describe("with several workers", function()
     local several
 
-    setup(function() several = start(4) end)
+    setup(function()
+      several = worker.start(api, {
+        workers = 4,
+        after = "sharing = new_client { token_store = ngx.shared.tokens }",
+        locations = "location /sharing { content_by_lua_block { say(calls.list_users(nil, sharing)) } }",
+      })
+    end)
     teardown(function() several:stop() end)
 
     it("a client of init_by_lua serves every one of them", function()
-      for _ = 1, 40 do assert.equal("25 users", get(call "list_users", several)) end
+      for _ = 1, 40 do assert.equal("25 users", (several:get(call "list_users"))) end
     end)
 
     it("and ngx.shared as token store, a token is fetched once for all", function()
-      get("/sharing", several)
+      several:get("/sharing")
       for _ = 1, 3 do
         api:revoke()
         local before, waiting = api:counts().token, {}
-        for i = 1, 256 do waiting[i] = send("/sharing", several) end
-        for i = 1, 256 do assert.equal("25 users", receive(waiting[i])) end
+        for i = 1, 256 do waiting[i] = several:send("/sharing") end
+        for i = 1, 256 do assert.equal("25 users", (several:receive(waiting[i]))) end
         assert.equal(before + 1, api:counts().token)
       end
+      assert.equal("", several:complaints())
     end)
   end)
+
+  describe("a call gives way where there is such a phase:", function()
+    --- What a phase needs in the configuration, at which place; ${phase} stands for what it runs. How to enter it.
+    local PHASES = {
+      server_rewrite = { place = "server", text = "server_rewrite_by_lua_block { ${phase} }" },
+      precontent = { place = "location", text = "precontent_by_lua_block { ${phase} }", enter = "proxy" },
+      ssl_client_hello = { place = "server", text = "ssl_client_hello_by_lua_block { ${phase} }", enter = "tls" },
+      ssl_cert = { place = "server", text = "ssl_certificate_by_lua_block { ${phase} }", enter = "tls" },
+      ssl_session_fetch = {
+        place = "http", text = "ssl_session_fetch_by_lua_block { ${phase} }", enter = "tls_session",
+        -- Without a patch, OpenSSL lets nobody wait there: a handler that tries is killed.
+        refused = "ssl_session_fetch: podero: argument: .*'ssl_session_fetch'.*ngx%.timer%.at",
+      },
+      proxy_ssl_cert = {
+        place = "location", text = "proxy_ssl_certificate_by_lua_block { ${phase} }", enter = "proxy",
+      },
+      proxy_ssl_verify = {
+        place = "location", text = "proxy_ssl_verify_by_lua_block { ${phase} }", enter = "proxy",
+      },
+    }
+    local TLS = [[
+      listen 127.0.0.1:${tls} ssl;
+      ssl_certificate ${certificate}.pem;
+      ssl_certificate_key ${certificate}.key;
+      ssl_session_tickets off;
+    ]]
+    local PROXY = "location /in { proxy_pass %s/; proxy_http_version 1.1; %s }"
+    local other
+
+    after_each(function()
+      if other then other:stop() end
+      other = nil
+    end)
+
+    local ENTER = {}
+
+    function ENTER.plain() other:get("/quick") end
+
+    function ENTER.proxy() other:get("/in") end
+
+    function ENTER.tls()
+      local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
+      assert.equal("quick", helper.shell(command:format(api.dir, other.ports.tls)):match("^%a+"))
+    end
+
+    function ENTER.tls_session()
+      local command = "echo | openssl s_client -connect 127.0.0.1:%s -tls1_2 -no_ticket -reconnect"
+      helper.shell(command:format(other.ports.tls))
+    end
+
+    for name, phase in pairs(PHASES) do
+      if worker.accepts(phase.place, (phase.text:gsub("${phase}", ""))) then
+        it(name, function()
+          local options = { server = phase.place ~= "location" and TLS or nil }
+          local text = phase.text:gsub("${phase}",
+            "ngx.shared.told:set(\"phase\", ngx.get_phase() .. \": \" .. calls.list_users())")
+          if phase.place == "location" then
+            options.locations = PROXY:format(api.tls_url, text)
+          else
+            options[phase.place] = (options[phase.place] or "") .. text
+          end
+          other = worker.start(api, options)
+          ENTER[phase.enter or "plain"]()
+          local told = other:get("/told?key=phase")
+          if not phase.refused or not told:match(phase.refused) then assert.equal(name .. ": 25 users", told) end
+          assert.equal("", other:complaints())
+        end)
+      end
+    end
+
+    if worker.accepts("stream", "content_by_lua_block { }") then
+      it("preread and content of stream", function()
+        other = worker.start(api, {
+          stream = [[
+            stream {
+              lua_package_cpath "${cpath}";
+              init_by_lua_block { ${init} in_init = calls.list_users() }
+              init_worker_by_lua_block { in_init_worker = calls.list_users() }
+              server {
+                listen 127.0.0.1:${other};
+                preread_by_lua_block { ngx.ctx.told = ngx.get_phase() .. ": " .. calls.list_users() }
+                content_by_lua_block {
+                  ngx.print(in_init, ", ", in_init_worker, ", ", ngx.ctx.told, ", ", ngx.get_phase(), ": ",
+                    calls.list_users())
+                }
+              }
+            }
+          ]],
+        })
+        for _ = 1, 3 do
+          local connection = assert(socket.connect("127.0.0.1", other.ports.other))
+          connection:settimeout(20)
+          local text = connection:receive("*a")
+          assert.equal("25 users, 25 users, preread: 25 users, content: 25 users", text)
+        end
+        local waiting = {}
+        for i = 1, 20 do waiting[i] = assert(socket.connect("127.0.0.1", other.ports.other)) end
+        for i = 1, 20 do assert.equal(56, #waiting[i]:receive("*a")) end
+        assert.equal("", other:complaints())
+      end)
+    end
+  end)
+
+  if worker.accepts("location", "content_by_lua_block { assert(ngx.run_worker_thread) }") then
+    it("a call blocks in a worker thread of nginx, which may tell no phase", function()
+      local other = worker.start(api, {
+        main = "thread_pool calls threads=2;",
+        http = "lua_package_path \"${dir}/?.lua;;\";",
+        locations = [[
+          location /thread {
+            content_by_lua_block {
+              if not ngx.run_worker_thread then return say("no threads") end
+              local ok, result = ngx.run_worker_thread("calls", "work", "count", ORG, "]] .. api.url .. [[")
+              say(tostring(ok) .. ": " .. tostring(result))
+            }
+          }
+        ]],
+        files = {
+          ["work.lua"] = [[
+            local podero = require "podero"
+            local function count(org, url)
+              local client = assert(podero.new {
+                base_url = url, client_id = "demo-client", client_secret = "demo-secret", proxy = "",
+              })
+              local users, err = client:list_users(org)
+              local count = 0
+              for _ in client:each_user(org) do count = count + 1 end
+              client:close()
+              return (users and #users or tostring(err)) .. " and " .. count .. " users"
+            end
+            return { count = count }
+          ]],
+        },
+      })
+      finally(function() other:stop() end)
+      local answer = other:get("/thread")
+      assert.equal("true: 25 and 25 users", answer)
+      assert.equal("", other:complaints())
+    end)
+  end
 end)

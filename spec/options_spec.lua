@@ -258,7 +258,7 @@ describe("with a server,", function()
     it("is put before the library's own", function()
       assert(helper.client(server):list_users(ORG))
       local own = helper.last(server, "api").headers["user-agent"]
-      assert.truthy(own:find("^podero%-lua/0%.1%.0"), own)
+      assert.truthy(own:find("^podero%-lua/0%.2%.0"), own)
       assert(helper.client(server, { user_agent = "billing/2.1 (night run)" }):list_users(ORG))
       for _, kind in ipairs { "token", "api" } do
         assert.equal("billing/2.1 (night run) " .. own, helper.last(server, kind).headers["user-agent"])

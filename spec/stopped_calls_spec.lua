@@ -1,4 +1,4 @@
---- A call that is stopped, at whatever step of its life and by whatever means, ends in an error, or in nothing if nobody
+--- A call that is stopped, at any step of its life and by any means, ends in an error, or in nothing if nobody
 -- waits for it any more: never in part of a result. The client goes on, and the server sees the request ended.
 
 local cjson = require "cjson"
@@ -15,7 +15,7 @@ local MOST_STEPS = 200
 
 local has_closing_variables = _VERSION == "Lua 5.4"
 
--- the server -----------------------------------------------------------------------------------------------------------
+-- the server ----------------------------------------------------------------------------------------------------------
 
 local function head(size)
   return ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"):format(size)
@@ -45,7 +45,7 @@ local function script(act, only_token)
   }
 end
 
--- the methods ----------------------------------------------------------------------------------------------------------
+-- the methods ---------------------------------------------------------------------------------------------------------
 
 local function is_list(list)
   return type(list) == "table" and #list == COUNT and helper.difference(helper.oracle(LIST), list) == nil
@@ -93,7 +93,7 @@ local METHODS = {
   },
 }
 
--- steps ----------------------------------------------------------------------------------------------------------------
+-- steps ---------------------------------------------------------------------------------------------------------------
 
 local function is_readable(fd, seconds)
   local watched = { getfd = function() return fd end, dirty = function() return false end }
@@ -112,7 +112,7 @@ end
 --- Whether the server comes to an end of all requests: because the client has closed their connections, but for a
 -- token request, which goes on without the call that has begun it.
 local function is_idle(listener)
-  local ends = socket.gettime() + 3
+  local ends = socket.gettime() + 10
   repeat
     local requests, _, _, _, in_flight = listener:received()
     if in_flight == 0 then return true end

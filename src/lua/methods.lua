@@ -214,7 +214,8 @@ end
 local function give_way(iterator)
   iterator.count = 0
   if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
-  wait_for_user(iterator)
+  if not c.pending(iterator.calls) then return end -- it will wait in any case
+  repeat wait_for_user(iterator) until iterator.is_over or not in_nginx.is_late(iterator)
   iterator.gives_way_at = c.clock() + in_nginx.STEP
 end
 
@@ -247,6 +248,7 @@ function Iterator.close(iterator)
   c.stop(iterator.calls)
   if iterator.waiting == 0 then leave(iterator) end
   wake_waiting(iterator)
+  in_nginx.stopped(iterator)
 end
 
 Iterator.__close = Iterator.close -- called by Lua 5.4 at the end of the loop, however it ends

@@ -55,10 +55,14 @@ static struct reactor *reactor_of(lua_State *L) {
 }
 
 static int due(lua_State *L) {
-  struct reactor *reactor = lua_toboolean(L, 2) ? reactor_of(L) : NULL;
-  double seconds = due_of(L);
-  if (reactor != NULL) seconds = fmin(seconds, reactor_due(reactor));
-  lua_pushnumber(L, seconds);
+  lua_pushnumber(L, due_of(L));
+  return 1;
+}
+
+static int timer(lua_State *L) {
+  struct session *session = client_session(L, 1);
+  struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
+  lua_pushnumber(L, reactor == NULL ? INFINITY : reactor_due(reactor));
   return 1;
 }
 
@@ -84,6 +88,12 @@ static int run(lua_State *L) {
   if (isinf(seconds)) return 0;
   lua_pushnumber(L, seconds);
   return 1;
+}
+
+/* [0, 0] */
+static int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
 }
 
 /* ---- wakeups ---- */
@@ -218,7 +228,8 @@ static int poll_descriptor(lua_State *L) {
 
 /* ---- notifiers ---- */
 
-/* NULL once closed. */
+/* NULL once closed: that is the pump's to do, or a finalizer's as the Lua state is closed, and
+ * other finalizers may run after it. */
 static struct notifier *notifier_at(lua_State *L, int index) {
   struct notifier **place = lua_touserdata(L, index);
   return *place;
@@ -242,39 +253,45 @@ static int open_notifier(lua_State *L) {
 
 /* [1, +1] */
 static int start_notifier(lua_State *L) {
-  lua_pushboolean(L, notifier_start(notifier_at(L, 1)));
+  struct notifier *notifier = notifier_at(L, 1);
+  lua_pushboolean(L, notifier != NULL && notifier_start(notifier));
+  return 1;
+}
+
+/* [2, +1] */
+static int watch(lua_State *L) {
+  struct notifier *notifier = notifier_at(L, 1);
+  struct session *session = client_session(L, 2);
+  struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
+  lua_pushboolean(L, notifier == NULL || reactor == NULL || notifier_watch(notifier, reactor));
   return 1;
 }
 
 /* [2, 0] */
-static int watch(lua_State *L) {
-  struct session *session = client_session(L, 2);
-  struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
-  if (reactor != NULL) notifier_watch(notifier_at(L, 1), reactor);
-  return 0;
-}
-
-/* [2, 0] */
 static int expect(lua_State *L) {
-  notifier_expect(notifier_at(L, 1), clock_monotonic() + lua_tonumber(L, 2));
+  struct notifier *notifier = notifier_at(L, 1);
+  if (notifier != NULL) notifier_expect(notifier, clock_monotonic() + lua_tonumber(L, 2));
   return 0;
 }
 
 /* [1, 0] */
 static int wake(lua_State *L) {
-  notifier_wake(notifier_at(L, 1));
+  struct notifier *notifier = notifier_at(L, 1);
+  if (notifier != NULL) notifier_wake(notifier);
   return 0;
 }
 
 /* [1, 0] */
 static int signal_notifier(lua_State *L) {
-  notifier_signal(notifier_at(L, 1));
+  struct notifier *notifier = notifier_at(L, 1);
+  if (notifier != NULL) notifier_signal(notifier);
   return 0;
 }
 
 /* [1, 0] */
 static int clear_notifier(lua_State *L) {
-  notifier_clear(notifier_at(L, 1));
+  struct notifier *notifier = notifier_at(L, 1);
+  if (notifier != NULL) notifier_clear(notifier);
   return 0;
 }
 
@@ -310,6 +327,7 @@ void wait_open(lua_State *L) {
 void wait_set_functions(lua_State *L) {
   static const luaL_Reg functions[] = {{"clock", monotonic},
                                        {"due", due},
+                                       {"timer", timer},
                                        {"pending", pending},
                                        {"block", block},
                                        {"new_wakeup", new_wakeup},
@@ -321,6 +339,7 @@ void wait_set_functions(lua_State *L) {
                                        {"signal", signal_wakeup},
                                        {"poll", poll_descriptor},
                                        {"run", run},
+                                       {"collect", collect},
                                        {"notifier_new", open_notifier},
                                        {"notifier_start", start_notifier},
                                        {"notifier_watch", watch},

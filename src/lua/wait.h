@@ -10,8 +10,8 @@ void wait_open(lua_State *L);
 /* Sets in the table on top what the Lua files wait with. `calls` is a call or a list of calls.
  * [-0, +0, m]
  *   clock() -> seconds on the monotonic clock
- *   due(calls [, timers]) -> seconds until a pause or a time limit of theirs ends; `timers`: or one
- *                            of libcurl's timers is due
+ *   due(calls) -> seconds until a pause or a time limit of theirs ends
+ *   timer(client) -> seconds until a timer of its reactor is due
  *   pending(calls) -> nil if they have nothing to do, else how many bytes wait to be read
  *   block(calls): blocks until there is something to do
  *
@@ -24,11 +24,15 @@ void wait_open(lua_State *L);
  *
  *   run(client, seconds) -> nil if none of its calls is waiting; else, having run its sockets for
  *                           about so long, the seconds until there is something to do
+ *   collect(): has Lua collect its garbage
+ *
  *   notifier_new() -> a notifier, its cookie, and a path or a port to connect to; or nothing
  *   notifier_start(notifier) -> whether it runs
- *   notifier_watch(notifier, client), notifier_expect(notifier, seconds), notifier_wake(notifier),
- *   notifier_signal(notifier), notifier_clear(notifier), notifier_close(notifier): see
- *                           core/notifier.h */
+ *   notifier_watch(notifier, client) -> false if that is not possible: then its sockets have to be
+ *                           looked at now and then
+ *   notifier_expect(notifier, seconds), notifier_wake(notifier), notifier_signal(notifier),
+ *   notifier_clear(notifier), notifier_close(notifier): see core/notifier.h. Once closed, a
+ * notifier does nothing */
 void wait_set_functions(lua_State *L);
 
 #endif

@@ -212,12 +212,13 @@ bool notifier_start(struct notifier *n) {
   return n->connection >= 0 && open_set(n) && start_thread(n);
 }
 
-void notifier_watch(struct notifier *n, struct reactor *reactor) {
+bool notifier_watch(struct notifier *n, struct reactor *reactor) {
   int fd = reactor_descriptor(reactor);
   struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
+  if (fd < 0) return false;
+  if (epoll_ctl(n->set, EPOLL_CTL_MOD, fd, &event) == 0) return true;
   /* The descriptor may be new, with the number of one that was closed. */
-  if (fd >= 0 && epoll_ctl(n->set, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT)
-    epoll_ctl(n->set, EPOLL_CTL_ADD, fd, &event);
+  return errno == ENOENT && epoll_ctl(n->set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 void notifier_expect(struct notifier *n, double time) {
@@ -285,8 +286,9 @@ bool notifier_start(struct notifier *n) {
   return false;
 }
 
-void notifier_watch(struct notifier *n, struct reactor *reactor) {
+bool notifier_watch(struct notifier *n, struct reactor *reactor) {
   (void)n, (void)reactor;
+  return false;
 }
 
 void notifier_expect(struct notifier *n, double time) {

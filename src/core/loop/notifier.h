@@ -3,9 +3,9 @@
  * nothing else. The thread waits on the reactors' descriptors, and writes one byte to a stream
  * socket whose other end the event loop reads from. It touches nothing else.
  *
- *   notifier_new, then connect to notifier_address and send notifier_cookie; notifier_start;
- *   notifier_watch for each reactor, notifier_expect; read one byte; notifier_clear; and so on;
- *   notifier_free
+ *   notifier_new; connect to notifier_path or notifier_port, and send notifier_cookie;
+ *   notifier_start; then again and again notifier_watch for each reactor, notifier_expect, read one
+ *   byte, notifier_clear; at last notifier_free
  *
  * All functions are called by one thread, that of the event loop. The thread has all signals
  * blocked. Systems without epoll have no notifier: notifier_new returns NULL there. */
@@ -40,8 +40,9 @@ const char *notifier_cookie(const struct notifier *notifier);
 bool notifier_start(struct notifier *notifier);
 
 /* Has a byte written as soon as the reactor's descriptor is readable: once, then it is to be asked
- * for again. Closing a reactor ends this. */
-void notifier_watch(struct notifier *notifier, struct reactor *reactor);
+ * for again. Closing a reactor ends this. Returns false if the reactor has no descriptor, or the
+ * system refuses. */
+bool notifier_watch(struct notifier *notifier, struct reactor *reactor);
 
 /* Has a byte written at `time` (monotonic seconds) at the latest. It may be written earlier: timers
  * asked for before are not taken back. INFINITY asks for nothing. */
