@@ -32,7 +32,7 @@ local function in_pieces(act, text, pieces)
 end
 
 --- Answers with an act before each piece of them: a token, a list that is cut short before its first user ends, and
--- then, after a pause, lists in pieces. Where only a token is asked for, the first answer with one is cut short. All that
+-- then, after a pause, lists in pieces. If only a token is asked for, the first answer with one is cut short. All that
 -- come later are good.
 local function script(act, only_token)
   local lists = { { act, { "send", head(#LIST) }, act, { "send", LIST:sub(1, 20) }, act, { "close" } } }
