@@ -42,6 +42,7 @@ struct call {
   bool committed;            /* part of the body was handed on */
   bool among_others;         /* it is being pushed forward by a step that does not drive */
   bool idle;                 /* the binding is waiting for bytes */
+  bool asked_for_token;      /* the last request was for a token */
   bool succeeded;
   uint64_t received; /* bytes when `deadline` was last extended */
   unsigned token_requests, api_requests;
@@ -246,6 +247,7 @@ static void start_exchange(struct call *call, const char *token) {
     return;
   }
   call->api_requests++;
+  call->asked_for_token = false;
   call->begun = !is_streamed(call);
   call->state = CALL_EXCHANGE;
 }
@@ -280,6 +282,7 @@ enum adoption call_adopt(struct call *call, const struct stored_token *token) {
 void call_fetch(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
   call->ticket = oauth2_join(agent_oauth2(call->agent));
+  call->asked_for_token = true;
   call->state = CALL_TOKEN;
 }
 
@@ -487,6 +490,12 @@ enum call_result call_result(const struct call *call) {
 
 const struct failure *call_failure(const struct call *call) {
   return call_result(call) == CALL_FAILED ? &call->failure : NULL;
+}
+
+const char *call_requested_url(const struct call *call) {
+  if (call->asked_for_token)
+    return agent_is_closed(call->agent) ? NULL : agent_options(call->agent)->token_url;
+  return call->api_requests > 0 ? call->url : NULL;
 }
 
 bool call_is_ready(const struct call *call, size_t *bytes) {

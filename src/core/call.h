@@ -65,6 +65,11 @@ enum call_result call_result(const struct call *call);
 /* Why the call failed, or NULL if it has not. */
 const struct failure *call_failure(const struct call *call);
 
+/* The URL that was requested last, of the API or of the token endpoint, whether an answer came or
+ * not. NULL if nothing was requested yet, or the client is closed. Valid until the call is freed or
+ * the client closed. */
+const char *call_requested_url(const struct call *call);
+
 /* Fails the call because the client was closed. Does nothing if the call has ended. */
 void call_end_closed(struct call *call);
 

@@ -13,10 +13,14 @@
 struct transport;
 struct exchange;
 
-/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. */
+/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. If one of
+ * `ca_file` and `ca_path` is given, no authorities but theirs are trusted, and a proxy with TLS is
+ * held to them, too. Files are opened by the first exchange with TLS, not before; one that cannot
+ * be used makes it fail with FAILURE_ARGUMENT. Nothing ever asks for a password. */
 struct transport_options {
   const char *ca_file, *ca_path; /* PEM file, folder of hashed PEM files */
   const char *cert, *key;        /* the client's, PEM files */
+  const char *key_password;      /* of `key`, or of `cert` if that holds the key; NULL: none */
   bool verify;                   /* check the server's certificate and its name */
   const char *proxy;
   const char *user_agent;

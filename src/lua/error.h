@@ -13,4 +13,10 @@ void error_open(lua_State *L);
  * be NULL. [-0, +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct agent *agent);
 
+/* Sets the field url of the error object on top, cleared of the agent's secrets. [-0, +0, m] */
+void error_set_url(lua_State *L, const char *url, struct agent *agent);
+
+/* podero.is_error(v): whether a value is an error object. [1.., +1] */
+int error_is_error(lua_State *L);
+
 #endif
