@@ -412,8 +412,13 @@ describe("the command podero", function()
     end)
 
     it("says so of what the module does not take", function()
-      fails(2, "username and password are given together, or not at all (see podero token --help)",
+      fails(2, "option 'scope': expected a string that is not empty (see podero token --help)", "token --scope ''")
+    end)
+
+    it("says what is missing of the credentials, or cannot be used", function()
+      fails(2, "podero: password is given without username (see podero token --help)",
         "token --password-file " .. write("password", "x"))
+      fails(2, "podero: base_url is not an absolute URL", "token --base-url https:/host")
     end)
   end)
 

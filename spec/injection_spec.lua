@@ -14,7 +14,7 @@ else
   for code = 0, 32 do BYTES[#BYTES + 1] = string.char(code) end
   for c in ("\127\128\255\"#%&'+,/:;<=>?@[\\]^`{|}~"):gmatch(".") do BYTES[#BYTES + 1] = c end
 end
-local CONTROL, BUT_TAB = "[%z\1-\31\127]", "[%z\1-\8\10-\31\127]"
+local CONTROL = "[%z\1-\31\127]"
 
 local FIELDS = {
   token = { host = true, accept = true, ["accept-encoding"] = true, ["user-agent"] = true, authorization = true,
@@ -70,15 +70,15 @@ describe("requests", function()
   describe("are what they should be, or none, whatever is in", function()
     -- Which bytes are refused: the others arrive encoded, or as they are.
     for name, refused in pairs {
-      client_id = CONTROL, client_secret = CONTROL, scope = CONTROL, user_agent = CONTROL, username = BUT_TAB,
-      password = BUT_TAB, access_token = "[^!-~]",
+      client_id = CONTROL, client_secret = CONTROL, scope = CONTROL, user_agent = CONTROL, username = "[%z\r\n]$",
+      password = "[%z\r\n]$", access_token = "[^!-~]",
     } do
       it(name, function()
         for _, byte in ipairs(BYTES) do
           for _, text in ipairs { "x" .. byte .. "X-Injected: yes", "x" .. byte } do
             if name == "access_token" then text = text:gsub(" ", "") .. (byte == " " and " x" or "") end
             local ok, client, err = pcall(podero.new, options_with(name, text))
-            if text:find(refused) then
+            if text:find(refused) or text:find("%z") then
               assert.is_true(not ok or client == nil, ("%q"):format(text))
               assert.truthy(tostring(ok and err or client):find(name, 1, true))
               if ok then helper.failed("argument", client, err) end

@@ -44,7 +44,7 @@ struct text {
   const char *name, *value;
   const char *variable; /* where it may come from, too; else NULL */
   bool from_environment;
-  bool tabs; /* may be in it (RFC 6749, A.15 and A.16) */
+  bool any; /* control characters may be inside: it is sent in a body, encoded, or not at all */
 };
 
 /* Fills `out` with the text's name for messages. */
@@ -55,12 +55,14 @@ static void name_text(const struct text *text, char out[64]) {
     snprintf(out, 64, "%s", text->name);
 }
 
-/* No text has a line end or the like: it would be sent as part of a secret, or not at all. */
+/* A line end or a byte order mark that was taken over from a file would be sent as part of a
+ * secret.
+ */
 static bool check_text(const struct text *text, struct failure *failure) {
   char name[64];
   const char *fault = NULL;
   if (text->value != NULL)
-    fault = syntax_text_fault(text->value, text->tabs && !text->from_environment);
+    fault = syntax_text_fault(text->value, text->any && !text->from_environment);
   if (fault == NULL) return true;
   name_text(text, name);
   failure_set(failure, FAILURE_ARGUMENT, "%s contains %s: remove it%s", name, fault,

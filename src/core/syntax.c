@@ -169,16 +169,22 @@ const char *syntax_url_path(const char *url) {
   return NULL;
 }
 
-const char *syntax_text_fault(const char *text, bool tabs) {
+const char *syntax_text_fault(const char *text, bool ends_only) {
   static const char *const marks[] = {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"};
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
     if (strncmp(text, marks[i], strlen(marks[i])) == 0) return "a byte order mark";
   }
-  for (; *text != '\0'; text++) {
-    unsigned char c = (unsigned char)*text;
+  size_t size = strlen(text), begin = 0;
+  if (ends_only) {
+    begin = size;
+    while (begin > 0 && (text[begin - 1] == '\n' || text[begin - 1] == '\r'))
+      begin--;
+  }
+  for (size_t i = begin; i < size; i++) {
+    unsigned char c = (unsigned char)text[i];
     if (c == '\n') return "a line feed";
     if (c == '\r') return "a carriage return";
-    if ((c < 0x20 && !(c == '\t' && tabs)) || c == 0x7f) return "a control character";
+    if (c < 0x20 || c == 0x7f) return "a control character";
   }
   return NULL;
 }

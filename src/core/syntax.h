@@ -21,8 +21,9 @@ bool syntax_is_path(const char *text, size_t size);
 const char *syntax_url_path(const char *url);
 
 /* What a text on one line should not have, such as "a line feed": line ends, other control
- * characters (`tabs`: but for tabs) or a byte order mark at its beginning. NULL if it has none. */
-const char *syntax_text_fault(const char *text, bool tabs);
+ * characters, or a byte order mark at its beginning. `ends_only`: control characters may be inside,
+ * so that only what an editor or a shell has left at either end counts. NULL if it has none. */
+const char *syntax_text_fault(const char *text, bool ends_only);
 
 /* A field value without control characters (RFC 9110, 5.5), "" included. */
 bool syntax_is_field_value(const char *text, size_t size);
