@@ -191,10 +191,12 @@ describe("requests", function()
 
     it("get as a path: no dot segment, separator, empty segment or control character, however it is spelled", function()
       local dots = { ".", "%2e", "%2E", "%252e", "%252E", "%25%32%65", "%2%35%32e", "%25252e", "%c0%ae" }
-      local separators = { "%2f", "%2F", "%5c", "%5C", "%252f", "%255c", "%25%32%66", "%25252F", "\\", "%c0%af", "%e0%80%af" }
+      local separators = { "%2f", "%2F", "%5c", "%5C", "%252f", "%255c", "%25%32%66", "%25252F", "\\", "%c0%af",
+        "%e0%80%af" }
       local controls = { "%00", "%0a", "%0D", "%09", "%1f", "%7F", "%250a", "%2500", "%c2%85" }
       for _, first in ipairs(dots) do
-        for _, path in ipairs { "/org/%s/x", "/org/%s", "/%s/x", "/org/%s;/x", "/org/%s;a=b/x", "/org/%s%%3b/x", "/%s/" } do
+        for _, path in ipairs { "/org/%s/x", "/org/%s", "/%s/x", "/org/%s;/x", "/org/%s;a=b/x", "/org/%s%%3b/x",
+          "/%s/" } do
           helper.failed("argument", client:get((path:format(first))))
           for _, second in ipairs(dots) do helper.failed("argument", client:get((path:format(first .. second)))) end
         end
@@ -213,9 +215,9 @@ describe("requests", function()
     end)
 
     it("get as a path that only looks like one of those", function()
-      for _, path in ipairs { "/", "/x/", "/.../x", "/..x/y", "/x../y", "/.x", "/x.", "/x.y/z..w", "/%2e%2e%2e/x", "/.hidden",
-        "/x;..", "/x;a=..;b/y", "/a..%20b", "/100%25", "/100%25off", "/%25", "/%2541", "/a%20b", "/%C3%9C", "/%3F%23%40",
-        "/a:b,c=d" } do
+      for _, path in ipairs { "/", "/x/", "/.../x", "/..x/y", "/x../y", "/.x", "/x.", "/x.y/z..w", "/%2e%2e%2e/x",
+        "/.hidden", "/x;..", "/x;a=..;b/y", "/a..%20b", "/100%25", "/100%25off", "/%25", "/%2541", "/a%20b", "/%C3%9C",
+        "/%3F%23%40", "/a:b,c=d" } do
         assert.equal(3, #assert(client:get(path)), path)
         assert.equal(1, check(path))
       end

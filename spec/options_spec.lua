@@ -49,7 +49,9 @@ describe("podero.new", function()
     tls = { "x", 1, true },
     on_event = { "print", 1, true, {} },
   }
-  for _, name in ipairs(STRINGS) do wrong[name] = { 42, true, false, {}, print, "x\0y", name ~= "proxy" and "" or nil } end
+  for _, name in ipairs(STRINGS) do
+    wrong[name] = { 42, true, false, {}, print, "x\0y", name ~= "proxy" and "" or nil }
+  end
   for name, values in pairs(wrong) do
     it("raises on a wrong " .. name .. ", and names it", function()
       for _, value in ipairs(values) do
@@ -722,7 +724,9 @@ describe("with a server,", function()
     end)
 
     it("is held to the same rules, and is named", function()
-      for variable, value in pairs { PODERO_BASE_URL = "http://app.podero.com", PODERO_TOKEN_URL = "https:/host/token" } do
+      for variable, value in pairs {
+        PODERO_BASE_URL = "http://app.podero.com", PODERO_TOKEN_URL = "https:/host/token",
+      } do
         local all = environment(CLIENT)
         all[variable] = value
         local message = run("{}", all)

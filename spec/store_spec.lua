@@ -126,6 +126,7 @@ describe("a token store", function()
     local store = new_store()
     store.values[key] = cjson.encode(all)
     assert(client_of(store):list_users(ORG))
+    assert.equal(2, server:counts().token)
     assert.equal("client_credentials", helper.last(server, "token").grant)
   end)
 

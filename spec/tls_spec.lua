@@ -3,7 +3,6 @@ local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 local peer = require "spec.support.peer"
-local socket = require "socket"
 
 local ORG, quoted = helper.ORG, helper.quoted
 
@@ -13,12 +12,12 @@ local function shell(command)
   return text
 end
 
---- A program that lists the users of an organization with these options, as Lua source, and prints how many they are, or
--- what went wrong.
+--- A program that lists the users of an organization with these options, which are Lua source, and prints how many they
+-- are, or what went wrong.
 local function program(url, options)
   return ([[
-    local client = assert(require("podero").new { base_url = "%s", access_token = "static", timeout = 5, max_retries = 0,
-      %s })
+    local client = assert(require("podero").new { base_url = "%s", access_token = "static", timeout = 5,
+      max_retries = 0, %s })
     local users, err = client:list_users("%s")
     print(users and #users or err.kind, err)
   ]]):format(url, options, ORG)
@@ -227,8 +226,8 @@ print(output.decode())
   end)
 end)
 
--- Whatever is below /etc/ssl/certs, the folder that Debian's libcurl is built with, comes from another one: so a program
--- believes that an authority of ours is one of the system's.
+-- Whatever is below /etc/ssl/certs, the folder that Debian's libcurl is built with, comes from another one: so a
+-- program believes that an authority of ours is one of the system's.
 local SYSTEM = [[
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -280,8 +279,9 @@ describe("the system's authorities", function()
     local source = assert(io.open(name, "w"))
     source:write(SYSTEM)
     source:close()
-    shell(("mkdir %s %s && cd %s && cp ../ca.pem ca-certificates.crt && openssl rehash . && ${CC:-cc} -shared -fPIC -o %s %s -ldl")
-      :format(quoted(system), quoted(empty), quoted(system), quoted(library), quoted(name)))
+    shell(("mkdir %s %s && cd %s && cp ../ca.pem ca-certificates.crt && openssl rehash ."):format(quoted(system),
+      quoted(empty), quoted(system)))
+    shell(("${CC:-cc} -shared -fPIC -o %s %s -ldl"):format(quoted(library), quoted(name)))
   end)
   teardown(function() servers:stop() end)
 

@@ -650,7 +650,8 @@ describe("tokens", function()
     it("show no empty code or description", function()
       server:configure { always_token = { status = 400,
         body = cjson.encode { error = "", error_description = "", detail = "not today" } } }
-      local err = helper.failed("auth", helper.client(server, { token_encoding = "form", client_auth = "basic" }):token())
+      local client = helper.client(server, { token_encoding = "form", client_auth = "basic" })
+      local err = helper.failed("auth", client:token())
       assert.is_nil(err.code)
       assert.is_nil(err.description)
       assert.truthy(err.message:find("not today$"), err.message)
