@@ -113,6 +113,23 @@ describe("podero.is_error", function()
   end)
 end)
 
+describe("in nginx, which prints no errors that are objects,", function()
+  --- What a program prints that has this global ngx.
+  local function run(ngx)
+    return (helper.run(("ngx = %s local _, err = require('podero').new {} print('returned', err)"):format(ngx)))
+  end
+
+  it("podero.new writes the error that it returns to the log", function()
+    local line = "podero: argument: no credentials[^\n]*\n"
+    local output = run "{ ERR = 4, log = function(...) print('logged', ...) end }"
+    assert.truthy(output:find("^logged\t4\t" .. line .. "returned\t" .. line .. "$"), output)
+    for _, broken in ipairs { "{}", "5", "{ ERR = 4, log = error }", "{ log = 5 }" } do
+      output = run(broken)
+      assert.truthy(output:find("^returned\t" .. line .. "$"), output)
+    end
+  end)
+end)
+
 describe("an error", function()
   local _, err = podero.new { access_token = "a b" }
   local line = tostring(err)

@@ -72,7 +72,7 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
   *byte = (unsigned char)*text;
   if (times == 0) return 1;
   size_t used = decode(text, size, times - 1, byte), end = used;
-  unsigned char digits[2];
+  unsigned char digits[2] = {0};
   if (*byte != '%') return used;
   for (int i = 0; i < 2; i++) {
     if (end == size) return used;

@@ -18,8 +18,8 @@ static char **text_of_member(const struct json_reader *r, struct token_answer *o
   return is_key(r, "error") ? &out->error : NULL;
 }
 
-/* Of equal keys the last one wins. An empty text counts as absent. NUL, which no text of OAuth2 may hold and C would end at,
- * becomes another control character. */
+/* Of equal keys the last one wins. An empty text counts as absent. NUL, which no text of OAuth2 may
+ * hold and C would end at, becomes another control character. */
 static bool take_text(const struct json_reader *r, enum json_event event, char **text) {
   struct buffer copy = {0};
   secret_free(*text);

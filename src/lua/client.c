@@ -5,6 +5,7 @@
 #include "core/agent.h"
 #include "core/syntax.h"
 #include "lua/call.h"
+#include "lua/error.h"
 #include "lua/methods.h"
 #include "lua/options.h"
 #include "lua/slot.h"
@@ -320,13 +321,19 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
+/* Pushes nil and the error for which there is no client. [0, +2] */
+static int refuse_client(lua_State *L, const struct failure *failure) {
+  call_push_failure(L, NULL, failure->kind, failure->message);
+  error_log_in_nginx(L);
+  return 2;
+}
+
 int client_new(lua_State *L) {
   options_refuse_surplus(L, 1, 1, "new");
   lua_settop(L, 1);
   struct client *client = slot_new_object(L, sizeof *client, CLIENT_SLOTS, CLIENT_TYPE);
   struct failure failure = {0};
-  if (!options_read_client(L, 1, &client->options, &failure))
-    return call_push_failure(L, NULL, failure.kind, failure.message);
+  if (!options_read_client(L, 1, &client->options, &failure)) return refuse_client(L, &failure);
   if (client->options.agent.record_events) {
     lua_getfield(L, 1, "on_event");
     slot_set(L, 2, CLIENT_ON_EVENT);
@@ -336,7 +343,7 @@ int client_new(lua_State *L) {
   push_shared(L, &client->options);
   slot_set(L, 2, CLIENT_SHARED);
   client->agent = agent_new(&client->options.agent, &failure);
-  if (client->agent == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
+  if (client->agent == NULL) return refuse_client(L, &failure);
   lua_settop(L, 2);
   return 1;
 }

@@ -212,6 +212,36 @@ void error_set_url(lua_State *L, const char *url, struct agent *agent) {
   lua_setfield(L, -2, "url");
 }
 
+/* One line: "podero: auth: no token from ..." [1, +1] */
+static int error_tostring(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "kind");
+  lua_getfield(L, 1, "message");
+  const char *kind = lua_tostring(L, 2), *message = lua_tostring(L, 3);
+  lua_pushfstring(L, "podero: %s: %s", kind != NULL ? kind : "?", message != NULL ? message : "?");
+  return 1;
+}
+
+/* ---- nginx's log ---- */
+
+/* In the registry: the global ngx, if there was one when the module was loaded. */
+#define NGX_NAME "podero.ngx"
+
+void error_log_in_nginx(lua_State *L) {
+  luaL_checkstack(L, 8, NULL);
+  int error = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "log");
+    lua_getfield(L, -2, "ERR");
+    lua_pushcfunction(L, error_tostring);
+    lua_pushvalue(L, error);
+    lua_call(L, 1, 1);
+    lua_pcall(L, 2, 0, 0); /* if that fails, there is nobody to tell */
+  }
+  lua_settop(L, error);
+}
+
 /* ---- the metatable ---- */
 
 static bool is_error(lua_State *L, int index) {
@@ -225,16 +255,6 @@ static bool is_error(lua_State *L, int index) {
 int error_is_error(lua_State *L) {
   lua_settop(L, 1);
   lua_pushboolean(L, is_error(L, 1));
-  return 1;
-}
-
-/* One line: "podero: auth: no token from ..." [1, +1] */
-static int error_tostring(lua_State *L) {
-  lua_settop(L, 1);
-  lua_getfield(L, 1, "kind");
-  lua_getfield(L, 1, "message");
-  const char *kind = lua_tostring(L, 2), *message = lua_tostring(L, 3);
-  lua_pushfstring(L, "podero: %s: %s", kind != NULL ? kind : "?", message != NULL ? message : "?");
   return 1;
 }
 
@@ -260,6 +280,8 @@ static int error_concat(lua_State *L) {
 }
 
 void error_open(lua_State *L) {
+  lua_getglobal(L, "ngx");
+  lua_setfield(L, LUA_REGISTRYINDEX, NGX_NAME);
   luaL_newmetatable(L, TYPE_NAME);
   lua_pushcfunction(L, error_tostring);
   lua_setfield(L, -2, "__tostring");

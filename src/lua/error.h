@@ -16,6 +16,10 @@ void error_push(lua_State *L, const struct failure *failure, struct agent *agent
 /* Sets the field url of the error object on top, cleared of the agent's secrets. [-0, +0, m] */
 void error_set_url(lua_State *L, const char *url, struct agent *agent);
 
+/* In nginx, which prints only strings of what a handler raises: writes the error object on top to
+ * its log. Does nothing elsewhere. [-0, +0, m] */
+void error_log_in_nginx(lua_State *L);
+
 /* podero.is_error(v): whether a value is an error object. [1.., +1] */
 int error_is_error(lua_State *L);
 
