@@ -46,7 +46,8 @@ local function ask(found, name, question)
     name, name:gsub("_", "-"), name:upper()))
 end
 
---- The credentials as options of podero.new; none if the environment has them all. Like there, those given are never mixed with those of the environment.
+--- The credentials as options of podero.new; none if the environment has them all. Like there, those given are never
+-- mixed with those of the environment.
 function credentials.find(arguments)
   local found = from_arguments(arguments)
   local is_given = next(found) ~= nil
