@@ -286,11 +286,11 @@ describe("the system's authorities", function()
   teardown(function() servers:stop() end)
 
   --- What the program prints whose system trusts the peer's authority, and how many requests of this kind have come.
-  local function run(options, settings, url, kind)
+  local function run(options, settings, url, kind, folder)
     settings.tls = { certificate = "server" }
     local listener = servers:listen(settings)
     local code = program(url or listener.url, options:format(listener.port))
-    local output = helper.run(code, { LD_PRELOAD = library, SYSTEM_AUTHORITIES = system })
+    local output = helper.run(code, { LD_PRELOAD = library, SYSTEM_AUTHORITIES = folder or system })
     local count = 0
     for _, request in ipairs((listener:received())) do
       if request.kind == kind then count = count + 1 end
@@ -332,6 +332,13 @@ describe("the system's authorities", function()
     } do
       assert.truthy(api(tls):find("^%d+\t"), tls)
     end
+  end)
+
+  it("that are missing fail the call, with the option to give instead", function()
+    local reason = is_elsewhere()
+    if reason then return pending(reason) end
+    local output = run("proxy = ''", { good_api = faults.good.api }, nil, "api", empty)
+    assert.truthy(output:find("^argument\t[^\n]*tls.ca_file"), output)
   end)
 
   it("are replaced for a proxy, too", function()

@@ -55,9 +55,7 @@ static void name_text(const struct text *text, char out[64]) {
     snprintf(out, 64, "%s", text->name);
 }
 
-/* A line end or a byte order mark that was taken over from a file would be sent as part of a
- * secret.
- */
+/* A line end or a byte order mark that comes from a file would be sent as part of a secret. */
 static bool check_text(const struct text *text, struct failure *failure) {
   char name[64];
   const char *fault = NULL;

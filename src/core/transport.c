@@ -69,8 +69,7 @@ struct transport {
   bool moved;               /* bytes have arrived, or an exchange has ended, in this turn */
   bool out_of_memory;       /* in this turn */
   double turn_began;
-  bool
-      tls_served; /* an exchange with TLS has been answered: the files of its options can be used */
+  bool tls_served; /* an exchange with TLS was answered: the files that it needs can be used */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets; /* to be disowned after a fork */

@@ -61,10 +61,11 @@ static inline bool response_is_redirect(const struct response *response) {
 }
 
 /* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
- * strictness. Accepted: http and https with a host, and optional port and path; no user, query or
- * fragment. With `allow_http` false, http is accepted for hosts on this machine alone. `*local`:
- * whether it is plain http to this machine; what may be sent there in the clear may not be sent to
- * a proxy that the environment names for others. False with `failure`, which must be empty, filled.
+ * strictness. Accepted: "http://" or "https://", in either case, a host without escapes, and
+ * optional port and path (see syntax_is_path); no user, query or fragment. With `allow_http` false,
+ * http is accepted for hosts on this machine alone. `*local`: whether it is plain http to this
+ * machine; what may be sent there in the clear may not be sent to a proxy that the environment
+ * names for others. False with `failure`, which must be empty, filled.
  */
 bool transport_check_url(const char *name, const char *url, bool allow_http, bool *local,
                          struct failure *failure);
