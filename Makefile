@@ -252,7 +252,7 @@ soak-nginx: packages-soak-nginx
 
 # ---- fuzzers ----
 
-FUZZERS := json users token retry_after url time redact
+FUZZERS := json users token retry_after url path time redact
 FUZZ_SECONDS ?= 600
 fuzz: packages-fuzz
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \

@@ -13,9 +13,7 @@ if not org_id or (flag and flag ~= "--include-deleted") then
   os.exit(2)
 end
 
--- podero.new raises where there are no credentials; whatever else goes wrong is returned.
-local ok, client, err = pcall(podero.new)
-if not ok then client, err = nil, client end
+local client, err = podero.new()
 local users
 if client then
   users, err = client:list_users(org_id, { include_deleted = flag ~= nil })

@@ -334,6 +334,15 @@ describe("the command podero", function()
       output_of("token --username ada@example.com --password-file " .. password, NONE)
       server:configure { accept_tokens = { "my-token" } }
       output_of("users " .. mock.ORG .. " --access-token-file " .. write("token", "my-token\n"), NONE)
+      output_of("users " .. mock.ORG .. " --access-token-file " .. write("marked", "\239\187\191my-token\r\n"), NONE)
+    end)
+
+    it("of the environment are named if something is wrong with them", function()
+      fails(2, "podero: client_secret (from PODERO_CLIENT_SECRET) contains a line feed", "token",
+        { PODERO_CLIENT_SECRET = "x\n" })
+      fails(2, "podero: PODERO_PASSWORD is set without PODERO_USERNAME", "token", { PODERO_CLIENT_ID = false,
+        PODERO_CLIENT_SECRET = false, PODERO_PASSWORD = "x" })
+      fails(2, "podero: base_url (from PODERO_BASE_URL) is not", "token", { PODERO_BASE_URL = "ftp://x" })
     end)
 
     it("that are given are never mixed with those of the environment", function()
@@ -412,8 +421,13 @@ describe("the command podero", function()
     end)
 
     it("says so of what the module does not take", function()
-      fails(2, "username and password are given together, or not at all (see podero token --help)",
+      fails(2, "option 'scope': expected a string that is not empty (see podero token --help)", "token --scope ''")
+    end)
+
+    it("says what is missing of the credentials, or cannot be used", function()
+      fails(2, "podero: password is given without username (see podero token --help)",
         "token --password-file " .. write("password", "x"))
+      fails(2, "podero: base_url is not an absolute URL", "token --base-url https:/host")
     end)
   end)
 

@@ -664,7 +664,7 @@ describe("list_users_of", function()
 
   it("raises at wrong types", function()
     local client = helper.client(server)
-    helper.raises({ "table of organization ids", "list_users_of" }, client.list_users_of, client, ORG)
+    helper.raises({ "array of organization ids", "list_users_of" }, client.list_users_of, client, ORG)
     helper.raises({ "organization id 2", "string expected" }, client.list_users_of, client, { ORG, 5 })
     helper.raises({ "concurrency" }, client.list_users_of, client, { ORG }, { concurrency = 0 })
     helper.raises({ "unknown option 'on_progress'" }, client.list_users_of, client, { ORG }, { on_progress = print })

@@ -140,7 +140,7 @@ describe("client:get", function()
 
   describe("path", function()
     it("is sent as it is where it is well formed", function()
-      for _, path in ipairs { "/api/partners/v2.0/a%2Fb", "/api/partners/a-b._~!$&'()*+,;=:c", "/api/partners//x/",
+      for _, path in ipairs { "/api/partners/v2.0/a%2Cb", "/api/partners/a-b._~!$&'()*+,;=:c", "/api/partners/x/",
         "/api/partners/.hidden/...", "/api/partners/%C3%BC" } do
         local err = helper.failed("http", client:get(path))
         assert.equal(404, err.status)
@@ -154,7 +154,7 @@ describe("client:get", function()
         "", "x", "api/partners", "http://127.0.0.1/x", "@elsewhere.example/", ".elsewhere.example/x", ":80/x", "/a?b=c",
         "/a#b", "/a@b", "/a b", "/a/../b", "/..", "/a/./b", "/a/..", "/.", "/a\r\nX-Injected: yes", "/a\nb", "/a\rb",
         "/a\0b", "/a\tb", "/a\127", "/ü", "/a\\b", "\\\\elsewhere.example", "/a%", "/a%2", "/a%zz", "/a\"b", "/a<b>",
-        "/a|b", "/a[b]", "/a{b}", "/a^b", "/a`b",
+        "/a|b", "/a[b]", "/a{b}", "/a^b", "/a`b", "/a%2Fb", "/a%5cb", "/a//b",
       } do
         local err = helper.failed("argument", client:get(path))
         assert.equal(0, err.attempts)
@@ -164,11 +164,9 @@ describe("client:get", function()
 
     it("cannot hide a dot segment behind escapes", function()
       for _, path in ipairs { "/a/%2e%2e/b", "/a/.%2E/b", "/%2e" } do
-        client:get(path)
+        helper.failed("argument", client:get(path)) -- injection_spec has every spelling
       end
-      for _, request in ipairs(server:requests()) do
-        assert.truthy(request.uri:lower():find("%2e", 1, true), request.uri)
-      end
+      assert.equal(0, #server:requests())
     end)
 
     it("raises where it is no string", function()

@@ -14,7 +14,7 @@ describe("the module", function()
     local names = {}
     for name in pairs(podero) do names[#names + 1] = name end
     table.sort(names)
-    assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "new", "null", "time" }, names)
+    assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "is_error", "new", "null", "time", "waits" }, names)
   end)
 
   it("is one shared object, which needs no Lua file", function()
@@ -81,6 +81,80 @@ describe("the module", function()
       print(next(results), errors[org].kind)
     ]]
     assert.equal("nil\tnetwork", output:match("^[^\n]*"))
+  end)
+end)
+
+describe("podero.is_error", function()
+  local _, err = podero.new {}
+
+  it("knows the module's errors, wherever they come from", function()
+    assert.is_true(podero.is_error(err))
+    local client = podero.new { access_token = "x" }
+    assert.is_true(podero.is_error(select(2, client:list_users("no UUID"))))
+    local _, raised = pcall(client.each_user, client, "no UUID")
+    assert.is_true(podero.is_error(raised))
+    local id = "no UUID"
+    assert.is_true(podero.is_error(select(2, client:list_users_of { id })[id]))
+    client:close()
+    assert.is_true(podero.is_error(select(2, client:token())))
+  end)
+
+  it("takes nothing else for one", function()
+    local client = podero.new { access_token = "x" }
+    local looks_alike = setmetatable({ kind = "auth", message = "x", attempts = 0, retryable = false },
+      { __name = "podero.error", __tostring = function() return tostring(err) end })
+    for _, value in ipairs { "x", 1, true, false, {}, print, tostring(err), client, podero, podero.null, looks_alike,
+      coroutine.create(function() end) } do
+      assert.is_false(podero.is_error(value))
+    end
+    assert.is_false(podero.is_error(nil))
+    assert.is_false(podero.is_error())
+    client:close()
+  end)
+end)
+
+describe("in nginx, which prints no errors that are objects,", function()
+  --- What a program prints that has this global ngx.
+  local function run(ngx)
+    return (helper.run(("ngx = %s local _, err = require('podero').new {} print('returned', err)"):format(ngx)))
+  end
+
+  it("podero.new writes the error that it returns to the log", function()
+    local line = "podero: argument: no credentials[^\n]*\n"
+    local output = run "{ ERR = 4, log = function(...) print('logged', ...) end }"
+    assert.truthy(output:find("^logged\t4\t" .. line .. "returned\t" .. line .. "$"), output)
+    for _, broken in ipairs { "{}", "5", "{ ERR = 4, log = error }", "{ log = 5 }" } do
+      output = run(broken)
+      assert.truthy(output:find("^returned\t" .. line .. "$"), output)
+    end
+  end)
+end)
+
+describe("an error", function()
+  local _, err = podero.new { access_token = "a b" }
+  local line = tostring(err)
+
+  it("can be put behind or before a text, a number or another error", function()
+    assert.equal("text: " .. line, "text: " .. err)
+    assert.equal(line .. " (text)", err .. " (text)")
+    assert.equal("1. " .. line .. ".", "1. " .. err .. ".")
+    assert.equal(line .. "5", err .. 5)
+    assert.equal("5" .. line, 5 .. err)
+    assert.equal(line .. line, err .. err)
+    assert.equal("\0" .. line, "\0" .. err)
+  end)
+
+  it("cannot be put behind what is no text: that is an error, as it is for Lua's own values", function()
+    for _, value in ipairs { {}, print, true } do
+      helper.raises({ "concatenate", type(value) }, function() return value .. err end)
+      helper.raises({ "concatenate", type(value) }, function() return err .. value end)
+    end
+    helper.raises({ "concatenate", "nil" }, function() return err .. nil end)
+  end)
+
+  it("leaves the other's own __concat in charge if that comes first", function()
+    local other = setmetatable({}, { __concat = function() return "other" end })
+    assert.equal("other", other .. err)
   end)
 end)
 

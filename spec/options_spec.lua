@@ -50,7 +50,9 @@ describe("podero.new", function()
     tls = { "x", 1, true },
     on_event = { "print", 1, true, {} },
   }
-  for _, name in ipairs(STRINGS) do wrong[name] = { 42, true, false, {}, print } end
+  for _, name in ipairs(STRINGS) do
+    wrong[name] = { 42, true, false, {}, print, "x\0y", name ~= "proxy" and "" or nil }
+  end
   for name, values in pairs(wrong) do
     it("raises on a wrong " .. name .. ", and names it", function()
       for _, value in ipairs(values) do
@@ -60,8 +62,8 @@ describe("podero.new", function()
   end
 
   for name, values in pairs {
-    ca_file = { 1, true, {} }, ca_path = { 1, true, {} }, cert = { 1, true, {} }, key = { 1, true, {} },
-    verify = { 0, 1, "false", {} },
+    ca_file = { 1, true, {}, "" }, ca_path = { 1, true, {}, "" }, cert = { 1, true, {}, "" }, key = { 1, true, {}, "" },
+    key_password = { 1, true, {}, "", "x\0y" }, verify = { 0, 1, "false", {} },
   } do
     it("raises on a wrong tls." .. name .. ", and names it", function()
       for _, value in ipairs(values) do
@@ -81,7 +83,8 @@ describe("podero.new", function()
       local message = helper.raises(name, podero.new, with(name, "hushhush\0more"))
       assert.is_nil(message:find("hushhush", 1, true))
     end
-    assert.is_nil(helper.raises("client_id", podero.new, { client_secret = "hushhush" }):find("hushhush", 1, true))
+    local tls = { cert = "x", key_password = "hushhush\0more" }
+    assert.is_nil(helper.raises("tls.key_password", podero.new, with("tls", tls)):find("hushhush", 1, true))
   end)
 
   it("takes every number that makes sense", function()
@@ -100,12 +103,107 @@ describe("podero.new", function()
     client:close()
   end)
 
-  it("wants a pair of credentials to be whole", function()
-    helper.raises("client_secret", podero.new, { client_id = "id" })
-    helper.raises("client_id", podero.new, { client_secret = "secret" })
-    helper.raises("password", podero.new, { username = "ada" })
-    helper.raises("username", podero.new, { password = "pass" })
+  it("returns an error that names what is missing of a pair of credentials, and repeats none", function()
+    for missing, options in pairs {
+      client_secret = { client_id = "hushhush" }, client_id = { client_secret = "hushhush" },
+      password = { username = "hushhush" }, username = { password = "hushhush" },
+    } do
+      local err = helper.failed("argument", podero.new(options))
+      assert.truthy(err.message:find(missing, 1, true), err.message)
+      assert.is_nil(err.message:find("hushhush", 1, true), err.message)
+      assert.equal(0, err.attempts)
+      assert.is_false(err.retryable)
+    end
+    helper.failed("argument", podero.new { username = "ada", client_id = "id", client_secret = "secret" })
+    helper.failed("argument", podero.new { username = "ada", password = "pass", client_secret = "secret" })
     assert(podero.new { username = "ada", password = "pass", client_id = "public" }):close()
+  end)
+
+  it("returns an error if there are no credentials, and names those that it takes", function()
+    for _, options in ipairs { {}, { base_url = "http://127.0.0.1:1" }, { timeout = 3 } } do
+      local err = helper.failed("argument", podero.new(options))
+      for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do
+        assert.truthy(err.message:find(name, 1, true), err.message)
+        assert.truthy(err.message:find("PODERO_" .. name:upper(), 1, true), err.message)
+      end
+    end
+    helper.failed("argument", podero.new())
+    helper.failed("argument", podero.new(nil))
+    helper.raises("timeout", podero.new, { timeout = "x" }) -- what is wrong with an option comes first
+  end)
+
+  it("returns an error for a text with a line end, another control character or a byte order mark", function()
+    local function refused(options, name, word)
+      local err = helper.failed("argument", podero.new(options))
+      assert.truthy(err.message:find(name .. " contains a " .. word .. ": remove it", 1, true), err.message)
+      assert.is_nil(err.message:find("hush", 1, true), err.message)
+    end
+    local at_an_end = {
+      ["hushhush\n"] = "line feed", ["hushhush\r\n"] = "carriage return", ["\239\187\191hushhush"] = "byte order mark",
+      ["\255\254hushhush"] = "byte order mark", ["\254\255hushhush"] = "byte order mark",
+    }
+    local anywhere = { ["hush\27hush"] = "control character", ["hush\nhush"] = "line feed",
+      ["hushhush\127"] = "control character" }
+    for _, name in ipairs { "client_id", "client_secret", "scope", "access_token", "user_agent" } do
+      for _, texts in ipairs { at_an_end, anywhere } do
+        for text, word in pairs(texts) do refused(with(name, text), name, word) end
+      end
+    end
+    -- These may have anything inside, but what a file or a shell has left at an end of it is no part of them.
+    for text, word in pairs(at_an_end) do
+      refused({ username = text, password = "hush" }, "username", word)
+      refused({ username = "ada", password = text }, "password", word)
+      refused(with("tls", { cert = "x", key_password = text }), "tls.key_password", word)
+    end
+    for text in pairs(anywhere) do
+      assert(podero.new { username = text, password = text, tls = { cert = "x", key_password = text } }):close()
+    end
+  end)
+
+  it("raises on a second argument, and on a call with a colon", function()
+    helper.raises({ "#2", "'new'" }, podero.new, { access_token = "x" }, { timeout = 3 })
+    helper.raises({ "#2", "'new'" }, podero.new, podero, { access_token = "x" })
+    assert(podero.new({ access_token = "x" }, nil)):close()
+  end)
+
+  describe("takes options that a metatable's __index gives", function()
+    local function inherits(defaults, own) return setmetatable(own or {}, { __index = defaults }) end
+
+    it("as if they were the table's own", function()
+      local client = assert(podero.new(inherits { access_token = "x", base_url = "https://127.0.0.1:1" }))
+      assert.truthy(tostring(client):find("https://127.0.0.1:1", 1, true))
+      client:close()
+      local asked = {}
+      client = assert(podero.new(inherits(function(_, name)
+        asked[name] = (asked[name] or 0) + 1
+        return name == "access_token" and "x" or nil
+      end)))
+      client:close()
+      for _, name in ipairs(STRINGS) do assert.equal(1, asked[name], name) end
+    end)
+
+    it("and holds them to the same rules", function()
+      helper.raises("option 'timeout'", podero.new, inherits({ timeout = "x" }, { access_token = "x" }))
+      helper.raises("option 'scope'", podero.new, inherits({ scope = "" }, { access_token = "x" }))
+      helper.raises("unknown option 'time_out'", podero.new, inherits({ access_token = "x" }, { time_out = 3 }))
+      helper.raises("strings", podero.new, inherits({ access_token = "x" }, { 3 }))
+      helper.raises("option 'tls.verify'", podero.new, { access_token = "x", tls = inherits { verify = 0 } })
+      helper.raises("option 'tls.cert'", podero.new, inherits { access_token = "x", tls = inherits { cert = 1 } })
+      helper.raises("unknown option 'tls.ca'", podero.new, { access_token = "x", tls = inherits({}, { ca = "x" }) })
+      local ok, raised = pcall(podero.new, inherits(function() error("mine", 0) end))
+      assert.same({ false, "mine" }, { ok, raised })
+    end)
+
+    it("though the table's own come first", function()
+      local client = assert(podero.new(inherits({ base_url = "https://127.0.0.1:1", access_token = "x" },
+        { base_url = "https://127.0.0.1:2" })))
+      assert.truthy(tostring(client):find("https://127.0.0.1:2", 1, true))
+      client:close()
+    end)
+
+    it("but not what a table without one has elsewhere", function()
+      helper.failed("argument", podero.new(setmetatable({}, { access_token = "x" })))
+    end)
   end)
 end)
 
@@ -148,25 +246,63 @@ describe("base_url and token_url", function()
 
   it("must be an absolute URL with a host, and no more than that", function()
     for _, url in ipairs {
-      "", "app.podero.com", "//app.podero.com", "https://", "https:///x", "ftp://localhost", "file:///etc/passwd",
+      "app.podero.com", "//app.podero.com", "https://", "https:///x", "ftp://localhost", "file:///etc/passwd",
       "gopher://localhost/", "javascript:alert(1)", "https://user@app.podero.com", "https://user:pass@app.podero.com",
       "http://127.0.0.1@example.com", "http://127.0.0.1:80\\@example.com", "https://app.podero.com?x=1",
       "https://app.podero.com/#x", "https://app.podero.com/a b", "https://app.podero.com/a/../b",
       "https://app.podero.com:99999", "https://app.podero.com:http", "https://[::1", "https://app podero.com",
     } do
       refused("base_url", url)
-      if url:sub(1, 1) ~= "/" then refused("token_url", url) end
+      refused("token_url", url)
+    end
+  end)
+
+  it("are refused in each spelling that libcurl would take for a URL", function()
+    for _, scheme in ipairs { "http", "https", "HTTP", "hTTps" } do
+      for _, url in ipairs {
+        ":/127.0.0.1", ":127.0.0.1", ":///127.0.0.1", ":////127.0.0.1", ":/127.0.0.1/x", ":", ":/", "://", ":///",
+        ":\\\\127.0.0.1", ":/\\127.0.0.1", ":\\/127.0.0.1", "://127.0.0.1\\x", ": //127.0.0.1", ":// 127.0.0.1",
+        "://127.0.0.1 ", ":\t//127.0.0.1", "://\t127.0.0.1", "://127.0.0.1\t", "://127.0.0.1\n", "://127.0.0.1:80 ",
+        "://127.0.0.1//", "://127.0.0.1:0x50/", "://127.0.0.1:-1", "://127.0.0.1:+80", "://127.0.0.1:80:80", "://:80",
+        "://:80/x", "://%31%32%37.0.0.1", "://localhos%74", "://127.0.0.1%2f.example.com", "://127.0.0.1,example.com",
+        "://127.0.0.1;x", "://[127.0.0.1", "://127.0.0.1]", "://[]", "://[x]", "://<127.0.0.1>", "://127.0.0.1\"",
+      } do
+        if url ~= "://127.0.0.1//" then refused("base_url", scheme .. url, { allow_http = true }) end
+        refused("token_url", scheme .. url, { allow_http = true })
+      end
+    end
+    for _, url in ipairs { " https://127.0.0.1", "\thttps://127.0.0.1", "/https://127.0.0.1", "\\\\127.0.0.1",
+      "\239\187\191https://127.0.0.1", "127.0.0.1:80", "localhost/x", "https", "https//127.0.0.1", "xhttps://127.0.0.1",
+      "http+unix://127.0.0.1", "httpss://127.0.0.1", "https;//127.0.0.1" } do
+      refused("base_url", url, { allow_http = true })
+    end
+  end)
+
+  it("may name the scheme in either case, and a port", function()
+    for _, url in ipairs { "HTTPS://app.podero.com", "Https://app.podero.com:8443/x", "https://[::1]:443",
+      "https://app.podero.com:0443/", "https://a-b_c.example/x/y", "http://127.0.0.1" } do
+      for _, name in ipairs { "base_url", "token_url" } do assert(podero.new(with(name, url))):close() end
+    end
+  end)
+
+  it("have paths without dot segments, separators, control characters or empty segments, in any spelling", function()
+    for _, path in ipairs {
+      "/../x", "/x/..", "/./x", "/x/%2e%2E", "/%2e", "/.%2e/x", "/x%2fy", "/x%2Fy", "/x%5cy", "/x%5Cy", "/%252e%252e/x",
+      "/x%252fy", "/..;/x", "/..;a=b/x", "/%2e%2e%3b/x", "/x%00", "/x%0ay", "/x%7fy", "//x", "/x//y", "/%c0%ae%c0%ae/x",
+      "/x%c0%afy",
+    } do
+      refused("base_url", "https://app.podero.com" .. path)
+      refused("token_url", "https://app.podero.com" .. path)
+      refused("token_url", path)
     end
   end)
 
   it("do not let a host in through a path", function()
     -- The path is put behind base_url: it must not move the border between host and path.
-    for _, path in ipairs { "/x?y=1", "/x#y", "/../x", "/x y", "/x\\y", "/x\r\nHost: elsewhere.example" } do
+    for _, path in ipairs { "/x?y=1", "/x#y", "/../x", "/x y", "/x\\y", "/x\r\nHost: elsewhere.example",
+      "//elsewhere.example/token" } do
       refused("token_url", path)
     end
-    local client = assert(podero.new(with("token_url", "//elsewhere.example/token")))
-    assert.is_nil(tostring(client):find("elsewhere", 1, true))
-    client:close()
   end)
 end)
 
@@ -218,7 +354,7 @@ describe("with a server,", function()
         local err = helper.failed("argument", podero.new(with(name, value)))
         assert.truthy(err.message:find(name, 1, true), err.message)
       end
-      for _, token in ipairs { "", " ", "a b", "a\tb", "ü" } do
+      for _, token in ipairs { " ", "a b", "a\tb", "ü" } do
         local err = helper.failed("argument", podero.new { access_token = token })
         assert.truthy(err.message:find("access_token", 1, true), err.message)
       end
@@ -354,7 +490,7 @@ describe("with a server,", function()
     end)
   end)
 
-  describe("tls", function()
+  describe("tls", function() -- more of it in tls_spec
     local function tls_client(url, tls, more)
       local options = { base_url = url, tls = tls, access_token = "static", max_retries = 0 }
       for name, value in pairs(more or {}) do options[name] = value end
@@ -414,7 +550,7 @@ describe("with a server,", function()
       for _, name in ipairs { "ca_file", "cert", "key" } do
         local tls = { ca_file = server.ca_file, cert = server.client_cert, key = server.client_key }
         tls[name] = server.dir .. "/no-such-file.pem"
-        local err = helper.failed("network", tls_client(server.tls_url, tls):list_users(ORG))
+        local err = helper.failed("argument", tls_client(server.tls_url, tls):list_users(ORG))
         assert.is_false(err.retryable)
       end
       assert.equal(0, server:counts().api)
@@ -467,9 +603,33 @@ describe("with a server,", function()
           if name ~= "include_deleted" then raises("'" .. name .. "'", "get", "/x", nil, { [name] = value }) end
         end
       end
+      for _, method in ipairs { "list_users", "each_user", "list_users_of" } do
+        local ids = method == "list_users_of" and { ORG } or ORG
+        raises({ method, "'timeout'" }, method, ids, setmetatable({}, { __index = { timeout = 0 } }))
+        raises({ method, "'time_out'" }, method, ids, setmetatable({ time_out = 1 }, { __index = { timeout = 1 } }))
+      end
       raises({ "list_users", "table" }, "list_users", ORG, true)
       raises("table", "get", "/x", nil, "opts")
       assert.equal(0, #server:requests())
+    end)
+
+    it("may come from a metatable's __index", function()
+      helper.static(server, { always_api = { delay = 5 } })
+      local client = helper.client(server, { access_token = "static", max_retries = 0 })
+      local opts = setmetatable({}, { __index = { timeout = 0.1 } })
+      local seconds = helper.timed(function()
+        helper.failed("timeout", client:list_users(ORG, opts))
+        helper.failed("timeout", client:get(helper.users_path(), nil, opts))
+        local _, errors = client:list_users_of({ ORG }, opts)
+        helper.failed("timeout", nil, errors[ORG])
+      end)
+      assert.is_true(seconds < 3, tostring(seconds))
+      helper.static(server, {})
+      local told
+      opts = setmetatable({}, { __index = { on_progress = function(...) told = { ... } end, include_deleted = true } })
+      local users = assert(client:list_users(ORG, opts))
+      assert.equal(helper.users_path() .. "?include_deleted=true", helper.last(server, "api").uri)
+      assert.equal(#users, told[2])
     end)
 
     it("blame the line that calls", function()
@@ -543,31 +703,72 @@ describe("with a server,", function()
       assert.equal("25", run("{ client_id = 'demo-client', client_secret = 'demo-secret' }", all))
       assert.equal(1, server:counts().token)
       server:reset()
-      assert.truthy(run("{ client_id = 'demo-client' }", all):find("^raised.*client_secret"))
-      assert.truthy(run("{ username = 'ada@example.com' }", all):find("^raised.*password"))
+      assert.truthy(run("{ client_id = 'demo-client' }", all):find("^failed.*argument.*client_secret"))
+      assert.truthy(run("{ username = 'ada@example.com' }", all):find("^failed.*argument.*password"))
       assert.equal(0, #server:requests())
     end)
 
     it("counts an empty variable as unset", function()
-      assert.truthy(run("{}", environment { CLIENT_ID = "", CLIENT_SECRET = "" }):find("^raised"))
+      assert.truthy(run("{}", environment { CLIENT_ID = "", CLIENT_SECRET = "" }):find("^failed.*argument"))
       local all = environment(CLIENT)
       all.PODERO_TOKEN_URL, all.PODERO_USERNAME, all.PODERO_PASSWORD, all.PODERO_ACCESS_TOKEN = "", "", "", ""
       assert.equal("25", run("{}", all))
       assert.same({ "form basic client_credentials" }, helper.token_requests(server))
     end)
 
-    it("without any credentials makes podero.new raise, and say which options it wants", function()
+    it("without any credentials makes podero.new return an error that says which it wants", function()
       local message = run("{}", {})
-      assert.truthy(message:find("^raised"), message)
+      assert.truthy(message:find("^failed.*argument"), message)
       for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do
         assert.truthy(message:find(name, 1, true), message)
       end
     end)
 
-    it("is held to the same rules", function()
-      local all = environment(CLIENT)
-      all.PODERO_BASE_URL = "http://app.podero.com"
-      assert.truthy(run("{}", all):find("^failed.*argument.*base_url"))
+    it("is held to the same rules, and is named", function()
+      for variable, value in pairs {
+        PODERO_BASE_URL = "http://app.podero.com", PODERO_TOKEN_URL = "https:/host/token",
+      } do
+        local all = environment(CLIENT)
+        all[variable] = value
+        local message = run("{}", all)
+        assert.truthy(message:find("^failed.*argument"), message)
+        assert.truthy(message:find(variable, 1, true), message)
+        assert.truthy(message:find(variable:match("PODERO_(.*)"):lower(), 1, true), message)
+      end
+    end)
+
+    it("that has half of a pair is named", function()
+      for _, pair in ipairs { { "CLIENT_ID", "CLIENT_SECRET" }, { "USERNAME", "PASSWORD" } } do
+        for i = 1, 2 do
+          local message = run("{}", environment { [pair[i]] = "hushhush" })
+          assert.truthy(message:find("^failed.*argument"), message)
+          for _, name in ipairs(pair) do assert.truthy(message:find("PODERO_" .. name, 1, true), message) end
+          assert.is_nil(message:find("hushhush", 1, true), message)
+        end
+      end
+    end)
+
+    it("with a line end, another control character or a byte order mark is refused, and nothing is sent", function()
+      local wrong = { ["%s\n"] = "line feed", ["%s\r"] = "carriage return", ["\239\187\191%s"] = "byte order mark",
+        ["%s\t"] = "control character", ["%s\27[31m"] = "control character" }
+      for _, given in ipairs { CLIENT, PERSON, { ACCESS_TOKEN = "static" },
+        { ACCESS_TOKEN = "static", TOKEN_URL = "/oauth2/token/" } } do
+        for name in pairs(given) do
+          for format, word in pairs(wrong) do
+            local all = environment(given)
+            all["PODERO_" .. name] = format:format(given[name])
+            local message = run("{}", all)
+            assert.truthy(message:find("^failed.*argument"), message)
+            assert.truthy(message:find("PODERO_" .. name, 1, true), message)
+            assert.truthy(message:find("contains a " .. word, 1, true), message)
+            assert.truthy(message:find("remove it from the variable", 1, true), message)
+            if name ~= "TOKEN_URL" then assert.is_nil(message:find(given[name], 1, true), message) end
+          end
+        end
+      end
+      local message = run("{}", { PODERO_BASE_URL = server.url .. "\n", PODERO_ACCESS_TOKEN = "static" })
+      assert.truthy(message:find("PODERO_BASE_URL) contains a line feed", 1, true), message)
+      assert.equal(0, #server:requests())
     end)
   end)
 

@@ -101,6 +101,37 @@ describe("a token store", function()
     assert.equal(3, count)
   end)
 
+  it("has a key that tells the grants apart, and what is missing from what is not", function()
+    local keys, count = {}, 0
+    for _, more in ipairs {
+      { client_id = "x", client_secret = "demo-secret" }, { username = "x", password = "demo-secret" },
+      { username = "x", password = "demo-secret", client_id = "x" }, { username = "x&client_id=x", password = "x" },
+      { client_id = "x&username=x", client_secret = "x" }, { client_id = "x", client_secret = "x", scope = "x" },
+      { username = "x", password = "x", scope = "x" }, { client_id = "x", client_secret = "x", scope = "x&lock" },
+    } do
+      local asked = {}
+      local store = { get = function(_, key) asked[key] = true end, set = function() end }
+      client_of(store, more):list_users(ORG)
+      local key = next(asked)
+      assert.is_nil(next(asked, key))
+      assert.truthy(key:find(more.username and "grant=password&" or "grant=client_credentials&", 1, true), key)
+      keys[key] = true
+    end
+    for _ in pairs(keys) do count = count + 1 end
+    assert.equal(8, count)
+  end)
+
+  it("whose refresh token is empty has none", function()
+    local key, value = kept(filled())
+    local all = cjson.decode(value)
+    all.refresh_token, all.expires_at = "", 1
+    local store = new_store()
+    store.values[key] = cjson.encode(all)
+    assert(client_of(store):list_users(ORG))
+    assert.equal(2, server:counts().token)
+    assert.equal("client_credentials", helper.last(server, "token").grant)
+  end)
+
   it("keeps a token of unknown life for good, and none that expires at once", function()
     server:configure { expires_in = "none" }
     local store = filled()

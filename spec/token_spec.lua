@@ -613,6 +613,51 @@ describe("tokens", function()
     assert.equal(1, server:counts().token)
   end)
 
+  describe("that come with empty texts", function()
+    local function answer(more)
+      local text = { access_token = "static", expires_in = 0 }
+      for name, value in pairs(more) do text[name] = value end
+      return { body = cjson.encode(text) }
+    end
+
+    it("are good: such a text is as if it were not there", function()
+      helper.static(server, { always_token = answer { token_type = "", scope = "", error = "", refresh_token = "" } })
+      local client = helper.client(server, { scope = "read" })
+      assert.equal(25, #assert(client:list_users(ORG)))
+      assert.equal("read", select(3, client:token()))
+      assert.equal(2, server:counts().token)
+      helper.static(server, { always_token = answer { expires_in = "" } })
+      assert.same({ "static" }, { helper.client(server):token() })
+    end)
+
+    it("keep the refresh token that there is", function()
+      helper.static(server, { always_token = answer { refresh_token = "good" } })
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      server:patch { always_token = answer { refresh_token = "" } }
+      for _ = 1, 3 do
+        assert(client:list_users(ORG))
+        assert.truthy(helper.last(server, "token").body:find("refresh_token=good", 1, true))
+      end
+    end)
+
+    it("are none if the token itself is empty", function()
+      server:configure { always_token = answer { access_token = "" } }
+      local err = helper.failed("auth", helper.client(server):token())
+      assert.truthy(err.message:find("no access_token", 1, true), err.message)
+    end)
+
+    it("show no empty code or description", function()
+      server:configure { always_token = { status = 400,
+        body = cjson.encode { error = "", error_description = "", detail = "not today" } } }
+      local client = helper.client(server, { token_encoding = "form", client_auth = "basic" })
+      local err = helper.failed("auth", client:token())
+      assert.is_nil(err.code)
+      assert.is_nil(err.description)
+      assert.truthy(err.message:find("not today$"), err.message)
+    end)
+  end)
+
   it("come from /oauth2/token/ as well", function()
     server:configure { encoding = "json", client_auth = "basic" } -- as the service's own guide has it
     local client = helper.client(server, { token_url = "/oauth2/token/" })

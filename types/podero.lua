@@ -72,8 +72,10 @@ local podero = {}
 ---| "closed" # the client is closed
 ---| "memory" # out of memory
 
---- A failure at run time. `tostring(err)` is one line for a person, without secrets and without control characters.
+--- A failure at run time. `tostring(err)` is one line for a person, without secrets and without control characters; so
+--- is what `"text: " .. err` appends.
 ---@class podero.Error
+---@operator concat(any): string
 ---@field kind podero.ErrorKind
 ---@field message string What happened, for a person.
 ---@field status? integer HTTP status, where there was one.
@@ -83,6 +85,7 @@ local podero = {}
 ---@field retry_after? number Seconds, if the server said.
 ---@field attempts integer How many requests were sent to the API for this call; where it had no token, how many to the token endpoint.
 ---@field retryable boolean Whether the same call may succeed later.
+---@field url? string The URL that was requested last, even if no answer came: the API's or the token endpoint's.
 ---@field delivered? integer Of `each_user`: how many users were handed over before.
 
 --- One HTTP exchange, as `on_event` is told of it; never a secret.
@@ -104,17 +107,20 @@ local podero = {}
 ---@field add? fun(self: any, key: string, value: any, ttl: number): any Lets one of many clients ask for a token while the others wait.
 ---@field delete? fun(self: any, key: string): any
 
---- Certificates. All files are PEM; TLS 1.2 is the least that is spoken.
+--- Certificates. All files are PEM; TLS 1.2 is the least that is spoken. Files are opened by the first call, not by
+--- `podero.new`: one that cannot be used makes it fail at once, with kind "argument".
 ---@class podero.TlsOptions
----@field ca_file? string Certificates of authorities.
----@field ca_path? string A folder of such certificates.
+---@field ca_file? string Certificates of authorities, in place of the system's.
+---@field ca_path? string A folder of such certificates, in place of the system's.
 ---@field cert? string Certificate of the client.
----@field key? string Its private key.
+---@field key? string Its private key; not needed if `cert` holds that too.
+---@field key_password? string Of a private key that is encrypted. Nothing ever asks for one on a terminal.
 ---@field verify? boolean Whether to check the server's certificate (true).
 
 --- Options of `podero.new`. One that is not given is read from the environment where it has a variable there:
 --- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
 --- `PODERO_ACCESS_TOKEN`, `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
+--- An empty string is an error, except for `proxy`; an empty variable counts as unset.
 ---@class podero.Options
 ---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
 ---@field client_id? string Client credentials grant.
@@ -158,10 +164,10 @@ local podero = {}
 
 --- Makes a client. Nothing is sent until the first call.
 ---
---- An unknown option, a wrong type, or no credentials at all raise an error that names the option. A URL or a token that
---- cannot be used, which may well come from the environment, is `nil, err`.
----@param options? podero.Options
----@return podero.Client? client # nil where a URL or a token cannot be used
+--- An unknown option, a wrong type or an impossible value raises an error that names the option. Missing credentials, a
+--- URL or a token that cannot be used, and whatever is wrong in the environment, is `nil, err` of kind "argument".
+---@param options? podero.Options Options that a metatable's `__index` gives count, too.
+---@return podero.Client? client # nil if credentials are missing, or a URL or a token cannot be used
 ---@return podero.Error? err
 function podero.new(options) end
 
@@ -171,13 +177,18 @@ function podero.new(options) end
 ---@return string? message # why it is none
 function podero.time(s) end
 
+--- Whether a value is an error of this module.
+---@param v any
+---@return boolean
+function podero.is_error(v) end
+
 --- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
 --- works from any coroutine, and several calls may run at once.
 ---@class podero.Client
 local Client = {}
 
 --- Lists the users of an organization, in one table.
----@param org_id string UUID of the organization
+---@param org_id string UUID of the organization, in either case; it is sent in lower case
 ---@param opts? podero.ListOptions
 ---@return podero.User[]? users # nil where the call has failed
 ---@return podero.Error? err
@@ -195,15 +206,16 @@ function Client:list_users(org_id, opts) end
 function Client:each_user(org_id, opts) end
 
 --- Lists the users of many organizations at once, on shared connections. One organization's failure does not touch the
---- others; each id is in exactly one of the two tables.
+--- others; each id is in exactly one of the two tables. Ids that differ in case alone are asked for once, and share the
+--- result.
 ---@param org_ids string[] UUIDs of the organizations
 ---@param opts? podero.ManyOptions
----@return table<string, podero.User[]> results # by organization id
----@return table<string, podero.Error> errors # by organization id
+---@return table<string, podero.User[]> results # by organization id, as given
+---@return table<string, podero.Error> errors # by organization id, as given
 function Client:list_users_of(org_ids, opts) end
 
 --- Any other GET of the Partner API, with the same tokens, retries and errors.
----@param path string Behind the host, with characters percent-encoded that a path cannot hold
+---@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
 ---@param query? table<string, string|number|boolean>
 ---@param opts? podero.CallOptions
 ---@return any answer # the decoded JSON, null as `podero.null`; nil where the call has failed

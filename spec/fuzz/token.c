@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                          answer.error};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     demand(texts[i] == NULL || (answer.is_object && strlen(texts[i]) <= size));
+    demand(texts[i] == NULL || *texts[i] != '\0');
     if (texts[i] != NULL) syntax_is_bearer_token(texts[i]);
   }
   demand(answer.is_object || !answer.has_expires_in);

@@ -45,6 +45,19 @@ static void demand_same_server(const char *one, const char *other) {
   curl_url_cleanup(second);
 }
 
+/* Scheme, two slashes, a host that is not empty and needs no decoding, and, if anything, a path: no
+ * reader can see another host in it. */
+static void demand_plain_form(const char *text) {
+  const char *host = strstr(text, "://");
+  demand(host != NULL && (host - text == 4 || host - text == 5));
+  demand(strncasecmp(text, "https", (size_t)(host - text)) == 0);
+  host += 3;
+  size_t size = strcspn(host, "/");
+  demand(size > 0 && *host != ':' && memchr(host, '%', size) == NULL);
+  demand(host[size] == '\0' || syntax_is_path(host + size, strlen(host + size)));
+  demand(syntax_url_path(text) == host + size);
+}
+
 static void check_url(const char *text, const char *path) {
   struct failure failure = {0};
   bool local = false, with_http = false;
@@ -57,6 +70,7 @@ static void check_url(const char *text, const char *path) {
   demand(local == with_http);
   demand(local == (strncasecmp(text, "http:", 5) == 0));
   demand(syntax_is_field_value(text, strlen(text)) && strpbrk(text, "@?#\\ ") == NULL);
+  demand_plain_form(text);
   size_t size = strlen(text);
   while (size > 0 && text[size - 1] == '/') /* as base_url is kept */
     size--;
@@ -77,6 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   demand(!is_path || (text[0] == '/' && strlen(text) == size));
   if (is_path) check_url("https://example.com:8443/prefix", text);
   if (strlen(text) == size) check_url(text, "/api/partners/v2.0/org/x/users");
+  const char *url_path = strlen(text) == size ? syntax_url_path(text) : NULL;
+  demand(url_path == NULL || (url_path > text && url_path <= text + size));
   syntax_is_uuid(text, size);
   syntax_make_printable(text);
   for (const char *p = text; *p != '\0'; p++)

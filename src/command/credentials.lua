@@ -15,7 +15,7 @@ local function read_secret(name)
   if not file then failure.error("cannot read " .. message) end
   local line, problem = file:read("*l")
   file:close()
-  line = line and line:gsub("\r$", "")
+  line = line and line:gsub("\r$", ""):gsub("^\239\187\191", "") -- a byte order mark
   if not line or line == "" then
     failure.error(("cannot read %s: %s"):format(name, problem or "its first line is empty"))
   end
@@ -46,19 +46,24 @@ local function ask(found, name, question)
     name, name:gsub("_", "-"), name:upper()))
 end
 
---- The credentials as options of podero.new. Like there, those given are never mixed with those of the environment.
+--- The credentials as options of podero.new; none if the environment has them all. Like there, those given are never
+-- mixed with those of the environment.
 function credentials.find(arguments)
   local found = from_arguments(arguments)
-  if next(found) == nil then found = from_environment() end
+  local is_given = next(found) ~= nil
+  if not is_given then found = from_environment() end
   if next(found) == nil then
     failure.error("no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET (or PODERO_USERNAME and "
       .. "PODERO_PASSWORD, or PODERO_ACCESS_TOKEN), or give --client-id (or --username, or --access-token-file)")
   end
-  if found.access_token then return found end
-  if found.username and not found.password then
+  if found.access_token then
+    return is_given and found or {}
+  elseif found.username and not found.password then
     ask(found, "password", "Password of " .. found.username)
   elseif found.client_id and not found.client_secret and not found.username then
     ask(found, "client_secret", "Secret of client " .. found.client_id)
+  else
+    return is_given and found or {} -- podero.new reads the environment by itself, and names it in errors
   end
   return found
 end

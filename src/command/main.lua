@@ -26,6 +26,7 @@ local function new_client(given)
   local ok, client, err = pcall(podero.new, options)
   -- What it raises about an option names the place in this file, which is of no interest.
   if not ok then failure.usage(client:match("%((.*)%)$") or client, "podero " .. given.command) end
+  if not client and err.kind == "argument" then failure.usage(err.message, "podero " .. given.command) end
   if not client then error(err, 0) end
   return client
 end

@@ -47,6 +47,7 @@ struct call {
   bool committed;            /* part of the body was handed on */
   bool among_others;         /* it is being pushed forward by a step that does not drive */
   bool idle;                 /* the binding is waiting for bytes */
+  bool asked_for_token;      /* the last request was for a token */
   bool succeeded;
   uint64_t received; /* bytes when `deadline` was last extended */
   unsigned token_requests, api_requests;
@@ -211,6 +212,7 @@ static void start_transfer(struct call *call, const char *token) {
     return;
   }
   call->api_requests++;
+  call->asked_for_token = false;
   call->begun = !is_streamed(call);
   call->state = CALL_TRANSFER;
 }
@@ -263,6 +265,7 @@ bool call_import(struct call *call, const struct stored_token *token) {
 
 void call_fetch(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
+  call->asked_for_token = true;
   call->fetch = token_source_join(session_token_source(call->session));
   if (call->fetch == NULL)
     fail_for_memory(call);
@@ -498,6 +501,12 @@ enum call_result call_result(const struct call *call) {
 
 const struct failure *call_failure(const struct call *call) {
   return call_result(call) == CALL_FAILED ? &call->failure : NULL;
+}
+
+const char *call_requested_url(const struct call *call) {
+  if (call->asked_for_token)
+    return session_is_closed(call->session) ? NULL : session_options(call->session)->token_url;
+  return call->api_requests > 0 ? call->url : NULL;
 }
 
 bool call_is_ready(const struct call *call, size_t *bytes) {

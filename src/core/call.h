@@ -66,6 +66,11 @@ enum call_result call_result(const struct call *call);
 /* Why the call failed, or NULL if it has not. */
 const struct failure *call_failure(const struct call *call);
 
+/* The URL that was requested last, of the API or of the token endpoint, whether an answer came or
+ * not. NULL if nothing was requested yet, or the client is closed. Valid until the call is freed or
+ * the client closed. */
+const char *call_requested_url(const struct call *call);
+
 /* Whether there is something to do for call_step; then, how many bytes wait to be read. */
 bool call_is_ready(const struct call *call, size_t *bytes);
 

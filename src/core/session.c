@@ -1,6 +1,7 @@
 #include "core/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,31 +31,48 @@ struct session {
 };
 
 void session_options_clear(struct session_options *o) {
-  char *texts[] = {o->base_url, o->token_url,    o->client_id, o->client_secret, o->username,
-                   o->password, o->access_token, o->scope,     o->ca_file,       o->ca_path,
-                   o->cert,     o->key,          o->proxy,     o->user_agent};
+  char *texts[] = {o->base_url, o->token_url,    o->client_id,    o->client_secret, o->username,
+                   o->password, o->access_token, o->scope,        o->ca_file,       o->ca_path,
+                   o->cert,     o->key,          o->key_password, o->proxy,         o->user_agent};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     secret_free(texts[i]);
   *o = (struct session_options){0};
 }
 
-static bool check_field_values(const struct session_options *o, struct failure *failure) {
-  const struct {
-    const char *name, *value;
-  } texts[] = {
-      {"user_agent", o->user_agent},
-      {"client_id", o->client_id},
-      {"client_secret", o->client_secret},
-      {"scope", o->scope},
-      {"proxy", o->proxy},
-  };
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-    if (texts[i].value == NULL || syntax_is_field_value(texts[i].value, strlen(texts[i].value)))
-      continue;
-    failure_set(failure, FAILURE_ARGUMENT, "%s contains control characters", texts[i].name);
-    return false;
-  }
-  return true;
+/* A text among the options. */
+struct text {
+  const char *name, *value;
+  const char *variable; /* where it may come from, too; else NULL */
+  bool from_environment;
+  bool any; /* control characters may be inside: it is sent in a body, encoded, or not at all */
+};
+
+/* Fills `out` with the text's name for messages. */
+static void name_text(const struct text *text, char out[64]) {
+  if (text->from_environment)
+    snprintf(out, 64, "%s (from %s)", text->name, text->variable);
+  else
+    snprintf(out, 64, "%s", text->name);
+}
+
+/* A line end or a byte order mark that comes from a file would be sent as part of a secret. */
+static bool check_text(const struct text *text, struct failure *failure) {
+  char name[64];
+  const char *fault = NULL;
+  if (text->value != NULL)
+    fault = syntax_text_fault(text->value, text->any && !text->from_environment);
+  if (fault == NULL) return true;
+  name_text(text, name);
+  failure_set(failure, FAILURE_ARGUMENT, "%s contains %s: remove it%s", name, fault,
+              text->from_environment ? " from the variable" : "");
+  return false;
+}
+
+static bool check_url(const struct text *text, const struct session_options *o, bool *loopback,
+                      struct failure *failure) {
+  char name[64];
+  name_text(text, name);
+  return transport_check_url(name, text->value, o->allow_http, loopback, failure);
 }
 
 /* Which of the URLs are local, see transport_check_url. */
@@ -64,14 +82,31 @@ struct loopback {
 
 static bool check_options(const struct session_options *o, struct loopback *loopback,
                           struct failure *failure) {
-  if (!transport_check_url("base_url", o->base_url, o->allow_http, &loopback->base_url, failure) ||
-      !transport_check_url("token_url", o->token_url, o->allow_http, &loopback->token_url,
-                           failure) ||
-      !check_field_values(o, failure))
+  bool env = o->credentials_from_environment;
+  enum { BASE_URL, TOKEN_URL, ACCESS_TOKEN };
+  const struct text texts[] = {
+      {"base_url", o->base_url, "PODERO_BASE_URL", o->base_url_from_environment, false},
+      {"token_url", o->token_url, "PODERO_TOKEN_URL", o->token_url_from_environment, false},
+      {"access_token", o->access_token, "PODERO_ACCESS_TOKEN", env, false},
+      {"client_id", o->client_id, "PODERO_CLIENT_ID", env, false},
+      {"client_secret", o->client_secret, "PODERO_CLIENT_SECRET", env, false},
+      {"username", o->username, "PODERO_USERNAME", env, true},
+      {"password", o->password, "PODERO_PASSWORD", env, true},
+      {"scope", o->scope, NULL, false, false},
+      {"user_agent", o->user_agent, NULL, false, false},
+      {"proxy", o->proxy, NULL, false, false},
+      {"tls.key_password", o->key_password, NULL, false, true},
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (!check_text(&texts[i], failure)) return false;
+  }
+  if (!check_url(&texts[BASE_URL], o, &loopback->base_url, failure) ||
+      !check_url(&texts[TOKEN_URL], o, &loopback->token_url, failure))
     return false;
   if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
-  failure_set(failure, FAILURE_ARGUMENT,
-              "access_token is empty or has characters that a header cannot carry");
+  char name[64];
+  name_text(&texts[ACCESS_TOKEN], name);
+  failure_set(failure, FAILURE_ARGUMENT, "%s has characters that a header cannot carry", name);
   return false;
 }
 
@@ -82,6 +117,7 @@ static void lend_options(struct session *a, const struct loopback *loopback) {
       .ca_path = o->ca_path,
       .cert = o->cert,
       .key = o->key,
+      .key_password = o->key_password,
       .verify = o->verify,
       .proxy = o->proxy,
       .user_agent = o->user_agent,

@@ -23,11 +23,13 @@ struct session_options {
   double timeout, connect_timeout; /* seconds */
   unsigned max_retries, max_connections;
   uint64_t max_response_bytes;
-  char *ca_file, *ca_path, *cert, *key;
+  char *ca_file, *ca_path, *cert, *key, *key_password;
   bool verify; /* the server's certificate and name */
   char *proxy;
   char *user_agent;
   bool allow_http;
+  /* Which of them come from the environment, for messages: credentials do so as a whole. */
+  bool base_url_from_environment, token_url_from_environment, credentials_from_environment;
   bool record_events; /* there is an on_event */
   bool has_store;     /* tokens are shared through a store of the binding's; see core/call.h */
 };

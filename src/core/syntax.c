@@ -5,6 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
+/* So many times may a path be percent-decoded on its way: by a proxy, by the server, and by what
+ * runs there. */
+#define MAX_DECODINGS 3
+
 static bool is_digit(unsigned char c) {
   return c >= '0' && c <= '9';
 }
@@ -13,67 +17,7 @@ static bool is_hex(unsigned char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-bool syntax_is_uuid(const char *text, size_t size) {
-  if (size != 36) return false;
-  for (size_t i = 0; i < size; i++) {
-    bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
-    if (hyphen ? text[i] != '-' : !is_hex((unsigned char)text[i])) return false;
-  }
-  return true;
-}
-
-static bool is_path_character(unsigned char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c != '\0' && strchr("-._~!$&'()*+,;=:", c) != NULL);
-}
-
-static bool is_dot_segment(const char *segment, size_t size) {
-  return (size == 1 && segment[0] == '.') || (size == 2 && segment[0] == '.' && segment[1] == '.');
-}
-
-bool syntax_is_path(const char *text, size_t size) {
-  if (size == 0 || text[0] != '/') return false;
-  size_t segment = 1;
-  for (size_t i = 1; i <= size; i++) {
-    if (i == size || text[i] == '/') {
-      if (is_dot_segment(text + segment, i - segment)) return false;
-      segment = i + 1;
-    } else if (text[i] == '%') {
-      if (size - i < 3 || !is_hex((unsigned char)text[i + 1]) ||
-          !is_hex((unsigned char)text[i + 2]))
-        return false;
-    } else if (!is_path_character((unsigned char)text[i])) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool syntax_is_field_value(const char *text, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if (c < 0x20 || c == 0x7f) return false;
-  }
-  return true;
-}
-
-bool syntax_is_bearer_token(const char *text) {
-  if (*text == '\0') return false;
-  for (; *text != '\0'; text++) {
-    if (*text < '!' || *text > '~') return false;
-  }
-  return true;
-}
-
-bool syntax_is_loopback(const char *host) {
-  struct in_addr v4;
-  struct in6_addr v6;
-  if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return strcasecmp(host, "localhost") == 0;
-}
-
-/* The length of the valid UTF-8 sequence at `text` (RFC 3629, 4), or 0. */
+/* The length of the valid UTF-8 sequence at `text` (RFC 3629, 4), which NUL ends; or 0. */
 static size_t utf8_length(const unsigned char *text) {
   unsigned char c = text[0];
   if (c < 0x80) return 1;
@@ -102,6 +46,171 @@ static size_t utf8_length(const unsigned char *text) {
 /* U+0080 to U+009F: terminals take some of them for escape sequences. */
 static bool is_c1_control(const unsigned char *text) {
   return text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f;
+}
+
+bool syntax_is_uuid(const char *text, size_t size) {
+  if (size != 36) return false;
+  for (size_t i = 0; i < size; i++) {
+    bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+    if (hyphen ? text[i] != '-' : !is_hex((unsigned char)text[i])) return false;
+  }
+  return true;
+}
+
+static bool is_path_character(unsigned char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c != '\0' && strchr("-._~!$&'()*+,;=:", c) != NULL);
+}
+
+static unsigned char hex_value(unsigned char digit) {
+  return (unsigned char)(is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10);
+}
+
+/* Gives the first byte of a text that is percent-decoded so many times, and returns how many bytes
+ * of the text as it stands it comes from. */
+static size_t decode(const char *text, size_t size, unsigned times, unsigned char *byte) {
+  *byte = (unsigned char)*text;
+  if (times == 0) return 1;
+  size_t used = decode(text, size, times - 1, byte), end = used;
+  unsigned char digits[2] = {0};
+  if (*byte != '%') return used;
+  for (int i = 0; i < 2; i++) {
+    if (end == size) return used;
+    end += decode(text + end, size - end, times - 1, &digits[i]);
+    if (!is_hex(digits[i])) return used;
+  }
+  *byte = (unsigned char)(hex_value(digits[0]) << 4 | hex_value(digits[1]));
+  return end;
+}
+
+/* As decode, for a whole character. `*byte` is its first byte; 0 is returned if it is no UTF-8. */
+static size_t decode_character(const char *text, size_t size, unsigned times, unsigned char *byte) {
+  unsigned char bytes[5] = {0};
+  size_t ends[4] = {0}, end = 0;
+  for (size_t i = 0; i < 4 && end < size && (i == 0 || bytes[0] >= 0x80); i++) {
+    end += decode(text + end, size - end, times, &bytes[i]);
+    ends[i] = end;
+  }
+  size_t length = utf8_length(bytes);
+  *byte = bytes[0];
+  return length == 0 || is_c1_control(bytes) ? 0 : ends[length - 1];
+}
+
+/* A segment of a path under examination. */
+struct segment {
+  size_t size;         /* what has been read of it */
+  bool is_dots;        /* nothing but dots */
+  bool has_parameters; /* a ";" was read; some servers drop it, and what follows */
+};
+
+/* Whether a server may take it for "." or "..", or skip it. Only the last may be empty. */
+static bool is_special(const struct segment *s, bool is_last) {
+  if (s->size == 0) return !is_last;
+  return s->is_dots && s->size <= 2;
+}
+
+/* Takes one more character of the segment. False if it cannot be in one. */
+static bool add_to_segment(struct segment *s, unsigned char byte) {
+  if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7f) return false;
+  if (s->has_parameters) return true;
+  if (byte == ';') {
+    s->has_parameters = true;
+    return !is_special(s, false);
+  }
+  s->is_dots = byte == '.' && (s->is_dots || s->size == 0);
+  s->size++;
+  return true;
+}
+
+/* Whether a path that is percent-decoded so many times has the segments that it has as it stands,
+ * and they are all plain. */
+static bool has_plain_segments(const char *text, size_t size, unsigned times) {
+  struct segment segment = {0};
+  size_t used;
+  for (size_t i = 1; i < size; i += used) {
+    unsigned char byte;
+    used = decode_character(text + i, size - i, times, &byte);
+    if (used == 0) return false;
+    if (byte != '/' || used > 1) {
+      if (!add_to_segment(&segment, byte)) return false;
+    } else {
+      if (!segment.has_parameters && is_special(&segment, false)) return false;
+      segment = (struct segment){0};
+    }
+  }
+  return segment.has_parameters || !is_special(&segment, true);
+}
+
+bool syntax_is_path(const char *text, size_t size) {
+  if (size == 0 || text[0] != '/') return false;
+  for (size_t i = 1; i < size; i++) {
+    if (text[i] == '%') {
+      if (size - i < 3 || !is_hex((unsigned char)text[i + 1]) ||
+          !is_hex((unsigned char)text[i + 2]))
+        return false;
+    } else if (text[i] != '/' && !is_path_character((unsigned char)text[i])) {
+      return false;
+    }
+  }
+  for (unsigned times = 0; times <= MAX_DECODINGS; times++) {
+    if (!has_plain_segments(text, size, times)) return false;
+  }
+  return true;
+}
+
+const char *syntax_url_path(const char *url) {
+  static const char schemes[2][sizeof "https://"] = {"http://", "https://"};
+  for (size_t i = 0; i < 2; i++) {
+    size_t size = strlen(schemes[i]);
+    if (strncasecmp(url, schemes[i], size) != 0) continue;
+    const char *path = url + size + strcspn(url + size, "/?");
+    return path > url + size ? path : NULL;
+  }
+  return NULL;
+}
+
+const char *syntax_text_fault(const char *text, bool ends_only) {
+  static const char *const marks[] = {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"};
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    if (strncmp(text, marks[i], strlen(marks[i])) == 0) return "a byte order mark";
+  }
+  size_t size = strlen(text), begin = 0;
+  if (ends_only) {
+    begin = size;
+    while (begin > 0 && (text[begin - 1] == '\n' || text[begin - 1] == '\r'))
+      begin--;
+  }
+  for (size_t i = begin; i < size; i++) {
+    unsigned char c = (unsigned char)text[i];
+    if (c == '\n') return "a line feed";
+    if (c == '\r') return "a carriage return";
+    if (c < 0x20 || c == 0x7f) return "a control character";
+  }
+  return NULL;
+}
+
+bool syntax_is_field_value(const char *text, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)text[i];
+    if (c < 0x20 || c == 0x7f) return false;
+  }
+  return true;
+}
+
+bool syntax_is_bearer_token(const char *text) {
+  if (*text == '\0') return false;
+  for (; *text != '\0'; text++) {
+    if (*text < '!' || *text > '~') return false;
+  }
+  return true;
+}
+
+bool syntax_is_loopback(const char *host) {
+  struct in_addr v4;
+  struct in6_addr v6;
+  if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return strcasecmp(host, "localhost") == 0;
 }
 
 void syntax_make_printable(char *text) {

@@ -8,9 +8,22 @@
 /* A UUID in its text form (RFC 9562, 4), in either case; OpenAPI's `format: uuid`. */
 bool syntax_is_uuid(const char *text, size_t size);
 
-/* An absolute path that can be put behind a host as it is: "/" and segments of RFC 3986's pchar
- * without "@"; no empty query or fragment, no "." or ".." segment, escapes well formed. */
+/* An absolute path that can be put behind a host as it is, and that every server reads alike: "/"
+ * and segments of RFC 3986's pchar without "@", escapes well formed. As it stands, and after being
+ * percent-decoded once, twice or three times, it has the same segments, and none of them is "." or
+ * "..", even if parameters (";...") were dropped, or empty, but for the last one; or has a "\" or a
+ * control character, or is no UTF-8 (overlong forms of "." and "/" are none). */
 bool syntax_is_path(const char *text, size_t size);
+
+/* Where the path of an absolute http or https URL begins: at its first "/" or "?" after the host
+ * and port, or at its end. NULL if the text does not begin with "http://" or "https://", in any
+ * case, and something before that: what follows is not looked at. */
+const char *syntax_url_path(const char *url);
+
+/* What a text on one line should not have, such as "a line feed": line ends, other control
+ * characters, or a byte order mark at its beginning. `ends_only`: control characters may be inside,
+ * so that only what an editor or a shell has left at either end counts. NULL if it has none. */
+const char *syntax_text_fault(const char *text, bool ends_only);
 
 /* A field value without control characters (RFC 9110, 5.5), "" included. */
 bool syntax_is_field_value(const char *text, size_t size);

@@ -344,10 +344,31 @@ static void push_token(lua_State *L, struct session *session) {
   lua_remove(L, -4);
 }
 
+static const char *requested_url(const struct lua_call *c) {
+  return c->call == NULL ? NULL : call_requested_url(c->call);
+}
+
+/* Sets the URL that was requested in the error on top. As Lua allocates memory for it, a finalizer
+ * may close the client, which frees it. [0, 0] */
+static void set_url(lua_State *L, const struct lua_call *c) {
+  const char *url = requested_url(c);
+  if (url == NULL) return;
+  size_t size = strlen(url) + 1;
+  char *copy = lua_newuserdata(L, size);
+  url = requested_url(c);
+  lua_insert(L, -2);
+  if (url != NULL && strlen(url) + 1 == size) {
+    memcpy(copy, url, size);
+    error_set_url(L, copy, c->session);
+  }
+  lua_remove(L, -2);
+}
+
 /* Pushes nil and the error of a failed call. [0, +2] */
 static void push_failure(lua_State *L, const struct lua_call *c, const struct failure *failure) {
   lua_pushnil(L);
   error_push(L, failure, c->session);
+  set_url(L, c);
   if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
 }
 

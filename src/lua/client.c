@@ -1,8 +1,11 @@
 #include "lua/client.h"
 
+#include <math.h>
+
 #include "core/session.h"
 #include "core/syntax.h"
 #include "lua/call_object.h"
+#include "lua/error.h"
 #include "lua/methods.h"
 #include "lua/options.h"
 #include "lua/token_store.h"
@@ -63,6 +66,12 @@ static int push_call(lua_State *L, struct client *client, enum method method, co
 #define USERS_PATH_BEGIN "/api/partners/v2.0/org/"
 #define USERS_PATH_END "/users"
 
+/* Copies a UUID in lower case: some servers know no other (RFC 9562, 4, writes it like that). */
+static void copy_uuid(char out[36], const char *id) {
+  for (int i = 0; i < 36; i++)
+    out[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] - 'A' + 'a' : id[i]);
+}
+
 /* (client, org_id [, opts]) */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
@@ -71,6 +80,7 @@ static int begin_list(lua_State *L, enum method method) {
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "organization id: string expected, got %s",
                            luaL_typename(L, 2));
+  options_refuse_surplus(L, 3, 2, name);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 3, method, session_options(client->session), &options);
   size_t size;
@@ -80,7 +90,7 @@ static int begin_list(lua_State *L, enum method method) {
     return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
   char path[sizeof USERS_PATH_BEGIN + 36 + sizeof USERS_PATH_END] = USERS_PATH_BEGIN;
-  memcpy(path + sizeof USERS_PATH_BEGIN - 1, id, 36);
+  copy_uuid(path + sizeof USERS_PATH_BEGIN - 1, id);
   memcpy(path + sizeof USERS_PATH_BEGIN - 1 + 36, USERS_PATH_END, sizeof USERS_PATH_END);
   return push_call(L, client, method, path, options.include_deleted ? "include_deleted=true" : NULL,
                    &options, 3);
@@ -107,42 +117,84 @@ static int begin_authorize(lua_State *L) {
   return push_call(L, client, METHOD_AUTHORIZE, NULL, NULL, &options, 2);
 }
 
-/* check_many(client, org_ids [, opts]) -> an array of the different ids, how many at once. Raises
- * at wrong types. [1.., +2] */
+/* Raises if the table at `index` has a key that an array has not. Returns the greatest key.
+ * [-0, +0, e] */
+static lua_Number check_array(lua_State *L, int index, const char *method) {
+  static const char expected[] = "array of organization ids expected, got a table with ";
+  lua_Number greatest = 0;
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TNUMBER)
+      options_argument_error(L, 1, method, "%sa key of type %s", expected, luaL_typename(L, -1));
+    lua_Number key = lua_tonumber(L, -1);
+    if (!(key >= 1 && floor(key) == key))
+      options_argument_error(L, 1, method, "%sthe key %f", expected, key);
+    greatest = fmax(greatest, key);
+  }
+  return greatest;
+}
+
+/* Pushes what the organization id on top is asked for by: in lower case, if it is a UUID.
+ * [-0, +1, m] */
+static void push_asked_id(lua_State *L) {
+  size_t size;
+  const char *id = lua_tolstring(L, -1, &size);
+  char lower[36];
+  if (!syntax_is_uuid(id, size)) {
+    lua_pushvalue(L, -1);
+    return;
+  }
+  copy_uuid(lower, id);
+  lua_pushlstring(L, lower, sizeof lower);
+}
+
+/* check_many(client, org_ids [, opts]) -> an array of the ids, without those that differ from an
+ * earlier one in case alone; how many at once; an array of those others, each followed by the
+ * earlier one. Raises at wrong types. [1.., +3] */
 static int check_many(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);
   struct method_options options = {.concurrency = 1};
   if (!lua_istable(L, 2))
-    options_argument_error(L, 1, name, "table of organization ids expected, got %s",
+    options_argument_error(L, 1, name, "array of organization ids expected, got %s",
                            luaL_typename(L, 2));
+  options_refuse_surplus(L, 3, 2, name);
   if (!is_closed(client))
     options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
   lua_settop(L, 2);
   lua_newtable(L); /* 3: ids */
-  lua_newtable(L); /* 4: those seen */
-  int count = (int)lua_rawlen(L, 2);
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, 2, i);
+  lua_newtable(L); /* 4: the others */
+  lua_newtable(L); /* 5: those seen, by how they are asked for */
+  lua_Number greatest = check_array(L, 2, name);
+  for (int i = 1;; i++) {
+    lua_pushinteger(L, i);
+    lua_gettable(L, 2); /* an __index may make the array */
+    if (lua_isnil(L, -1) && i > greatest) break;
     if (lua_type(L, -1) != LUA_TSTRING)
       options_argument_error(L, 1, name, "organization id %d: string expected, got %s", i,
                              luaL_typename(L, -1));
+    push_asked_id(L);
     lua_pushvalue(L, -1);
-    lua_rawget(L, 4);
-    bool seen = !lua_isnil(L, -1);
-    lua_pop(L, 1);
-    if (!seen) {
-      lua_pushvalue(L, -1);
+    lua_rawget(L, 5); /* id, as it is asked for, the earlier one or nil */
+    if (lua_isnil(L, -1)) {
+      lua_pushvalue(L, -3);
       lua_rawseti(L, 3, (int)lua_rawlen(L, 3) + 1);
-      lua_pushvalue(L, -1);
-      lua_pushboolean(L, true);
-      lua_rawset(L, 4);
+      lua_pushvalue(L, -2);
+      lua_pushvalue(L, -4);
+      lua_rawset(L, 5);
+    } else if (!lua_rawequal(L, -1, -3)) {
+      int size = (int)lua_rawlen(L, 4);
+      lua_rawseti(L, 4, size + 2);
+      lua_pop(L, 1);
+      lua_rawseti(L, 4, size + 1);
     }
-    lua_pop(L, 1);
+    lua_settop(L, 5);
   }
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   lua_pushinteger(L, (lua_Integer)options.concurrency);
-  return 2;
+  lua_insert(L, 4);
+  return 3;
 }
 
 static void add_form_encoded(luaL_Buffer *buffer, const char *text, size_t size) {
@@ -207,14 +259,16 @@ static int begin_get(lua_State *L) {
   struct method_options options;
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "path: string expected, got %s", luaL_typename(L, 2));
+  options_refuse_surplus(L, 4, 3, name);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 4, METHOD_GET, session_options(client->session), &options);
   size_t size;
   const char *path = lua_tolstring(L, 2, &size);
   if (!syntax_is_path(path, size)) {
     lua_pushfstring(L,
-                    "the path must start with '/', and hold no query, fragment, '@', dot segment "
-                    "or character that needs escaping: '%s'",
+                    "the path must start with '/', and hold no query, fragment, '@', empty segment "
+                    "or character that needs escaping, and, escaped or not, no dot segment, "
+                    "backslash, control character or escaped slash: '%s'",
                     path);
     return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
@@ -226,6 +280,7 @@ static int begin_get(lua_State *L) {
 static int begin_token(lua_State *L) {
   struct client *client = check_client(L, "token");
   struct method_options options;
+  options_refuse_surplus(L, 1, 0, "token");
   lua_settop(L, 1);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_TOKEN, session_options(client->session), &options);
@@ -267,11 +322,19 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
+/* Pushes nil and the error for which there is no client. [0, +2] */
+static int refuse_client(lua_State *L, const struct failure *failure) {
+  call_push_failure(L, NULL, failure->kind, failure->message);
+  error_log_in_nginx(L);
+  return 2;
+}
+
 int client_new(lua_State *L) {
+  options_refuse_surplus(L, 1, 1, "new");
   lua_settop(L, 1);
   struct client *client = user_value_new_object(L, sizeof *client, CLIENT_VALUES, CLIENT_TYPE);
   struct failure failure = {0};
-  options_read_client(L, 1, &client->options);
+  if (!options_read_client(L, 1, &client->options, &failure)) return refuse_client(L, &failure);
   if (client->options.session.record_events) {
     lua_getfield(L, 1, "on_event");
     user_value_set(L, 2, CLIENT_ON_EVENT);
@@ -281,7 +344,7 @@ int client_new(lua_State *L) {
   push_shared(L, &client->options);
   user_value_set(L, 2, CLIENT_SHARED);
   client->session = session_new(&client->options.session, &failure);
-  if (client->session == NULL) return call_push_failure(L, NULL, failure.kind, failure.message);
+  if (client->session == NULL) return refuse_client(L, &failure);
   lua_settop(L, 2);
   return 1;
 }
@@ -289,7 +352,16 @@ int client_new(lua_State *L) {
 /* close(client) [1.., 0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
+  options_refuse_surplus(L, 1, 0, "close");
   if (client->session != NULL) session_close(client->session);
+  return 0;
+}
+
+/* __close: the method close, without the error that Lua adds. Its upvalue is that method. [2, 0] */
+static int close_variable(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 0);
   return 0;
 }
 
@@ -368,6 +440,7 @@ void client_open(lua_State *L) {
   push_methods(L); /* metatable, methods, waits */
   lua_insert(L, -3);
   lua_getfield(L, -1, "close");
+  lua_pushcclosure(L, close_variable, 1);
   lua_setfield(L, -3, "__close");
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

@@ -79,10 +79,10 @@ static void push_detail(lua_State *L, const struct failure *failure, struct sess
   lua_remove(L, -2);
 }
 
-/* Pushes t[key] for the table on top if it is a string. [0, +1|0] */
+/* Pushes t[key] for the table on top if it is a string that is not empty. [0, +1|0] */
 static bool push_string_field(lua_State *L, const char *key) {
   lua_getfield(L, -1, key);
-  if (lua_type(L, -1) == LUA_TSTRING) return true;
+  if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) return true;
   lua_pop(L, 1);
   return false;
 }
@@ -124,7 +124,7 @@ static bool push_oauth2_error(lua_State *L) {
   int detail = lua_gettop(L);
   if (!push_string_field(L, "error")) return push_string_field(L, "error_description");
   lua_getfield(L, detail, "error_description");
-  if (lua_type(L, -1) == LUA_TSTRING) {
+  if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) {
     lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     lua_replace(L, detail + 1);
   }
@@ -207,7 +207,12 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
   lua_setmetatable(L, object);
 }
 
-/* ---- the metatable ---- */
+void error_set_url(lua_State *L, const char *url, struct session *session) {
+  luaL_checkstack(L, 4, NULL);
+  lua_pushstring(L, url);
+  redact(L, session);
+  lua_setfield(L, -2, "url");
+}
 
 /* One line: "podero: auth: no token from ..." [1, +1] */
 static int error_tostring(lua_State *L) {
@@ -219,10 +224,71 @@ static int error_tostring(lua_State *L) {
   return 1;
 }
 
+/* ---- nginx's log ---- */
+
+/* In the registry: the global ngx, if there was one when the module was loaded. */
+#define NGX_NAME "podero.ngx"
+
+void error_log_in_nginx(lua_State *L) {
+  luaL_checkstack(L, 8, NULL);
+  int error = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "log");
+    lua_getfield(L, -2, "ERR");
+    lua_pushcfunction(L, error_tostring);
+    lua_pushvalue(L, error);
+    lua_call(L, 1, 1);
+    lua_pcall(L, 2, 0, 0); /* if that fails, there is nobody to tell */
+  }
+  lua_settop(L, error);
+}
+
+/* ---- the metatable ---- */
+
+static bool is_error(lua_State *L, int index) {
+  if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
+  luaL_getmetatable(L, TYPE_NAME);
+  bool same = lua_rawequal(L, -1, -2) != 0;
+  lua_pop(L, 2);
+  return same;
+}
+
+int error_is_error(lua_State *L) {
+  lua_settop(L, 1);
+  lua_pushboolean(L, is_error(L, 1));
+  return 1;
+}
+
+/* Either operand may be the error; the other may be whatever Lua concatenates. [2, +1] */
+static int error_concat(lua_State *L) {
+  lua_settop(L, 2);
+  for (int i = 1; i <= 2; i++) {
+    if (is_error(L, i)) {
+      lua_pushcfunction(L, error_tostring);
+      lua_pushvalue(L, i);
+      lua_call(L, 1, 1);
+    } else if (lua_isstring(L, i)) {
+      lua_pushvalue(L, i);
+    } else {
+      luaL_where(L, 1);
+      lua_pushfstring(L, "%sattempt to concatenate a %s value", lua_tostring(L, -1),
+                      luaL_typename(L, i));
+      return lua_error(L);
+    }
+  }
+  lua_concat(L, 2);
+  return 1;
+}
+
 void error_open(lua_State *L) {
+  lua_getglobal(L, "ngx");
+  lua_setfield(L, LUA_REGISTRYINDEX, NGX_NAME);
   luaL_newmetatable(L, TYPE_NAME);
   lua_pushcfunction(L, error_tostring);
   lua_setfield(L, -2, "__tostring");
+  lua_pushcfunction(L, error_concat);
+  lua_setfield(L, -2, "__concat");
   lua_pushliteral(L, TYPE_NAME);
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);

@@ -13,4 +13,14 @@ void error_open(lua_State *L);
  * may be NULL. [-0, +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
+/* Sets the field url of the error object on top, cleared of the session's secrets. [-0, +0, m] */
+void error_set_url(lua_State *L, const char *url, struct session *session);
+
+/* In nginx, which prints only strings of what a handler raises: writes the error object on top to
+ * its log. Does nothing elsewhere. [-0, +0, m] */
+void error_log_in_nginx(lua_State *L);
+
+/* podero.is_error(v): whether a value is an error object. [1.., +1] */
+int error_is_error(lua_State *L);
+
 #endif

@@ -269,8 +269,8 @@ end
 -- Without a token no call of several is begun: a wrong password is sent once.
 local authorize = method(begin.authorize)
 
-local function list_users_of(client, org_ids, opts)
-  local ids, concurrency = begin.check_many(client, org_ids, opts)
+local function list_users_of(client, org_ids, opts, ...)
+  local ids, concurrency, aliases = begin.check_many(client, org_ids, opts, ...)
   local results, errors, calls, id_of, last, at = {}, {}, {}, {}, 0, 0
   local authorized, refusal = false, nil
   local waiter, no_way = new_waiter(client, calls)
@@ -328,11 +328,15 @@ local function list_users_of(client, org_ids, opts)
     if #calls > 0 and not ended then wait(waiter) end
   end
   if waiter then leave(waiter) end
+  for i = 1, #aliases, 2 do
+    local alias, id = aliases[i], aliases[i + 1]
+    results[alias], errors[alias] = results[id], errors[id]
+  end
   return results, errors
 end
 
-local function close(client)
-  begin.close(client)
+local function close(client, ...)
+  begin.close(client, ...)
   in_nginx.wake_pump()
 end
 

@@ -14,7 +14,8 @@
 /* ---- kinds of options ---- */
 
 enum option_type {
-  OPTION_STRING,   /* char *, owned */
+  OPTION_STRING,   /* char *, owned; not empty */
+  OPTION_TEXT,     /* the same, but perhaps empty */
   OPTION_SECONDS,  /* double, above 0 */
   OPTION_COUNT,    /* unsigned */
   OPTION_BYTES,    /* uint64_t, above 0 */
@@ -53,7 +54,7 @@ static const struct option client_options[] = {
     {"validate", OPTION_BOOLEAN, offsetof(struct client_options, validate)},
     {"allow_http", OPTION_BOOLEAN, SESSION(allow_http)},
     {"tls", OPTION_TLS, 0},
-    {"proxy", OPTION_STRING, SESSION(proxy)},
+    {"proxy", OPTION_TEXT, SESSION(proxy)},
     {"user_agent", OPTION_STRING, SESSION(user_agent)},
     {"token_store", OPTION_STORE, SESSION(has_store)},
     {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
@@ -62,9 +63,13 @@ static const struct option client_options[] = {
 };
 
 static const struct option tls_options[] = {
-    {"ca_file", OPTION_STRING, SESSION(ca_file)}, {"ca_path", OPTION_STRING, SESSION(ca_path)},
-    {"cert", OPTION_STRING, SESSION(cert)},       {"key", OPTION_STRING, SESSION(key)},
-    {"verify", OPTION_BOOLEAN, SESSION(verify)},  {NULL, OPTION_STRING, 0},
+    {"ca_file", OPTION_STRING, SESSION(ca_file)},
+    {"ca_path", OPTION_STRING, SESSION(ca_path)},
+    {"cert", OPTION_STRING, SESSION(cert)},
+    {"key", OPTION_STRING, SESSION(key)},
+    {"key_password", OPTION_STRING, SESSION(key_password)},
+    {"verify", OPTION_BOOLEAN, SESSION(verify)},
+    {NULL, OPTION_STRING, 0},
 };
 
 static const struct option call_options[] = {
@@ -136,6 +141,15 @@ int options_argument_error(lua_State *L, int argument, const char *method, const
   return lua_error(L);
 }
 
+void options_refuse_surplus(lua_State *L, int last, int count, const char *method) {
+  int top = lua_gettop(L);
+  for (int i = last + 1; i <= top; i++) {
+    if (!lua_isnil(L, i))
+      options_argument_error(L, count + i - last, method, "no value expected, got %s",
+                             luaL_typename(L, i));
+  }
+}
+
 static void fail_option(const struct place *p, const char *name, const char *expected) {
   const char *got = luaL_typename(p->L, -1);
   options_argument_error(p->L, p->argument, p->method, "option '%s%s': expected %s, got %s",
@@ -154,6 +168,7 @@ static void read_string(const struct place *p, const struct option *o) {
   size_t size;
   const char *text = lua_tolstring(p->L, -1, &size);
   if (strlen(text) != size) fail_value(p, o->name, "a string without NUL characters");
+  if (size == 0 && o->type == OPTION_STRING) fail_value(p, o->name, "a string that is not empty");
   char **slot = (char **)(void *)(p->target + o->offset);
   secret_free(*slot);
   *slot = text_copy(text);
@@ -240,7 +255,8 @@ static void read_tls(const struct place *p, const struct option *o) {
 
 static void read_option(const struct place *p, const struct option *o) {
   switch (o->type) {
-  case OPTION_STRING: read_string(p, o); break;
+  case OPTION_STRING:
+  case OPTION_TEXT: read_string(p, o); break;
   case OPTION_SECONDS: read_seconds(p, o); break;
   case OPTION_COUNT: read_count(p, o); break;
   case OPTION_BYTES: read_bytes(p, o); break;
@@ -262,10 +278,34 @@ static const struct option *find_option(const struct option *const *lists, const
   return NULL;
 }
 
+/* Replaces the table of options at `index` by a plain one, if it has an __index: with what it has
+ * itself, and what __index gives for the names in the lists. Each is asked for once. [-0, +0, e] */
+static void flatten(lua_State *L, int index, const struct option *const *lists) {
+  index = lua_absindex(L, index);
+  if (!luaL_getmetafield(L, index, "__index")) return;
+  lua_pop(L, 1);
+  luaL_checkstack(L, 8, NULL);
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  for (; *lists != NULL; lists++) {
+    for (const struct option *o = *lists; o->name != NULL; o++) {
+      lua_getfield(L, index, o->name);
+      lua_setfield(L, -2, o->name);
+    }
+  }
+  lua_replace(L, index);
+}
+
 /* Reads every option of the table on top. */
 static void read_table(const struct place *p, const struct option *const *lists) {
   lua_State *L = p->L;
   if (!lua_checkstack(L, 8)) luaL_error(L, "not enough memory"); /* Lua 5.2 names an overflow */
+  flatten(L, -1, lists);
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     if (lua_type(L, -2) != LUA_TSTRING)
@@ -286,6 +326,7 @@ static void read_argument(const struct place *p, int index, const struct option 
   if (!lua_istable(p->L, index))
     options_argument_error(p->L, p->argument, p->method, "table expected, got %s",
                            luaL_typename(p->L, index));
+  flatten(p->L, index, lists);
   lua_pushvalue(p->L, index);
   read_table(p, lists);
   lua_pop(p->L, 1);
@@ -293,12 +334,14 @@ static void read_argument(const struct place *p, int index, const struct option 
 
 /* ---- the client's options ---- */
 
-/* Takes a text from the environment where it was not given. An empty variable counts as unset. */
-static void read_environment(lua_State *L, char **slot, const char *variable) {
+/* Takes a text from the environment if it was not given. An empty variable counts as unset. True if
+ * it has one there. */
+static bool read_environment(lua_State *L, char **slot, const char *variable) {
   const char *value = getenv(variable);
-  if (*slot != NULL || value == NULL || *value == '\0') return;
+  if (*slot != NULL || value == NULL || *value == '\0') return false;
   *slot = text_copy(value);
   if (*slot == NULL) luaL_error(L, "not enough memory");
+  return true;
 }
 
 /* Credentials come from one place as a whole. */
@@ -306,6 +349,7 @@ static void complete_credentials(lua_State *L, struct session_options *o) {
   if (o->client_id != NULL || o->client_secret != NULL || o->username != NULL ||
       o->password != NULL || o->access_token != NULL)
     return;
+  o->credentials_from_environment = true;
   read_environment(L, &o->client_id, "PODERO_CLIENT_ID");
   read_environment(L, &o->client_secret, "PODERO_CLIENT_SECRET");
   read_environment(L, &o->username, "PODERO_USERNAME");
@@ -313,21 +357,28 @@ static void complete_credentials(lua_State *L, struct session_options *o) {
   read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
 }
 
-static void check_credentials(const struct place *p, const struct session_options *o) {
-  const char *wrong = NULL;
-  if (o->access_token != NULL) return;
+/* What is missing of the credentials, or NULL. */
+static const char *find_missing(const struct session_options *o) {
+  bool env = o->credentials_from_environment;
+  if (o->access_token != NULL) return NULL;
   if (o->username == NULL && o->password == NULL && o->client_id == NULL &&
       o->client_secret == NULL)
-    wrong = "no credentials: give client_id and client_secret, or username and password, or "
-            "access_token (or set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME "
-            "and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN)";
-  else if ((o->username == NULL) != (o->password == NULL))
-    wrong = "username and password are given together, or not at all";
-  else if (o->client_secret != NULL && o->client_id == NULL)
-    wrong = "client_secret is given without client_id";
-  else if (o->client_secret == NULL && o->username == NULL)
-    wrong = "client_id is given without client_secret";
-  if (wrong != NULL) options_argument_error(p->L, p->argument, p->method, "%s", wrong);
+    return "no credentials: give client_id and client_secret, or username and password, or "
+           "access_token (or set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME "
+           "and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN)";
+  if (o->username != NULL && o->password == NULL)
+    return env ? "PODERO_USERNAME is set without PODERO_PASSWORD"
+               : "username is given without password";
+  if (o->username == NULL && o->password != NULL)
+    return env ? "PODERO_PASSWORD is set without PODERO_USERNAME"
+               : "password is given without username";
+  if (o->client_secret != NULL && o->client_id == NULL)
+    return env ? "PODERO_CLIENT_SECRET is set without PODERO_CLIENT_ID"
+               : "client_secret is given without client_id";
+  if (o->client_secret == NULL && o->username == NULL)
+    return env ? "PODERO_CLIENT_ID is set without PODERO_CLIENT_SECRET"
+               : "client_id is given without client_secret";
+  return NULL;
 }
 
 /* Replaces an owned text by two others in a row; either may be that text itself. */
@@ -344,8 +395,8 @@ static void join(lua_State *L, char **slot, const char *first, const char *secon
 }
 
 static void complete_urls(lua_State *L, struct session_options *o) {
-  read_environment(L, &o->base_url, "PODERO_BASE_URL");
-  read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
+  o->base_url_from_environment = read_environment(L, &o->base_url, "PODERO_BASE_URL");
+  o->token_url_from_environment = read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
   if (o->base_url == NULL) join(L, &o->base_url, PODERO_PRODUCTION, "");
   size_t size = strlen(o->base_url);
   while (size > 0 && o->base_url[size - 1] == '/')
@@ -354,7 +405,8 @@ static void complete_urls(lua_State *L, struct session_options *o) {
   if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
 }
 
-void options_read_client(lua_State *L, int index, struct client_options *out) {
+bool options_read_client(lua_State *L, int index, struct client_options *out,
+                         struct failure *failure) {
   static const struct option *const lists[] = {client_options, NULL};
   struct place p = {
       .L = L, .argument = index, .method = "new", .prefix = "", .target = (char *)out};
@@ -371,10 +423,12 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
     options_argument_error(L, p.argument, p.method,
                            "option 'max_connections': expected at least 1");
   complete_credentials(L, o);
-  check_credentials(&p, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
   join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
+  const char *missing = find_missing(o);
+  if (missing != NULL) failure_set(failure, FAILURE_ARGUMENT, "%s", missing);
+  return missing == NULL;
 }
 
 /* ---- a method's options ---- */

@@ -33,7 +33,8 @@ PODERO_EXPORT int luaopen_podero(lua_State *L);
 
 /* [-0, +1, e] */
 int luaopen_podero(lua_State *L) {
-  static const luaL_Reg functions[] = {{"new", client_new}, {"time", time_of}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"new", client_new}, {"time", time_of}, {"is_error", error_is_error}, {NULL, NULL}};
   cjson_open(L);
   error_open(L);
   client_open(L); /* pushes podero.waits */

@@ -41,14 +41,18 @@ static void to_string(lua_State *L, struct buffer *buffer) {
 
 /* ---- the key ---- */
 
+/* Nothing if there is no value: that differs from an empty one. */
 static void add_part(struct buffer *key, const char *name, const char *value) {
+  if (value == NULL) return;
   buffer_add(key, name);
-  if (value != NULL) buffer_add_form_encoded(key, value, strlen(value));
+  buffer_add_form_encoded(key, value, strlen(value));
 }
 
 void store_push_key(lua_State *L, const struct session_options *o) {
   struct buffer *key = push_buffer(L);
-  add_part(key, "podero:token:base_url=", o->base_url);
+  buffer_add(key, "podero:token:grant=");
+  buffer_add(key, o->username != NULL ? "password" : "client_credentials");
+  add_part(key, "&base_url=", o->base_url);
   add_part(key, "&token_url=", o->token_url);
   add_part(key, "&client_id=", o->client_id);
   add_part(key, "&username=", o->username);
@@ -64,7 +68,7 @@ static void read_text(lua_State *L, const char *key, const char **text) {
   size_t size;
   lua_getfield(L, -1, key);
   *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
-  if (*text != NULL && strlen(*text) != size) *text = NULL;
+  if (*text != NULL && (size == 0 || strlen(*text) != size)) *text = NULL;
   lua_insert(L, -2);
 }
 

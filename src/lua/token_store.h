@@ -8,8 +8,8 @@
 /* Registers a metatable. [-0, +0, m] */
 void store_open(lua_State *L);
 
-/* Pushes the key under which the session's token lies in a store: what it is for, and whose it is;
- * no secrets. [-0, +1, m] */
+/* Pushes the key under which the session's token lies in a store: by which grant it was given, what
+ * it is for, and whose it is; no secrets. [-0, +1, m] */
 void store_push_key(lua_State *L, const struct session_options *options);
 
 /* Sets in the table on top what the loops of lua/methods need for it. [-0, +0, m]

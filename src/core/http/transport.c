@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -103,6 +104,7 @@ struct transport {
   bool distrusts_kept;      /* a kept connection has lost a request: the next one gets another */
   double iteration_began;
   size_t iteration_bytes; /* of bodies, in this turn */
+  bool tls_served; /* a transfer with TLS was answered: the files that it needs can be used */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
@@ -226,9 +228,7 @@ static const char *check_host(struct url_check *c, bool allow_http) {
   const char *wrong = NULL;
   bool plain = scheme != NULL && strcmp(scheme, "http") == 0;
   if (scheme == NULL || host == NULL || *host == '\0')
-    wrong = "has no scheme or no host";
-  else if (!plain && strcmp(scheme, "https") != 0)
-    wrong = "is neither https nor http";
+    wrong = "is not an absolute URL"; /* GCOVR_EXCL_LINE: without memory alone */
   else if (plain && !(c->loopback = is_loopback(host)) && !allow_http)
     wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
   curl_free(scheme);
@@ -236,25 +236,23 @@ static const char *check_host(struct url_check *c, bool allow_http) {
   return wrong;
 }
 
-static const char *check_parts(struct url_check *c, const char *text, bool allow_http) {
-  CURLUcode code = curl_url_set(c->url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
-  if (code == CURLUE_OUT_OF_MEMORY) c->out_of_memory = true;
-  if (code != CURLUE_OK) return "is not an absolute URL";
-  char *path = get_part(c, CURLUPART_PATH);
-  bool path_is_fine = path != NULL && syntax_is_path(path, strlen(path));
-  curl_free(path);
-  return path_is_fine ? check_host(c, allow_http) : "has characters in its path that need escaping";
-}
-
 static const char *check_url(struct url_check *c, const char *text, bool allow_http) {
+  static const char not_absolute[] = "is not an absolute URL that begins with https:// or http://";
+  if (syntax_text_fault(text, false) != NULL) return "contains control characters";
   /* libcurl drops an empty query or fragment without a word. */
   if (strpbrk(text, "?#@\\ ") != NULL)
     return "contains a user name, a query, a fragment, a backslash or a space";
-  if (!syntax_is_field_value(text, strlen(text))) return "contains control characters";
-  if (strstr(text, ":///") != NULL) return "has no host"; /* libcurl would take the path for one */
+  /* libcurl takes one slash, or three, or a host's escapes as well, and so the path for a host. */
+  const char *path = syntax_url_path(text);
+  if (path == NULL) return not_absolute;
+  if (memchr(text, '%', (size_t)(path - text)) != NULL) return "has a percent sign in its host";
+  if (*path != '\0' && !syntax_is_path(path, strlen(path)))
+    return "has a path with an empty or dot segment, or with characters that need escaping";
   c->url = curl_url();
-  c->out_of_memory = c->url == NULL;
-  return c->url == NULL ? NULL : check_parts(c, text, allow_http);
+  CURLUcode code = c->url == NULL ? CURLUE_OUT_OF_MEMORY
+                                  : curl_url_set(c->url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
+  c->out_of_memory = code == CURLUE_OUT_OF_MEMORY;
+  return code == CURLUE_OK ? check_host(c, allow_http) : not_absolute;
 }
 
 bool transport_check_url(const char *name, const char *text, bool allow_http, bool *loopback,
@@ -733,16 +731,30 @@ static CURLcode set_behaviour(CURL *easy) {
   return code;
 }
 
+/* Replaces the system's authorities, for the server and for a proxy: libcurl has both a file and a
+ * folder of them by default, and what is not given is emptied. A TLS library that knows no folders
+ * refuses to have it emptied, which does no harm. */
+static CURLcode set_authorities(CURL *easy, const struct transport_options *o, CURLcode code) {
+  curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+  curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+  SET(CURLOPT_CAINFO, o->ca_file);
+  SET(CURLOPT_PROXY_CAINFO, o->ca_file);
+  if (o->ca_path != NULL) SET(CURLOPT_CAPATH, o->ca_path);
+  if (o->ca_path != NULL) SET(CURLOPT_PROXY_CAPATH, o->ca_path);
+  return code;
+}
+
 static CURLcode set_options(CURL *easy, const struct transport_options *o) {
   CURLcode code = CURLE_OK;
   SET(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(o->connect_timeout * 1000 + 1, 1e9));
   SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
   SET(CURLOPT_SSL_VERIFYPEER, o->verify ? 1L : 0L);
   SET(CURLOPT_SSL_VERIFYHOST, o->verify ? 2L : 0L);
-  if (o->ca_file != NULL) SET(CURLOPT_CAINFO, o->ca_file);
-  if (o->ca_path != NULL) SET(CURLOPT_CAPATH, o->ca_path);
+  if (o->ca_file != NULL || o->ca_path != NULL) code = set_authorities(easy, o, code);
   if (o->cert != NULL) SET(CURLOPT_SSLCERT, o->cert);
   if (o->key != NULL) SET(CURLOPT_SSLKEY, o->key);
+  /* Without a password, "" keeps OpenSSL from asking for one on the terminal. */
+  SET(CURLOPT_KEYPASSWD, o->key_password != NULL ? o->key_password : "");
   return code;
 }
 
@@ -782,8 +794,9 @@ static bool set_path(CURLU *url, const char *path) {
 
 /* Sets the handle's URL. One of the same origin as its last, as most are, is not parsed anew. */
 static CURLcode set_url(struct handle *handle, const char *url) {
-  const char *host = strstr(url, "://") + 3;
-  size_t size = (size_t)(host - url) + strcspn(host, "/?");
+  const char *path = syntax_url_path(url);
+  if (path == NULL) return CURLE_URL_MALFORMAT; /* GCOVR_EXCL_LINE: see transport_check_url */
+  size_t size = (size_t)(path - url);
   if (handle->origin != NULL && strlen(handle->origin) == size &&
       memcmp(handle->origin, url, size) == 0 && set_path(handle->url, url + size))
     return CURLE_OK;
@@ -903,11 +916,24 @@ static bool was_short_of_descriptors(const struct transfer *x, CURLcode code) {
   }
 }
 
+/* Which part of the option tls libcurl cannot use, though its file can be read; `text` is what it
+ * says itself. */
+static const char *blame_tls(const struct transport_options *o, CURLcode code, const char *text) {
+  if (code == CURLE_SSL_CACERT_BADFILE)
+    return o->ca_file != NULL ? "tls.ca_file holds no certificate in PEM form: "
+                              : "the authorities' certificates cannot be read (see tls.ca_file): ";
+  if (strstr(text, "rivate key") == NULL) return "tls.cert holds no certificate in PEM form: ";
+  return o->key != NULL ? "tls.key is no private key in PEM form, or not that of tls.cert, or "
+                          "tls.key_password is missing or wrong: "
+                        : "tls.cert holds no private key in PEM form (then it needs a tls.key), or "
+                          "tls.key_password is missing or wrong: ";
+}
+
 /* What went wrong, in terms of the Lua interface. Retryable: what another connection may cure. */
 static void classify(struct transfer *x, CURLcode code) {
   static const char with_password[] = "Unsupported proxy"; /* how libcurl begins to quote it */
   struct failure *f = &x->response.failure;
-  const char *text = x->error_text;
+  const char *text = x->error_text, *blame = "";
   if (*text == '\0' || strncmp(text, with_password, sizeof with_password - 1) == 0)
     text = curl_easy_strerror(code);
   enum failure_kind kind = FAILURE_NETWORK;
@@ -941,6 +967,11 @@ static void classify(struct transfer *x, CURLcode code) {
       retryable = true;
       break;
     case CURLE_BAD_CONTENT_ENCODING: kind = FAILURE_DECODE; break;
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+      kind = FAILURE_ARGUMENT;
+      blame = blame_tls(x->transport->options, code, text);
+      break;
     case CURLE_ABORTED_BY_CALLBACK:
       text = "the process was forked during the exchange";
       retryable = true;
@@ -957,17 +988,19 @@ static void classify(struct transfer *x, CURLcode code) {
     default: break;
     }
   }
-  failure_set(f, kind, "%s", text);
+  failure_set(f, kind, "%s%s", blame, text);
   syntax_make_printable(f->message);
   f->retryable = retryable;
 }
 
 static void read_info(struct transfer *x) {
   struct response *r = &x->response;
-  const char *redirect = NULL;
+  const char *redirect = NULL, *origin = x->handle.origin;
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   curl_easy_getinfo(x->handle.easy, CURLINFO_REDIRECT_URL, &redirect);
   r->redirect = text_copy(redirect);
+  if (r->status != 0 && origin != NULL && strncasecmp(origin, "https:", 6) == 0)
+    x->transport->tls_served = true;
 }
 
 /* Gives back whatever belongs to libcurl. */
@@ -1084,6 +1117,36 @@ static void leave_place(struct transport *t) {
 
 /* ---- the beginning of a transfer ---- */
 
+/* Fails if a file or folder of the option tls cannot be read. A pipe is left to libcurl. */
+static void check_tls_file(struct failure *f, const char *name, const char *path, bool is_folder) {
+  struct stat status;
+  if (path == NULL || f->kind != FAILURE_NONE) return;
+  if (stat(path, &status) != 0 ||
+      faccessat(AT_FDCWD, path, is_folder ? X_OK : R_OK, AT_EACCESS) != 0)
+    failure_set(f, FAILURE_ARGUMENT, "tls.%s %.200s cannot be read: %s", name, path,
+                strerror(errno));
+  else if ((S_ISDIR(status.st_mode) != 0) != is_folder)
+    failure_set(f, FAILURE_ARGUMENT, "tls.%s %.200s is %s folder", name, path,
+                is_folder ? "no" : "a");
+}
+
+/* Fails the transfer if the option tls cannot serve it. libcurl would say so once there is a
+ * connection, with one code for all files, and not at all of a folder, or of a key by itself. */
+static bool check_tls(struct transfer *x, const struct request *request) {
+  const struct transport_options *o = x->transport->options;
+  struct failure *f = &x->response.failure;
+  if (x->transport->tls_served || strncasecmp(request->url, "https:", 6) != 0) return true;
+  check_tls_file(f, "ca_file", o->ca_file, false);
+  check_tls_file(f, "ca_path", o->ca_path, true);
+  check_tls_file(f, "cert", o->cert, false);
+  check_tls_file(f, "key", o->key, false);
+  if (f->kind == FAILURE_NONE && o->cert == NULL && (o->key != NULL || o->key_password != NULL))
+    failure_set(f, FAILURE_ARGUMENT, "tls.%s is given without tls.cert",
+                o->key != NULL ? "key" : "key_password");
+  syntax_make_printable(f->message);
+  return f->kind == FAILURE_NONE;
+}
+
 /* Hands the transfer over to libcurl, as soon as it has a place. */
 static CURLcode begin_transfer(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
@@ -1115,6 +1178,11 @@ struct transfer *transfer_start(struct transport *t, const struct request *reque
     t->check_at = x->started + LAST_CHECK_SECONDS;
   }
   link_transfer(x);
+  if (!check_tls(x, request)) {
+    unlink_transfer(x);
+    x->ended = true;
+    return x;
+  }
   CURLcode code = begin_transfer(x, request);
   if (code != CURLE_OK) end_transfer(x, code);
   return x;

@@ -13,10 +13,14 @@
 struct transport;
 struct transfer;
 
-/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. */
+/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. If one of
+ * `ca_file` and `ca_path` is given, no authorities but theirs are trusted, and a proxy with TLS is
+ * held to them, too. Files are opened by the first transfer with TLS, not before; one that cannot
+ * be used makes it fail with FAILURE_ARGUMENT. Nothing ever asks for a password. */
 struct transport_options {
   const char *ca_file, *ca_path; /* PEM file, folder of hashed PEM files */
   const char *cert, *key;        /* the client's, PEM files */
+  const char *key_password;      /* of `key`, or of `cert` if that holds the key; NULL: none */
   bool verify;                   /* check the server's certificate and its name */
   const char *proxy;
   const char *user_agent;
@@ -59,10 +63,11 @@ static inline bool response_is_redirect(const struct response *response) {
 }
 
 /* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
- * strictness. Accepted: http and https with a host, and optional port and path; no user, query or
- * fragment. With `allow_http` false, http is accepted for hosts on this machine alone. `*loopback`:
- * whether it is plain http to this machine; what may be sent there in the clear may not be sent to
- * a proxy that the environment names for others. False with `failure`, which must be empty, filled.
+ * strictness. Accepted: "http://" or "https://", in either case, a host without escapes, and
+ * optional port and path (see syntax_is_path); no user, query or fragment. With `allow_http` false,
+ * http is accepted for hosts on this machine alone. `*loopback`: whether it is plain http to this
+ * machine; what may be sent there in the clear may not be sent to a proxy that the environment
+ * names for others. False with `failure`, which must be empty, filled.
  */
 bool transport_check_url(const char *name, const char *url, bool allow_http, bool *loopback,
                          struct failure *failure);

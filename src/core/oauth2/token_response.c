@@ -18,13 +18,13 @@ static char **text_of_member(const struct json_reader *r, struct token_response 
   return is_key(r, "error") ? &out->error : NULL;
 }
 
-/* Of equal keys the last one wins. NUL, which no text of OAuth2 may hold and C would end at,
- * becomes another control character. */
+/* Of equal keys the last one wins. An empty text counts as absent. NUL, which no text of OAuth2 may
+ * hold and C would end at, becomes another control character. */
 static bool take_text(const struct json_reader *r, enum json_event event, char **text) {
   struct buffer copy = {0};
   secret_free(*text);
   *text = NULL;
-  if (event != JSON_STRING) return true;
+  if (event != JSON_STRING || r->size == 0) return true;
   buffer_append(&copy, r->text, r->size);
   for (size_t i = 0; i < copy.size; i++) {
     if (copy.data[i] == '\0') copy.data[i] = '\1';

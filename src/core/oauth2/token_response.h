@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero is an empty answer. Texts are owned, and NULL where absent or not a string. */
+/* All zero is an empty answer. Texts are owned, and NULL if absent, empty or not a string. */
 struct token_response {
   bool is_object; /* the body is a JSON object; else nothing but cut_short is set */
   bool cut_short; /* the body is the beginning of a JSON value */
