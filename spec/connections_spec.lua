@@ -150,6 +150,23 @@ describe("a client", function()
     end
   end
 
+  it("makes connections for all calls over TLS, however long the first one takes", function()
+    local listener = listen { tls = TLS, api = { { { "meet", 8 }, good } }, good_api = { good } }
+    local client = client_of(listener.url)
+    local ids = {}
+    for i = 1, 8 do ids[i] = organization(i) end
+    assert.same({}, select(2, client:list_users_of(ids, { concurrency = 8 })))
+  end)
+
+  it("makes one connection for all calls over HTTP/2", function()
+    local listener = listen { tls = HTTP2, good_api = { good } }
+    local client = client_of(listener.url)
+    local ids = {}
+    for i = 1, 8 do ids[i] = organization(i) end
+    assert.same({}, select(2, client:list_users_of(ids, { concurrency = 8 })))
+    assert.equal(1, select(2, listener:received()))
+  end)
+
   it("sends a request over a kept connection once more, not twice", function()
     local listener = listen { api = { { good }, { faults.CLOSE }, { faults.CLOSE } }, good_api = { good } }
     local client = client_of(listener.url)

@@ -162,9 +162,10 @@ class Listener:
             Http1(self, sock, number).play(self.next("accept"))
             tls = self.settings.get("tls")
             if tls:
-                sock = tls_context(tls).wrap_socket(sock, server_side=True)
+                sock = tls_context(tls).wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
                 with self.lock:
                     self.open.add(sock)
+                sock.do_handshake()
             protocol = Http2 if tls and tls.get("h2") else Http1
             protocol(self, sock, number).run()
         except (HangUp, OSError):

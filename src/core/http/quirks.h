@@ -12,6 +12,7 @@ struct quirks {
   bool has_prereq;        /* CURLOPT_PREREQFUNCTION */
   bool has_quick_exit;    /* CURLOPT_QUICK_EXIT */
   bool closes_silently;   /* sockets that were never connected, without the close callback */
+  bool keeps_waiting;     /* CURLOPT_PIPEWAIT waits for more than the connection */
   bool calls_size_memory; /* what is too large for libcurl itself is CURLE_OUT_OF_MEMORY */
 };
 

@@ -105,6 +105,7 @@ struct transport {
   double iteration_began;
   size_t iteration_bytes; /* of bodies, in this turn */
   bool tls_served; /* a transfer with TLS was answered: the files that it needs can be used */
+  struct transfer *established; /* one that has made its connection, in this turn */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   struct open_socket *sockets[SOCKET_BUCKETS]; /* by descriptor */
@@ -126,6 +127,7 @@ struct transfer {
   bool again;                 /* see begin_again */
   bool cut;                   /* its connection was shut down for another's sake */
   bool http2;                 /* its connection, which is closed by now, was of HTTP/2 */
+  bool opened;                /* a socket for its connection */
   bool no_descriptor;         /* none was left for its socket */
   struct open_socket *socket; /* of its connection, or NULL where that is not known */
   double sent_at, heard_at;   /* monotonic: its request; its last bytes; or 0 */
@@ -319,6 +321,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
     x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;
   }
+  x->opened = true;
   if (note_socket(t, fd)) return fd;
   t->out_of_memory = true;
   close(fd);
@@ -589,6 +592,7 @@ static int note_request(void *user, char *remote, char *local, int remote_port, 
   struct transfer *x = user;
   (void)remote, (void)local, (void)remote_port, (void)local_port;
   if (x->sent_at == 0) x->transport->unsent--;
+  if (x->opened) x->transport->established = x;
   x->sent_at = clock_monotonic();
   return 0; /* CURL_PREREQFUNC_OK */
 }
@@ -1040,6 +1044,10 @@ static void end_transfer(struct transfer *x, CURLcode code) {
   release_handle(x, code == CURLE_OK);
 }
 
+static bool hand_over(struct transfer *x) {
+  return curl_multi_add_handle(x->transport->multi, x->handle.easy) == CURLM_OK;
+}
+
 /* ---- places among a client's connections ---- */
 
 static void count_connection(struct transport *t, struct open_socket *s, void *user) {
@@ -1067,10 +1075,6 @@ static bool take_place(struct transport *shared) {
   }
   shared->private_count--; /* the limit stays, until it is set again */
   return false;
-}
-
-static bool hand_over(struct transfer *x) {
-  return curl_multi_add_handle(x->transport->multi, x->handle.easy) == CURLM_OK;
 }
 
 static void wait_for_place(struct transport *t) {
@@ -1350,12 +1354,28 @@ static bool begin_again(struct transfer *x) {
   x->socket = NULL;
   if (x->sent_at > 0) t->unsent++;
   x->sent_at = 0;
+  x->opened = false;
   *x->error_text = '\0';
   hold_sigpipe(&guard);
   curl_multi_remove_handle(t->multi, easy);
   release_sigpipe(&guard);
   return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh) == CURLE_OK &&
          curl_multi_add_handle(t->multi, easy) == CURLM_OK;
+}
+
+/* Transfers have waited for a connection to the same origin, in case it takes several at a time. It
+ * is there now, and libcurl 8 would let them wait for the end of what it is used for. */
+static bool release_followers(struct transport *t) {
+  const char *origin = t->established->handle.origin;
+  if (!quirks.keeps_waiting || origin == NULL) return true;
+  for (struct transfer *x = t->running; x != NULL; x = x->next) {
+    const char *other = x->handle.origin;
+    if (x->sent_at > 0 || x->opened || other == NULL || strcmp(origin, other) != 0) continue;
+    curl_multi_remove_handle(t->multi, x->handle.easy);
+    curl_easy_setopt(x->handle.easy, CURLOPT_PIPEWAIT, 0L);
+    if (!hand_over(x)) return false;
+  }
+  return true;
 }
 
 /* Ends the transfers that libcurl has done with. */
@@ -1413,7 +1433,9 @@ static bool drive(struct transport *t, enum occasion occasion, int fd, int event
   t->iteration_began = clock_monotonic();
   t->iteration_bytes = 0;
   hold_sigpipe(&guard);
+  t->established = NULL;
   CURLMcode code = let_libcurl_work(t->multi, occasion, fd, events);
+  if (t->established != NULL && !release_followers(t)) t->out_of_memory = true;
   release_sigpipe(&guard);
   reap(t);
   bool renewed = code != CURLM_OK || t->out_of_memory;
