@@ -88,12 +88,6 @@ static int run(lua_State *L) {
   return 1;
 }
 
-/* [0, 0] */
-static int collect(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  return 0;
-}
-
 /* ---- wakeups ---- */
 
 /* Wakeups that nobody uses now are kept for the next, of whatever client: some event loops must be
@@ -311,7 +305,6 @@ void wait_set_functions(lua_State *L) {
                                        {"descriptor", descriptor},
                                        {"clear", clear},
                                        {"run", run},
-                                       {"collect", collect},
                                        {"notifier_new", open_notifier},
                                        {"notifier_start", start_notifier},
                                        {"notifier_watch", watch},
