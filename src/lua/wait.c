@@ -90,12 +90,6 @@ static int run(lua_State *L) {
   return 1;
 }
 
-/* [0, 0] */
-static int collect(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT, 0);
-  return 0;
-}
-
 /* ---- wakeups ---- */
 
 /* Wakeups that nobody uses now are kept for the next, of whatever client: some event loops must be
@@ -339,7 +333,6 @@ void wait_set_functions(lua_State *L) {
                                        {"signal", signal_wakeup},
                                        {"poll", poll_descriptor},
                                        {"run", run},
-                                       {"collect", collect},
                                        {"notifier_new", open_notifier},
                                        {"notifier_start", start_notifier},
                                        {"notifier_watch", watch},

@@ -24,8 +24,6 @@ void wait_open(lua_State *L);
  *
  *   run(client, seconds) -> nil if none of its calls is waiting; else, having run its sockets for
  *                           about so long, the seconds until there is something to do
- *   collect(): has Lua collect its garbage
- *
  *   notifier_new() -> a notifier, its cookie, and a path or a port to connect to; or nothing
  *   notifier_start(notifier) -> whether it runs
  *   notifier_watch(notifier, client) -> false if that is not possible: then its sockets have to be

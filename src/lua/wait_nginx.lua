@@ -183,11 +183,12 @@ local function pause(seconds)
   if not read() then close_notifier() end
 end
 
--- Whether a handler sleeps that has not been killed.
+-- Whether a handler sleeps: nobody waits on the semaphore of one that was killed. If that were wrong, another pump would
+-- be started.
 local function is_needed()
-  c.collect()
   for i = 1, waiter_count do
-    if waiters[i] and waiters[i].sleeping then return true end
+    local waiter = waiters[i]
+    if waiter and waiter.sleeping and waiter.semaphore:count() < 0 then return true end
   end
   return false
 end
@@ -200,21 +201,23 @@ local function run_pump()
       open_at, reopen = c.clock() + reopen, reopen < MAX_REOPEN and reopen * 2 or reopen
     end
     iteration = iteration + 1
+    local exiting = ngx.worker.exiting()
+    if exiting and c.clock() >= look_at then
+      if not is_needed() then return end -- an exit does not wait for calls that nobody waits for
+      look_at = c.clock() + LINGER
+    end
     local due = run_clients()
     ends = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
-    local now, exiting = c.clock(), ngx.worker.exiting()
-    if due then idle_since = nil end
     if not due then
+      local now = c.clock()
       idle_since = idle_since or now
       due = idle_since + LINGER - now
       if due <= 0 or exiting then return end
-    elseif exiting and now >= look_at then -- it does not wait for calls that nobody waits for
-      if not is_needed() then return end
-      look_at = now + LINGER
+    else
+      idle_since = nil
     end
-    if exiting and due > LINGER then due = LINGER end
-    pause(due)
+    pause(exiting and due > LINGER and LINGER or due)
   end
 end
 
