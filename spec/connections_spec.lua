@@ -334,6 +334,22 @@ describe("a client", function()
     end)
   end
 
+  it("that is made when no descriptor is left says so in its calls, and serves when there are", function()
+    local listener = listen { good_api = { good } }
+    local output = run_short_of_descriptors(listener.url, [[
+      local client
+      without_descriptors(0, function()
+        client = client_of(url)
+        print(select(2, client:list_users(ORG)).message:match "too many open files")
+      end)
+      without_descriptors(1, function() -- for a socket, and nothing to wait with
+        print(#assert(client:list_users(ORG)))
+      end)
+      for _ = 1, 2 do print(#assert(client:list_users(ORG))) end
+    ]])
+    assert.equal("too many open files\n3\n3\n3\n", output)
+  end)
+
   it("that has no descriptor left for one call goes on with the others", function()
     local listener = listen { api = { { { "pause", 0.3 }, good } }, good_api = { good } }
     local output = run_short_of_descriptors(listener.url, [[

@@ -407,7 +407,9 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     return 0;
   }
   if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_COPY;
-  return reactor_watch(t->reactor, &t->watcher, fd, events) ? 0 : -1;
+  errno = 0;
+  if (reactor_watch(t->reactor, &t->watcher, fd, events)) return 0;
+  return errno == EMFILE || errno == ENFILE ? 0 : -1; /* it is looked at from time to time */
 }
 
 /* Sets the watcher's timer to what comes first: libcurl's, or the next look at all transfers. */

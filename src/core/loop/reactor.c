@@ -154,17 +154,16 @@ static bool take_out(struct reactor *r, int fd, struct registration *registratio
   return taken;
 }
 
-/* A copy of the descriptor, or NULL if memory or descriptors are short: then it goes without. */
-static struct copy *make_copy(int fd) {
-  struct copy *copy = malloc(sizeof *copy);
-  if (copy == NULL) return NULL;
-  copy->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  if (copy->fd < 0) {
-    free(copy);
-    return NULL;
-  }
-  copy->registration = fork_id_of(copy->fd);
-  return copy;
+/* Has a copy of the descriptor take its place. If memory or descriptors are short, it goes without.
+ */
+static void make_copy(struct registration *registration, int fd) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) return;
+  registration->copy = malloc(sizeof *registration->copy);
+  if (registration->copy == NULL)
+    close(copy);
+  else
+    *registration->copy = (struct copy){.fd = copy, .registration = fork_id_of(copy)};
 }
 
 /* Puts the descriptor, or its copy, into the set. */
@@ -198,12 +197,12 @@ static bool watch(struct reactor *r, size_t owner, int fd, int events) {
     if (registration->owner == owner) registration->wanted = 0;
     return true;
   }
-  if (r->epoll < 0 && !open_descriptors(r)) return false; /* none were left, after a fork */
+  if (r->epoll < 0 && !open_descriptors(r)) return false;
   if (registration->copy != NULL && (!copied || registration->owner != owner))
     take_out(r, fd, registration);
   if (copied && registration->copy == NULL) {
     take_out(r, fd, registration);
-    registration->copy = make_copy(fd);
+    make_copy(registration, fd);
   }
   bool same = registration->set == events && registration->owner == owner;
   if (!same && !register_descriptor(r, fd, registration, events)) return false;
@@ -254,7 +253,8 @@ static void rebuild(struct reactor *r) {
 /* Finds out what is ready, waiting for it as long as that. */
 static void collect(struct reactor *r, int timeout) {
   struct epoll_event events[READY_MAX];
-  int count = r->epoll < 0 ? 0 : epoll_wait(r->epoll, events, READY_MAX, timeout);
+  int count =
+      r->epoll < 0 ? poll(NULL, 0, timeout) : epoll_wait(r->epoll, events, READY_MAX, timeout);
   bool stale = false;
   r->ready_at = r->ready_count = 0;
   for (int i = 0; i < count; i++) {
@@ -377,9 +377,8 @@ struct reactor *reactor_new(void) {
 #ifdef HAVE_EPOLL
   r->retired = -1;
 #endif
-  if (open_descriptors(r)) return r;
-  free(r);
-  return NULL;
+  open_descriptors(r);
+  return r;
 }
 
 void reactor_free(struct reactor *r) {

@@ -23,8 +23,8 @@ struct watcher {
   size_t owner; /* the reactor's */
 };
 
-/* A new reactor, or NULL when memory or descriptors are short. To be freed after its watchers have
- * been removed. NULL may be freed. */
+/* A new reactor, or NULL when memory is short. If no descriptor is left, it gets one when it needs
+ * it. To be freed after its watchers have been removed. NULL may be freed. */
 struct reactor *reactor_new(void);
 void reactor_free(struct reactor *reactor);
 
@@ -33,7 +33,7 @@ bool reactor_add(struct reactor *reactor, struct watcher *watcher);
 void reactor_remove(struct reactor *reactor, struct watcher *watcher);
 
 /* Waits for these events on the watcher's descriptor from now on; 0: for none. False where the
- * system refuses, or memory is short. */
+ * system refuses (errno tells why), or memory is short. */
 bool reactor_watch(struct reactor *reactor, const struct watcher *watcher, int fd, int events);
 
 /* Is to be called before a descriptor is closed that was watched. A number that is another
