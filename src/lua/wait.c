@@ -196,8 +196,8 @@ static int clear(lua_State *L) {
 
 /* ---- notifiers ---- */
 
-/* NULL once closed: that is the pump's to do, or a finalizer's as the Lua state is closed, and other
- * finalizers may run after it. */
+/* NULL once closed: that is the pump's to do, or a finalizer's as the Lua state is closed, and
+ * other finalizers may run after it. */
 static struct notifier *notifier_at(lua_State *L, int index) {
   struct notifier **place = lua_touserdata(L, index);
   return *place;
