@@ -147,7 +147,7 @@ describe("in nginx", function()
     end)
 
     it("and a list beside one that waits for its answer takes no longer than alone", function()
-      local script = { api = { { delay = 3 } } }
+      local script = { api = { { delay = 1.5 } } }
       for _, method in ipairs { "list_users", "each_user" } do
         api:configure { organizations = { [ORG] = { users = 10000 } }, script = script }
         local slow = server:send(call(method, OTHER_ORG))
@@ -415,6 +415,22 @@ describe("in nginx", function()
         assert.equal("", other:complaints())
       end)
     end
+
+    it("wait for no call that nobody waits for", function()
+      local other = worker.start(api)
+      finally(function() other:stop() end)
+      assert.equal("25 users", (other:get(call "list_users")))
+      api:configure { always_api = { delay = 10 } }
+      local victims = {}
+      for i = 1, 5 do victims[i] = other:send(call(i % 2 == 0 and "list_users" or "each_user")) end
+      eventually(function() return in_flight "api" == 5 end, "no requests")
+      for i = 1, 5 do victims[i]:close() end
+      local id = other:ids()[1]
+      other:signal("QUIT")
+      local seconds = eventually(function() return not worker.runs(id) end, "the worker stays")
+      assert.is_true(seconds < 1.5, seconds)
+      assert.equal("", other:complaints())
+    end)
 
     it("exit_worker_by_lua blocks", function()
       local other = worker.start(api, {

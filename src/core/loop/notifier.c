@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE /* accept4 NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #include "core/loop/notifier.h"
 
 #if defined __linux__ && !defined PODERO_WITHOUT_EPOLL

@@ -1,7 +1,6 @@
 --- Calls in nginx for a long time, on the nginx that the specs run (see spec/support/nginx.lua). Needs wrk.
---   LUA_CPATH="build/luajit/?.so;;" luajit spec/support/nginx_soak.lua [SECONDS [PART...]]      from the root
+--   LUA_CPATH="build/luajit/?.so;;" luajit spec/support/nginx_chaos.lua [SECONDS [PART...]]      from the root
 -- memory   200,000 small lists, and 200,000 loops over them: resident memory is then what it was after the first 50,000
--- lists    long lists, five at a time, with reloads: each comes whole; SECONDS for each length and method
 -- chaos    calls of all kinds, good and failing ones, handlers that are killed, clients made and closed, reloads, for
 --          SECONDS: lists that come are whole, no call goes on afterwards, and the log stays clean
 
@@ -55,39 +54,6 @@ function parts.memory()
   end
 end
 
--- lists -------------------------------------------------------------------------------------------------------------
-
-local RELOADS = 6
-
---- Loads a server for SECONDS, with reloads; returns the answers and how many there were.
-local function load(server, paths)
-  local start = socket.gettime()
-  local reload_at = start + SECONDS / RELOADS
-  return server:load(paths, function() return socket.gettime() - start < SECONDS end, 5, function()
-    if socket.gettime() < reload_at then return end
-    reload_at = reload_at + SECONDS / RELOADS
-    server:signal("HUP")
-  end)
-end
-
-function parts.lists()
-  for _, count in ipairs { 1000, 20000 } do
-    api:configure { organizations = { [mock.ORG] = { users = count } } }
-    local expected = worker.whole(count, SEED)
-    for _, method in ipairs { "list_users", "each_user" } do
-      local server = worker.start(api)
-      local path = "/whole?method=" .. method
-      local answers, received = load(server, { path })
-      local whole = answers[path .. ": " .. expected] or 0
-      say("%s: %d lists of %d, %.0f a second, %d not whole", method, received, count, received / SECONDS,
-        received - whole)
-      assert(whole == received, "answers are wrong")
-      assert(server:complaints() == "", server:complaints())
-      server:stop()
-    end
-  end
-end
-
 -- chaos -------------------------------------------------------------------------------------------------------------
 
 local MOODS = {
@@ -95,7 +61,7 @@ local MOODS = {
   { status = 503, headers = { ["Retry-After"] = "0" } }, {}, { status = 200, body = "<html>" }, { delay = 0.3 },
   { delay = 10 }, { fault = "stall", after = 1000, seconds = 2 }, { fault = "reset", after = 100 }, { status = 404 },
 }
-local MOOD_SECONDS = 0.3
+local MOOD_SECONDS, RELOADS = 0.3, 6
 
 local METHODS = { "list_users", "each_user", "list_users_of", "get", "token" }
 
@@ -192,7 +158,7 @@ end
 
 -- run ---------------------------------------------------------------------------------------------------------------
 
-local chosen = #arg > 1 and { unpack(arg, 2) } or { "memory", "lists", "chaos" }
+local chosen = #arg > 1 and { unpack(arg, 2) } or { "memory", "chaos" }
 local ok, problem = xpcall(function()
   for _, name in ipairs(chosen) do parts[name]() end
 end, debug.traceback)
