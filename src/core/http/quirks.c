@@ -20,7 +20,7 @@
  * 7.88 to 8.1 *   A socket that never became a connection is closed without the close callback. Its
  *                 number stays registered, and comes to mean another file; if a child has inherited
  *                 the socket, it is ready for ever: until it is a connection, a copy is registered
- *                 (REACTOR_COPY), and not for longer than libcurl waits for it (watch_socket).
+ *                 (REACTOR_DUP), and not for longer than libcurl waits for it (watch_socket).
  *                 connections_spec: "is not harmed by a connection that never came about", "waits
  *                 without turning".
  * 7.88 to 8.1     A second address is tried on a socket with the number of the first one, and the
