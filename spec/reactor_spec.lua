@@ -1,5 +1,5 @@
--- The event loop by itself, with either of its two means: what is waited for, and descriptors whose numbers come to
--- mean other files.
+-- The event loop by itself, with each of its two back ends: events, timers, forks, and descriptors whose numbers are
+-- given to other files.
 local compile = require "spec.support.compile"
 local process = require "spec.support.process"
 
@@ -15,33 +15,44 @@ local SOURCE = [[
 
 #define LOG 64
 
-static struct { struct watcher watcher; struct reactor *reactor; int fds[LOG], events[LOG], count; } watchers[2];
+struct logger {
+  struct watcher watcher;
+  int fds[LOG], events[LOG], count; /* what on_socket was told in this run */
+  int timers;                       /* calls of on_timer in this run */
+};
+
+static struct logger loggers[2];
+static bool progress;
 
 static bool on_socket(struct watcher *watcher, int fd, int events) {
-  int i = watcher == &watchers[1].watcher;
-  if (watchers[i].count < LOG) {
-    watchers[i].fds[watchers[i].count] = fd;
-    watchers[i].events[watchers[i].count++] = events;
+  struct logger *logger = (struct logger *)watcher;
+  if (logger->count < LOG) {
+    logger->fds[logger->count] = fd;
+    logger->events[logger->count++] = events;
   }
   return true;
 }
 
-static bool on_time(struct watcher *watcher) { return (void)watcher, false; }
+static bool on_timer(struct watcher *watcher) {
+  ((struct logger *)watcher)->timers++;
+  watcher->due = INFINITY;
+  return false;
+}
 
 static struct reactor *reactor;
 static int integer(lua_State *L, int index) { return (int)luaL_checkinteger(L, index); }
-static struct watcher *watcher_at(lua_State *L) { return &watchers[integer(L, 1)].watcher; }
+static struct watcher *watcher_at(lua_State *L) { return &loggers[integer(L, 1)].watcher; }
 
 static int l_open(lua_State *L) {
   reactor = reactor_new();
   for (int i = 0; i < 2; i++) {
-    watchers[i].watcher = (struct watcher){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
-    reactor_add(reactor, &watchers[i].watcher);
+    loggers[i].watcher = (struct watcher){.on_socket = on_socket, .on_timer = on_timer, .due = INFINITY};
+    reactor_add(reactor, &loggers[i].watcher);
   }
   return (void)L, 0;
 }
 static int l_free(lua_State *L) {
-  for (int i = 0; i < 2; i++) reactor_remove(reactor, &watchers[i].watcher);
+  for (int i = 0; i < 2; i++) reactor_remove(reactor, &loggers[i].watcher);
   reactor_free(reactor);
   return (void)L, 0;
 }
@@ -54,18 +65,28 @@ static int l_replace(lua_State *L) {
   lua_pushboolean(L, reactor_replace(reactor, watcher_at(L), integer(L, 2)));
   return 1;
 }
-/* run(watcher) -> the descriptors that it was told of in a run, and what was told of each */
+/* set_timer(watcher, seconds from now) */
+static int l_set_timer(lua_State *L) {
+  watcher_at(L)->due = clock_monotonic() + luaL_checknumber(L, 2);
+  return 0;
+}
+/* run(watcher [, seconds]) -> the descriptors that it was told of in a run of so many seconds (1), with the events of
+ * each */
 static int l_run(lua_State *L) {
-  int i = integer(L, 1);
-  watchers[i].count = 0;
-  reactor_run(reactor, clock_monotonic() + 1);
+  struct logger *logger = &loggers[integer(L, 1)];
+  for (int i = 0; i < 2; i++) loggers[i].count = loggers[i].timers = 0;
+  progress = reactor_run(reactor, clock_monotonic() + luaL_optnumber(L, 2, 1));
   lua_newtable(L);
-  for (int n = 0; n < watchers[i].count; n++) {
-    lua_pushinteger(L, watchers[i].events[n]);
-    lua_rawseti(L, -2, watchers[i].fds[n]);
+  for (int n = 0; n < logger->count; n++) {
+    lua_pushinteger(L, logger->events[n]);
+    lua_rawseti(L, -2, logger->fds[n]);
   }
   return 1;
 }
+/* In the last run: timers(watcher) -> how often its timer expired; progress() -> whether any watcher made progress */
+static int l_timers(lua_State *L) { lua_pushinteger(L, loggers[integer(L, 1)].timers); return 1; }
+static int l_progress(lua_State *L) { lua_pushboolean(L, progress); return 1; }
+static int l_timeout(lua_State *L) { lua_pushnumber(L, reactor_timeout(reactor)); return 1; }
 /* wait(seconds) -> how long it took */
 static int l_wait(lua_State *L) {
   double began = clock_monotonic();
@@ -74,6 +95,7 @@ static int l_wait(lua_State *L) {
   return 1;
 }
 static int l_descriptor(lua_State *L) { lua_pushinteger(L, reactor_descriptor(reactor)); return 1; }
+static int l_survived_fork(lua_State *L) { lua_pushboolean(L, reactor_survived_fork(reactor)); return 1; }
 static int l_is_readable(lua_State *L) {
   struct pollfd descriptor = {.fd = integer(L, 1), .events = POLLIN};
   lua_pushboolean(L, poll(&descriptor, 1, 0) > 0);
@@ -88,7 +110,7 @@ static int l_pair(lua_State *L) {
 }
 static int l_send(lua_State *L) { lua_pushinteger(L, (int)send(integer(L, 1), "x", 1, MSG_NOSIGNAL)); return 1; }
 static int l_close(lua_State *L) { close(integer(L, 1)); return 0; }
-static int l_move(lua_State *L) { /* one descriptor's file to another number */
+static int l_move(lua_State *L) { /* gives one descriptor's file another number */
   dup2(integer(L, 1), integer(L, 2));
   close(integer(L, 1));
   return 0;
@@ -96,8 +118,10 @@ static int l_move(lua_State *L) { /* one descriptor's file to another number */
 
 static const luaL_Reg functions[] = {
     {"open", l_open}, {"free", l_free}, {"watch", l_watch}, {"forget", l_forget}, {"replace", l_replace},
-    {"run", l_run}, {"wait", l_wait}, {"descriptor", l_descriptor}, {"is_readable", l_is_readable}, {"pair", l_pair},
-    {"send", l_send}, {"close", l_close}, {"move", l_move}, {NULL, NULL}};
+    {"set_timer", l_set_timer}, {"run", l_run}, {"timers", l_timers}, {"progress", l_progress},
+    {"timeout", l_timeout}, {"wait", l_wait},
+    {"descriptor", l_descriptor}, {"survived_fork", l_survived_fork}, {"is_readable", l_is_readable},
+    {"pair", l_pair}, {"send", l_send}, {"close", l_close}, {"move", l_move}, {NULL, NULL}};
 
 int luaopen_reactor(lua_State *L) {
   lua_newtable(L);
@@ -109,16 +133,16 @@ int luaopen_reactor(lua_State *L) {
 }
 ]]
 
-local READ, WRITE, COPY = 1, 2, 8
+local SOURCES = "src/core/loop/reactor.c src/core/loop/reactor_epoll.c src/core/loop/reactor_poll.c src/core/fork.c"
+local FLAGS = " -std=c11 -D_DEFAULT_SOURCE -Isrc -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -lm -lpthread"
+
+local READ, WRITE, DUP = 1, 2, 8
 
 for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
   describe("the reactor with " .. name, function()
     local c, opened
 
-    setup(function()
-      c = compile("reactor", SOURCE, "src/core/loop/reactor.c src/core/fork.c -std=c11 -D_DEFAULT_SOURCE " ..
-        "-Isrc -Wall -Wextra -Werror -lm -lpthread" .. flags)
-    end)
+    setup(function() c = compile("reactor", SOURCE, SOURCES .. FLAGS .. flags) end)
     before_each(function()
       opened = {}
       c.open()
@@ -134,7 +158,18 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       return one, other
     end
 
-    it("tells of what is waited for, for as long as it is", function()
+    -- Runs `f` in a child, and fails if it does.
+    local function in_child(f)
+      local pid = process.fork()
+      if pid == 0 then
+        local ok, problem = pcall(f)
+        if not ok then io.stderr:write(tostring(problem), "\n") end
+        process.leave(ok and 0 or 1)
+      end
+      assert.equal(0, process.wait(pid))
+    end
+
+    it("reports the events that are waited for, and no others", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       assert.same({}, c.run(0))
@@ -150,36 +185,99 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       assert.same({}, c.run(0))
     end)
 
-    it("waits on a copy, which it closes", function()
+    it("returns whether a watcher made progress", function()
+      local one, other = pair()
+      assert.is_true(c.watch(0, one, READ))
+      c.run(0)
+      assert.is_false(c.progress())
+      c.send(other)
+      c.run(0)
+      assert.is_true(c.progress())
+      c.forget(0, one)
+    end)
+
+    it("calls a watcher whose timer has expired", function()
+      assert.equal(math.huge, c.timeout())
+      c.set_timer(0, 0.05)
+      c.set_timer(1, 60)
+      local timeout = c.timeout()
+      assert.is_true(timeout > 0 and timeout <= 0.05)
+      c.run(0)
+      assert.equal(0, c.timers(0))
+      assert.is_true(c.wait(5) < 1)
+      assert.equal(0, c.timeout())
+      c.run(0)
+      assert.equal(1, c.timers(0))
+      c.run(0)
+      assert.equal(0, c.timers(0))
+      timeout = c.timeout()
+      assert.is_true(timeout > 50 and timeout <= 60)
+    end)
+
+    it("polls descriptors although a timer expires in each run", function()
+      local one, other = pair()
+      assert.is_true(c.watch(0, one, READ))
+      c.send(other)
+      local reported = 0
+      for _ = 1, 4 do
+        c.set_timer(1, 0)
+        if next(c.run(0)) then reported = reported + 1 end
+      end
+      assert.is_true(reported >= 2)
+      c.forget(0, one)
+    end)
+
+    it("stops a run whose time is up, and continues in the next one", function()
+      local one, one_other = pair()
+      local second, second_other = pair()
+      assert.is_true(c.watch(0, one, READ))
+      assert.is_true(c.watch(0, second, READ))
+      c.send(one_other)
+      c.send(second_other)
+      local first = next(c.run(0, 0))
+      assert.is_true(first == one or first == second)
+      assert.equal(0, c.timeout())
+      local rest = first == one and second or one
+      assert.same({ [rest] = READ }, c.run(0, 0))
+      -- What is forgotten between two runs is not reported any more.
+      first = next(c.run(0, 0))
+      rest = first == one and second or one
+      c.forget(0, rest)
+      assert.same({}, c.run(0, 0))
+      assert.same({ [first] = READ }, c.run(0))
+      c.forget(0, first)
+    end)
+
+    it("watches a duplicate, and closes it", function()
       local before, unused = c.pair()
       c.close(before)
       c.close(unused)
       local one, other = pair()
-      assert.is_true(c.watch(0, one, READ + COPY))
+      assert.is_true(c.watch(0, one, READ + DUP))
       c.send(other)
       assert.same({ [one] = READ }, c.run(0))
       assert.is_true(c.watch(0, one, READ))
       assert.same({ [one] = READ }, c.run(0))
-      assert.is_true(c.watch(0, one, READ + COPY))
+      assert.is_true(c.watch(0, one, READ + DUP))
       c.forget(0, one)
       assert.same({}, c.run(0))
       local next_one, next_other = pair()
       assert.same({ one + 2, other + 2 }, { next_one, next_other })
     end)
 
-    it("waits on the file that a number has come to mean", function()
+    it("watches the file that a number was given to", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       local second, second_other = pair()
-      c.move(second, one) -- as if it had been closed without a word, and opened again
+      c.move(second, one) -- as if it had been closed without reactor_forget, and opened again
       c.send(second_other)
       assert.is_true(c.watch(0, one, READ + WRITE))
       assert.same({ [one] = READ + WRITE }, c.run(0))
       c.send(other)
     end)
 
-    it("waits on a new file of a number as it did on the one before", function()
-      for _, how in ipairs { READ, READ + COPY } do
+    it("waits on a new file with the same number for the same events", function()
+      for _, how in ipairs { READ, READ + DUP } do
         local one = pair()
         assert.is_true(c.watch(0, one, how))
         local second, second_other = pair()
@@ -192,7 +290,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       end
     end)
 
-    it("leaves a number alone that is another watcher's by now", function()
+    it("leaves a number alone that another watcher watches by now", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       assert.is_true(c.watch(1, one, READ))
@@ -204,7 +302,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       c.forget(1, one)
     end)
 
-    it("waits without turning for a descriptor that was closed", function()
+    it("does not spin on a descriptor that was closed", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       c.close(one)
@@ -215,7 +313,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       c.forget(0, one)
     end)
 
-    it("waits without turning for a file that was closed, and is a child's still", function()
+    it("does not spin on a file that was closed, and is still open in a child", function()
       for _, watched in ipairs { READ, 0 } do
         local one, other = c.pair()
         assert.is_true(c.watch(0, one, READ))
@@ -229,7 +327,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
         c.close(one)
         c.forget(0, one)
         c.send(other)
-        local third, third_other = pair() -- has the number, and goes on through whatever is done about it
+        local third, third_other = pair() -- gets the number, and is watched all the time
         assert.equal(one, third)
         assert.is_true(c.watch(1, third, READ))
         c.run(0)
@@ -244,7 +342,40 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
       end
     end)
 
-    it("gives a descriptor that is readable while there is something to run", function()
+    it("has no descriptors in a child, and leaves the parent's alone", function()
+      local one, other = pair()
+      assert.is_true(c.watch(0, one, READ))
+      c.send(other)
+      assert.is_true(c.survived_fork())
+      in_child(function()
+        assert.is_true(c.survived_fork())
+        assert.same({}, c.run(0))
+        assert.is_true(c.watch(0, one, READ))
+        assert.same({ [one] = READ }, c.run(0))
+        c.forget(0, one)
+      end)
+      assert.same({ [one] = READ }, c.run(0))
+      c.forget(0, one)
+    end)
+
+    it("finds out that a child has closed its descriptor, and leaves the new file alone", function()
+      local descriptor = c.descriptor()
+      in_child(function()
+        if name == "epoll" then
+          c.close(descriptor)
+          assert.equal(descriptor, process.epoll())
+        end
+        assert.equal(name == "poll", c.survived_fork())
+        if name == "epoll" then assert.is_true(process.is_epoll(descriptor)) end
+        local one, other = c.pair()
+        assert.is_true(c.watch(0, one, READ))
+        c.send(other)
+        assert.same({ [one] = READ }, c.run(0))
+        c.forget(0, one)
+      end)
+    end)
+
+    it("has a descriptor that is readable while a watched one is ready", function()
       local one, other = pair()
       local descriptor = c.descriptor()
       if name == "poll" then return assert.equal(-1, descriptor) end

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* realloc would leave the old bytes behind in freed memory, and these buffers hold secrets. */
+/* Makes room for `more` bytes and a NUL. Does not use realloc, which may move the bytes and leave
+ * secrets behind in the memory that it frees. */
 static bool reserve(struct buffer *buffer, size_t more) {
   if (more < buffer->capacity - buffer->size) return true;
   if (more > SIZE_MAX / 2 - buffer->size - 1) return false;

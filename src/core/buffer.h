@@ -1,4 +1,12 @@
-/* A growable run of bytes, and the few ways in which texts are put together from it. */
+/* A growable array of bytes, and strings that may be secret.
+ *
+ *   append    buffer_append, buffer_add, buffer_add_form_encoded, buffer_add_json_string,
+ *             buffer_add_base64
+ *   free      buffer_free
+ *   encode    form_encode
+ *   strings   text_copy, secret_free, wipe
+ *
+ * Buffers hold credentials and tokens: all memory is overwritten before it is freed. */
 #ifndef PODERO_BUFFER_H
 #define PODERO_BUFFER_H
 
@@ -6,47 +14,51 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Overwrites memory that is about to be freed, in a way that no compiler takes away. */
+/* Overwrites memory with zeros. Unlike memset, it is not optimized away if the memory is freed
+ * next. */
 static inline void wipe(void *memory, size_t size) {
   memset(memory, 0, size);
   __asm__ volatile("" : : "r"(memory) : "memory");
 }
 
-/* All zero is an empty buffer. `data` is NULL or ends in a NUL that `size` does not count. */
+/* Initialize with zeros, which is an empty buffer; release with buffer_free. `data` is owned by the
+ * buffer: NULL, or followed by a NUL that `size` does not count. It moves when bytes are added. */
 struct buffer {
   char *data;
   size_t size;
   size_t capacity;
-  bool failed; /* an allocation failed: what was to be added is missing */
+  bool failed; /* an allocation has failed; nothing is added any more */
 };
 
-/* Appends `size` bytes. False when memory is short; the buffer then keeps what it had, and
- * `failed` stays set, so that a chain of appends needs one check at its end. */
+/* Appends `size` bytes. Returns false if out of memory: then the buffer keeps what it has, `failed`
+ * is set, and all further calls fail. So `failed` can be checked once after several calls. */
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 
-/* Appends a NUL-terminated text. */
+/* Appends a NUL-terminated string. Sets `failed` if out of memory, as do the functions below. */
 void buffer_add(struct buffer *buffer, const char *text);
 
-/* Encodes one byte as in application/x-www-form-urlencoded (WHATWG URL, 5.2; RFC 6749, appendix
- * B), which is also valid in a URL's query. Returns how many bytes it has become. */
+/* Writes one byte in application/x-www-form-urlencoded to `out`: itself, "+" or "%XX" (WHATWG URL,
+ * section 5.2; RFC 6749, appendix B). This is valid in a URL's query, too. Returns how many bytes
+ * were written. */
 size_t form_encode(char byte, char out[3]);
 
-/* Appends a text encoded like that. */
+/* Appends `size` bytes, each encoded by form_encode. */
 void buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t size);
 
-/* Appends a text as a JSON string with its quotes (RFC 8259, 7). */
+/* Appends a NUL-terminated UTF-8 string as a JSON string, in quotes (RFC 8259, section 7). */
 void buffer_add_json_string(struct buffer *buffer, const char *text);
 
-/* Appends bytes in base64 (RFC 4648, 4). */
+/* Appends `size` bytes in base64 with padding (RFC 4648, section 4). */
 void buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size);
 
-/* Overwrites the bytes, frees them and leaves an empty buffer. */
+/* Overwrites and frees the bytes. The buffer is empty then, and can be used again. */
 void buffer_free(struct buffer *buffer);
 
-/* A copy of a text, or NULL: no text, or no memory. To be freed with secret_free or free. */
+/* Returns a copy of a string, to be freed with secret_free, or with free if it is no secret.
+ * Returns NULL if `text` is NULL, or if out of memory. */
 char *text_copy(const char *text);
 
-/* Overwrites a text of our own with zeros, and frees it. NULL is fine. */
+/* Overwrites a string with zeros and frees it. NULL does nothing. */
 void secret_free(char *text);
 
 #endif

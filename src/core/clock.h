@@ -1,18 +1,20 @@
-/* The two clocks. Whatever is waited for is measured on the monotonic one; the wall clock serves
- * only what leaves the process or comes from outside: `expires_at` and Retry-After dates. */
+/* The two clocks.
+ *
+ * Time limits and pauses use the monotonic clock. The wall clock can be set back, and is used only
+ * for times that other programs see or send: a token's `expires_at`, dates in Retry-After. */
 #ifndef PODERO_CLOCK_H
 #define PODERO_CLOCK_H
 
 #include <time.h>
 
-/* Seconds since an arbitrary point; never set back. */
+/* Returns the seconds since an arbitrary point in the past. Never goes back. */
 static inline double clock_monotonic(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* Seconds since 1970 UTC. */
+/* Returns the seconds since 1970-01-01T00:00:00Z. */
 static inline double clock_wall(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

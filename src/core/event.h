@@ -1,4 +1,8 @@
-/* What on_event is told: one HTTP transfer each. */
+/* Events for the on_event function: one for each HTTP transfer, queued until the binding reports
+ * them.
+ *
+ *   queue   event_add, event_take, event_move, event_clear
+ *   free    event_free */
 #ifndef PODERO_EVENT_H
 #define PODERO_EVENT_H
 
@@ -8,35 +12,37 @@
 #include "core/failure.h"
 
 struct event {
-  struct event *next;
-  bool for_token; /* purpose: "token", else "api" */
-  const char *method;
-  char *url;
-  long status;      /* 0: none came */
-  unsigned attempt; /* from 1 */
-  double seconds;
-  uint64_t bytes; /* of the decoded body */
-  enum failure_kind error_kind;
+  struct event *next;           /* private to the queue */
+  bool for_token;               /* a token request, else an API request */
+  const char *method;           /* static */
+  char *url;                    /* owned if the event came from event_take */
+  long status;                  /* HTTP status, or 0 if there was no response */
+  unsigned attempt;             /* 1 for the first */
+  double seconds;               /* that the transfer took */
+  uint64_t bytes;               /* of the decoded body */
+  enum failure_kind error_kind; /* FAILURE_NONE if the attempt succeeded */
 };
 
-/* First in, first out. All zero is an empty queue that records nothing. */
+/* First in, first out. Initialize with zeros; a queue with `recording` false stays empty. */
 struct event_queue {
   bool recording;
   struct event *first, **last;
 };
 
-/* Adds a copy. An event for which memory does not suffice is lost; the call goes on. */
+/* Appends a copy of the event if the queue is recording. The event is dropped if out of memory. */
 void event_add(struct event_queue *queue, const struct event *event);
 
-/* Takes the first event out, to be freed with event_free; NULL when there is none. */
+/* Removes the first event and returns it, to be freed with event_free. Returns NULL if the queue is
+ * empty. */
 struct event *event_take(struct event_queue *queue);
 
-/* Appends all of `from`, which is empty after that. */
+/* Appends all events of `from` to `to`, recording or not; `from` is empty then. */
 void event_move(struct event_queue *to, struct event_queue *from);
 
-void event_free(struct event *event);
-
-/* Frees every event of the queue. */
+/* Frees all events of the queue, which can be used again. */
 void event_clear(struct event_queue *queue);
+
+/* Frees an event from event_take. NULL does nothing. */
+void event_free(struct event *event);
 
 #endif

@@ -7,7 +7,7 @@
 
 const char *failure_name(enum failure_kind kind) {
   switch (kind) {
-  case FAILURE_NONE: break; /* GCOVR_EXCL_LINE: nobody asks */
+  case FAILURE_NONE: break; /* GCOVR_EXCL_LINE: it is not used */
   case FAILURE_ARGUMENT: return "argument";
   case FAILURE_AUTH: return "auth";
   case FAILURE_HTTP: return "http";
@@ -40,5 +40,6 @@ void failure_copy(struct failure *to, const struct failure *from) {
 
 void failure_clear(struct failure *failure) {
   buffer_free(&failure->body);
-  memset(failure, 0, offsetof(struct failure, message) + 1); /* often: not the whole message */
+  /* Of the message, only the first byte: this is called often. */
+  memset(failure, 0, offsetof(struct failure, message) + 1);
 }

@@ -1,4 +1,7 @@
-/* Why a call failed: what the binding turns into an error object. */
+/* Why a call failed. The binding makes an error object of it.
+ *
+ *   set     failure_set, failure_copy, failure_clear
+ *   name    failure_name */
 #ifndef PODERO_FAILURE_H
 #define PODERO_FAILURE_H
 
@@ -6,6 +9,7 @@
 
 #include "core/buffer.h"
 
+/* The kinds of the Lua interface; README.md describes them. */
 enum failure_kind {
   FAILURE_NONE,
   FAILURE_ARGUMENT,
@@ -20,30 +24,32 @@ enum failure_kind {
   FAILURE_MEMORY
 };
 
-/* All zero means no failure. The message lies inside, so that telling of a failure needs no memory
- * when memory is what failed. */
+/* Initialize with zeros, which means no failure. The message is part of the struct, so that an
+ * out-of-memory failure needs no memory. */
 struct failure {
   enum failure_kind kind;
   bool retryable;       /* the same call may succeed later */
-  bool has_retry_after; /* the server sent a Retry-After that could be read */
-  double retry_after;   /* seconds */
+  bool has_retry_after; /* the response had a valid Retry-After field */
+  double retry_after;   /* its value in seconds */
   long status;          /* HTTP status, or 0 */
-  unsigned attempts;    /* requests sent: to the API, or, where no token was to be had, for one */
-  struct buffer body;   /* the error body, perhaps cut off; owned */
-  char message[1024];   /* for a person: one line, no secrets of ours */
+  unsigned attempts;    /* API requests sent; or token requests, if no token could be had */
+  struct buffer body;   /* of the error response, or its beginning; owned */
+  char message[1024];   /* one line for a person, without credentials or tokens */
 };
 
-/* The kind's name in the Lua interface. */
+/* Returns the kind's name in the Lua interface, a static string. */
 const char *failure_name(enum failure_kind kind);
 
-/* Sets kind and message (as printf), and forgets what was there before. */
+/* Frees what the failure owns, makes it zero, and sets kind and message. The message is formatted
+ * as by printf, and cut off if it is too long. */
 void failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Makes `to` a copy of `from`. Where memory does not suffice for the body, the copy has none. */
+/* Makes `to` a copy of `from`, and frees what `to` owned before. If out of memory, the copy has no
+ * body. */
 void failure_copy(struct failure *to, const struct failure *from);
 
-/* Frees what the failure owns, and makes it FAILURE_NONE. */
+/* Frees what the failure owns. It is FAILURE_NONE then, and can be used again. */
 void failure_clear(struct failure *failure);
 
 #endif

@@ -6,48 +6,48 @@
 #include <unistd.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool watching;
-static unsigned forks;
+static bool initialized;
+static unsigned count;
 
 static void count_fork(void) {
-  forks++;
+  count++;
 }
 
-static void watch(void) {
-  watching = pthread_atfork(NULL, NULL, count_fork) == 0;
+static void initialize(void) {
+  initialized = pthread_atfork(NULL, NULL, count_fork) == 0;
 }
 
-bool fork_watch(void) {
-  pthread_once(&once, watch);
-  return watching;
+bool fork_init(void) {
+  pthread_once(&once, initialize);
+  return initialized;
 }
 
 unsigned fork_count(void) {
-  return forks;
+  return count;
 }
 
-/* Linux gives anonymous inodes no type. */
+/* Whether it is an eventfd, a timerfd or an epoll set: their inode has no file type on Linux. */
 static bool is_anonymous(const struct stat *status) {
   return (status->st_mode & S_IFMT) == 0;
 }
 
-struct fork_id fork_id_of(int fd) {
+struct file_id fork_file_id(int fd) {
   struct stat status;
-  if (fd < 0 || fstat(fd, &status) != 0) return (struct fork_id){0};
-  bool tagged = is_anonymous(&status) && fcntl(fd, F_SETOWN, getpid()) == 0;
-  return (struct fork_id){.device = status.st_dev,
+  if (fd < 0 || fstat(fd, &status) != 0) return (struct file_id){0};
+  bool marked = is_anonymous(&status) && fcntl(fd, F_SETOWN, getpid()) == 0;
+  return (struct file_id){.device = status.st_dev,
                           .inode = status.st_ino,
-                          .owner = tagged ? getpid() : 0,
-                          .forks = forks};
+                          .owner = marked ? getpid() : 0,
+                          .fork_count = count};
 }
 
-bool fork_has_kept(int fd, struct fork_id mark) {
+bool fork_is_same_file(int fd, struct file_id file) {
   struct stat status;
-  if (mark.inode == 0 || fstat(fd, &status) != 0) return false;
-  if (status.st_dev != mark.device || status.st_ino != mark.inode) return false;
-  return !is_anonymous(&status) || (mark.owner != 0 && fcntl(fd, F_GETOWN) == mark.owner);
+  if (file.inode == 0 || fstat(fd, &status) != 0) return false;
+  if (status.st_dev != file.device || status.st_ino != file.inode) return false;
+  return !is_anonymous(&status) || (file.owner != 0 && fcntl(fd, F_GETOWN) == file.owner);
 }
 
-void fork_close(int fd, struct fork_id mark) {
-  if (mark.forks == forks || fork_has_kept(fd, mark)) close(fd);
+void fork_close(int fd, struct file_id file) {
+  if (file.fork_count == count || fork_is_same_file(fd, file)) close(fd);
 }

@@ -1,37 +1,51 @@
-/* Whether this process is still the one that it was. */
+/* Noticing in a child process that it was forked.
+ *
+ *   count    fork_init, fork_count
+ *   files    struct file_id, fork_file_id, fork_is_same_file, fork_close
+ *
+ * A child inherits sockets and epoll sets, which it must not use, and has to replace them. */
 #ifndef PODERO_FORK_H
 #define PODERO_FORK_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Begins to count. False when memory is short. Asked again, it does nothing. */
-bool fork_watch(void);
+/* ---- count ---- */
 
-/* How many forks lie between this process and the one that called fork_watch first. Cheaper to ask
- * than getpid, which is a system call each time. */
+/* Begins to count forks. To be called before fork_count; further calls do nothing. Returns false if
+ * out of memory. */
+bool fork_init(void);
+
+/* Returns how many forks there were between the process that called fork_init first and this one.
+ * To notice a fork, compare it with an earlier value. Faster than getpid, which is a system call.
+ */
 unsigned fork_count(void);
 
-/* What tells a descriptor's file from others: after a fork, a child may have closed descriptors
- * that were ours, and have made something else of their numbers. Device and inode tell sockets and
- * ordinary files apart. Event descriptors and epoll sets all share one inode: these are tagged with
- * the process that made them (F_SETOWN, which signals nothing unless O_ASYNC is set, too), and what
- * a child has made itself has another tag, or none. */
-struct fork_id {
+/* ---- files ---- */
+
+/* Tells whether a descriptor still is the file that it was before a fork. The child may have closed
+ * it, as daemons do with all descriptors, and its number may be another file's.
+ *
+ * Sockets and regular files are told apart by device and inode. All eventfds, timerfds and epoll
+ * sets have the same inode, so they are marked with the id of the process that made them
+ * (F_SETOWN): the child's own have another id or none. The mark has no effect unless O_ASYNC is
+ * set. */
+struct file_id {
   dev_t device;
-  ino_t inode;    /* 0: not open */
-  pid_t owner;    /* its tag; 0: it has none */
-  unsigned forks; /* fork_count then */
+  ino_t inode;         /* 0: no file, and none is the same */
+  pid_t owner;         /* the mark, or 0 */
+  unsigned fork_count; /* fork_count when the id was made */
 };
 
-/* The mark of a descriptor that this process has just made. */
-struct fork_id fork_id_of(int fd);
+/* Returns the id of a file that this process has just opened. Returns all zero if `fd` is negative
+ * or not open. */
+struct file_id fork_file_id(int fd);
 
-/* Whether the descriptor still is what it was when it got its mark. False as well if that cannot be
- * told: what belongs to a child is never taken for ours. */
-bool fork_has_kept(int fd, struct fork_id mark);
+/* Returns whether the descriptor still is that file. Returns false if that is not certain. */
+bool fork_is_same_file(int fd, struct file_id file);
 
-/* Closes the descriptor if so, or if there was no fork since it got its mark. */
-void fork_close(int fd, struct fork_id mark);
+/* Closes the descriptor if it still is that file. If there was no fork since the id was made, it is
+ * closed without asking. */
+void fork_close(int fd, struct file_id file);
 
 #endif

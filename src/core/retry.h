@@ -1,5 +1,4 @@
-/* What deserves another attempt, and when. Whoever knows an outcome writes into the failure itself
- * whether it does (`retryable`). */
+/* Whether a failed request is sent again, and when. */
 #ifndef PODERO_RETRY_H
 #define PODERO_RETRY_H
 
@@ -7,13 +6,14 @@
 
 #include "core/failure.h"
 
-/* Statuses after which the same request may succeed (RFC 9110, 15; RFC 6585, 4): 408, 429, 500,
- * 502, 503 and 504. */
+/* Returns whether the same request may succeed after this HTTP status: 408, 429, 500, 502, 503 and
+ * 504 (RFC 9110, section 15; RFC 6585, section 4). */
 bool retry_is_worthwhile(long status);
 
-/* Seconds to pause before the next attempt. `retries` attempts were already repeated. What the
- * server asked for wins; else the pause is drawn between 0 and a bound that doubles ("full
- * jitter"), so that clients that failed together do not come back together. */
+/* Returns how many seconds to wait before the next attempt, after `retries` retries. If the server
+ * has sent Retry-After, this is its value. Otherwise it is random, between 0 and a limit that
+ * starts at 0.5 s and doubles with each retry up to 16 s: exponential backoff with full jitter, so
+ * that clients that failed at the same time do not retry at the same time. */
 double retry_pause(const struct failure *failure, unsigned retries);
 
 #endif

@@ -1,6 +1,6 @@
 #include "core/rfc3339.h"
 
-/* What is left to read. */
+/* The text that has not been read yet. */
 struct cursor {
   const char *at;
   const char *end;
@@ -19,6 +19,7 @@ static bool read_number(struct cursor *c, int count, int *out) {
   return true;
 }
 
+/* Reads one character, which has to be one of the two. */
 static bool read_character(struct cursor *c, char either, char other) {
   if (c->at == c->end || (*c->at != either && *c->at != other)) return false;
   c->at++;
@@ -31,13 +32,16 @@ static int days_in_month(int year, int month) {
   return days[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-/* Days since 1970-01-01. Years are counted from March, so that the leap day ends its year. */
+/* Days since 1970-01-01. Years begin in March here, so that a leap day is the last day of its
+ * year. */
 static int64_t days_since_epoch(int year, int month, int day) {
   static const int before[] = {306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275};
-  int64_t y = year - (month <= 2 ? 1 : 0) + 400; /* + 400: never negative; 146097 days */
+  int64_t y =
+      year - (month <= 2 ? 1 : 0) + 400; /* 400 more, which are 146097 days: never negative */
   return y * 365 + y / 4 - y / 100 + y / 400 + before[month - 1] + day - 1 - 146097 - 719468;
 }
 
+/* This and the functions below return NULL, or what is wrong with the text. */
 static const char *read_date(struct cursor *c, int64_t *days) {
   int year, month, day;
   if (!read_number(c, 4, &year) || !read_character(c, '-', '-') || !read_number(c, 2, &month) ||
@@ -67,7 +71,7 @@ static const char *read_fraction(struct cursor *c, struct instant *out) {
   const char *first = c->at;
   int64_t digits = 0, scale = 1;
   for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-    if (scale < INT64_C(1000000000000000)) { /* further digits are below a double's precision */
+    if (scale < INT64_C(1000000000000000)) { /* further digits exceed the precision of a double */
       digits = digits * 10 + (*c->at - '0');
       scale *= 10;
     }
@@ -91,7 +95,7 @@ static const char *read_offset(struct cursor *c, int *minutes) {
   return NULL;
 }
 
-/* Leap seconds are inserted at the end of a UTC day alone. */
+/* Leap seconds are inserted only at the end of a UTC day. */
 static bool ends_utc_day(const struct instant *local, int offset_minutes) {
   return (local->seconds - offset_minutes * 60) % 86400 == 0;
 }

@@ -1,4 +1,4 @@
-/* Date-times of the API: OpenAPI's `format: date-time`. */
+/* Date-times as in the API's responses, OpenAPI's `format: date-time`. */
 #ifndef PODERO_RFC3339_H
 #define PODERO_RFC3339_H
 
@@ -6,15 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A point in time. */
 struct instant {
   int64_t seconds;   /* since 1970-01-01T00:00:00Z */
-  double fraction;   /* of a second, 0 <= fraction < 1 */
-  bool has_fraction; /* the text has one, be it .0 */
+  double fraction;   /* to be added, in seconds; 0 <= fraction < 1 */
+  bool has_fraction; /* the text has one, even if it is .0 */
 };
 
-/* Reads a date-time (RFC 3339, 5.6). Returns NULL, or what is wrong with the text, a static
- * string. Second 60 is accepted wherever a leap second can stand, and counts as the second that
- * follows, as POSIX time has it. */
+/* Parses a date-time (RFC 3339, section 5.6) of `size` bytes into `out`. Returns NULL on success,
+ * otherwise an error message, a static string; `out` is undefined then.
+ *
+ * A space is accepted in place of "T", and lower-case "t" and "z". Second 60 is accepted at the end
+ * of a UTC day, where leap seconds are inserted, and is the same as second 0 of the next minute, as
+ * in POSIX time. */
 const char *rfc3339_parse(const char *text, size_t size, struct instant *out);
 
 #endif

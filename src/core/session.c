@@ -269,7 +269,7 @@ double session_due(struct session *a) {
          now = clock_monotonic();
   if (isinf(deadline) && isinf(fetch)) return INFINITY;
   double due = fmin(fmax(deadline, a->check_at), fetch) - now;
-  return fmax(0, fmin(reactor_due(a->reactor), due));
+  return fmax(0, fmin(reactor_timeout(a->reactor), due));
 }
 
 void session_signal(struct session *a, const struct session_call *except) {

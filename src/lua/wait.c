@@ -62,7 +62,7 @@ static int due(lua_State *L) {
 static int timer(lua_State *L) {
   struct session *session = client_session(L, 1);
   struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
-  lua_pushnumber(L, reactor == NULL ? INFINITY : reactor_due(reactor));
+  lua_pushnumber(L, reactor == NULL ? INFINITY : reactor_timeout(reactor));
   return 1;
 }
 
@@ -124,7 +124,7 @@ static int pool_gc(lua_State *L) {
 static struct wakeup *take_wakeup(struct pool *pool) {
   while (pool->count > 0) {
     struct wakeup *wakeup = pool->wakeups[--pool->count];
-    if (wakeup_is_ours(wakeup)) {
+    if (wakeup_is_usable(wakeup)) {
       wakeup_clear(wakeup);
       return wakeup;
     }
@@ -185,7 +185,7 @@ static int set_wakeup(lua_State *L) {
 /* Whether it was neither given back, as by a finalizer, nor made by a parent process. [1, +1] */
 static int is_usable(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
-  lua_pushboolean(L, wakeup != NULL && wakeup_is_ours(wakeup));
+  lua_pushboolean(L, wakeup != NULL && wakeup_is_usable(wakeup));
   return 1;
 }
 
@@ -262,9 +262,9 @@ static int watch(lua_State *L) {
 }
 
 /* [2, 0] */
-static int expect(lua_State *L) {
+static int wake_in(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
-  if (notifier != NULL) notifier_expect(notifier, clock_monotonic() + lua_tonumber(L, 2));
+  if (notifier != NULL) notifier_wake_at(notifier, clock_monotonic() + lua_tonumber(L, 2));
   return 0;
 }
 
@@ -336,7 +336,7 @@ void wait_set_functions(lua_State *L) {
                                        {"notifier_new", open_notifier},
                                        {"notifier_start", start_notifier},
                                        {"notifier_watch", watch},
-                                       {"notifier_expect", expect},
+                                       {"notifier_wake_in", wake_in},
                                        {"notifier_wake", wake},
                                        {"notifier_signal", signal_notifier},
                                        {"notifier_clear", clear_notifier},

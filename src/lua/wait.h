@@ -28,8 +28,8 @@ void wait_open(lua_State *L);
  *   notifier_start(notifier) -> whether it runs
  *   notifier_watch(notifier, client) -> false if that is not possible: then its sockets have to be
  *                           looked at now and then
- *   notifier_expect(notifier, seconds), notifier_wake(notifier), notifier_signal(notifier),
- *   notifier_clear(notifier), notifier_close(notifier): see core/notifier.h. Once closed, a
+ *   notifier_wake_in(notifier, seconds), notifier_wake(notifier), notifier_signal(notifier),
+ *   notifier_clear(notifier), notifier_close(notifier): see core/loop/notifier.h. Once closed, a
  * notifier does nothing */
 void wait_set_functions(lua_State *L);
 

@@ -141,7 +141,7 @@ local function arm(seconds)
       c.shared(client).armed = iteration
     end
   end
-  c.notifier_expect(notifier, seconds)
+  c.notifier_wake_in(notifier, seconds)
 end
 
 local function close_notifier()
@@ -297,7 +297,7 @@ end
 local function tell_timers(client, seconds)
   if not reading then return end
   local timer = c.timer(client)
-  c.notifier_expect(notifier, timer < seconds and timer or seconds)
+  c.notifier_wake_in(notifier, timer < seconds and timer or seconds)
 end
 
 -- Tells the pump, if it is reading, what the waiter waits for.

@@ -24,7 +24,7 @@
  *
  * 7.88 to 8.1 *: A socket that never became a connection is closed without the close callback. Its
  * number stays registered, and comes to mean another file; if a child has inherited the socket, it
- * may be ready for ever. So until it is a connection, a copy is registered (REACTOR_COPY), and for
+ * may be ready for ever. So until it is a connection, a copy is registered (REACTOR_DUP), and for
  * no longer than libcurl waits for it (watch_socket). connections_spec: "is not harmed by a
  * connection that never came about", "waits without turning".
  *

@@ -84,7 +84,7 @@ struct open_socket {
   int port;            /* the local one; 0: not asked for yet */
   double received;     /* when bytes of a response last came over it, monotonic; or 0 */
   double silent_since; /* when the request was sent that was the first to be given up */
-  struct fork_id mark; /* to be disowned after a fork */
+  struct file_id file; /* to be disowned after a fork */
 };
 
 struct transport {
@@ -294,7 +294,7 @@ static bool note_socket(struct transport *t, int fd) {
     *bucket_of(t, fd) = s;
   }
   struct open_socket *next = s->next;
-  *s = (struct open_socket){.next = next, .fd = fd, .open = true, .mark = fork_id_of(fd)};
+  *s = (struct open_socket){.next = next, .fd = fd, .open = true, .file = fork_file_id(fd)};
   return reactor_replace(t->reactor, &t->watcher, fd);
 }
 
@@ -358,7 +358,7 @@ struct disowning {
 static void disown_socket(struct transport *t, struct open_socket *s, void *user) {
   struct disowning *d = user;
   (void)t;
-  s->open = fork_has_kept(s->fd, s->mark);
+  s->open = fork_is_same_file(s->fd, s->file);
   d->kept = d->kept && s->open;
   if (!s->open || (d->nowhere >= 0 && dup2(d->nowhere, s->fd) >= 0)) return;
   close(s->fd);
@@ -370,7 +370,7 @@ static void disown_socket(struct transport *t, struct open_socket *s, void *user
  * False if it has closed any of those that are known: then it may have closed others, too. */
 static bool disown_sockets(struct transport *t) {
   struct disowning d = {.nowhere = open("/dev/null", O_RDWR | O_CLOEXEC),
-                        .kept = reactor_was_kept(t->reactor)};
+                        .kept = reactor_survived_fork(t->reactor)};
   for_each_socket(t, disown_socket, &d);
   if (d.nowhere >= 0) close(d.nowhere);
   return d.kept;
@@ -406,7 +406,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     reactor_forget(t->reactor, &t->watcher, fd);
     return 0;
   }
-  if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_COPY;
+  if (s != NULL && !s->connected && quirks.closes_silently) events |= REACTOR_DUP;
   errno = 0;
   if (reactor_watch(t->reactor, &t->watcher, fd, events)) return 0;
   return errno == EMFILE || errno == ENFILE ? 0 : -1; /* it is looked at from time to time */
@@ -1467,7 +1467,7 @@ static bool on_socket(struct watcher *watcher, int fd, int events) {
 }
 
 /* A look at all transfers runs the timer, too. */
-static bool on_time(struct watcher *watcher) {
+static bool on_timer(struct watcher *watcher) {
   struct transport *t = (struct transport *)watcher;
   double now = clock_monotonic();
   bool check = t->running != NULL && now >= t->check_at;
@@ -1494,7 +1494,7 @@ struct transport *transport_new(const struct transport_options *options, struct 
   if (global_result != CURLE_OK) return NULL;
   struct transport *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
-  t->watcher = (struct watcher){.on_socket = on_socket, .on_time = on_time, .due = INFINITY};
+  t->watcher = (struct watcher){.on_socket = on_socket, .on_timer = on_timer, .due = INFINITY};
   t->options = options;
   if (!reactor_add(reactor, &t->watcher)) {
     free(t);

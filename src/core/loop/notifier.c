@@ -1,7 +1,9 @@
 #define _GNU_SOURCE /* accept4 NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #include "core/loop/notifier.h"
 
-#if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
+#include "core/loop/have_epoll.h"
+
+#ifdef HAVE_EPOLL
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,27 +26,30 @@
 #include "core/clock.h"
 #include "core/fork.h"
 
-/* Connections of others that are turned away before notifier_start gives up. */
-#define MAX_STRANGERS 16
+/* How many connections without the cookie notifier_start closes before it fails. */
+#define MAX_REFUSED 16
 
-/* Descriptors that are found ready at once. */
+/* How many events epoll_wait returns at most. */
 #define MAX_EVENTS 16
 
+#define SOCKET_NAME "/socket"
+
 struct notifier {
-  int listener, connection; /* -1: closed, or not there yet */
-  int set;                  /* epoll: reactors, `timer` and `event` */
-  int timer, event;
-  double timer_at; /* monotonic: when `timer` expires, or has expired */
-  atomic_bool signaled, stopping;
-  bool running;
-  unsigned forks; /* see core/fork.h */
+  int listener, connection; /* descriptors are -1 if not open */
+  int set;                  /* an epoll set of reactors, `timer` and `event` */
+  int timer, event;         /* a timerfd, for notifier_wake_at; an eventfd, for notifier_wake */
+  double timer_at;          /* when `timer` expires, or has expired; monotonic */
+  atomic_bool signaled;     /* a byte was written, and notifier_clear not called since */
+  atomic_bool stopping;     /* the thread has to end */
+  bool running;             /* there is a thread */
   pthread_t thread;
-  int port;
-  struct sockaddr_un address; /* sun_path is empty for a listener on 127.0.0.1 */
+  unsigned fork_count;        /* of the process that made it, see core/fork.h */
+  int port;                   /* 0: listens on a path */
+  struct sockaddr_un address; /* sun_path is empty: listens on a port */
   char cookie[NOTIFIER_COOKIE_BYTES];
 };
 
-/* ---- the socket ---- */
+/* ---- listen ---- */
 
 static bool make_cookie(struct notifier *n) {
   unsigned char bytes[NOTIFIER_COOKIE_BYTES / 2];
@@ -57,7 +62,7 @@ static bool make_cookie(struct notifier *n) {
   return true;
 }
 
-/* Removes the socket from the file system, if it is there. */
+/* Removes the socket and its folder from the file system. */
 static void remove_path(struct notifier *n) {
   char *path = n->address.sun_path, *name = strrchr(path, '/');
   if (name == NULL) return;
@@ -67,23 +72,27 @@ static void remove_path(struct notifier *n) {
   *path = '\0';
 }
 
-static bool listen_on_path(struct notifier *n) {
-  static const char name[] = "/socket";
-  const char *folder = getenv("TMPDIR");
-  if (folder == NULL || *folder != '/') folder = "/tmp";
+/* Makes a temporary folder, and sets `address` to its path. */
+static bool make_folder(struct notifier *n) {
+  const char *parent = getenv("TMPDIR");
+  if (parent == NULL || *parent != '/') parent = "/tmp";
   char *path = n->address.sun_path;
-  size_t room = sizeof n->address.sun_path - sizeof name;
-  int size = snprintf(path, room, "%s/podero-XXXXXX", folder);
-  if (size < 0 || (size_t)size >= room || mkdtemp(path) == NULL) {
-    *path = '\0';
-    return false;
-  }
-  memcpy(path + size, name, sizeof name);
+  size_t capacity = sizeof n->address.sun_path - sizeof SOCKET_NAME;
+  int size = snprintf(path, capacity, "%s/podero-XXXXXX", parent);
+  if (size >= 0 && (size_t)size < capacity && mkdtemp(path) != NULL) return true;
+  *path = '\0';
+  return false;
+}
+
+static bool listen_on_path(struct notifier *n) {
+  if (!make_folder(n)) return false;
+  char *path = n->address.sun_path;
+  memcpy(path + strlen(path), SOCKET_NAME, sizeof SOCKET_NAME);
   n->address.sun_family = AF_UNIX;
   n->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (n->listener >= 0 &&
       bind(n->listener, (const struct sockaddr *)&n->address, sizeof n->address) == 0 &&
-      listen(n->listener, MAX_STRANGERS) == 0)
+      listen(n->listener, MAX_REFUSED) == 0)
     return true;
   if (n->listener >= 0) close(n->listener);
   n->listener = -1;
@@ -96,19 +105,21 @@ static bool listen_on_port(struct notifier *n) {
   socklen_t size = sizeof address;
   n->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (n->listener < 0 || bind(n->listener, (const struct sockaddr *)&address, size) != 0 ||
-      listen(n->listener, MAX_STRANGERS) != 0 ||
+      listen(n->listener, MAX_REFUSED) != 0 ||
       getsockname(n->listener, (struct sockaddr *)&address, &size) != 0)
     return false;
   n->port = ntohs(address.sin_port);
   return true;
 }
 
-/* The next connection, or -1. */
+/* ---- accept ---- */
+
+/* Returns the next connection, or -1. */
 static int accept_one(const struct notifier *n) {
   return accept4(n->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static bool knows_cookie(const struct notifier *n, int connection) {
+static bool has_sent_cookie(const struct notifier *n, int connection) {
   char cookie[NOTIFIER_COOKIE_BYTES];
   return recv(connection, cookie, sizeof cookie, MSG_DONTWAIT) == (ssize_t)sizeof cookie &&
          memcmp(cookie, n->cookie, sizeof cookie) == 0;
@@ -116,8 +127,8 @@ static bool knows_cookie(const struct notifier *n, int connection) {
 
 static void accept_connection(struct notifier *n) {
   int connection;
-  for (int i = 0; i <= MAX_STRANGERS && (connection = accept_one(n)) >= 0; i++) {
-    if (knows_cookie(n, connection)) {
+  for (int i = 0; i <= MAX_REFUSED && (connection = accept_one(n)) >= 0; i++) {
+    if (has_sent_cookie(n, connection)) {
       n->connection = connection;
       break;
     }
@@ -130,14 +141,15 @@ static void accept_connection(struct notifier *n) {
 
 /* ---- the thread ---- */
 
-/* Fails only if the event loop has closed its end. */
+/* Called by both threads. send fails only if the event loop has closed its end. */
 static void write_byte(struct notifier *n) {
   if (!atomic_exchange(&n->signaled, true)) send(n->connection, "x", 1, MSG_NOSIGNAL);
 }
 
-static void take_count(int fd) {
+/* Reads the count of a timerfd or eventfd, which is unreadable after that. */
+static void reset_count(int fd) {
   uint64_t count;
-  if (read(fd, &count, sizeof count) < 0) return; /* another event than this one's */
+  if (read(fd, &count, sizeof count) < 0) return; /* the timer was set again meanwhile */
 }
 
 static void *run(void *user) {
@@ -147,7 +159,7 @@ static void *run(void *user) {
     int count = epoll_wait(n->set, events, MAX_EVENTS, -1);
     for (int i = 0; i < count; i++) {
       if (events[i].data.fd == n->timer || events[i].data.fd == n->event)
-        take_count(events[i].data.fd);
+        reset_count(events[i].data.fd);
     }
     if (count > 0 && !atomic_load(&n->stopping)) write_byte(n);
   }
@@ -183,17 +195,32 @@ static void stop_thread(struct notifier *n) {
   n->running = false;
 }
 
-/* ---- the notifier ---- */
+/* ---- create ---- */
 
 struct notifier *notifier_new(void) {
   struct notifier *n = calloc(1, sizeof *n);
   if (n == NULL) return NULL;
   n->listener = n->connection = n->set = n->timer = n->event = -1;
-  n->forks = fork_count();
+  n->fork_count = fork_count();
   if (make_cookie(n) && (listen_on_path(n) || listen_on_port(n))) return n;
   notifier_free(n);
   return NULL;
 }
+
+void notifier_free(struct notifier *n) {
+  if (n == NULL) return;
+  if (n->fork_count == fork_count()) {
+    stop_thread(n);
+    remove_path(n);
+    int descriptors[] = {n->listener, n->connection, n->set, n->timer, n->event};
+    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++) {
+      if (descriptors[i] >= 0) close(descriptors[i]);
+    }
+  }
+  free(n);
+}
+
+/* ---- connect ---- */
 
 const char *notifier_path(const struct notifier *n) {
   return n->address.sun_path[0] != '\0' ? n->address.sun_path : NULL;
@@ -212,29 +239,32 @@ bool notifier_start(struct notifier *n) {
   return n->connection >= 0 && open_set(n) && start_thread(n);
 }
 
+/* ---- ask for a byte ---- */
+
 bool notifier_watch(struct notifier *n, struct reactor *reactor) {
   int fd = reactor_descriptor(reactor);
   struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
   if (fd < 0) return false;
   if (epoll_ctl(n->set, EPOLL_CTL_MOD, fd, &event) == 0) return true;
-  /* The descriptor may be new, with the number of one that was closed. */
+  /* It is not in the set yet, or it is a new one that got the number of one that was closed. */
   return errno == ENOENT && epoll_ctl(n->set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void notifier_expect(struct notifier *n, double time) {
+void notifier_wake_at(struct notifier *n, double time) {
   if (isinf(time) || (time >= n->timer_at && n->timer_at > clock_monotonic())) return;
   struct itimerspec when = {{0, 0}, {0, 0}};
   double whole = floor(fmax(time, 0));
   when.it_value.tv_sec = (time_t)whole;
   when.it_value.tv_nsec = (long)((time - whole) * 1e9);
-  if (time <= 0) when.it_value.tv_nsec = 1; /* zero would stop the timer */
+  if (time <= 0) when.it_value.tv_nsec = 1; /* 0 would stop the timer */
   n->timer_at = time;
   timerfd_settime(n->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 void notifier_wake(struct notifier *n) {
   uint64_t one = 1;
-  if (write(n->event, &one, sizeof one) < 0) return; /* it is readable already */
+  if (write(n->event, &one, sizeof one) < 0)
+    return; /* the counter is at its limit: readable already */
 }
 
 void notifier_signal(struct notifier *n) {
@@ -243,19 +273,6 @@ void notifier_signal(struct notifier *n) {
 
 void notifier_clear(struct notifier *n) {
   atomic_store(&n->signaled, false);
-}
-
-void notifier_free(struct notifier *n) {
-  if (n == NULL) return;
-  if (n->forks == fork_count()) {
-    stop_thread(n);
-    remove_path(n);
-    int descriptors[] = {n->listener, n->connection, n->set, n->timer, n->event};
-    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++) {
-      if (descriptors[i] >= 0) close(descriptors[i]);
-    }
-  }
-  free(n);
 }
 
 #else
@@ -291,7 +308,7 @@ bool notifier_watch(struct notifier *n, struct reactor *reactor) {
   return false;
 }
 
-void notifier_expect(struct notifier *n, double time) {
+void notifier_wake_at(struct notifier *n, double time) {
   (void)n, (void)time;
 }
 

@@ -1,14 +1,22 @@
-/* A thread that tells an event loop when reactors have something to do, for loops that cannot watch
- * descriptors of others: nginx's Lua can wait for a socket of its own (a "cosocket") and for
- * nothing else. The thread waits on the reactors' descriptors, and writes one byte to a stream
- * socket whose other end the event loop reads from. It touches nothing else.
+/* A thread that tells an event loop when reactors have something to do, for event loops that cannot
+ * watch descriptors of others. nginx's Lua module is one: it can wait for sockets that it has
+ * opened itself ("cosockets"), and for nothing else.
  *
- *   notifier_new; connect to notifier_path or notifier_port, and send notifier_cookie;
- *   notifier_start; then again and again notifier_watch for each reactor, notifier_expect, read one
- *   byte, notifier_clear; at last notifier_free
+ * The thread waits for the reactors' descriptors, and writes one byte to a stream socket; the event
+ * loop reads from the other end. The thread runs no reactor and has no other access to one. All
+ * signals are blocked in it.
  *
- * All functions are called by one thread, that of the event loop. The thread has all signals
- * blocked. Systems without epoll have no notifier: notifier_new returns NULL there. */
+ *   create    notifier_new, notifier_free
+ *   connect   notifier_path, notifier_port, notifier_cookie, notifier_start
+ *   ask       notifier_watch, notifier_wake_at, notifier_wake, notifier_signal
+ *   received  notifier_clear
+ *
+ * To use it: call notifier_new, connect to its path or port, send its cookie, and call
+ * notifier_start. Then, in a loop: call notifier_watch for each reactor and notifier_wake_at for
+ * the next timer, read one byte, call notifier_clear, and run the reactors.
+ *
+ * On systems without epoll there is none: notifier_new returns NULL. To be used by one thread, that
+ * of the event loop. */
 #ifndef PODERO_NOTIFIER_H
 #define PODERO_NOTIFIER_H
 
@@ -16,51 +24,63 @@
 
 #include "core/loop/reactor.h"
 
-#define NOTIFIER_COOKIE_BYTES 32 /* printable */
+/* Length of notifier_cookie. */
+#define NOTIFIER_COOKIE_BYTES 32
 
 struct notifier;
 
-/* Returns a new notifier that listens for its one connection: on a Unix-domain socket in a
- * temporary folder (in $TMPDIR or /tmp, mode 0700), or on 127.0.0.1 if no folder can be made.
- * Returns NULL if neither can be had. To be freed with notifier_free. */
+/* ---- create ---- */
+
+/* Returns a new notifier that listens for one connection, to be freed with notifier_free. It
+ * listens on a Unix-domain socket in a new folder of mode 0700 in $TMPDIR or /tmp; or on a port of
+ * 127.0.0.1 if it cannot make one. Returns NULL if neither is possible, or if out of memory. */
 struct notifier *notifier_new(void);
 
-/* The path of the Unix-domain socket, or NULL; and the port on 127.0.0.1, or 0. Valid until
- * notifier_start or notifier_free is called. */
+/* Ends the thread and closes all descriptors. In a child of the process that made the notifier,
+ * only memory is freed: the thread does not exist there, and the descriptors stay open. NULL does
+ * nothing. */
+void notifier_free(struct notifier *notifier);
+
+/* ---- connect ---- */
+
+/* Where to connect to: notifier_path returns the path of a Unix-domain socket, or NULL;
+ * notifier_port returns a port of 127.0.0.1, or 0. One of them is given. Valid until notifier_start
+ * or notifier_free is called. */
 const char *notifier_path(const struct notifier *notifier);
 int notifier_port(const struct notifier *notifier);
 
-/* What to send first: NOTIFIER_COOKIE_BYTES random characters, so that nobody else's connection is
- * taken for the event loop's. Not terminated. Valid until notifier_free is called. */
+/* Returns NOTIFIER_COOKIE_BYTES random characters, printable and not terminated by a NUL. They have
+ * to be sent over the connection, to tell it from those of other programs. Valid until
+ * notifier_free is called. */
 const char *notifier_cookie(const struct notifier *notifier);
 
-/* Accepts the connection that has sent the cookie, removes the socket and its folder, and starts
- * the thread. Does not wait: returns false if the cookie has not arrived, or if the system refuses;
- * then the notifier can only be freed. */
+/* Accepts the connection over which the cookie was sent, stops listening, and starts the thread.
+ * Does not wait. Returns false if there is no such connection, or if the system refuses; then the
+ * notifier can only be freed. */
 bool notifier_start(struct notifier *notifier);
 
-/* Has a byte written as soon as the reactor's descriptor is readable: once, then it is to be asked
- * for again. Closing a reactor ends this. Returns false if the reactor has no descriptor, or the
- * system refuses. */
+/* ---- ask for a byte ---- */
+
+/* Writes a byte when the reactor's descriptor is readable, once: it has to be asked for again after
+ * that. Has no effect any more once the reactor is freed. Returns false if the reactor has no
+ * descriptor, or if epoll_ctl fails. */
 bool notifier_watch(struct notifier *notifier, struct reactor *reactor);
 
-/* Has a byte written at `time` (monotonic seconds) at the latest. It may be written earlier: timers
- * asked for before are not taken back. INFINITY asks for nothing. */
-void notifier_expect(struct notifier *notifier, double time);
+/* Writes a byte at `time` (seconds of the monotonic clock) or earlier: an earlier time that was
+ * asked for before stays. INFINITY asks for nothing. */
+void notifier_wake_at(struct notifier *notifier, double time);
 
-/* Has the thread write a byte now. The caller can start to read before it arrives, so that its
- * event loop serves others first. */
+/* Has the thread write a byte now. If the event loop starts to read at once, it serves other events
+ * before the byte arrives. */
 void notifier_wake(struct notifier *notifier);
 
-/* Writes the byte itself, from the calling thread. */
+/* Writes a byte now, in the calling thread. */
 void notifier_signal(struct notifier *notifier);
 
-/* To be called after a byte was read. Until then, no other is written: one byte at most is on its
- * way at any time. */
-void notifier_clear(struct notifier *notifier);
+/* ---- received ---- */
 
-/* Ends the thread and closes what is open. In a child of the process that made the notifier, only
- * memory is freed: thread and connection are the parent's. NULL does nothing. */
-void notifier_free(struct notifier *notifier);
+/* To be called after a byte was read. Until then no other byte is written: there is never more than
+ * one. */
+void notifier_clear(struct notifier *notifier);
 
 #endif

@@ -1,75 +1,131 @@
-/* The event loop: the sockets and timers of all transports of a client, behind one descriptor if
- * the system has such (epoll). Whoever runs the reactor runs all of them. */
+/* The event loop of a client: it waits for the sockets and timers of all its transports, and calls
+ * them.
+ *
+ *   create       reactor_new, reactor_free
+ *   watchers     struct watcher, reactor_add, reactor_remove
+ *   descriptors  reactor_watch, reactor_forget, reactor_replace
+ *   run          reactor_run, reactor_run_timers, reactor_wait, reactor_timeout
+ *   embed        reactor_descriptor
+ *   fork         reactor_survived_fork
+ *
+ * On Linux the reactor is an epoll set, elsewhere a list for poll(). It is to be used by one thread
+ * at a time.
+ *
+ * After a fork, the child's reactor has all its watchers and none of their descriptors: each
+ * watcher has to open and watch new ones. The parent's reactor is not affected. */
 #ifndef PODERO_REACTOR_H
 #define PODERO_REACTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is waited for on a descriptor, and what has come: bits. REACTOR_COPY: the descriptor may be
- * closed without reactor_forget, so a copy of it is waited on. What a set of epoll waits on is the
- * file, which a child may have inherited: without its descriptor it could not be taken out again,
- * and would be ready for ever. */
-enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4, REACTOR_COPY = 8 };
-
 struct reactor;
 
-/* Something with sockets and one timer; embedded in its owner. Both functions tell whether it has
- * got any further by them. */
-struct watcher {
-  bool (*on_socket)(struct watcher *watcher, int fd, int events);
-  bool (*on_time)(struct watcher *watcher);
-  double due;   /* monotonic; INFINITY: the timer is not set */
-  size_t owner; /* the reactor's */
-};
+/* ---- create ---- */
 
-/* A new reactor, or NULL when memory is short. If no descriptor is left, it gets one when it needs
- * it. To be freed after its watchers have been removed. NULL may be freed. */
+/* Returns a new reactor, to be freed with reactor_free. Returns NULL if out of memory. If no
+ * descriptor is left, it gets one when it needs it. */
 struct reactor *reactor_new(void);
+
+/* Frees the reactor; its watchers have to be removed before. Does not close the descriptors that
+ * were watched. NULL does nothing. */
 void reactor_free(struct reactor *reactor);
 
-/* The watcher is not owned. False when memory is short. */
+/* ---- watchers ---- */
+
+/* A user of the reactor: it has any number of descriptors and one timer. Embedded in its owner.
+ *
+ * Both functions return whether they made progress, which reactor_run passes on. They may call the
+ * functions of the reactor, except for reactor_free, reactor_run, reactor_run_timers and
+ * reactor_wait. */
+struct watcher {
+  /* The descriptor is ready: `events` has bits of REACTOR_READ, REACTOR_WRITE and REACTOR_ERROR. A
+   * closed connection is reported as REACTOR_READ. */
+  bool (*on_socket)(struct watcher *watcher, int fd, int events);
+  /* The timer has expired. It is called again in each run until `due` is set to a later time. */
+  bool (*on_timer)(struct watcher *watcher);
+  /* When the timer expires, in seconds of the monotonic clock; INFINITY stops it. The watcher sets
+   * this itself, at any time. */
+  double due;
+  size_t index; /* private to the reactor */
+};
+
+/* Adds a watcher, whose members but `index` are set. It is not owned by the reactor, and has to
+ * live until reactor_remove is called. Returns false if out of memory. */
 bool reactor_add(struct reactor *reactor, struct watcher *watcher);
+
+/* Removes a watcher: none of its functions is called any more. Its descriptors have to be forgotten
+ * before, see reactor_forget. */
 void reactor_remove(struct reactor *reactor, struct watcher *watcher);
 
-/* Waits for these events on the watcher's descriptor from now on; 0: for none. False where the
- * system refuses (errno tells why), or memory is short. */
+/* ---- descriptors ---- */
+
+/* What to wait for on a descriptor, and what was reported.
+ *
+ * REACTOR_DUP, together with one of the others: watch a duplicate, as dup() makes it, and not the
+ * descriptor itself. To be given if the descriptor may be closed without reactor_forget. An epoll
+ * set contains open files, not descriptors; a file that a forked child has inherited is still open
+ * after close(), and can only be removed from the set with a descriptor for it. Without one it
+ * would be reported as ready again and again. */
+enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_ERROR = 4, REACTOR_DUP = 8 };
+
+/* Waits for these events on the descriptor from now on, in place of any events given before. 0
+ * waits for nothing until the next reactor_watch. Events are level-triggered: on_socket is called
+ * in each run while the descriptor is ready.
+ *
+ * A descriptor belongs to the watcher that has watched it last; for another watcher, 0 does
+ * nothing. Returns false if out of memory, or if epoll_ctl fails. */
 bool reactor_watch(struct reactor *reactor, const struct watcher *watcher, int fd, int events);
 
-/* Is to be called before a descriptor is closed that was watched. A number that is another
- * watcher's by now is left alone. */
+/* Stops watching the descriptor. To be called before a descriptor is closed that was watched, even
+ * if nothing is waited for. Does nothing if another watcher has watched this number since. */
 void reactor_forget(struct reactor *reactor, const struct watcher *watcher, int fd);
 
-/* The number belongs to a file that was just opened, and the watcher's one before it may have been
- * closed without reactor_forget: what the watcher has waited for is waited for on the new file.
- * False if the system refuses. */
+/* To be called when a new file got the number `fd`, if the file that had it before may have been
+ * closed without reactor_forget. What the watcher waits for on this number is waited for on the new
+ * file. Does nothing if the watcher does not watch the number. Returns false if out of memory, or
+ * if epoll_ctl fails. */
 bool reactor_replace(struct reactor *reactor, const struct watcher *watcher, int fd);
 
-/* Whether, at the last fork that made this process, the child had left the reactor's descriptor as
- * it was until the reactor was used. True if there was no fork. */
-bool reactor_was_kept(struct reactor *reactor);
+/* ---- run ---- */
 
-/* Blocks until something is to be run, or for `seconds` at the most. */
-void reactor_wait(struct reactor *reactor, double seconds);
-
-/* Runs what is to be run, without waiting, and stops at about the time `until` (monotonic). True
- * when a watcher has got any further. */
+/* Calls the watchers whose timers have expired or whose descriptors are ready. Does not wait.
+ * Stops, after at least one descriptor, when the monotonic time `until` has passed; the next run
+ * continues with the others. Returns true if a watcher made progress, here or in
+ * reactor_run_timers. */
 bool reactor_run(struct reactor *reactor, double until);
 
-/* Runs the timers that are due, and no more; whether there were any. Whether a watcher has got any
- * further by them, the next reactor_run tells. */
+/* Calls the watchers whose timers have expired, and does nothing else. Returns true if there were
+ * any. Whether they made progress is part of what the next reactor_run returns. */
 bool reactor_run_timers(struct reactor *reactor);
 
-/* Seconds until reactor_run has something to do, whatever arrives: until the first timer is due, or
- * 0 if the last run has left something. INFINITY if there is nothing. */
-double reactor_due(const struct reactor *reactor);
+/* Blocks until reactor_run has something to do, or for `seconds`, or for a minute. Can return
+ * earlier, if a signal arrives, for example. */
+void reactor_wait(struct reactor *reactor, double seconds);
 
-/* A descriptor that is readable while a watched descriptor is ready: for another poll or epoll set
- * to wait on, and for nothing else. It says nothing of timers (see reactor_due). It is the
- * reactor's; -1 if the system has no epoll, or none could be had. It is another one, with another
- * number, after a fork, and, as a last resort, after a run or wait that found the event of a file
- * that was closed here and lives on in a child. Then the old one can still be taken out of other
- * sets until that happens again. */
+/* Returns the seconds until reactor_run has something to do, even if no descriptor becomes ready:
+ * the time until the first timer expires, or 0 if the last run has stopped early. INFINITY if there
+ * is nothing. */
+double reactor_timeout(const struct reactor *reactor);
+
+/* ---- embed ---- */
+
+/* Returns a descriptor that is readable while a watched descriptor is ready, for another event loop
+ * to wait on with poll or epoll; nothing else may be done with it. It is not affected by timers,
+ * see reactor_timeout. It is owned by the reactor. Returns -1 if the system has no epoll, or no
+ * descriptor was available after a fork.
+ *
+ * The descriptor can change, so ask for it before each wait. It does so after a fork, and after a
+ * run or wait in which epoll has reported a file that was closed here and is open in a child: this
+ * can only be ended with a new epoll set. The old set stays open until that happens again, so that
+ * it can be removed from other sets. */
 int reactor_descriptor(struct reactor *reactor);
+
+/* ---- fork ---- */
+
+/* In a forked child: returns false if the child had closed the reactor's descriptor before it first
+ * used the reactor. Then it may have closed all descriptors that it has inherited, and their
+ * numbers may be other files'. Returns true in a process that was not forked. */
+bool reactor_survived_fork(struct reactor *reactor);
 
 #endif

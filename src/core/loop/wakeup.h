@@ -1,8 +1,16 @@
-/* A descriptor that an event loop outside can wait on: it is readable while a reactor has something
- * to run, and after it was signaled. Each waiter needs one of its own, since the run of one waiter
- * may complete the call of another while no socket becomes readable again.
+/* A descriptor for the event loops of others: readable while a reactor has a ready descriptor, and
+ * from wakeup_signal until wakeup_clear. Something that waits for calls, a coroutine for example,
+ * has one of its own: when another coroutine runs the reactor and so completes a call of the first
+ * one, no socket becomes ready again, and the first one's wakeup is signaled.
  *
- * Systems without epoll and eventfd have none: wakeup_new returns NULL there. */
+ *   create      wakeup_new, wakeup_retain, wakeup_release
+ *   reactor     wakeup_attach, wakeup_detach
+ *   wait        wakeup_descriptor, wakeup_is_readable
+ *   signal      wakeup_signal, wakeup_clear
+ *   fork        wakeup_is_usable
+ *
+ * On systems without epoll and eventfd there is none: wakeup_new returns NULL. To be used by one
+ * thread at a time. */
 #ifndef PODERO_WAKEUP_H
 #define PODERO_WAKEUP_H
 
@@ -12,33 +20,48 @@
 
 struct wakeup;
 
-/* Returns a new wakeup with one reference, or NULL: out of memory or descriptors (errno tells), or
- * not supported. */
+/* ---- create ---- */
+
+/* Returns a new wakeup, which belongs to no reactor, with one reference. It holds two descriptors.
+ * Returns NULL if out of memory or descriptors, with errno set, or if it is not supported. */
 struct wakeup *wakeup_new(void);
 
-/* A wakeup is freed with its last reference. Releasing NULL does nothing. */
+/* Adds and removes a reference. The last one frees the wakeup and closes its descriptors. NULL may
+ * be released. */
 void wakeup_retain(struct wakeup *wakeup);
 void wakeup_release(struct wakeup *wakeup);
 
-/* Attaches the wakeup to this reactor, and detaches it from the one before.
- * To be called before each wait, since a reactor's descriptor may change; if it has not, nothing is
- * done. Returns false if the system refuses. */
+/* ---- reactor ---- */
+
+/* Attaches the wakeup to this reactor, after detaching it from another one. To be called before
+ * each wait, since the reactor's descriptor can change; costs no system call if it has not. Returns
+ * false if the reactor has no descriptor, or if epoll_ctl fails. */
 bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor);
 
-/* Detaches the wakeup from its reactor, if it has one. That may have been freed. */
+/* Detaches the wakeup from its reactor, if there is one. The reactor may have been freed. */
 void wakeup_detach(struct wakeup *wakeup);
 
-/* Returns false in a child of the process that made the wakeup: it is useless there. */
-bool wakeup_is_ours(const struct wakeup *wakeup);
+/* ---- wait ---- */
 
-/* The descriptor to wait on, owned by the wakeup. */
+/* Returns the descriptor to wait on until it is readable; nothing else may be done with it. It is
+ * owned by the wakeup, and stays the same. */
 int wakeup_descriptor(const struct wakeup *wakeup);
-
-/* Makes the descriptor readable until wakeup_clear is called. */
-void wakeup_signal(struct wakeup *wakeup);
-void wakeup_clear(struct wakeup *wakeup);
 
 /* Returns whether the descriptor is readable now. */
 bool wakeup_is_readable(const struct wakeup *wakeup);
+
+/* ---- signal ---- */
+
+/* Makes the descriptor readable. Does nothing if it was signaled before, or in a forked child. */
+void wakeup_signal(struct wakeup *wakeup);
+
+/* Undoes wakeup_signal. The descriptor stays readable while the reactor has a ready descriptor. */
+void wakeup_clear(struct wakeup *wakeup);
+
+/* ---- fork ---- */
+
+/* Returns false in a child of the process that made the wakeup. The child shares the descriptors
+ * with its parent; it can only release the wakeup. */
+bool wakeup_is_usable(const struct wakeup *wakeup);
 
 #endif
