@@ -6,6 +6,7 @@
 
 #include "core/call.h"
 #include "core/clock.h"
+#include "core/proxy_secrets.h"
 #include "core/syntax.h"
 
 /* Whether the time of a call is up is looked at this often. A call that somebody steps looks by
@@ -16,6 +17,7 @@ struct agent {
   struct agent_options options;
   struct transport_options transport_options;
   struct oauth2_options oauth2_options;
+  struct proxy_secrets proxy_secrets;
   struct reactor *reactor;
   struct transport *transport;
   struct oauth2 *oauth2;
@@ -98,6 +100,7 @@ static void lend_options(struct agent *a, const struct locality *local) {
       .client_auth = o->client_auth,
       .local = local->token_url,
       .record_events = o->record_events,
+      .proxy_secrets = &a->proxy_secrets,
   };
   a->local = local->base_url;
 }
@@ -109,6 +112,7 @@ static void free_parts(struct agent *a) {
   a->oauth2 = NULL;
   a->transport = NULL;
   a->reactor = NULL;
+  proxy_secrets_clear(&a->proxy_secrets);
   agent_options_clear(&a->options);
 }
 
@@ -121,7 +125,7 @@ struct agent *agent_new(struct agent_options *options, struct failure *failure) 
     a->options = *options;
     *options = (struct agent_options){0};
     lend_options(a, &local);
-    a->reactor = reactor_new();
+    if (proxy_secrets_read(a->options.proxy, &a->proxy_secrets)) a->reactor = reactor_new();
     if (a->reactor != NULL) a->transport = transport_new(&a->transport_options, a->reactor);
     if (a->transport != NULL) a->oauth2 = oauth2_new(&a->oauth2_options, a->transport);
     if (a->oauth2 != NULL) return a;

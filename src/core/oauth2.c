@@ -520,16 +520,34 @@ void oauth2_free(struct oauth2 *o) {
   free(o);
 }
 
+#define SECRETS_MAX (6 + RETIRED + PROXY_SECRETS_MAX)
+_Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more than redact_find takes");
+
+static void list_secrets(const struct oauth2 *o, const char *secrets[SECRETS_MAX]) {
+  size_t count = 0;
+  secrets[count++] = o->options->client_secret;
+  secrets[count++] = o->options->password;
+  secrets[count++] = o->options->access_token;
+  secrets[count++] = o->access_token;
+  secrets[count++] = o->refresh_token;
+  secrets[count++] = o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1;
+  for (size_t i = 0; i < RETIRED; i++)
+    secrets[count++] = o->retired[i];
+  for (size_t i = 0; i < PROXY_SECRETS_MAX; i++)
+    secrets[count++] = o->options->proxy_secrets->texts[i];
+}
+
 bool oauth2_find_secret(const struct oauth2 *o, const char *text, size_t size, size_t *start,
                         size_t *length) {
-  const char *secrets[6 + RETIRED] = {
-      o->options->client_secret, o->options->password,
-      o->options->access_token,  o->access_token,
-      o->refresh_token,          o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
-  };
-  for (size_t i = 0; i < RETIRED; i++)
-    secrets[6 + i] = o->retired[i];
-  return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
+  const char *secrets[SECRETS_MAX];
+  list_secrets(o, secrets);
+  return redact_find(secrets, SECRETS_MAX, text, size, start, length);
+}
+
+bool oauth2_is_secret_number(const struct oauth2 *o, double number) {
+  const char *secrets[SECRETS_MAX];
+  list_secrets(o, secrets);
+  return redact_is_number(secrets, SECRETS_MAX, number);
 }
 
 void oauth2_redact(const struct oauth2 *o, const char *text, struct buffer *out) {

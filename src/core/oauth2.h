@@ -11,6 +11,7 @@
 
 #include "core/event.h"
 #include "core/failure.h"
+#include "core/proxy_secrets.h"
 #include "core/transport.h"
 
 enum token_encoding { ENCODING_AUTO, ENCODING_FORM, ENCODING_JSON };
@@ -27,6 +28,7 @@ struct oauth2_options {
   enum client_auth client_auth;
   bool local; /* as transport_check_url says of token_url */
   bool record_events;
+  const struct proxy_secrets *proxy_secrets; /* to be found by oauth2_find_secret, too */
 };
 
 struct oauth2;
@@ -103,6 +105,9 @@ struct event_queue *oauth2_events(struct oauth2 *oauth2);
  * lately, in use. See redact_find. */
 bool oauth2_find_secret(const struct oauth2 *oauth2, const char *text, size_t size, size_t *start,
                         size_t *length);
+
+/* Whether one of these texts is a number, and this is its value. See redact_is_number. */
+bool oauth2_is_secret_number(const struct oauth2 *oauth2, double number);
 
 /* Appends the text to `out` without these. Where memory is short, `out` has failed. */
 void oauth2_redact(const struct oauth2 *oauth2, const char *text, struct buffer *out);

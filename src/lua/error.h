@@ -10,7 +10,7 @@
 void error_open(lua_State *L);
 
 /* Pushes an error object. Whatever the server said is cleared of the agent's secrets; `agent` may
- * be NULL. [-0, +1, m] */
+ * be NULL. The failure and its body must stay meanwhile, whatever finalizers do. [-0, +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct agent *agent);
 
 #endif

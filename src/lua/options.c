@@ -361,10 +361,11 @@ void options_read_client(lua_State *L, int index, struct client_options *out) {
   o->timeout = 30;
   o->connect_timeout = 10;
   o->max_retries = 2;
-  o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   o->verify = true;
   out->validate = true;
   read_argument(&p, index, lists);
+  out->has_max_response_bytes = o->max_response_bytes != 0;
+  if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   complete_credentials(L, o);
   check_credentials(&p, o);
   complete_urls(L, o);
