@@ -77,12 +77,13 @@ $(BUILD)/%.inc: src/lua/%.lua
 	@mkdir -p $(@D)
 	sed 's/^ *--.*//; s/^ *//' $< | od -An -v -tx1 | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
 
-# The reader and the decoder of users by themselves, for specs and benchmarks.
+# The reader, the decoders and the search for secrets by themselves, for specs and benchmarks.
 DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
 
-$(DECODER): spec/support/decoder.c $(BUILD)/core/json.o $(BUILD)/lua/user_decoder.o $(BUILD)/lua/user_schema.o
+$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number.o core/redact.o core/utf8.o \
+  lua/json_value.o lua/user_decoder.o lua/user_schema.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
@@ -94,7 +95,7 @@ allocations: $(ALLOCATIONS)
 comma := ,
 $(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
-	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free newlocale freelocale) \
+	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
 	  -o $@ $^ $(CURL_LIBS) -lm -lpthread
 
 install: install-lua
@@ -252,7 +253,7 @@ soak-nginx: packages-soak-nginx
 
 # ---- fuzzers ----
 
-FUZZERS := json users token retry_after url path time redact
+FUZZERS := json number value users token retry_after url path time redact
 FUZZ_SECONDS ?= 600
 fuzz: packages-fuzz
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \

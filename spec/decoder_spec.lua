@@ -446,6 +446,40 @@ describe("the user decoder", function()
     end
   end)
 
+  it("bounds how many values a user is made of, whatever they are", function()
+    -- A user has 21, and "x" is one more.
+    local function user_of(values) return json({}, '"x":[' .. ("[],"):rep(values - 23) .. "{}]") end
+    for _, pieces in ipairs { 1e9, 65536, 1000, 7 } do
+      for _, each in ipairs { false, true } do
+        local options = { copy = true, each = each }
+        local text = "[" .. user_of(65536) .. "," .. user_of(65536) .. "]"
+        assert.equal(2, #assert(decoder.decode(text, true, pieces, options)))
+        text = "[" .. json() .. "," .. user_of(65537) .. "]"
+        local users, kind, message, offset, count = decoder.decode(text, true, pieces, options)
+        assert.is_nil(users)
+        assert.same({ "too_large", "[2]: more than 65536 values", 1 }, { kind, message, count })
+        assert.equal(#text - 5, offset) -- that of the last {
+      end
+    end
+  end)
+
+  it("counts 16 bytes for each value of a list against a limit, keys not", function()
+    local text = "[" .. json() .. "," .. json({}, '"x":{"y":[null]}') .. "]" -- 1 + 22 + 22 + 3 values
+    for _, pieces in ipairs { 1e9, 100, 7, 1 } do
+      for _, each in ipairs { false, true } do
+        local options = { copy = true, each = each, max = 48 * 16 }
+        assert.equal(2, #assert(decoder.decode(text, true, pieces, options)))
+        options.max = 48 * 16 - 1
+        local users, kind, message = decoder.decode(text, true, pieces, options)
+        assert.is_nil(users)
+        assert.equal("too_large", kind)
+        assert.truthy(message:find("max_response_bytes", 1, true), message)
+      end
+    end
+    local _, kind = decoder.decode("[]", true, nil, { max = 15 })
+    assert.equal("too_large", kind)
+  end)
+
   it("handles many users, and many pieces", function()
     local list, n = {}, 1000 / math.min(STEP, 10)
     for i = 1, n do

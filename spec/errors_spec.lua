@@ -2,8 +2,15 @@ local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local mime = require "mime"
 local mock = require "spec.support.mock"
+local users = require "spec.support.mock.users"
 
 local ORG = helper.ORG
+
+--- An error of each_user as other methods have it.
+local function without_delivered(err)
+  err.delivered = nil
+  return err
+end
 
 describe("an error", function()
   local server
@@ -136,6 +143,20 @@ describe("an error", function()
       assert.equal("insufficient_scope", err.code)
       assert.equal("read is missing", err.description)
       assert.truthy(err.message:find("read is missing", 1, true), err.message)
+    end)
+
+    it("has numbers in its detail as they are: integers where Lua has them", function()
+      local err = helper.failed("http", answered { status = 400,
+        body = "{\"detail\": [{\"loc\": [\"body\", 0, 1.5], \"msg\": \"bad\"}], \"limit\": 9007199254740993}" })
+      assert.equal(9007199254740993, err.detail.limit)
+      if math.type then assert.equal("integer", math.type(err.detail.limit)) end
+      assert.truthy(err.message:find("body.0.1.5: bad", 1, true), err.message)
+    end)
+
+    it("has a body as text that is no JSON in the end, or JSON nested too deeply", function()
+      for _, body in ipairs { "{\"detail\": \"x\"", "{\"detail\": \"x\"}}", ("["):rep(600) .. ("]"):rep(600) } do
+        assert.equal(body:sub(1, 1024), helper.failed("http", answered { status = 400, body = body }).detail)
+      end
     end)
 
     it("is one line whatever the server says", function()
@@ -314,6 +335,58 @@ describe("an error", function()
         assert.same({}, static_client({ max_response_bytes = 1000 }):list_users(ORG))
         helper.failed("too_large", static_client({ max_response_bytes = 999 }):list_users(ORG))
       end
+    end)
+
+    it("counts 16 bytes for each JSON value at least, wherever it is", function()
+      local user = assert(cjson.decode(users.list_json(7, 1, false, { org_id = ORG })))[1]
+      user.more = {}
+      for i = 1, 1000 do user.more[i] = { {} } end -- 4 bytes and 3 values each
+      local body = cjson.encode { user }
+      local first = body:find("[{", 1, true)
+      helper.static(server, { always_api = { body = body } })
+      local client = static_client { max_response_bytes = 2000 * 16 }
+      assert.is_true(#body < 2000 * 16 and first == 1)
+      for _, call in ipairs {
+        function(opts) return client:list_users(ORG, opts) end,
+        function(opts) return client:get(helper.users_path(), nil, opts) end,
+        function(opts)
+          local results, errors = client:list_users_of({ ORG }, opts)
+          return results[ORG], errors[ORG]
+        end,
+      } do
+        local err = helper.failed("too_large", call())
+        assert.truthy(err.message:find("max_response_bytes", 1, true), err.message)
+        assert.is_false(err.retryable)
+        assert(call { max_response_bytes = 2100 * 16 })
+      end
+      -- A loop keeps nothing: only a limit of its own counts.
+      local count = 0
+      for _ in client:each_user(ORG) do count = count + 1 end
+      assert.equal(1, count)
+      local ok, err = pcall(function()
+        for _ in client:each_user(ORG, { max_response_bytes = 2000 * 16 }) do count = count + 1 end
+      end)
+      assert.is_false(ok)
+      assert.equal(1, count)
+      helper.failed("too_large", nil, without_delivered(err))
+    end)
+
+    it("comes from a user of more than 65,536 values, whatever the limit is", function()
+      local user = users.list_json(7, 1, false, { org_id = ORG }):match("^%[(.*)%]$")
+      local large = user:sub(1, -2) .. ',"more":[' .. ("[],"):rep(65536) .. "0]}"
+      helper.static(server, { always_api = { body = "[" .. user .. "," .. large .. "]" } })
+      local client = static_client { max_response_bytes = 1e9 }
+      local err = helper.failed("too_large", client:list_users(ORG))
+      assert.equal("[2]: more than 65536 values", err.message)
+      local count = 0
+      local ok, raised = pcall(function()
+        for _ in client:each_user(ORG) do count = count + 1 end
+      end)
+      assert.is_false(ok)
+      assert.equal(1, count)
+      assert.equal(1, raised.delivered)
+      assert.equal("[2]: more than 65536 values", helper.failed("too_large", nil, without_delivered(raised)).message)
+      assert(client:get(helper.users_path()))
     end)
 
     it("counts decoded bytes", function()

@@ -1,6 +1,7 @@
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
+local peer = require "spec.support.peer"
 local podero = require "podero"
 
 local ECHO = helper.API .. "/echo"
@@ -76,7 +77,7 @@ describe("client:get", function()
 
   describe("query", function()
     local function sent(query)
-      assert(client:get(ECHO, query))
+      client:get(ECHO, query) -- whose answer is no JSON if the query is no UTF-8
       return helper.last(server, "api").uri:match("^[^?]*%??(.*)$")
     end
 
@@ -89,11 +90,46 @@ describe("client:get", function()
       assert.equal("a=", sent { a = "" })
       assert.equal("", sent {})
       assert.equal("", sent(nil))
+    end)
+
+    it("writes numbers exactly: no fraction where there is none, else as few digits as read back equal", function()
+      for text, number in pairs {
+        ["5"] = 10 / 2, ["1700000000123456"] = 1700000000123456, ["9007199254740992"] = 2 ^ 53,
+        ["1000000000000000"] = 1e15, ["48.20817653000123"] = 48.20817653000123, ["0.1"] = 0.1, ["1e%2B300"] = 1e300,
+        ["0.30000000000000004"] = 0.1 + 0.2, ["-0.5"] = -0.5, ["0"] = 0,
+      } do
+        assert.equal("a=" .. text, sent { a = number })
+      end
       if math.type then
         assert.equal("a=9223372036854775807", sent { a = math.maxinteger })
-      else
-        assert.equal("a=1e%2B15", sent { a = 1e15 })
+        assert.equal("a=-9223372036854775808", sent { a = math.mininteger })
       end
+    end)
+
+    it("raises, with the name, on NaN and infinity, and sends nothing", function()
+      for _, value in ipairs { 0 / 0, math.huge, -math.huge, { 1, math.huge } } do
+        helper.raises({ "get", "'page'", "number" }, client.get, client, ECHO, { page = value })
+      end
+      assert.equal(0, #server:requests())
+    end)
+
+    it("repeats a parameter for each value of an array, in its order", function()
+      assert.equal("a=1&a=x+y&a=true&a=0.5", sent { a = { 1, "x y", true, 0.5 } })
+      assert.equal("a=only", sent { a = { "only" } })
+      local parts = {}
+      for part in sent({ ["b&"] = { 2, 3 }, c = "d" }):gmatch("[^&]+") do parts[#parts + 1] = part end
+      table.sort(parts)
+      assert.same({ "b%26=2", "b%26=3", "c=d" }, parts)
+      local many = {}
+      for i = 1, 2000 do many[i] = i end
+      assert.equal(2000, select(2, sent({ a = many }):gsub("a=%d+", "")))
+    end)
+
+    it("raises, with the name, on an array of something else, an empty one, and a table with other keys", function()
+      for _, value in ipairs { { 1, {} }, { podero.null }, { print }, { x = 1 }, { 1, x = 2 }, { [2] = "b" }, {} } do
+        helper.raises({ "get", "'page'" }, client.get, client, ECHO, { page = value })
+      end
+      assert.equal(0, #server:requests())
     end)
 
     it("encodes what would mean something else", function()
@@ -208,8 +244,143 @@ describe("client:get", function()
     assert.same({ detail = "Not Found" }, err.detail)
   end)
 
-  it("gives large numbers as doubles have them", function()
-    assert.equal(9007199254740991, page("9007199254740991"))
+  it("gives integers exactly, as such where Lua has them, and other numbers as doubles have them", function()
+    for _, text in ipairs { "9007199254740991", "9007199254740993", "9223372036854775807", "-9223372036854775808" } do
+      local value = page(text)
+      if math.type then
+        assert.equal("integer", math.type(value))
+        assert.equal(text, ("%d"):format(value))
+      else
+        assert.equal(tonumber(text), value)
+      end
+    end
+    assert.equal(9223372036854775808, page("9223372036854775808"))
     assert.equal(cjson.decode("[1e308]")[1], page("1e308"))
+    assert.equal(48.20817653000123, page("[48.20817653000123]")[1])
+    helper.failed("decode", page("1e309"))
   end)
+
+  it("gives the last of equal keys", function()
+    assert.same({ a = { 2 }, b = 0 }, page("{\"a\": {\"c\": 1}, \"b\": 0, \"\\u0061\": [2]}"))
+  end)
+
+  it("says where a body is not JSON, and tries again only if it is cut short", function()
+    for body, words in pairs {
+      ["{\"a\" 1}"] = "not JSON: expected a colon at byte 5", ["[1] x"] = "not JSON: text after the value at byte 4",
+      ["[\"\255\"]"] = "not JSON: invalid UTF-8 at byte 2", [""] = "empty: the input ended too early at byte 0",
+      [("["):rep(600)] = "not JSON: too many arrays and objects inside each other at byte 512",
+    } do
+      local err = helper.failed("decode", page(body))
+      assert.truthy(err.message:find(words, 1, true), err.message)
+      assert.equal(200, err.status)
+      assert.equal(1, err.attempts)
+      assert.is_false(err.retryable)
+    end
+    helper.static(server, { paths = { [helper.API .. "/page"] = { body = "[1, 2" } } })
+    local err = helper.failed("decode", client:get(helper.API .. "/page", nil, { max_retries = 0 }))
+    assert.truthy(err.message:find("cut short: the input ended too early at byte 5", 1, true), err.message)
+    assert.is_true(err.retryable)
+  end)
+end)
+
+describe("client:get of a peer", function()
+  local server, listener
+
+  setup(function() server = peer.start() end)
+  teardown(function() server:stop() end)
+  after_each(function()
+    if listener then listener:close() end
+    helper.close_clients()
+  end)
+
+  --- A client of a server that answers like this, always.
+  local function client_of(acts, more)
+    local options = { access_token = "static", max_retries = 0, timeout = 5 }
+    for name, value in pairs(more or {}) do options[name] = value end
+    listener = server:listen { good_api = acts }
+    return helper.client(listener, options)
+  end
+
+  it("whose body comes byte by byte gives what it says", function()
+    local body = "{\"a\": [1.5, null, \"x\\u00e4\195\164\", true], \"b\": {\"c\": {}}, \"d\": -17}"
+    local client = client_of { { "send", ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(#body) },
+      { "drip", body, 0.001 } }
+    assert.same({ a = { 1.5, podero.null, "x\195\164\195\164", true }, b = { c = {} }, d = -17 },
+      assert(client:get("/x")))
+  end)
+
+  it("whose body is wrong says so before its end has come", function()
+    local client = client_of { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>" }, { "stall" } }
+    local seconds, value, err = helper.timed(client.get, client, "/x")
+    helper.failed("decode", value, err)
+    assert.is_true(seconds < 1, seconds)
+  end)
+
+  it("whose body is tried again starts anew", function()
+    local half = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"a\": [1, {\"b\": \"x"
+    local client = client_of({ { "respond", 200, {}, "{\"c\": [2]}" } }, { max_retries = 1 })
+    listener:set { api = { { { "send", half }, { "close" } } } }
+    assert.same({ c = { 2 } }, assert(client:get("/x")))
+    assert.equal(2, #listener:received())
+  end)
+
+  it("keeps 16 MiB at most, unless the client's options or the call's say otherwise", function()
+    local mib = 1024 * 1024
+    local client = client_of { { "packed", "[]", " ", 16 * mib - 2 } }
+    assert.same({}, assert(client:get("/x")))
+    listener:set { good_api = { { "packed", "[]", " ", 16 * mib - 1 } } }
+    local err = helper.failed("too_large", client:get("/x"))
+    assert.truthy(err.message:find("max_response_bytes", 1, true), err.message)
+    assert.same({}, assert(client:get("/x", nil, { max_response_bytes = 17 * mib })))
+    assert.same({}, assert(helper.client(listener, { access_token = "x", max_response_bytes = 17 * mib }):get("/x")))
+    helper.failed("too_large", helper.client(listener, { access_token = "x", max_response_bytes = mib }):get("/x"))
+  end)
+
+  --- What a process of its own says of a call with a timeout of 2 s: its seconds, the peak of its memory in MB, and how
+  -- the call has ended.
+  local PROGRAM = [[
+    local podero, socket = require "podero", require "socket"
+    local client = podero.new { base_url = %q, access_token = "static", proxy = "", timeout = 2, max_retries = 0 }
+    local start = socket.gettime()
+    local value, err = %s
+    local seconds = socket.gettime() - start
+    local status = io.open("/proc/self/status"):read("*a")
+    print(("%%.3f %%.0f %%s"):format(seconds, status:match("VmHWM:%%s*(%%d+)") / 1024, value and "value" or err.kind))]]
+
+  local function measured(call)
+    local output = helper.run(PROGRAM:format(listener.url, call))
+    local seconds, megabytes, outcome = output:match("^([%d.]+) (%d+) ([%w_]+)")
+    assert(seconds, output)
+    return tonumber(seconds), tonumber(megabytes), outcome
+  end
+
+  it("whose few bytes unpack to very many values is too large, in time and in little memory", function()
+    client_of { { "packed", "[", "[],", 200 * 1024 * 1024 / 3 } }
+    local seconds, megabytes, outcome = measured "client:get('/x')"
+    assert.equal("too_large", outcome)
+    if helper.CHECKED then return end
+    assert.is_true(seconds < 2.5, seconds)
+    assert.is_true(megabytes < 100, megabytes)
+    -- Fewer bytes than the limit, but not fewer values.
+    listener:set { good_api = { { "packed", "[0", ",1.5", 1048600 } } }
+    seconds, megabytes, outcome = measured "client:get('/x')"
+    assert.equal("too_large", outcome)
+    assert.is_true(seconds < 2.5, seconds)
+    assert.is_true(megabytes < 100, megabytes)
+  end)
+
+  -- On Lua 5.1 to 5.3 all of them would take a minute.
+  for name, shape in pairs {
+    ["client:get('/x')"] = { "", "" },
+    [("client:list_users('%s')"):format(helper.ORG)] = { "[{\"x\":", "}]" },
+    [("(function() return select(2, pcall(function() for _ in client:each_user('%s') do end end)) end)()"):format(
+      helper.ORG)] = { "[{\"x\":", "}]" },
+  } do
+    it("ends in time though the keys collide in Lua's table of strings: " .. name, function()
+      if helper.CHECKED then return pending("a checked build has its own time") end
+      client_of { { "colliding", shape[1], 120000, shape[2] } }
+      local seconds = measured(name)
+      assert.is_true(seconds < 2.5, seconds)
+    end)
+  end
 end)

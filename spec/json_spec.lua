@@ -567,6 +567,229 @@ describe("the JSON reader and lua-cjson", function()
   end)
 end)
 
+describe("values, as client:get has them,", function()
+  local function pieces_of(text)
+    local all = { 1, 2, random_sizes(7) }
+    for i = math.random(STEP), math.min(#text - 1, 300), STEP do all[#all + 1] = { i, #text } end
+    return all
+  end
+
+  --- The five results of decoder.value: the same in whatever pieces the text comes.
+  local function read(text, max)
+    local options = { copy = true, max = max }
+    local whole = { decoder.value(text, nil, options) }
+    for _, pieces in ipairs(pieces_of(text)) do
+      local cut = { decoder.value(text, pieces, options) }
+      for i = 1, 5 do
+        if not oracle.same(whole[i], cut[i]) then
+          error(("%s in pieces: %s, whole: %s"):format(show(text), tostring(cut[i]), tostring(whole[i])), 2)
+        end
+      end
+    end
+    return (table.unpack or unpack)(whole, 1, 5)
+  end
+
+  local function reads(text, expected)
+    local ok, value = read(text)
+    assert.is_true(ok)
+    assert.is_true(oracle.same(value, expected), show(text))
+  end
+
+  it("are what the text says, wherever it is cut", function()
+    for _, text in ipairs {
+      "null", "true", "false", "17", "-0.25", "1e-7", '"x"',
+      '"\\u00e4\\ud83d\\ude00\195\164"', "[]", "{}", "[[]]", "[{}]", '{"":{}}',
+      ' [ 1 , [ ] , { } , { "a" : null , "b" : [ true , false ] } , "c" ] ',
+      '{"a":{"b":{"c":[[[1],2],3]},"d":4},"e":[5]}',
+      '[[1,2],[3,[4,5],6],[[[7]]],8]', '{"a":[{"b":[{"c":{}}]}],"d":null}', '[null,[null,null],{"a":null}]',
+    } do
+      local ok, expected = decoder.decode_any(text)
+      assert.is_true(ok)
+      reads(text, expected)
+    end
+  end)
+
+  it("have null in arrays and objects alike, so that positions and keys hold", function()
+    local _, value = read '{"a":null,"b":[null,1,null],"c":{"d":null}}'
+    assert.equal(null, value.a)
+    assert.equal(3, #value.b)
+    assert.equal(null, value.b[1])
+    assert.equal(null, value.b[3])
+    assert.equal(null, value.c.d)
+    assert.equal(null, select(2, read "null"))
+  end)
+
+  it("are integers where Lua has them, exact to 2^63, and floats otherwise", function()
+    for _, text in ipairs { "0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808" } do
+      local _, value = read("[" .. text .. "]")
+      if math.type then
+        assert.equal("integer", math.type(value[1]))
+        assert.equal(text, ("%d"):format(value[1]))
+      else
+        assert.equal(tonumber(text), value[1])
+      end
+    end
+    for _, text in ipairs { "1.0", "1e2", "-0.0", "9223372036854775808", "1e22" } do
+      local _, value = read("[" .. text .. "]")
+      if math.type then assert.equal("float", math.type(value[1])) end
+      assert.equal(tonumber(text), value[1])
+    end
+  end)
+
+  it("have the last of equal keys, whatever the others were", function()
+    reads('{"a":1,"a":2}', { a = 2 })
+    reads('{"a":{"b":1},"c":0,"\\u0061":[{}]}', { a = { {} }, c = 0 })
+    reads('{"a":[1,2,3],"a":null}', { a = null })
+    reads('[{"a":{"b":1},"a":{"c":2}}]', { { a = { c = 2 } } })
+  end)
+
+  it("of many elements and members are whole", function()
+    local numbers, members = {}, {}
+    for i = 1, 5000 do
+      numbers[i] = ("%d"):format(i)
+      members[i] = ('"k%d":[%d,{}]'):format(i, i)
+    end
+    local _, value = decoder.value("[" .. table.concat(numbers, ",") .. "]", 7)
+    assert.equal(5000, #value)
+    assert.equal(4999, value[4999])
+    _, value = decoder.value("{" .. table.concat(members, ",") .. "}", 11)
+    for i = 1, 5000 do assert.same({ i, {} }, value["k" .. i]) end
+  end)
+
+  it("may have many keys of any length in one object", function()
+    local function uuid()
+      return ("%08x-%04x-4%03x-8%03x-%06x%06x"):format(math.random(0, 2 ^ 31 - 1), math.random(0, 65535),
+        math.random(0, 4095), math.random(0, 4095), math.random(0, 2 ^ 24 - 1), math.random(0, 2 ^ 24 - 1))
+    end
+    for _, make in ipairs {
+      uuid, function(i) return ("%d"):format(i) end, function(i) return ("device_%06d"):format(i) end,
+      function(i) return ("https://api.example.com/api/partners/v2.0/devices/%d/readings"):format(i) end,
+      function(i) return uuid() .. ("/reading %d"):format(i) end,
+    } do
+      local members, count = {}, 30000 / math.min(STEP, 10)
+      for i = 1, count do members[i] = ('"%s":%d'):format(make(i), i) end
+      local ok, value, message = decoder.value("{" .. table.concat(members, ",") .. "}", 10000)
+      assert.is_true(ok, message)
+      local seen = 0
+      for _ in pairs(value) do seen = seen + 1 end
+      assert.equal(count, seen)
+    end
+  end)
+
+  it("are refused where they are no JSON: with the place, and cut short or not", function()
+    for _, case in ipairs {
+      { "[1,]", 3, false }, { "{\"a\" 1}", 5, false }, { "[1] x", 4, false }, { "\239\187\191[]", 0, false },
+      { '["\255"]', 2, false }, { "[1e309]", 1, false }, { "", 0, true }, { "[1,2", 4, true }, { '{"a":"b', 7, true },
+    } do
+      local ok, kind, message, offset, cut_short = read(case[1])
+      assert.is_false(ok)
+      assert.equal("decode", kind)
+      assert.truthy(message:find((" at byte %d"):format(case[2]), 1, true), message)
+      assert.equal(case[2], offset)
+      assert.equal(case[3], cut_short)
+    end
+  end)
+
+  it("lie inside each other 512 deep at most", function()
+    for _, pieces in ipairs { 1, 7, 1e9 } do
+      assert.is_true((decoder.value(("["):rep(512) .. ("]"):rep(512), pieces)))
+      assert.is_true((decoder.value(('{"a":'):rep(512) .. "1" .. ("}"):rep(512), pieces)))
+      local ok, kind, message = decoder.value(("["):rep(100000), pieces)
+      assert.is_false(ok)
+      assert.equal("decode", kind)
+      assert.equal("too many arrays and objects inside each other at byte 512", message)
+    end
+  end)
+
+  it("count 16 bytes each against the limit, keys not", function()
+    for _, case in ipairs { { '[1,[],{},null,true,false,"x"]', 8 }, { '{"a":1,"b":[2]}', 4 }, { "7", 1 },
+      { "[]", 1 } } do
+      local text, count = case[1], case[2]
+      assert.is_true((read(text, count * 16)))
+      local ok, kind, message = read(text, count * 16 - 1)
+      assert.is_false(ok)
+      assert.equal("too_large", kind)
+      assert.truthy(message:find("max_response_bytes", 1, true), message)
+    end
+  end)
+
+  it("say that memory is short, whichever allocation fails", function()
+    local text = '["' .. ("x"):rep(1000) .. "\\n" .. ("y"):rep(3000) .. '",{"a\\n":1.' .. ("2"):rep(900) .. "}]"
+    local failures = 0
+    for _, pieces in ipairs { 1, 100, 1e9 } do
+      for n = 1, 100 do
+        decoder.fail_after(n)
+        local ok, kind, message = decoder.value(text, pieces)
+        decoder.fail_after(0)
+        if ok then break end
+        failures = failures + 1
+        assert.equal("memory", kind)
+        assert.equal("out of memory", message)
+      end
+    end
+    assert.is_true(failures >= 5)
+  end)
+
+  it("agree with lua-cjson's on random mutations, however they are cut and limited", function()
+    local both = 0
+    for _ = 1, 5000, STEP do
+      local text = mutate('[{"a":[1,2.5,null,{"b":"c\\u00e4"}],"d":{}},[[],true],"e\195\164",-0.5e1]',
+        { "[", "]", "{", "}", ",", ":", '"', "\\", "0", "1", ".", "e", "null", "true", "\195", "\255" }, 3, 8)
+      local agreed, problem = oracle.compare_values(text, random_sizes(9), math.random(2) == 1 and 0 or 160)
+      if agreed == nil then error(("seed %d: %s: %s"):format(seed, problem, show(text))) end
+      if agreed then both = both + 1 end
+    end
+    assert.is_true(both > 100 / STEP)
+  end)
+
+  it("of error bodies may hold strings that are no UTF-8", function()
+    local ok, value = decoder.value_at_once('{"detail":"M\252nchen \\u00e4","\255":["\128"]}')
+    assert.is_true(ok)
+    assert.same({ detail = "M\252nchen \195\164", ["\255"] = { "\128" } }, value)
+    assert.is_false((decoder.value_at_once '{"detail":"\1"}'))
+    assert.is_false((decoder.value_at_once "M\252nchen"))
+  end)
+end)
+
+describe("the text of a number", function()
+  --- Without tonumber, which on Lua 5.1 may take 2^53 + 1 for something else.
+  local function reads_back(text, number)
+    local ok, value = decoder.value(text)
+    assert.is_true(ok)
+    assert.equal(number, value)
+    assert.equal(1 / number, 1 / value)
+  end
+
+  it("has no fraction where the number has none", function()
+    for text, number in pairs {
+      ["5"] = 10 / 2, ["0"] = 0, ["-7"] = -7, ["9007199254740992"] = 2 ^ 53, ["1700000000123456"] = 1700000000123456,
+      ["1000000000000000"] = 1e15, ["-100000000000000000"] = -1e17, ["9223372036854774784"] = 2 ^ 63 - 1024,
+    } do
+      assert.equal(text, decoder.number(number))
+    end
+    if math.type then
+      assert.equal("9223372036854775807", decoder.number(math.maxinteger))
+      assert.equal("-9223372036854775808", decoder.number(math.mininteger))
+      assert.equal("9007199254740993", decoder.number(9007199254740993))
+    end
+  end)
+
+  it("is short, and reads back equal", function()
+    for text, number in pairs {
+      ["0.1"] = 0.1, ["-1.5"] = -1.5, ["48.20817653000123"] = 48.20817653000123, ["0.30000000000000004"] = 0.1 + 0.2,
+      ["1e+300"] = 1e300, ["1e-07"] = 1e-7, ["5e-324"] = 5e-324, ["9.223372036854776e+18"] = 2 ^ 63,
+      ["1.7976931348623157e+308"] = 1.7976931348623157e308, ["-0"] = MINUS_ZERO,
+    } do
+      assert.equal(text, decoder.number(number))
+      reads_back(text, number)
+    end
+    for _ = 1, 20000, STEP do
+      local number = (math.random() - 0.5) * 10 ^ math.random(-300, 300)
+      reads_back(decoder.number(number), number)
+    end
+  end)
+end)
+
 describe("integers", function()
   it("are flagged as such on Lua 5.3 and later", function()
     if not math.type then return end

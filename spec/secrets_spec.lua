@@ -1,6 +1,9 @@
 -- Secrets are shown to nobody, and do not outlive what they are kept for. SECURITY.md says what is promised.
+local cjson = require "cjson"
+local decoder = require "decoder"
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
+local mime = require "mime"
 local peer = require "spec.support.peer"
 local wiped = require "spec.support.wiped"
 
@@ -144,5 +147,158 @@ describe("secrets", function()
       local at = output:find(text, 1, true)
       assert.is_nil(at, at and output:sub(math.max(at - 300, 1), at + 100))
     end
+  end)
+
+  -- The answer that repeats something, and what is left of it in err.detail, err.message and tostring(err).
+  local function echoed(options, body, status)
+    local listener = server:listen {
+      good_api = { { "respond", status or 403, { ["Content-Type"] = "application/json" }, body } },
+      good_token = { { "respond", status or 422, { ["Content-Type"] = "application/json" }, body } },
+    }
+    finally(function() listener:close() end)
+    local all = { max_retries = 0 }
+    for name, value in pairs(options) do all[name] = value end
+    local client = helper.client(listener, all)
+    local list, err = client:list_users(helper.ORG)
+    assert.is_nil(list)
+    client:close()
+    return err.detail, err.message .. tostring(err)
+  end
+
+  it("of digits are not to be seen as JSON numbers, however these are written", function()
+    local login = { username = "ada@example.com", password = "48151623" }
+    for _, number in ipairs { "48151623", "48151623.0", "4.8151623e7", "4.8151623E+07", "-48151623", "148151623",
+      "48151623000000000000000000", "4815162300e-2" } do
+      local body = [[{"detail": {"input": [N, {"password": N}], "min": 8}, "error": N}]]
+      local detail, words = echoed(login, (body:gsub("N", number)))
+      assert.same({ detail = { input = { "***", { password = "***" } }, min = 8 }, error = "***" }, detail)
+      assert.is_nil(words:find("8151623", 1, true), words)
+    end
+    assert.equal("***", (echoed(login, "48151623")))
+    local detail = echoed(login, [[{"detail": [{"loc": ["body", 48151623], "msg": "is wrong"}]}]])
+    assert.same({ "body", "***" }, detail.detail[1].loc)
+    -- Zeros at the beginning are lost, and so is what a double does not hold.
+    login.password = "0048151623"
+    assert.same({ a = "***", b = 4815162 }, (echoed(login, [[{"a": 48151623, "b": 4815162}]])))
+    login.password = "12345678901234567890"
+    assert.same({ a = "***", b = "***" }, (echoed(login, [[{"a": 12345678901234567000, "b": 1.2345678901234567e19}]])))
+    assert.same({ a = "***" }, (echoed({ client_id = "id", client_secret = "31415926" }, [[{"a": 31415926}]])))
+    assert.same({ a = "***" }, (echoed({ access_token = "27182818" }, [[{"a": 27182818}]])))
+  end)
+
+  it("and numbers that are none are left alone", function()
+    local login = { username = "ada@example.com", password = "48151623" }
+    local detail = echoed(login, [[{"a": 4815162, "b": [0, -1, 1.5, 1e300, 8151623], "c": true}]])
+    assert.same({ a = 4815162, b = { 0, -1, 1.5, 1e300, 8151623 }, c = true }, detail)
+    detail = echoed({ username = "ada", password = "1e2e3" }, [[{"a": 100, "b": 1000}]])
+    assert.same({ a = 100, b = 1000 }, detail)
+    detail = echoed({ username = "ada", password = "007" }, [[{"a": 7}]]) -- shorter than four bytes
+    assert.same({ a = 7 }, detail)
+  end)
+
+  describe("of a proxy are not to be seen", function()
+    local URL = "http://me:p%%40ss%%3Aword@127.0.0.1:%d"
+    local BODY = cjson.encode { detail = "me:p@ss:word, p%40ss%3aword", basic = "Basic " .. mime.b64("me:p@ss:word") }
+    local LEFT = { detail = "me:***, ***", basic = "Basic ***" }
+
+    local function proxy()
+      local listener = server:listen { good_api = { { "respond", 403, {}, BODY } } }
+      finally(function() listener:close() end)
+      return listener
+    end
+
+    it("if it is given as an option, and what it answers repeats them", function()
+      local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
+        proxy = URL:format(proxy().port), max_retries = 0 })
+      local err = helper.failed("http", client:list_users(helper.ORG))
+      assert.same(LEFT, err.detail)
+      client:close()
+    end)
+
+    it("if the environment names it", function()
+      local program = ("local client = require('podero').new { base_url = 'http://api.podero.test', allow_http = true,"
+        .. "access_token = 'static', max_retries = 0 } local _, err = client:list_users(%q)"
+        .. "print(err.detail.detail) print(err.detail.basic) print(err)"):format(helper.ORG)
+      for _, variable in ipairs { "http_proxy", "all_proxy", "ALL_PROXY" } do
+        local output = helper.run(program, { [variable] = URL:format(proxy().port) })
+        assert.equal(LEFT.detail .. "\n" .. LEFT.basic, output:match("^[^\n]*\n[^\n]*"), output)
+        assert.is_nil(output:find("p@ss", 1, true), output)
+      end
+    end)
+
+    it("whatever its URL looks like", function()
+      for _, url in ipairs { "me:p%%40ss%%3Aword@127.0.0.1:%d", "http://me:p%%40ss:word@127.0.0.1:%d/",
+        "HTTP://me:p%%40ss%%3aword@127.0.0.1:%d" } do
+        local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
+          proxy = url:format(proxy().port), max_retries = 0 })
+        assert.same(LEFT, helper.failed("http", client:list_users(helper.ORG)).detail, url)
+        client:close()
+      end
+      for _, url in ipairs { "http://me@127.0.0.1:%d", "http://127.0.0.1:%d", "http://me:@127.0.0.1:%d" } do
+        local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
+          proxy = url:format(proxy().port), max_retries = 0 })
+        assert.same(cjson.decode(BODY), helper.failed("http", client:list_users(helper.ORG)).detail, url)
+        client:close()
+      end
+    end)
+  end)
+
+  describe("are looked for in time that grows no faster than the text:", function()
+    -- What a server can make of its tokens, and a person of a password.
+    local A, E = ("a"):rep(60000), ("\195\169"):rep(30000)
+    local many = {}
+    for i = 1, 14 do many[i] = A:sub(1, 50 + i) .. "b" .. A end
+    local mixed = ("a\195\169"):rep(40)
+    for name, case in pairs {
+      ["a secret that begins with letters beyond ASCII, among such"] = { { "\195\169abcd" }, "\195\169" },
+      ["the same, with JSON's escapes"] = { { "\195\169abcd" }, "\\u00e9" },
+      ["the same, percent-encoded"] = { { "\195\169abcd" }, "%C3%A9" },
+      ["the same, percent-encoded escapes"] = { { "\195\169abcd" }, "%5Cu00e9" },
+      ["a secret of nothing else"] = { { E }, "\195\169" },
+      ["a secret of almost nothing else"] = { { "a" .. E .. "bcd" }, "a" },
+      ["a secret that repeats itself, never whole"] = { { A .. "b" }, A:sub(1, 63) .. "!" },
+      ["many of that kind"] = { many, A:sub(1, 50) .. "!" },
+      ["many of that kind, in a text that can be read in several ways"] = { many, A:sub(1, 50) .. "%!" },
+      ["secrets in the midst of letters that another may begin with"] = {
+        { "\195\169abcd", "\195\169\195\169" }, "\195\169",
+      },
+      ["letters between the others"] = { { mixed .. "b" }, "a\195\169\195\169\195\169" },
+      ["secrets that are found again and again"] = { { "abcd", "bcde", "a" .. E .. "bcd" }, "abcd" },
+      ["secrets that almost overlap"] = { { "abcd", "bcd.abcd.abcd.abcd!" }, "abcd." },
+    } do
+      it(name, function()
+        local secrets, unit = case[1], case[2]
+        local function seconds(bytes)
+          local text, best = unit:rep(math.ceil(bytes / #unit)), math.huge
+          for _ = 1, 3 do
+            local start = os.clock()
+            decoder.redact(secrets, text)
+            best = math.min(best, os.clock() - start)
+          end
+          return best
+        end
+        local bytes, once = 16384, 0
+        while once < 0.01 and bytes < 8e6 do -- until it takes so long that it can be told from nothing
+          bytes = bytes * 2
+          once = seconds(bytes)
+        end
+        local ratio = math.huge -- the least of some: others use the machine, too
+        for _ = 1, 3 do ratio = math.min(ratio, seconds(bytes * 2) / seconds(bytes)) end
+        assert.is_true(ratio < 3, ("%.1f times as long for %d bytes, %.3f s"):format(ratio, bytes * 2, once))
+        assert.is_true(seconds(65536) < (helper.CHECKED and 10 or 1))
+      end)
+    end
+
+    it("an error body of 64 KB costs a call no time", function()
+      local limit = helper.CHECKED and 20 or 1
+      for _, password in ipairs { "\195\169abcd", "abcd\195\169efgh", ("\195\169"):rep(30000) .. "abcd" } do
+        for _, body in ipairs { ("\195\169"):rep(32000), cjson.encode { detail = ("\195\169"):rep(32000) },
+          cjson.encode { detail = ("abcd\195\169"):rep(10000) } } do
+          local seconds, detail = helper.timed(echoed, { username = "ada@example.com", password = password }, body)
+          assert.is_true(seconds < limit, seconds)
+          assert.is_not_nil(detail)
+        end
+      end
+    end)
   end)
 end)

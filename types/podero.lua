@@ -68,7 +68,7 @@ local podero = {}
 ---| "timeout" # the time for the call was up
 ---| "decode" # not JSON, or cut short
 ---| "schema" # not as the API's schema has it; the message says where
----| "too_large" # more than max_response_bytes
+---| "too_large" # more than max_response_bytes, or a user of more than 65,536 values
 ---| "closed" # the client is closed
 ---| "memory" # out of memory
 
@@ -136,7 +136,7 @@ local podero = {}
 ---@field connect_timeout? number Seconds (10).
 ---@field max_retries? integer Further attempts after the first (2).
 ---@field max_connections? integer At the same time; further calls wait their turn (256).
----@field max_response_bytes? integer Of one decoded response that is kept (256 MiB). `each_user` keeps none.
+---@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` keeps none.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).
 ---@field tls? podero.TlsOptions
@@ -216,7 +216,7 @@ function Client:list_users_of(org_ids, opts) end
 
 --- Any other GET of the Partner API, with the same tokens, retries and errors.
 ---@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
----@param query? table<string, string|number|boolean>
+---@param query? table<string, string|number|boolean|(string|number|boolean)[]> An array repeats the parameter
 ---@param opts? podero.CallOptions
 ---@return any answer # the decoded JSON, null as `podero.null`; nil where the call has failed
 ---@return podero.Error? err

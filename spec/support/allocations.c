@@ -10,7 +10,6 @@
  *
  * To be loaded before anything else uses libcurl. Linked with --wrap for each function below. */
 #include <curl/curl.h>
-#include <locale.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -75,12 +74,8 @@ void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
 char *__real_strdup(const char *text);
 void __real_free(void *block);
-locale_t __real_newlocale(int mask, const char *name, locale_t base);
-void __real_freelocale(locale_t locale);
 
 void __wrap_free(void *block);
-locale_t __wrap_newlocale(int mask, const char *name, locale_t base);
-void __wrap_freelocale(locale_t locale);
 
 ALLOCATING(__wrap_, &own_failing, __real_)
 ALLOCATING(libcurl_, &libcurl_failing, __real_)
@@ -88,15 +83,6 @@ ALLOCATING(libcurl_, &libcurl_failing, __real_)
 void __wrap_free(void *block) {
   if (block != NULL) live_blocks--;
   __real_free(block);
-}
-
-locale_t __wrap_newlocale(int mask, const char *name, locale_t base) {
-  return is_to_fail(&own_failing) ? NULL : counted(__real_newlocale(mask, name, base));
-}
-
-void __wrap_freelocale(locale_t locale) {
-  live_blocks--;
-  __real_freelocale(locale);
 }
 
 /* ---- Lua's ----------------------------------------------------------------------------------- */

@@ -1,20 +1,30 @@
-/* A test module around the reader and the user decoder; not part of the library.
+/* A test module around the reader, the decoders and the search for secrets; not part of the
+ * library.
  *
  *   decoder.decode(text [, validate [, pieces [, options]]])
  *       users | nil, kind, message, offset, count, cut_short
  *   decoder.decode_any(text [, pieces [, options]])
  *       true, value | false, fault, message, offset, cut_short      null is the lightuserdata NULL
+ *   decoder.value(text [, pieces [, options]])      as client:get has it
+ *       true, value | false, kind, message, offset, cut_short
+ *   decoder.value_at_once(text)                     as error bodies are read: true, value | false
+ *   decoder.number(x)           the text of a number
+ *   decoder.redact(secrets, text)
  *   decoder.stream([validate [, limit]]), stream:feed(bytes, from), stream:finish(), stream:count()
  *   decoder.fail_after(n)       the n-th allocation in C from now on fails; 0: none does
  *
  * `pieces`: nil, a size, or an array of sizes used in turn. `options`: copy (each piece gets a
- * block of its own, which is spoilt afterwards), each (one user at a time), limit, depth, token. */
+ * block of its own, which is spoilt afterwards), each (one user at a time), limit, depth, token,
+ * max (bytes of the whole, of which each value counts 16). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
+#include "core/oauth2/redact.h"
 #include "lua/collector.h"
 #include "lua/compat.h"
+#include "lua/json_value.h"
+#include "lua/number_text.h"
 #include "lua/user_decoder.h"
 
 /* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
@@ -170,6 +180,81 @@ static int l_decode_any(lua_State *L) {
   return 2;
 }
 
+/* ---- Values as the library has them ---------------------------------------------------------- */
+
+static int l_gc_value(lua_State *L) {
+  json_value_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+static int value_error(lua_State *L, const struct json_value *v) {
+  static const char *const kinds[] = {"none", "decode", "too_large", "memory"};
+  lua_pushboolean(L, 0);
+  lua_pushstring(L, kinds[v->error.fault]);
+  lua_pushstring(L, v->error.message);
+  lua_pushnumber(L, (lua_Number)v->error.offset);
+  lua_pushboolean(L, v->error.cut_short);
+  return 5;
+}
+
+static int l_value(lua_State *L) {
+  lua_settop(L, 3);
+  struct pieces pieces = pieces_of(L, 2, 3);
+  size_t max = option(L, 3, "max");
+  struct json_value *v = new_object(L, sizeof *v, l_gc_value); /* 4 */
+  json_value_init(v, max == 0 ? UINT64_MAX : max);
+  json_value_push_state(L); /* 5 */
+  const char *bytes;
+  size_t size;
+  while (next_piece(&pieces, &bytes, &size)) {
+    bool ok = json_value_decode(L, v, 5, bytes, size);
+    spoil(&pieces, bytes, size);
+    if (!ok) return value_error(L, v);
+    lua_settop(L, 5);
+  }
+  lua_pushboolean(L, 1);
+  if (!json_value_end(L, v, 5)) return value_error(L, v);
+  return 2;
+}
+
+static int l_value_at_once(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  lua_pushboolean(L, 1);
+  if (json_value_push(L, text, size, NULL, NULL)) return 2;
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static int l_number(lua_State *L) {
+  luaL_checknumber(L, 1);
+  lua_settop(L, 1);
+  number_to_text(L);
+  return 1;
+}
+
+static int l_redact(lua_State *L) {
+  const char *secrets[REDACT_SECRETS_MAX];
+  size_t count = lua_rawlen(L, 1), size, start, length;
+  const char *text = luaL_checklstring(L, 2, &size);
+  luaL_checkstack(L, (int)count + 10, NULL);
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, 1, (int)i + 1);
+    secrets[i] = lua_tostring(L, -1);
+  }
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  while (redact_find(secrets, count, text, size, &start, &length)) {
+    luaL_addlstring(&out, text, start);
+    luaL_addlstring(&out, REDACTED, strlen(REDACTED));
+    text += start + length;
+    size -= start + length;
+  }
+  luaL_addlstring(&out, text, size);
+  luaL_pushresult(&out);
+  return 1;
+}
+
 /* ---- Users ----------------------------------------------------------------------------------- */
 
 static int user_failure(lua_State *L, const struct user_decoder *d) {
@@ -211,7 +296,8 @@ static int l_decode(lua_State *L) {
   bool each = option(L, 4, "each") != 0;
   bool validate = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
   struct user_decoder *d = new_object(L, sizeof *d, l_gc_decoder); /* 5 */
-  user_decoder_init(d, validate, option(L, 4, "limit"));
+  size_t max = option(L, 4, "max");
+  user_decoder_init(d, validate, option(L, 4, "limit"), max == 0 ? UINT64_MAX : max);
   user_push_state(L); /* 6 */
   lua_newtable(L);    /* 7 */
   const char *bytes;
@@ -231,7 +317,7 @@ static int l_stream(lua_State *L) {
   bool validate = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
   size_t limit = (size_t)luaL_optnumber(L, 2, 0);
   struct user_decoder *d = lua_newuserdata(L, sizeof *d);
-  user_decoder_init(d, validate, limit);
+  user_decoder_init(d, validate, limit, UINT64_MAX);
   luaL_getmetatable(L, "decoder.stream");
   lua_setmetatable(L, -2);
   user_push_state(L);
@@ -293,9 +379,14 @@ int luaopen_decoder(lua_State *L) {
       {"feed", l_feed}, {"finish", l_finish}, {"count", l_count}, {"__gc", l_gc_decoder}, {0}};
   static const luaL_Reg functions[] = {{"decode", l_decode},
                                        {"decode_any", l_decode_any},
+                                       {"value", l_value},
+                                       {"value_at_once", l_value_at_once},
+                                       {"number", l_number},
+                                       {"redact", l_redact},
                                        {"stream", l_stream},
                                        {"fail_after", l_fail_after},
                                        {0}};
+  json_value_open(L);
   luaL_newmetatable(L, "decoder.stream");
   set_functions(L, methods);
   lua_pushvalue(L, -1);

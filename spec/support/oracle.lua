@@ -84,6 +84,30 @@ function oracle.compare(text, sizes)
   return false
 end
 
+--- Decodes a text as client:get does, in pieces of these sizes, with a limit of so many bytes (0: none). True if all
+-- readers take it and make the same of it, false if they refuse it, or it exceeds the limit; else nil and a problem.
+function oracle.compare_values(text, sizes, max)
+  local cut = { decoder.value(text, sizes, { copy = true, max = max }) }
+  local whole = { decoder.value(text, nil, { copy = true, max = max }) }
+  for i = 1, 5 do
+    if not oracle.same(cut[i], whole[i]) then
+      return nil, ("the pieces matter: %s, not %s"):format(tostring(cut[i]), tostring(whole[i]))
+    end
+  end
+  local agreed, problem = oracle.compare(text, sizes)
+  if agreed == nil or whole[2] == "too_large" then return agreed and false, problem end
+  local ok, value, message, offset, cut_short = decoder.decode_any(text)
+  if ok ~= whole[1] then return nil, "another verdict than the reader's" end
+  if ok then
+    if oracle.same(value, whole[2]) then return agreed end
+    return nil, "another value than the reader's"
+  end
+  if whole[2] ~= "decode" or whole[3] ~= ("%s at byte %d"):format(message, offset) or whole[5] ~= cut_short then
+    return nil, "another error than the reader's: " .. whole[3]
+  end
+  return agreed
+end
+
 -- users --------------------------------------------------------------------------------------------------------------
 
 local function without_nulls(value)

@@ -5,14 +5,23 @@
 
 #include "core/clock.h"
 #include "core/http/transport.h"
+#include "core/number.h"
 #include "core/retry.h"
 
-/* Of a streamed body, this much at a time is handed on where others want their turn: Lua's garbage
- * collector may do a hundred times the work of what it is handed. */
+/* Of a streamed body, this much at a time is handed on; less if others want their turn: Lua's
+ * garbage collector may do a hundred times the work of what it is handed. */
+#define FEED_BYTES ((size_t)64 * 1024)
 #define SMALL_FEED_BYTES ((size_t)16 * 1024)
 
 /* A call waits no longer for a store's lock that others hold. */
 #define MAX_LOCKED_SECONDS 5.0
+/* Whatever a body is made of, a piece is to take no longer than this: if one has, the next one is
+ * smaller. Keys that collide in Lua's table of strings can take milliseconds a kilobyte. */
+#define FEED_SECONDS 0.002
+#define MIN_FEED_BYTES ((size_t)512)
+
+/* A response that had come when a call is stepped too late is read for so long. */
+#define LATE_SECONDS 0.2
 
 enum call_state {
   CALL_AUTHORIZE, /* takes the token, or waits for one */
@@ -31,6 +40,9 @@ struct call {
   enum call_state state;
   char *url; /* NULL: only a token is wanted */
   double timeout, deadline, resume_at;
+  double until;      /* when the current step is to return */
+  size_t feed_bytes; /* see FEED_SECONDS */
+  size_t fed;        /* CALL_WHOLE: bytes of the body that were handed on */
   unsigned max_retries, retries;
   uint64_t max_response_bytes;
 
@@ -150,11 +162,13 @@ static void fail_for_time(struct call *call) {
   case CALL_ENDED: break;
   }
   bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE;
+  char seconds[NUMBER_BYTES];
+  number_write(call->timeout, seconds);
   const char *target = for_token ? session_options(call->session)->token_url : call->url;
   failure_set(&call->failure, FAILURE_TIMEOUT,
-              bytes > 0 ? "timeout of %g s exceeded%s: %.600s (after %llu bytes of the response)"
-                        : "timeout of %g s exceeded%s: %.600s",
-              call->timeout, stage, target != NULL ? target : "", (unsigned long long)bytes);
+              bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
+                        : "timeout of %s s exceeded%s: %.600s",
+              seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
   call->failure.retryable = true;
   count_cut_off(call);
   fail(call);
@@ -177,10 +191,6 @@ static void retry_or_fail(struct call *call) {
 
 /* ---- the stages ---- */
 
-static bool is_streamed(const struct call *call) {
-  return call->mode == CALL_STREAMED || call->mode == CALL_PULLED;
-}
-
 /* Where the call's transfers run. A transfer that waits for a slow loop has a connection of its
  * own: on a shared one, libcurl would go on reading a paused HTTP/2 stream into memory while it is
  * driven for the others. */
@@ -199,7 +209,7 @@ static void start_transfer(struct call *call, const char *token) {
       .authorization = authorization.data,
       .max_response_bytes = call->max_response_bytes,
       .loopback = session_is_loopback(call->session),
-      .streamed = is_streamed(call),
+      .streamed = call->mode != CALL_WHOLE,
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
   failure_clear(&call->failure);
@@ -213,7 +223,8 @@ static void start_transfer(struct call *call, const char *token) {
   }
   call->api_requests++;
   call->asked_for_token = false;
-  call->begun = !is_streamed(call);
+  call->begun = false;
+  call->fed = 0;
   call->state = CALL_TRANSFER;
 }
 
@@ -349,10 +360,8 @@ static void describe_response(struct call *call, struct response *r, void *envir
     f->retryable = r->failure.retryable;
   } else if (!response_is_success(r)) {
     describe_status(call, r);
-  } else if (is_streamed(call)) {
-    call->binding->end(environment, f);
   } else {
-    call->binding->accept(environment, r->body.data, r->body.size, f);
+    call->binding->end(environment, f);
   }
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
@@ -380,15 +389,40 @@ static void conclude(struct call *call) {
   }
 }
 
-/* Hands on what has arrived of a streamed body. True when there was something. */
-static bool feed(struct call *call, void *environment) {
-  size_t size;
-  const char *bytes = transfer_bytes(call->transfer, &size);
+/* What has arrived of the body, and was not handed on. */
+static const char *waiting_bytes(const struct call *call, size_t *size) {
+  if (call->mode != CALL_WHOLE) return transfer_bytes(call->transfer, size);
+  const struct response *r = transfer_progress(call->transfer);
+  bool good = response_is_success(r) && r->failure.kind == FAILURE_NONE;
+  *size = good ? r->body.size - call->fed : 0;
+  return *size > 0 ? r->body.data + call->fed : NULL;
+}
+
+/* Hands on a piece of it. True if there was something. */
+static bool feed_piece(struct call *call, void *environment) {
+  size_t size, limit = call->among_others ? SMALL_FEED_BYTES : FEED_BYTES;
+  const char *bytes = waiting_bytes(call, &size);
   if (size == 0) return false;
-  if (call->among_others && size > SMALL_FEED_BYTES) size = SMALL_FEED_BYTES;
+  if (limit > call->feed_bytes) limit = call->feed_bytes;
+  if (size > limit) size = limit;
+  double began = clock_monotonic();
   call->binding->feed(environment, bytes, size, &call->failure);
-  transfer_take(call->transfer, size);
+  double seconds = clock_monotonic() - began;
+  if (seconds > FEED_SECONDS && size / 2 >= MIN_FEED_BYTES) call->feed_bytes = size / 2;
+  if (seconds < FEED_SECONDS / 4 && call->feed_bytes < FEED_BYTES) call->feed_bytes *= 2;
+  if (call->mode == CALL_WHOLE)
+    call->fed += size;
+  else
+    transfer_take(call->transfer, size);
   if (call->failure.kind != FAILURE_NONE) conclude(call);
+  return true;
+}
+
+/* The same for all that has arrived, or, among others, for one piece. */
+static bool feed(struct call *call, void *environment) {
+  if (!feed_piece(call, environment)) return false;
+  while (!call->among_others && call->state == CALL_TRANSFER && clock_monotonic() < call->until)
+    if (!feed_piece(call, environment)) break;
   return true;
 }
 
@@ -402,7 +436,7 @@ static bool begin_to_receive(struct call *call, void *environment) {
 
 static bool receive(struct call *call, void *environment) {
   if (!call->begun && !begin_to_receive(call, environment)) return true;
-  if (call->mode == CALL_STREAMED && feed(call, environment)) return true;
+  if (call->mode != CALL_PULLED && feed(call, environment)) return true;
   size_t size = 0;
   if (call->mode == CALL_PULLED) transfer_bytes(call->transfer, &size);
   struct response *r = transfer_response(call->transfer);
@@ -464,6 +498,13 @@ static void end_overdue(struct session_call *base, double now) {
   fail_for_time(call);
 }
 
+/* The call is stepped too late, but its response has come. */
+static void read_late(struct call *call, void *environment) {
+  double until = clock_monotonic() + LATE_SECONDS;
+  while (has_response(call) && clock_monotonic() < until && advance(call, environment))
+    ;
+}
+
 bool call_step(struct call *call, void *environment, double seconds, bool drive) {
   struct session *session = call->session;
   if (call->state == CALL_ENDED) return true;
@@ -478,14 +519,13 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
   double now = clock_monotonic();
   if (isinf(call->deadline) && !call->committed) call->deadline = now + call->timeout;
   extend_deadline(call);
-  double until = fmin(call->deadline, now + seconds);
+  call->until = fmin(call->deadline, now + seconds);
   do {
-    moved = drive && !needs_no_bytes(call) && session_run(session, until);
+    moved = drive && !needs_no_bytes(call) && session_run(session, call->until);
     others = others || moved;
     moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
-  } while (moved && call->state != CALL_ENDED && clock_monotonic() < until);
-  while (has_response(call) && clock_monotonic() >= call->deadline && advance(call, environment))
-    ; /* stepped late, but it has come */
+  } while (moved && call->state != CALL_ENDED && clock_monotonic() < call->until);
+  if (has_response(call) && clock_monotonic() >= call->deadline) read_late(call, environment);
   if (!drive) reactor_run_timers(session_reactor(session));
   extend_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
@@ -517,9 +557,7 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
   case CALL_TOKEN:
     return call->looks || clock_monotonic() >= look_due(call) ||
            token_source_is_ready(session_token_source(call->session), call->fetch);
-  case CALL_TRANSFER:
-    transfer_bytes(call->transfer, bytes);
-    return *bytes > 0 || has_response(call);
+  case CALL_TRANSFER: waiting_bytes(call, bytes); return *bytes > 0 || has_response(call);
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
@@ -625,6 +663,7 @@ struct call *call_new(struct session *session, const struct call_options *option
   call->deadline = INFINITY; /* until it is pushed forward for the first time */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
+  call->feed_bytes = FEED_BYTES;
   call->events.recording = session_options(session)->record_events;
   session_retain(session);
   session_add_call(session, &call->base);

@@ -18,8 +18,9 @@ struct call;
 /* How a call hands over a 2xx body. */
 enum call_mode {
   CALL_TOKEN_ONLY, /* there is none: only a token is wanted */
-  CALL_WHOLE,      /* at once, at the end: `accept` */
   CALL_STREAMED,   /* in pieces, as they arrive: `begin`, `feed`, `end` */
+  CALL_WHOLE,      /* the same, but the transfer keeps them all and never pauses: for what is small
+                      enough. A paused one unpacks what it has into libcurl's memory. */
   CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
 };
 
@@ -27,7 +28,6 @@ enum call_mode {
  * mode says. It must neither raise nor wait. A `failure` is filled where the body is not what the
  * call wants. */
 struct call_binding {
-  void (*accept)(void *environment, const char *body, size_t size, struct failure *failure);
   /* An attempt has begun: its request is under way, bytes may have arrived, and whatever an earlier
    * attempt has left is to be forgotten. */
   void (*begin)(void *environment, struct failure *failure);

@@ -1,21 +1,14 @@
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* newlocale, uselocale */
-#endif
 #include "core/json.h"
 
-#include <float.h>
-#include <locale.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
-#ifdef __APPLE__
-#include <xlocale.h>
-#endif
 
 #include "core/buffer.h"
+#include "core/number.h"
+#include "core/utf8.h"
 
 /* Scratch memory above this is given back before the next token needs any. */
 #define SCRATCH_KEEP ((size_t)1024 * 1024)
@@ -221,35 +214,15 @@ static inline const unsigned char *skip_plain(const unsigned char *p, const unsi
   return p;
 }
 
-/* How many bytes must follow the first byte of a sequence of two to four, and the bounds of the
- * second byte, which keep out overlong forms, surrogates and what lies beyond U+10FFFF. 0: no
- * sequence begins like that. */
-static unsigned utf8_first(unsigned char c, unsigned char *low, unsigned char *high) {
-  *low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-  *high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-  if (c < 0xC2 || c > 0xF4) return 0;
-  return c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
-}
-
-/* Skips one whole sequence; NULL if it is invalid, or if the piece does not hold all of it. */
-static const unsigned char *utf8_skip(const unsigned char *p, const unsigned char *end) {
-  unsigned char low, high;
-  unsigned more = utf8_first(*p, &low, &high);
-  if (more == 0 || (size_t)(end - p) <= more) return NULL;
-  if (p[1] < low || p[1] > high) return NULL;
-  for (unsigned i = 2; i <= more; i++)
-    if ((p[i] & 0xC0) != 0x80) return NULL;
-  return p + more + 1;
-}
-
 /* Skips what needs no work: text without escapes, and valid. Stops at the closing quote, or at
  * whatever else must be looked at closely. */
-static const unsigned char *skip_clean(const unsigned char *p, const unsigned char *end) {
+static const unsigned char *skip_clean(const struct json_reader *r, const unsigned char *p,
+                                       const unsigned char *end) {
   for (;;) {
     p = skip_plain(p, end);
     if (p == end || *p < 0x80) return p;
     do {
-      const unsigned char *next = utf8_skip(p, end);
+      const unsigned char *next = r->any_bytes ? p + 1 : utf8_skip(p, end);
       if (next == NULL) return p;
       p = next;
     } while (p < end && *p >= 0x80);
@@ -263,7 +236,7 @@ static enum json_event string_done(struct json_reader *r) {
 }
 
 static bool string_plain(struct json_reader *r) {
-  const unsigned char *stop = skip_clean(r->at, r->end);
+  const unsigned char *stop = skip_clean(r, r->at, r->end);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return false;
   r->at = stop;
   if (stop == r->end || *stop == '"') return true; /* the caller sees to the quote */
@@ -317,20 +290,7 @@ static bool string_escape(struct json_reader *r, const unsigned char *p) {
 
 static bool put_code_point(struct json_reader *r, uint32_t c) {
   unsigned char bytes[4];
-  size_t size = 0;
-  if (c < 0x80) {
-    bytes[size++] = (unsigned char)c;
-  } else if (c < 0x800) {
-    bytes[size++] = (unsigned char)(0xC0 | c >> 6);
-  } else if (c < 0x10000) {
-    bytes[size++] = (unsigned char)(0xE0 | c >> 12);
-  } else {
-    bytes[size++] = (unsigned char)(0xF0 | c >> 18);
-    bytes[size++] = (unsigned char)(0x80 | (c >> 12 & 0x3F));
-  }
-  if (c >= 0x800) bytes[size++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
-  if (c >= 0x80) bytes[size++] = (unsigned char)(0x80 | (c & 0x3F));
-  return scratch_put(r, bytes, size);
+  return scratch_put(r, bytes, utf8_encode(c, bytes));
 }
 
 static bool lone_surrogate(struct json_reader *r) {
@@ -428,7 +388,7 @@ static enum json_event string_long(struct json_reader *r, const unsigned char *p
 static inline enum json_event string_begin(struct json_reader *r, const unsigned char *p,
                                            enum json_event event, enum expect next) {
   const unsigned char *end = r->end, *stop = skip_plain(p, end);
-  if (stop < end && *stop >= 0x80) stop = skip_clean(stop, end);
+  if (stop < end && *stop >= 0x80) stop = skip_clean(r, stop, end);
   if (stop == end || *stop != '"') return string_long(r, p, stop);
   r->text = (const char *)p;
   r->size = (size_t)(stop - p);
@@ -491,114 +451,17 @@ static const unsigned char *number_scan(struct json_reader *r, const unsigned ch
   return p;
 }
 
-/* A number taken apart: (-1)^negative * digits * 10^exponent. */
-struct decimal {
-  bool negative;
-  bool whole; /* no fraction and no exponent in the text */
-  bool exact; /* there are at most 19 digits, so that `digits` holds them all */
-  uint64_t digits;
-  int64_t exponent;
-};
-
-static const char *decimal_digits(struct decimal *d, const char *text, const char *end) {
-  uint64_t digits = d->digits; /* which wraps around if it is not exact */
-  for (; text < end && is_digit((unsigned char)*text); text++)
-    digits = digits * 10 + (uint64_t)(*text - '0');
-  d->digits = digits;
-  return text;
-}
-
-/* Takes apart a text that number_scan has approved. */
-static struct decimal decimal_of(const char *text, size_t size) {
-  struct decimal d = {.whole = true};
-  const char *end = text + size;
-  d.negative = *text == '-';
-  text += d.negative;
-  const char *start = text;
-  text = decimal_digits(&d, start, end);
-  d.exact = text - start <= 19;
-  if (text == end) return d;
-  d.whole = false;
-  if (*text == '.') {
-    const char *fraction = text + 1;
-    text = decimal_digits(&d, fraction, end);
-    d.exponent = fraction - text;
-    d.exact = text - start <= 19 + 1;
-  }
-  if (text == end) return d;
-  int64_t exponent = 0;
-  bool negative = *++text == '-';
-  if (negative || *text == '+') text++;
-  for (; text < end; text++)
-    if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*text - '0');
-  d.exponent += negative ? -exponent : exponent;
-  return d;
-}
-
-/* Where the digits and the power of ten are both exact as doubles, one operation rounds once, and
- * so rightly (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990). */
-static bool quick_double(const struct decimal *d, double *number) {
-  static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-  if (!d->exact) return false;
-  if (d->digits != 0 && d->exponent != 0) {
-#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
-    return false; /* wider registers would round twice */
-#endif
-    if (d->digits > UINT64_C(1) << 53 || d->exponent < -22 || d->exponent > 22) return false;
-  }
-  *number = (double)d->digits;
-  if (d->digits != 0 && d->exponent < 0) *number /= tens[-d->exponent];
-  if (d->digits != 0 && d->exponent > 0) *number *= tens[d->exponent];
-  if (d->negative) *number = -*number;
-  return true;
-}
-
-/* strtod, made deaf to the program's locale. `text` ends in a NUL. */
-static enum json_event slow_double(struct json_reader *r, const char *text) {
-  if (r->c_locale == NULL) r->c_locale = (void *)newlocale(LC_ALL_MASK, "C", (locale_t)0);
-  if (r->c_locale == NULL) return fail(r, JSON_FAULT_MEMORY, "out of memory", r->token_offset);
-  locale_t before = uselocale((locale_t)r->c_locale);
-  r->number = strtod(text, NULL);
-  uselocale(before);
-  if (isinf(r->number)) return fail(r, JSON_FAULT_RANGE, "a number is too large", r->token_offset);
-  return JSON_DOUBLE;
-}
-
-/* As slow_double, for a text in the piece or in scratch memory, which has no NUL yet. */
-static enum json_event slow_double_of(struct json_reader *r, const char *text, size_t size) {
-  char copy[64];
-  if (size < sizeof copy) {
-    memcpy(copy, text, size);
-    copy[size] = '\0';
-    return slow_double(r, copy);
-  }
-  if (text != r->scratch) {
-    scratch_clear(r);
-    if (!scratch_put(r, (const unsigned char *)text, size)) return JSON_ERROR;
-  }
-  if (!scratch_reserve(r, 1)) return JSON_ERROR;
-  r->scratch[size] = '\0';
-  return slow_double(r, r->scratch);
-}
-
-static enum json_event number_value(struct json_reader *r, const char *text, size_t size) {
-  struct decimal d = decimal_of(text, size);
-  bool minus_zero = d.negative && d.digits == 0; /* which no integer can tell from 0 */
-  if (d.whole && d.exact && !minus_zero && d.digits <= (uint64_t)INT64_MAX + d.negative) {
-    /* The smallest integer has no positive counterpart: negate without one. */
-    r->integer = d.negative ? -(int64_t)(d.digits - 1) - 1 : (int64_t)d.digits;
-    return JSON_INTEGER;
-  }
-  if (quick_double(&d, &r->number)) return JSON_DOUBLE;
-  return slow_double_of(r, text, size);
-}
-
 static enum json_event number_done(struct json_reader *r, const char *text, size_t size) {
   r->partial = PARTIAL_NONE;
   r->expect = (unsigned char)after_value(r);
-  return number_value(r, text, size);
+  r->text = text;
+  r->size = size;
+  switch (number_read(text, size, &r->integer, &r->number)) {
+  case NUMBER_IS_INTEGER: return JSON_INTEGER;
+  case NUMBER_IS_DOUBLE: return JSON_DOUBLE;
+  case NUMBER_IS_TOO_LARGE: break;
+  }
+  return fail(r, JSON_FAULT_RANGE, "a number is too large", r->token_offset);
 }
 
 /* What follows the number at `p` cannot follow it, if it is something that numbers are made of. */
@@ -631,6 +494,8 @@ static enum json_event number_continue(struct json_reader *r) {
 static inline bool quick_digit(struct json_reader *r, const unsigned char *p) {
   if (r->end - p < 2 || !is_digit(*p) || (p[1] != ',' && p[1] != '}')) return false;
   r->integer = *p - '0';
+  r->text = (const char *)p;
+  r->size = 1;
   r->at = p + 1;
   r->expect = EXPECT_COMMA;
   return true;
@@ -720,6 +585,7 @@ static enum json_event other_value_begin(struct json_reader *r, const unsigned c
 
 /* The three kinds of values that make up most of a text are looked for first. */
 static inline enum json_event value_begin(struct json_reader *r, const unsigned char *p) {
+  r->values++;
   if (*p == '"') return string_begin(r, p + 1, JSON_STRING, after_value(r));
   if (r->end - p >= 4 && four_bytes(p) == four_bytes("null")) {
     r->at = p + 4;
@@ -818,8 +684,6 @@ void json_init(struct json_reader *r, unsigned depth_limit, size_t token_limit) 
 
 void json_free(struct json_reader *r) {
   scratch_free(r);
-  if (r->c_locale != NULL) freelocale((locale_t)r->c_locale);
-  r->c_locale = NULL;
 }
 
 void json_feed(struct json_reader *r, const char *bytes, size_t size) {

@@ -15,7 +15,7 @@
  * order mark, invalid UTF-8, escapes that are half of a surrogate pair, raw control characters in
  * strings, leading zeros, numbers too large for a double, and all that the grammar does not have.
  * It does not recurse. Its memory is bounded by the token limit, and it allocates only for a string
- * that has escapes or is cut by the end of a piece, and for a number so cut or very long. */
+ * that has escapes or is cut by the end of a piece, and for a number so cut. */
 #ifndef PODERO_JSON_H
 #define PODERO_JSON_H
 
@@ -35,8 +35,9 @@ enum json_event {
   JSON_NULL,
   JSON_FALSE,
   JSON_TRUE,
-  JSON_INTEGER, /* integer: a number without fraction and exponent that int64_t can hold */
-  JSON_DOUBLE,  /* number: any other number, among them -0 */
+  JSON_INTEGER, /* integer: a number without fraction and exponent that int64_t can hold; and
+                   text, size: as it stands there */
+  JSON_DOUBLE,  /* number: any other number, among them -0; and text, size */
   JSON_STRING,  /* text, size */
   JSON_KEY,     /* text, size: a member's name; its value follows */
   JSON_ARRAY_BEGIN,
@@ -56,6 +57,10 @@ enum json_fault {
 };
 
 struct json_reader {
+  /* May be set after json_init: in strings, bytes from 0x80 on are taken as they are, whether they
+   * are UTF-8 or not. */
+  bool any_bytes;
+
   /* The last event's value. `text` is UTF-8 without a closing NUL, may hold NULs, and lies in the
    * piece or in the reader: it is valid until the next call of json_next or json_feed. */
   const char *text;
@@ -64,6 +69,7 @@ struct json_reader {
   double number;
   bool guessed;          /* see json_next_member */
   uint64_t token_offset; /* where the last event's token begins, in bytes from the input's start */
+  uint64_t values;       /* that have begun: scalars, arrays and objects, but not keys */
 
   /* The error, after JSON_ERROR. */
   enum json_fault fault;
@@ -87,7 +93,6 @@ struct json_reader {
   uint64_t escape_offset;           /* where that escape, or pair, begins */
   char *scratch;                    /* the decoded part of a cut or escaped token */
   size_t scratch_size, scratch_capacity;
-  void *c_locale;                           /* a locale_t, made when strtod is first needed */
   unsigned char arrays[JSON_DEPTH_MAX / 8]; /* a bit a level: is the container an array? */
 };
 

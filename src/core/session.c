@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/proxy_secrets.h"
 #include "core/syntax.h"
 
 /* Whether the time of a call is up is looked at this often. A call that somebody steps looks by
@@ -16,6 +17,7 @@ struct session {
   struct session_options options;
   struct transport_options transport_options;
   struct token_source_options token_source_options;
+  struct proxy_secrets proxy_secrets;
   struct reactor *reactor;
   struct transport *transport;
   struct token_source *token_source;
@@ -137,6 +139,7 @@ static void lend_options(struct session *a, const struct loopback *loopback) {
       .timeout = o->timeout,
       .loopback = loopback->token_url,
       .record_events = o->record_events,
+      .proxy_secrets = &a->proxy_secrets,
   };
   a->loopback = loopback->base_url;
 }
@@ -148,6 +151,7 @@ static void free_parts(struct session *a) {
   a->token_source = NULL;
   a->transport = NULL;
   a->reactor = NULL;
+  proxy_secrets_clear(&a->proxy_secrets);
   session_options_clear(&a->options);
 }
 
@@ -160,7 +164,7 @@ struct session *session_new(struct session_options *options, struct failure *fai
     a->options = *options;
     *options = (struct session_options){0};
     lend_options(a, &loopback);
-    a->reactor = reactor_new();
+    if (proxy_secrets_read(a->options.proxy, &a->proxy_secrets)) a->reactor = reactor_new();
     if (a->reactor != NULL) a->transport = transport_new(&a->transport_options, a->reactor);
     if (a->transport != NULL)
       a->token_source = token_source_new(&a->token_source_options, a->transport);

@@ -6,9 +6,9 @@
 #include "core/clock.h"
 #include "core/event.h"
 #include "core/syntax.h"
-#include "lua/cjson.h"
 #include "lua/collector.h"
 #include "lua/error.h"
+#include "lua/json_value.h"
 #include "lua/user_decoder.h"
 #include "lua/user_value.h"
 
@@ -17,6 +17,10 @@
 /* on_progress is told at most this often. */
 #define PROGRESS_SECONDS 0.1
 
+/* each_user decodes pieces of this size, and lets the deadline have its say after this time. */
+#define PIECE_BYTES ((size_t)16 * 1024)
+#define PIECE_SECONDS 0.002
+
 /* Beside a call. */
 enum {
   VALUE_CLIENT = 1, /* keeps it alive */
@@ -24,14 +28,14 @@ enum {
   VALUE_RESULT,     /* from here to VALUE_THIRD_RESULT: see keep_results */
   VALUE_SECOND_RESULT,
   VALUE_THIRD_RESULT,
-  VALUE_STATE, /* user_push_state's, while a list is read */
+  VALUE_STATE, /* user_push_state's, while a list is read; or json_value_push_state's */
   VALUE_ON_PROGRESS,
   VALUE_RAISED, /* an error to be raised once libcurl and the core are left */
   VALUES = VALUE_RAISED
 };
 
 /* What the core asks of the binding. */
-enum question { ASK_ACCEPT, ASK_BEGIN, ASK_FEED, ASK_END };
+enum question { ASK_BEGIN, ASK_FEED, ASK_END };
 
 struct lua_call {
   struct session *session; /* held by `call` and by the client */
@@ -39,14 +43,16 @@ struct lua_call {
   enum method method;
   bool validate;
   bool has_on_progress;
-  bool raised;         /* VALUE_RAISED is to be raised */
-  bool completed;      /* keep_results has run to its end */
-  double progress_at;  /* when on_progress was last told */
-  struct event *event; /* that on_event is being told of */
-  struct user_decoder decoder;
-  bool busy;               /* the call is being pushed forward */
-  bool stopped;            /* meanwhile, by a finalizer: it ends when that has returned */
-  enum user_status status; /* of decode_user, and how many bytes it has used */
+  uint64_t max_response_bytes;
+  bool raised;                 /* VALUE_RAISED is to be raised */
+  bool completed;              /* keep_results has run to its end */
+  double progress_at;          /* when on_progress was last told */
+  struct event *event;         /* that on_event is being told of */
+  struct user_decoder decoder; /* of METHOD_GET: not used */
+  struct json_value value;     /* of METHOD_GET */
+  bool busy;                   /* the call is being pushed forward */
+  bool stopped;                /* meanwhile, by a finalizer: it ends when that has returned */
+  enum user_status status;     /* of decode_user, and how many bytes it has used */
   size_t used;
   /* Arguments of the question, see ask. */
   enum question question;
@@ -57,22 +63,47 @@ struct lua_call {
 
 /* ---- what the core asks of the binding ---- */
 
-/* Decodes a whole body, as client:get wants it. [-0, +(0|1), m] */
-static void accept_body(lua_State *L, struct lua_call *c) {
-  lua_pushlstring(L, c->bytes != NULL ? c->bytes : "", c->size);
-  if (cjson_decode(L)) {
-    user_value_set(L, 1, VALUE_DECODED);
-    return;
+/* A new attempt: what an earlier one has left is dropped. [0, 0] */
+static void begin_value(lua_State *L, struct lua_call *c) {
+  json_value_free(&c->value);
+  json_value_init(&c->value, c->max_response_bytes);
+  json_value_push_state(L);
+  user_value_set(L, 1, VALUE_STATE);
+}
+
+/* Says that a body is not JSON. `cut_short`: it is the beginning of some, `offset` bytes long.
+ * `rest`: to be appended. */
+static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t offset,
+                               const char *message, const char *rest) {
+  const char *what = !cut_short ? "not JSON" : offset == 0 ? "empty" : "cut short";
+  failure_set(failure, FAILURE_DECODE, "the response is %s: %s%s", what, message, rest);
+  failure->retryable = cut_short && offset > 0;
+}
+
+/* The decoder's error in the terms of the Lua interface. */
+static void describe_value(const struct json_value_error *e, struct failure *failure) {
+  switch (e->fault) {
+  case JSON_VALUE_FAULT_NONE: break;
+  case JSON_VALUE_FAULT_DECODE:
+    set_decode_failure(failure, e->cut_short, e->offset, e->message, "");
+    break;
+  case JSON_VALUE_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
+  case JSON_VALUE_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
   }
-  const char *message = lua_tostring(L, -1);
-  bool cut_short = c->size > 0 && strstr(message, "T_END") != NULL; /* lua-cjson's word for it */
-  failure_set(c->failure, FAILURE_DECODE, "the response is %s: %.200s",
-              c->size == 0 ? "empty"
-              : cut_short  ? "cut short"
-                           : "not JSON",
-              message);
-  syntax_make_printable(c->failure->message);
-  c->failure->retryable = cut_short;
+}
+
+/* [-0, +1, m] */
+static void feed_value(lua_State *L, struct lua_call *c) {
+  user_value_get(L, 1, VALUE_STATE);
+  json_value_decode(L, &c->value, -1, c->bytes, c->size);
+  describe_value(&c->value.error, c->failure);
+}
+
+/* [-0, +1, m] */
+static void end_value(lua_State *L, struct lua_call *c) {
+  user_value_get(L, 1, VALUE_STATE);
+  if (json_value_end(L, &c->value, -1)) user_value_set(L, 1, VALUE_DECODED);
+  describe_value(&c->value.error, c->failure);
 }
 
 /* Moves the decoder's state in Lua from the client to the call at index 1, or makes one. [0, 0] */
@@ -103,7 +134,7 @@ static void return_state(lua_State *L) {
 /* A new attempt: the users of an earlier one are dropped. [0, 0] */
 static void begin_users(lua_State *L, struct lua_call *c) {
   user_decoder_free(&c->decoder);
-  user_decoder_init(&c->decoder, c->validate, 0);
+  user_decoder_init(&c->decoder, c->validate, 0, c->max_response_bytes);
   borrow_state(L);
   if (c->method == METHOD_EACH_USER) return;
   lua_newtable(L);
@@ -114,13 +145,12 @@ static void begin_users(lua_State *L, struct lua_call *c) {
 static void describe_decoder(const struct lua_call *c, struct failure *failure) {
   const struct user_error *e = &c->decoder.error;
   unsigned long long users = c->decoder.users;
+  char after[48];
   switch (e->fault) {
   case USER_FAULT_NONE: return;
   case USER_FAULT_DECODE:
-    failure_set(failure, FAILURE_DECODE, "the response is %s: %s (after %llu user%s)",
-                e->cut_short ? e->offset == 0 ? "empty" : "cut short" : "not JSON", e->message,
-                users, users == 1 ? "" : "s");
-    failure->retryable = e->cut_short && e->offset > 0;
+    snprintf(after, sizeof after, " (after %llu user%s)", users, users == 1 ? "" : "s");
+    set_decode_failure(failure, e->cut_short, e->offset, e->message, after);
     break;
   case USER_FAULT_SCHEMA: failure_set(failure, FAILURE_SCHEMA, "%s", e->message); break;
   case USER_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
@@ -138,19 +168,21 @@ static void feed_users(lua_State *L, struct lua_call *c) {
   describe_decoder(c, c->failure);
 }
 
+static void end_users(lua_State *L, struct lua_call *c) {
+  if (user_decode_end(&c->decoder))
+    return_state(L);
+  else
+    describe_decoder(c, c->failure);
+}
+
 /* Runs protected, with the call as its argument. [1, 0] */
 static int answer_question(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
+  bool users = c->method != METHOD_GET;
   switch (c->question) {
-  case ASK_ACCEPT: accept_body(L, c); break;
-  case ASK_BEGIN: begin_users(L, c); break;
-  case ASK_FEED: feed_users(L, c); break;
-  case ASK_END:
-    if (user_decode_end(&c->decoder))
-      return_state(L);
-    else
-      describe_decoder(c, c->failure);
-    break;
+  case ASK_BEGIN: users ? begin_users(L, c) : begin_value(L, c); break;
+  case ASK_FEED: users ? feed_users(L, c) : feed_value(L, c); break;
+  case ASK_END: users ? end_users(L, c) : end_value(L, c); break;
   }
   return 0;
 }
@@ -174,17 +206,15 @@ static void ask(lua_State *L, enum question question, const char *bytes, size_t 
   failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
 }
 
-static void accept(void *L, const char *body, size_t size, struct failure *failure) {
-  ask(L, ASK_ACCEPT, body, size, failure);
-}
-
 static void begin(void *L, struct failure *failure) {
   ask(L, ASK_BEGIN, NULL, 0, failure);
 }
 
 static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
   const struct lua_call *c = lua_touserdata(L, 1);
-  bool held = collector_hold(L, c->decoder.reader.token_offset + size);
+  const struct json_reader *reader =
+      c->method == METHOD_GET ? &c->value.reader : &c->decoder.reader;
+  bool held = collector_hold(L, reader->token_offset + size);
   ask(L, ASK_FEED, bytes, size, failure);
   if (held) collector_release(L);
 }
@@ -194,7 +224,6 @@ static void end(void *L, struct failure *failure) {
 }
 
 static const struct call_binding binding = {
-    .accept = accept,
     .begin = begin,
     .feed = feed,
     .end = end,
@@ -208,6 +237,7 @@ static void end_call(struct lua_call *c) {
   call_free(c->call);
   c->call = NULL;
   user_decoder_free(&c->decoder);
+  json_value_free(&c->value);
 }
 
 /* A finalizer that runs within the call cannot end it at once. */
@@ -364,10 +394,24 @@ static void set_url(lua_State *L, const struct lua_call *c) {
   lua_remove(L, -2);
 }
 
+/* Replaces the failure's body by a copy, which is pushed: a finalizer that stops the call would
+ * free it. If one has done so just now, there is no body any more. [0, +1] */
+static void push_body(lua_State *L, const struct lua_call *c, struct failure *failure) {
+  struct buffer *body = &failure->body;
+  char *copy = lua_newuserdata(L, body->size + 1);
+  if (c->call == NULL) *body = (struct buffer){0};
+  if (body->size > 0) memcpy(copy, body->data, body->size);
+  body->data = copy;
+}
+
 /* Pushes nil and the error of a failed call. [0, +2] */
 static void push_failure(lua_State *L, const struct lua_call *c, const struct failure *failure) {
+  struct failure copy = *failure;
   lua_pushnil(L);
-  error_push(L, failure, c->session);
+  push_body(L, c, &copy);
+  error_push(L, &copy, c->session);
+  wipe(copy.body.data, copy.body.size);
+  lua_remove(L, -2);
   set_url(L, c);
   if (c->method == METHOD_EACH_USER) set_integer(L, "delivered", (int64_t)c->decoder.users);
 }
@@ -521,23 +565,34 @@ static void conclude_user(struct lua_call *c) {
   if (failure.kind != FAILURE_NONE) call_refuse(c->call, &failure);
 }
 
+/* Decodes as much as is needed for a user, piece by piece, and not much longer than PIECE_SECONDS.
+ * Returns lua_pcall's code, and replaces what is on the top: a user, nil or an error. [0, 0] */
+static int decode_pieces(lua_State *L, struct lua_call *c) {
+  double until = clock_monotonic() + PIECE_SECONDS;
+  int code = 0;
+  do {
+    c->bytes = call_bytes(c->call, &c->size);
+    if (c->bytes == NULL) break;
+    if (c->size > PIECE_BYTES) c->size = PIECE_BYTES;
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1);
+    code = lua_pcall(L, 1, 1, 0);
+    if (code == 0) conclude_user(c);
+  } while (code == 0 && c->status == USER_MORE && clock_monotonic() < until);
+  return code;
+}
+
 /* take(call) -> the next user of each_user, or nil where step comes first. Whatever a finalizer
  * does meanwhile, the bytes stay: the client is entered. decode_user is the upvalue. [1, +1] */
 static int take(lua_State *L) {
   struct lua_call *c = lua_touserdata(L, 1);
   struct session *session = c->session;
-  int code = 0;
   lua_settop(L, 1);
   lua_pushnil(L);
   if (c->call == NULL || !session_enter(session)) return 1;
   c->busy = true;
-  c->bytes = call_bytes(c->call, &c->size);
-  if (c->bytes != NULL) {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushvalue(L, 1);
-    code = lua_pcall(L, 1, 1, 0);
-    if (code == 0) conclude_user(c);
-  }
+  int code = decode_pieces(L, c);
   session_leave(session);
   end_busy(c);
   if (code == 0) return 1;
@@ -645,6 +700,7 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   c->method = method;
   c->validate = validate;
   c->has_on_progress = options->has_on_progress;
+  c->max_response_bytes = options->max_response_bytes;
   if (options->has_on_progress) {
     c->progress_at = clock_monotonic();
     lua_getfield(L, opts, "on_progress");

@@ -7,6 +7,7 @@
 #include "lua/call_object.h"
 #include "lua/error.h"
 #include "lua/methods.h"
+#include "lua/number_text.h"
 #include "lua/options.h"
 #include "lua/token_store.h"
 #include "lua/user_value.h"
@@ -211,12 +212,46 @@ static void query_value_to_string(lua_State *L, const char *name) {
     lua_pushstring(L, lua_toboolean(L, -1) ? "true" : "false");
     lua_replace(L, -2);
   } else if (type == LUA_TNUMBER) {
-    lua_tostring(L, -1);
+    if (!isfinite(lua_tonumber(L, -1)))
+      options_argument_error(L, 2, "get", "query parameter '%s': %s is not a number to be sent",
+                             name, isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
+    number_to_text(L);
   } else if (type != LUA_TSTRING) {
-    options_argument_error(L, 2, "get",
-                           "query parameter '%s': expected a string, number or boolean, got %s",
-                           name, luaL_typename(L, -1));
+    options_argument_error(
+        L, 2, "get", "query parameter '%s': expected a string, number, boolean or array, got %s",
+        name, luaL_typename(L, -1));
   }
+}
+
+/* Appends "name=value" to the array at `pairs`, encoded, for the value on top. [-1, +0] */
+static void add_query_pair(lua_State *L, int pairs, const char *name, size_t name_size) {
+  size_t size;
+  query_value_to_string(L, name);
+  const char *value = lua_tolstring(L, -1, &size);
+  luaL_Buffer pair;
+  luaL_buffinit(L, &pair);
+  if (lua_rawlen(L, pairs) > 0) luaL_addchar(&pair, '&');
+  add_form_encoded(&pair, name, name_size);
+  luaL_addchar(&pair, '=');
+  add_form_encoded(&pair, value, size);
+  luaL_pushresult(&pair);
+  lua_rawseti(L, pairs, (int)lua_rawlen(L, pairs) + 1);
+  lua_pop(L, 1);
+}
+
+/* The same for each element of the array on top. [-1, +0] */
+static void add_query_array(lua_State *L, int pairs, const char *name, size_t name_size) {
+  int count = (int)lua_rawlen(L, -1), members = 0;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+    members++;
+  if (count == 0 || members != count)
+    options_argument_error(L, 2, "get", "query parameter '%s': expected an array of values, got %s",
+                           name, members == 0 ? "an empty table" : "a table with other keys");
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, -1, i);
+    add_query_pair(L, pairs, name, name_size);
+  }
+  lua_pop(L, 1);
 }
 
 /* Pushes the table at `index` as a query, in no particular order. [0, +1] */
@@ -227,30 +262,32 @@ static void push_query(lua_State *L, int index) {
   }
   if (!lua_istable(L, index))
     options_argument_error(L, 2, "get", "query: table expected, got %s", luaL_typename(L, index));
-  lua_pushliteral(L, "");
+  lua_newtable(L);
+  int pairs = lua_gettop(L);
   lua_pushnil(L);
-  while (lua_next(L, index)) { /* query so far, name, value */
+  while (lua_next(L, index)) { /* pairs, name, value */
     if (lua_type(L, -2) != LUA_TSTRING)
       options_argument_error(L, 2, "get", "query: names are strings, not %s", luaL_typename(L, -2));
-    query_value_to_string(L, lua_tostring(L, -2));
-    size_t name_size, value_size;
-    const char *name = lua_tolstring(L, -2, &name_size);
-    const char *value = lua_tolstring(L, -1, &value_size);
-    int query = lua_gettop(L) - 2;
-    luaL_Buffer pair;
-    luaL_buffinit(L, &pair);
-    if (lua_rawlen(L, query) > 0) luaL_addchar(&pair, '&');
-    add_form_encoded(&pair, name, name_size);
-    luaL_addchar(&pair, '=');
-    add_form_encoded(&pair, value, value_size);
-    luaL_pushresult(&pair);
-    lua_pushvalue(L, query);
-    lua_insert(L, -2);
-    lua_concat(L, 2);
-    lua_replace(L, query);
-    lua_pop(L, 1);
+    size_t size;
+    const char *name = lua_tolstring(L, -2, &size);
+    if (lua_istable(L, -1))
+      add_query_array(L, pairs, name, size);
+    else
+      add_query_pair(L, pairs, name, size);
   }
+  int count = (int)lua_rawlen(L, pairs);
+  luaL_Buffer query;
+  luaL_buffinit(L, &query);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, pairs, i);
+    luaL_addvalue(&query);
+  }
+  luaL_pushresult(&query);
+  lua_remove(L, pairs);
 }
+
+/* max_response_bytes of `get`, unless the client's options or the call's give one. */
+#define GET_MAX_RESPONSE_BYTES (UINT64_C(16) * 1024 * 1024)
 
 /* get(client, path [, query [, opts]]) */
 static int begin_get(lua_State *L) {
@@ -261,7 +298,9 @@ static int begin_get(lua_State *L) {
     options_argument_error(L, 1, name, "path: string expected, got %s", luaL_typename(L, 2));
   options_refuse_surplus(L, 4, 3, name);
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 4, METHOD_GET, session_options(client->session), &options);
+  struct session_options defaults = *session_options(client->session);
+  if (!client->options.has_max_response_bytes) defaults.max_response_bytes = GET_MAX_RESPONSE_BYTES;
+  options_read_method(L, 4, METHOD_GET, &defaults, &options);
   size_t size;
   const char *path = lua_tolstring(L, 2, &size);
   if (!syntax_is_path(path, size)) {

@@ -5,7 +5,8 @@
 #include "core/oauth2/redact.h"
 #include "core/oauth2/token_source.h"
 #include "core/syntax.h"
-#include "lua/cjson.h"
+#include "lua/json_value.h"
+#include "lua/number_text.h"
 
 #define TYPE_NAME "podero.error"
 
@@ -25,11 +26,10 @@ static bool find_secret(struct session *session, const char *text, size_t size, 
   return token_source != NULL && token_source_find_secret(token_source, text, size, start, length);
 }
 
-/* Replaces the string on top by one without the session's secrets. [0, 0] */
-static void redact(lua_State *L, struct session *session) {
-  size_t size, start, length;
-  const char *text = lua_tolstring(L, -1, &size);
-  if (!find_secret(session, text, size, &start, &length)) return;
+/* Pushes the text without the session's secrets; or pushes nothing if it has none. [0, +0|1] */
+static bool push_redacted(lua_State *L, struct session *session, const char *text, size_t size) {
+  size_t start, length;
+  if (!find_secret(session, text, size, &start, &length)) return false;
   luaL_Buffer rest;
   luaL_buffinit(L, &rest);
   do {
@@ -40,43 +40,39 @@ static void redact(lua_State *L, struct session *session) {
   } while (find_secret(session, text, size, &start, &length));
   luaL_addlstring(&rest, text, size);
   luaL_pushresult(&rest);
-  lua_remove(L, -2);
+  return true;
 }
 
-/* Replaces the decoded JSON on top by one without the session's secrets, in keys or values. [0, 0]
- */
-static void redact_value(lua_State *L, struct session *session) {
-  luaL_checkstack(L, 12, "value nested too deeply");
-  if (lua_type(L, -1) == LUA_TSTRING) redact(L, session);
-  if (!lua_istable(L, -1)) return;
-  lua_newtable(L);
-  lua_pushnil(L);
-  while (lua_next(L, -3)) { /* value, copy, key, item */
-    redact_value(L, session);
-    lua_pushvalue(L, -2);
-    if (lua_type(L, -1) == LUA_TSTRING) redact(L, session);
-    lua_insert(L, -2);
-    lua_rawset(L, -4);
-  }
-  lua_remove(L, -2);
+/* Whether a number of the error body is one of the session's secrets, or has one in its digits. */
+static bool is_secret_number(struct session *session, const struct json_reader *r,
+                             enum json_event event) {
+  size_t start, length;
+  struct token_source *token_source = session_token_source(session);
+  if (find_secret(session, r->text, r->size, &start, &length)) return true;
+  double number = event == JSON_INTEGER ? (double)r->integer : r->number;
+  return token_source != NULL && token_source_is_secret_number(token_source, number);
+}
+
+/* Keeps secrets out of a decoded error body: strings, keys or numbers. [0, +0|1] */
+static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_event event,
+                           void *session) {
+  if (event == JSON_STRING || event == JSON_KEY) return push_redacted(L, session, r->text, r->size);
+  if (!is_secret_number(session, r, event)) return false;
+  lua_pushliteral(L, REDACTED);
+  return true;
 }
 
 /* ---- what the server says ---- */
 
 /* Pushes the error body: decoded if it is JSON, else its beginning. [0, +1] */
-static void push_detail(lua_State *L, const struct failure *failure, struct session *session) {
-  const struct buffer *body = &failure->body;
-  lua_pushlstring(L, body->data, body->size);
-  if (cjson_decode(L)) {
-    redact_value(L, session);
-    return;
-  }
-  lua_pop(L, 1);
-  lua_pushlstring(L, body->data, body->size);
-  redact(L, session); /* before the cut, which may leave half a secret */
-  size_t size = lua_rawlen(L, -1);
-  lua_pushlstring(L, lua_tostring(L, -1), size < MAX_DETAIL_BYTES ? size : MAX_DETAIL_BYTES);
-  lua_remove(L, -2);
+static void push_detail(lua_State *L, const struct buffer *body, struct session *session) {
+  if (json_value_push(L, body->data, body->size, replace_secret, session)) return;
+  /* Cut when it is cleared of secrets: the cut may leave half of one. */
+  bool redacted = push_redacted(L, session, body->data, body->size);
+  size_t size = body->size;
+  const char *text = redacted ? lua_tolstring(L, -1, &size) : body->data;
+  lua_pushlstring(L, text, size < MAX_DETAIL_BYTES ? size : MAX_DETAIL_BYTES);
+  if (redacted) lua_remove(L, -2);
 }
 
 /* Pushes t[key] for the table on top if it is a string that is not empty. [0, +1|0] */
@@ -95,7 +91,8 @@ static void push_location(lua_State *L) {
   for (int i = 1; i <= count && i <= 8; i++) {
     if (i > 1) luaL_addchar(&path, '.');
     lua_rawgeti(L, list, i);
-    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER) {
+    if (lua_type(L, -1) == LUA_TNUMBER) number_to_text(L);
+    if (lua_type(L, -1) == LUA_TSTRING) {
       luaL_addvalue(&path);
     } else {
       lua_pop(L, 1);
@@ -179,7 +176,7 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
   int object = lua_gettop(L), detail = 0;
   /* A client that was closed meanwhile has forgotten its secrets, and cannot look for them. */
   if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
-    push_detail(L, failure, session);
+    push_detail(L, &failure->body, session);
     if (session_is_closed(session))
       lua_settop(L, object); /* by a finalizer, in the midst of that */
   }
@@ -209,8 +206,7 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
 
 void error_set_url(lua_State *L, const char *url, struct session *session) {
   luaL_checkstack(L, 4, NULL);
-  lua_pushstring(L, url);
-  redact(L, session);
+  if (!push_redacted(L, session, url, strlen(url))) lua_pushstring(L, url);
   lua_setfield(L, -2, "url");
 }
 

@@ -10,7 +10,7 @@
 void error_open(lua_State *L);
 
 /* Pushes an error object. Whatever the server said is cleared of the session's secrets; `session`
- * may be NULL. [-0, +1, m] */
+ * may be NULL. The failure and its body must stay meanwhile, whatever finalizers do. [-0, +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
 /* Sets the field url of the error object on top, cleared of the session's secrets. [-0, +0, m] */

@@ -415,13 +415,14 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   o->connect_timeout = 10;
   o->max_retries = 2;
   o->max_connections = 256;
-  o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   o->verify = true;
   out->validate = true;
   read_argument(&p, index, lists);
   if (o->max_connections == 0)
     options_argument_error(L, p.argument, p.method,
                            "option 'max_connections': expected at least 1");
+  out->has_max_response_bytes = o->max_response_bytes != 0;
+  if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   complete_credentials(L, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");

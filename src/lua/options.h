@@ -12,6 +12,7 @@
 struct client_options {
   struct session_options session; /* texts are owned by this struct */
   bool validate;
+  bool has_max_response_bytes; /* it was given */
   bool has_wait; /* a function; it stays in the options table, as a token_store does */
 };
 

@@ -4,6 +4,7 @@
 #include "lua/client.h"
 #include "lua/compat.h"
 #include "lua/error.h"
+#include "lua/json_value.h"
 #include "lua/options.h"
 #include "lua/role.h"
 #include "version.h"
@@ -37,6 +38,7 @@ int luaopen_podero(lua_State *L) {
       {"new", client_new}, {"time", time_of}, {"is_error", error_is_error}, {NULL, NULL}};
   cjson_open(L);
   error_open(L);
+  json_value_open(L);
   client_open(L); /* pushes podero.waits */
   lua_createtable(L, 0, 8);
   compat_setfuncs(L, functions);

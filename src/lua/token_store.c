@@ -1,14 +1,14 @@
 #include "lua/token_store.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/buffer.h"
 #include "core/clock.h"
+#include "core/number.h"
 #include "core/oauth2/token_source.h"
 #include "lua/call_object.h"
-#include "lua/cjson.h"
+#include "lua/json_value.h"
 
 /* How long a value lives that holds a refresh token, of whose life nothing is known. */
 #define REFRESH_SECONDS (30.0 * 86400)
@@ -80,11 +80,18 @@ static double read_time(lua_State *L, const char *key) {
   return time;
 }
 
+/* Pushes what the JSON text at `index` says. [-0, +0|1, m] */
+static bool push_value(lua_State *L, int index) {
+  size_t size;
+  const char *text = lua_tolstring(L, index, &size);
+  return json_value_push(L, text, size, NULL, NULL);
+}
+
 /* [2, +1] */
 static int import(lua_State *L) {
   struct stored_token token = {0};
   lua_settop(L, 2);
-  if (lua_type(L, 2) == LUA_TSTRING && cjson_decode(L) && lua_istable(L, -1)) {
+  if (lua_type(L, 2) == LUA_TSTRING && push_value(L, 2) && lua_istable(L, -1)) {
     read_text(L, "access_token", &token.access_token);
     read_text(L, "refresh_token", &token.refresh_token);
     token.renew_at = read_time(L, "renew_at");
@@ -102,11 +109,10 @@ static void add_text(struct buffer *value, const char *name, const char *text) {
 }
 
 static void add_time(struct buffer *value, const char *name, double time) {
-  char digits[32];
+  char digits[NUMBER_BYTES];
   if (isinf(time)) return;
-  snprintf(digits, sizeof digits, "%lld", (long long)floor(time)); /* no locale has its way */
   buffer_add(value, name);
-  buffer_add(value, digits);
+  buffer_append(value, digits, number_write(floor(time), digits));
 }
 
 /* [1, +0|2] */

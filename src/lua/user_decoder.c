@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lua/compat.h"
+#include "lua/json_value.h"
 #include "lua/user_schema.h"
 
 #define UNKNOWN (-1)
@@ -71,6 +72,20 @@ static enum step too_large(struct user_decoder *d) {
   set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
   snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
            d->users + 1, d->limit);
+  return STEP_FAILED;
+}
+
+static inline bool has_too_many_values(const struct user_decoder *d) {
+  return d->reader.values > d->values_limit;
+}
+
+static enum step too_many_values(struct user_decoder *d) {
+  set_error(d, USER_FAULT_TOO_LARGE, d->reader.token_offset);
+  if (d->reader.values > d->max_values)
+    snprintf(d->error.message, sizeof d->error.message, "%s", JSON_VALUE_TOO_MANY);
+  else
+    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %d values",
+             d->users + 1, USER_MAX_VALUES);
   return STEP_FAILED;
 }
 
@@ -291,16 +306,31 @@ static inline void expect_field(const struct run *run, int field) {
   d->next = (unsigned char)(field + 1);
 }
 
+/* Pushes a key that the schema lacks, of the user or of the object that `object` tells from others.
+ * [-0, +1, m] */
+static enum step push_key(const struct run *run, uintptr_t object) {
+  struct user_decoder *d = run->d;
+  const struct json_reader *r = &d->reader;
+  if (!key_collisions_add(&d->collisions, object, r->text, r->size)) {
+    set_error(d, USER_FAULT_TOO_LARGE, r->token_offset);
+    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: %s", d->users + 1,
+             KEY_COLLISIONS_TOO_MANY);
+    return STEP_FAILED;
+  }
+  lua_pushlstring(run->L, r->text, r->size);
+  return STEP_ON;
+}
+
 /* [-0, +(0|1), m] */
-static void take_key(const struct run *run) {
+static enum step take_key(const struct run *run) {
   const struct json_reader *r = &run->d->reader;
   int field = find_field(run->d, r->text, r->size);
   if (field != UNKNOWN) {
     expect_field(run, field);
-    return;
+    return STEP_ON;
   }
   run->d->field = UNKNOWN;
-  lua_pushlstring(run->L, r->text, r->size);
+  return push_key(run, 0);
 }
 
 /* The reader's next event inside a user, but for the key that is expected next, which it recognizes
@@ -322,10 +352,13 @@ static void begin_user(const struct run *run) {
   lua_pushnil(run->L);
   d->place = PLACE_USER;
   d->user_offset = d->reader.token_offset;
+  d->values_limit = d->reader.values + USER_MAX_VALUES;
+  if (d->values_limit > d->max_values) d->values_limit = d->max_values;
   d->next = 0;
   d->unknown = 0;
   d->has_table = false;
   d->seen = 0;
+  if (d->collisions.keys > 0) d->collisions = (struct key_collisions){0};
 }
 
 static enum step check_required(struct user_decoder *d) {
@@ -408,8 +441,9 @@ static enum step end_nested(const struct run *run) {
 static enum step nested_step(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   if (is_too_large(d)) return too_large(d);
+  if (has_too_many_values(d)) return too_many_values(d);
   switch (event) {
-  case JSON_KEY: lua_pushlstring(run->L, d->reader.text, d->reader.size); return STEP_ON;
+  case JSON_KEY: return push_key(run, (uintptr_t)lua_topointer(run->L, -1));
   case JSON_ARRAY_BEGIN:
   case JSON_OBJECT_BEGIN: return push_container(run->L) ? STEP_ON : memory_error(d);
   case JSON_ARRAY_END:
@@ -422,7 +456,7 @@ static enum step nested_step(const struct run *run, enum json_event event) {
 
 static enum step user_step(const struct run *run, enum json_event event) {
   switch (event) {
-  case JSON_KEY: take_key(run); return STEP_ON;
+  case JSON_KEY: return take_key(run);
   case JSON_OBJECT_END: return finish_user(run);
   case JSON_ARRAY_BEGIN:
   case JSON_OBJECT_BEGIN: return begin_nested(run, event);
@@ -436,6 +470,7 @@ static enum step user_step(const struct run *run, enum json_event event) {
 /* Before the list, in it between two users, and after it. */
 static enum step list_step(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
+  if (d->reader.values > d->max_values) return too_many_values(d);
   if (d->place == PLACE_START && event == JSON_ARRAY_BEGIN) {
     d->place = PLACE_LIST;
     return STEP_ON;
@@ -466,6 +501,7 @@ static enum step read_user(const struct run *run) {
     enum json_event event = next_in_user(run);
     if (event <= JSON_NEED_MORE) return no_event(run->d, event);
     if (is_too_large(run->d)) return too_large(run->d);
+    if (has_too_many_values(run->d)) return too_many_values(run->d);
     step = user_step(run, event);
   } while (step == STEP_ON && run->d->place == PLACE_USER);
   return step;
@@ -527,9 +563,10 @@ void user_push_state(lua_State *L) {
   }
 }
 
-void user_decoder_init(struct user_decoder *d, bool validate, size_t limit) {
+void user_decoder_init(struct user_decoder *d, bool validate, size_t limit, uint64_t max_bytes) {
   memset(d, 0, sizeof *d);
   d->validate = validate;
+  d->max_values = max_bytes / JSON_VALUE_BYTES;
   d->limit = limit == 0 ? USER_LIMIT_DEFAULT : limit;
   json_init(&d->reader, 0, d->limit);
   for (int i = 0; i < USER_FIELD_COUNT; i++)

@@ -18,12 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lua/compat.h"
-
 #include "core/json.h"
+#include "lua/compat.h"
+#include "lua/key_collisions.h"
 
 #define USER_FIELDS_MAX 32 /* a bit each in user_decoder's sets */
 #define USER_LIMIT_DEFAULT ((size_t)16 * 1024 * 1024)
+#define USER_MAX_VALUES 65536 /* in one user: the keys that the schema lacks can hold anything */
 
 enum user_status {
   USER_MORE,  /* all bytes are used: call again with the next ones, or user_decode_end */
@@ -36,7 +37,8 @@ enum user_fault {
   USER_FAULT_NONE,
   USER_FAULT_DECODE,    /* not JSON, or cut short */
   USER_FAULT_SCHEMA,    /* not the schema's */
-  USER_FAULT_TOO_LARGE, /* a user, or a string or number in one, above the limit */
+  USER_FAULT_TOO_LARGE, /* a user, a string or number in one, or the list, above its limit; or too
+                           many keys that collide */
   USER_FAULT_MEMORY
 };
 
@@ -54,23 +56,28 @@ struct user_decoder {
   /* Private from here on. */
   struct json_reader reader;
   bool validate;
-  size_t limit;                /* bytes of one user */
-  uint64_t user_offset;        /* where the user begins */
-  bool entered;                /* a call is at work, or was left by a Lua error */
-  unsigned char place;         /* enum place: where in the list the reader is */
-  unsigned char next;          /* the field expected next */
-  signed char field;           /* whose value comes next, or UNKNOWN */
-  bool has_table;              /* the user has keys that the schema lacks */
-  int saved;                   /* stack slots that lie in the state meanwhile */
-  int unknown, unknown_before; /* keys the schema lacks: in this user, in the last */
-  uint64_t required, seen;     /* sets of fields */
+  size_t limit;                     /* bytes of one user */
+  uint64_t user_offset;             /* where the user begins */
+  uint64_t max_values;              /* in the list */
+  uint64_t values_limit;            /* what reader.values may come to in this user */
+  bool entered;                     /* a call is at work, or was left by a Lua error */
+  unsigned char place;              /* enum place: where in the list the reader is */
+  unsigned char next;               /* the field expected next */
+  signed char field;                /* whose value comes next, or UNKNOWN */
+  bool has_table;                   /* the user has keys that the schema lacks */
+  int saved;                        /* stack slots that lie in the state meanwhile */
+  int unknown, unknown_before;      /* keys the schema lacks: in this user, in the last */
+  uint64_t required, seen;          /* sets of fields */
+  struct key_collisions collisions; /* of keys the schema lacks, in this user */
 };
 
 /* Makes a decoder for one body; allocates nothing. `validate`: a missing required field, or a value
  * of the wrong type, is an error; else such values pass as they came. `limit`: how many bytes of
- * the body one user may take, which bounds the memory it takes, since the keys that the schema
- * lacks can hold anything; 0 stands for USER_LIMIT_DEFAULT. */
-void user_decoder_init(struct user_decoder *decoder, bool validate, size_t limit);
+ * the body one user may take, which with USER_MAX_VALUES bounds the memory it takes; 0 stands for
+ * USER_LIMIT_DEFAULT. `max_bytes`: it fails if the values of the whole list count more, see
+ * JSON_VALUE_BYTES. */
+void user_decoder_init(struct user_decoder *decoder, bool validate, size_t limit,
+                       uint64_t max_bytes);
 
 /* Frees what the decoder owns. All zero, or freed before, is fine. */
 void user_decoder_free(struct user_decoder *decoder);

@@ -65,6 +65,31 @@ def blanks(megabytes):
     return b"".join(pieces) + stream.compress(b"]") + stream.flush()
 
 
+@functools.lru_cache
+def packed(head, unit, count):
+    """A gzip text of the head and so many units."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = max(1, min(count, 1048576 // len(unit)))
+    pieces = [stream.compress(head.encode("latin-1"))]
+    for start in range(0, count, block):
+        pieces.append(stream.compress(unit.encode("latin-1") * min(block, count - start)))
+    return b"".join(pieces) + stream.flush()
+
+
+@functools.lru_cache
+def colliding(count):
+    """An object with so many keys which Lua 5.1 and 5.3 give the same hash: of 64 bytes they look at every third."""
+    seen = [i for i in range(64) if i % 3 == 0]
+    free = [i for i in range(64) if i not in seen]
+    members = []
+    for number in range(count):
+        key = ["a"] * 64
+        for bit, place in enumerate(free[:20]):
+            key[place] = "ab"[number >> bit & 1]
+        members.append('"%s":1' % "".join(key))
+    return "{" + ",".join(members) + "}"
+
+
 class HangUp(Exception):
     """The connection is over."""
 
@@ -238,6 +263,15 @@ class Connection:
 
     def act_blanks(self, megabytes):
         self.act_respond(200, {"Content-Encoding": "gzip"}, blanks(int(megabytes)).decode("latin-1"))
+
+    def act_packed(self, head, unit, count):
+        """An answer in gzip: the head, and so many units."""
+        body = packed(head, unit, int(count))
+        self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    def act_colliding(self, head, count, tail):
+        """An answer whose keys collide in Lua's table of strings."""
+        self.act_respond(200, {}, head + colliding(int(count)) + tail)
 
     def act_pause(self, seconds):
         time.sleep(seconds)

@@ -668,20 +668,35 @@ void token_source_free(struct token_source *o) {
   free(o);
 }
 
+#define SECRETS_MAX (7 + PREVIOUS + PROXY_SECRETS_MAX)
+_Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more than redact_find takes");
+
+static void list_secrets(const struct token_source *o, const char *secrets[SECRETS_MAX]) {
+  size_t count = 0;
+  secrets[count++] = o->options->client_secret;
+  secrets[count++] = o->options->password;
+  secrets[count++] = o->options->access_token;
+  secrets[count++] = o->access_token;
+  secrets[count++] = o->refresh_token;
+  secrets[count++] = o->sent;
+  secrets[count++] = o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1;
+  for (size_t i = 0; i < PREVIOUS; i++)
+    secrets[count++] = o->previous[i].text;
+  for (size_t i = 0; i < PROXY_SECRETS_MAX; i++)
+    secrets[count++] = o->options->proxy_secrets->texts[i];
+}
+
 bool token_source_find_secret(const struct token_source *o, const char *text, size_t size,
                               size_t *start, size_t *length) {
-  const char *secrets[7 + PREVIOUS] = {
-      o->options->client_secret,
-      o->options->password,
-      o->options->access_token,
-      o->access_token,
-      o->refresh_token,
-      o->sent,
-      o->basic == NULL ? NULL : o->basic + sizeof "Basic " - 1,
-  };
-  for (size_t i = 0; i < PREVIOUS; i++)
-    secrets[7 + i] = o->previous[i].text;
-  return redact_find(secrets, sizeof secrets / sizeof *secrets, text, size, start, length);
+  const char *secrets[SECRETS_MAX];
+  list_secrets(o, secrets);
+  return redact_find(secrets, SECRETS_MAX, text, size, start, length);
+}
+
+bool token_source_is_secret_number(const struct token_source *o, double number) {
+  const char *secrets[SECRETS_MAX];
+  list_secrets(o, secrets);
+  return redact_is_number(secrets, SECRETS_MAX, number);
 }
 
 void token_source_redact(const struct token_source *o, const char *text, struct buffer *out) {

@@ -12,6 +12,7 @@
 #include "core/event.h"
 #include "core/failure.h"
 #include "core/http/transport.h"
+#include "core/proxy_secrets.h"
 
 enum token_encoding { ENCODING_AUTO, ENCODING_FORM, ENCODING_JSON };
 enum client_auth { CLIENT_AUTH_AUTO, CLIENT_AUTH_BASIC, CLIENT_AUTH_BODY };
@@ -28,6 +29,7 @@ struct token_source_options {
   double timeout; /* seconds that one fetch may take */
   bool loopback;  /* as transport_check_url says of token_url */
   bool record_events;
+  const struct proxy_secrets *proxy_secrets; /* to be found by token_source_find_secret, too */
 };
 
 struct token_source;
@@ -128,6 +130,9 @@ struct event_queue *token_source_events(struct token_source *token_source);
  * lately, in use. See redact_find. */
 bool token_source_find_secret(const struct token_source *token_source, const char *text,
                               size_t size, size_t *start, size_t *length);
+
+/* Whether one of these texts is a number, and this is its value. See redact_is_number. */
+bool token_source_is_secret_number(const struct token_source *token_source, double number);
 
 /* Appends the text to `out` without these. Where memory is short, `out` has failed. */
 void token_source_redact(const struct token_source *token_source, const char *text,

@@ -1,0 +1,326 @@
+#include "core/number.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(FLT_RADIX == 2 && DBL_MANT_DIG == 53 && DBL_MAX_EXP == 1024 &&
+                   sizeof(double) == sizeof(uint64_t),
+               "double is binary64 (IEEE 754)");
+
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/* ---- Reading what fits into 64 bits ---------------------------------------------------------- */
+
+/* A number taken apart: (-1)^negative * digits * 10^exponent. */
+struct decimal {
+  bool negative;
+  bool whole; /* no fraction and no exponent in the text */
+  bool exact; /* there are at most 19 digits, so that `digits` holds them all */
+  uint64_t digits;
+  int64_t exponent;
+};
+
+static const char *decimal_digits(struct decimal *d, const char *text, const char *end) {
+  uint64_t digits = d->digits; /* which wraps around if it is not exact */
+  for (; text < end && is_digit(*text); text++)
+    digits = digits * 10 + (uint64_t)(*text - '0');
+  d->digits = digits;
+  return text;
+}
+
+/* The power of ten in "e-12", "E+3" and the like, or 0 at the end of the text. */
+static int64_t read_exponent(const char *text, const char *end) {
+  int64_t exponent = 0;
+  if (text == end) return 0;
+  bool negative = *++text == '-';
+  if (negative || *text == '+') text++;
+  for (; text < end; text++)
+    if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*text - '0');
+  return negative ? -exponent : exponent;
+}
+
+static struct decimal decimal_of(const char *text, size_t size) {
+  struct decimal d = {.whole = true};
+  const char *end = text + size;
+  d.negative = *text == '-';
+  text += d.negative;
+  const char *start = text;
+  text = decimal_digits(&d, start, end);
+  d.exact = text - start <= 19;
+  if (text == end) return d;
+  d.whole = false;
+  if (*text == '.') {
+    const char *fraction = text + 1;
+    text = decimal_digits(&d, fraction, end);
+    d.exponent = fraction - text;
+    d.exact = text - start <= 19 + 1;
+  }
+  d.exponent += read_exponent(text, end);
+  return d;
+}
+
+static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                              1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                              1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* If the digits and the power of ten are both exact as doubles, one operation rounds once, and so
+ * rightly (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990). */
+static bool quick_double(const struct decimal *d, double *number) {
+  if (!d->exact) return false;
+  if (d->digits != 0 && d->exponent != 0) {
+#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
+    return false; /* wider registers would round twice */
+#endif
+    if (d->digits > UINT64_C(1) << 53 || d->exponent < -22 || d->exponent > 22) return false;
+  }
+  *number = (double)d->digits;
+  if (d->digits != 0 && d->exponent < 0) *number /= tens[-d->exponent];
+  if (d->digits != 0 && d->exponent > 0) *number *= tens[d->exponent];
+  return true;
+}
+
+/* ---- Reading the rest: an estimate, corrected by exact comparisons --------------------------- */
+
+/* What lies halfway between two doubles has no more significant digits than 767: of further ones
+ * it matters only whether they are all 0. */
+#define MAX_DIGITS 768
+
+/* Both sides of a comparison have less than 2700 bits: an integer of MAX_DIGITS + 1 digits has
+ * 2555, 55 bits times 5^(MAX_DIGITS + 1 + 324) have 2593, and the shift makes the shorter side
+ * about as long as the other. */
+#define MAX_LIMBS 96
+
+/* A natural number, the lowest limb first. */
+struct natural {
+  uint32_t limbs[MAX_LIMBS];
+  unsigned count;
+};
+
+/* n = n * factor + addend */
+static void multiply(struct natural *n, uint32_t factor, uint32_t addend) {
+  uint64_t carry = addend;
+  for (unsigned i = 0; i < n->count; i++) {
+    carry += (uint64_t)n->limbs[i] * factor;
+    n->limbs[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  if (carry != 0) n->limbs[n->count++] = (uint32_t)carry;
+}
+
+/* n = n * 5^power */
+static void multiply_by_fives(struct natural *n, int power) {
+  static const uint32_t fives[] = {1,       5,        25,        125,       625,
+                                   3125,    15625,    78125,     390625,    1953125,
+                                   9765625, 48828125, 244140625, 1220703125};
+  for (; power > 13; power -= 13)
+    multiply(n, fives[13], 0);
+  multiply(n, fives[power], 0);
+}
+
+/* n = n * 2^bits */
+static void shift_left(struct natural *n, int bits) {
+  unsigned limbs = (unsigned)bits / 32;
+  if (n->count == 0) return;
+  multiply(n, UINT32_C(1) << bits % 32, 0);
+  memmove(n->limbs + limbs, n->limbs, n->count * sizeof *n->limbs);
+  memset(n->limbs, 0, limbs * sizeof *n->limbs);
+  n->count += limbs;
+}
+
+/* Below, at or above 0, as a is below, at or above b. */
+static int compare(const struct natural *a, const struct natural *b) {
+  if (a->count != b->count) return a->count < b->count ? -1 : 1;
+  for (unsigned i = a->count; i > 0; i--)
+    if (a->limbs[i - 1] != b->limbs[i - 1]) return a->limbs[i - 1] < b->limbs[i - 1] ? -1 : 1;
+  return 0;
+}
+
+/* digits * 10^exponent, exactly but for digits beyond MAX_DIGITS, which a last digit stands for. */
+struct value {
+  struct natural digits;
+  int64_t exponent;
+  int count;      /* of the digits */
+  uint64_t first; /* the first of them, 19 at most */
+};
+
+/* Takes up to nine digits, of which `value` is the number. */
+static void take_digits(struct value *v, uint32_t value, int count) {
+  static const uint32_t powers[] = {1,      10,      100,      1000,      10000,
+                                    100000, 1000000, 10000000, 100000000, 1000000000};
+  multiply(&v->digits, powers[count], value);
+  v->count += count;
+}
+
+/* Of an unsigned number's text. */
+static void read_value(struct value *v, const char *text, const char *end) {
+  uint32_t digits = 0; /* not taken yet */
+  int count = 0;
+  bool fraction = false, more = false;
+  v->digits.count = 0;
+  v->exponent = v->count = 0;
+  v->first = 0;
+  for (; text < end && *text != 'e' && *text != 'E'; text++) {
+    if (*text == '.') {
+      fraction = true;
+    } else if (v->count + count == MAX_DIGITS) {
+      more = more || *text != '0';
+      v->exponent += !fraction;
+    } else {
+      v->exponent -= fraction;
+      if (v->count + count == 0 && *text == '0') continue;
+      if (v->count + count < 19) v->first = v->first * 10 + (uint64_t)(*text - '0');
+      digits = digits * 10 + (uint32_t)(*text - '0');
+      if (++count < 9) continue;
+      take_digits(v, digits, count);
+      digits = 0;
+      count = 0;
+    }
+  }
+  take_digits(v, digits, count);
+  v->exponent += read_exponent(text, end);
+  if (!more) return;
+  take_digits(v, 1, 1);
+  v->exponent--;
+}
+
+static void copy(struct natural *to, const struct natural *from) {
+  to->count = from->count;
+  memcpy(to->limbs, from->limbs, from->count * sizeof *from->limbs);
+}
+
+/* Compares v with significand * 2^exponent. */
+static int compare_with(const struct value *v, uint64_t significand, int exponent) {
+  struct natural left, right;
+  int power = (int)v->exponent, shift = power - exponent;
+  copy(&left, &v->digits);
+  right.limbs[0] = (uint32_t)significand;
+  right.limbs[1] = (uint32_t)(significand >> 32);
+  right.count = right.limbs[1] != 0 ? 2 : 1;
+  multiply_by_fives(power > 0 ? &left : &right, power > 0 ? power : -power);
+  shift_left(shift > 0 ? &left : &right, shift > 0 ? shift : -shift);
+  return compare(&left, &right);
+}
+
+/* A double above 0, or 0, as its bits: those of the next larger one are one more. */
+static uint64_t bits_of(double number) {
+  uint64_t bits;
+  memcpy(&bits, &number, sizeof bits);
+  return bits;
+}
+
+static double from_bits(uint64_t bits) {
+  double number;
+  memcpy(&number, &bits, sizeof number);
+  return number;
+}
+
+/* Compares v with what lies halfway between the double of these bits and the next larger one. */
+static int compare_with_middle(const struct value *v, uint64_t bits) {
+  const uint64_t hidden = UINT64_C(1) << 52;
+  int exponent = (int)(bits >> 52);
+  uint64_t significand = bits & (hidden - 1);
+  if (exponent > 0) significand |= hidden;
+  return compare_with(v, 2 * significand + 1, (exponent > 0 ? exponent : 1) - 1076);
+}
+
+/* Within some units in the last place. */
+static double estimate(const struct value *v) {
+  static const double squares[] = {1e16, 1e32, 1e64, 1e128, 1e256};
+  double number = (double)v->first;
+  int power = (int)v->exponent + (v->count > 19 ? v->count - 19 : 0),
+      rest = power < 0 ? -power : power;
+  number = power < 0 ? number / tens[rest % 16] : number * tens[rest % 16];
+  rest /= 16;
+  for (int i = 0; rest > 0 && i < 5; i++, rest /= 2)
+    if (rest % 2 != 0) number = power < 0 ? number / squares[i] : number * squares[i];
+  return fmin(number, DBL_MAX);
+}
+
+/* The nearest double to an unsigned number's text, or INFINITY. */
+static double slow_double(const char *text, const char *end) {
+  struct value v;
+  read_value(&v, text, end);
+  int64_t magnitude = v.exponent + v.count; /* below 10^magnitude, from a tenth of that on */
+  if (v.count == 0 || magnitude < -323) return 0;
+  if (magnitude > 309) return INFINITY;
+  uint64_t bits = bits_of(estimate(&v)), infinite = bits_of(INFINITY);
+  for (;;) {
+    int above = compare_with_middle(&v, bits);
+    if (above > 0 || (above == 0 && bits % 2 != 0)) {
+      if (++bits == infinite) return INFINITY;
+      continue;
+    }
+    if (bits == 0) return 0;
+    int below = compare_with_middle(&v, bits - 1);
+    if (below > 0 || (below == 0 && bits % 2 == 0)) return from_bits(bits);
+    bits--;
+  }
+}
+
+enum number_type number_read(const char *text, size_t size, int64_t *integer, double *number) {
+  struct decimal d = decimal_of(text, size);
+  bool minus_zero = d.negative && d.digits == 0; /* which no integer can tell from 0 */
+  if (d.whole && d.exact && !minus_zero && d.digits <= (uint64_t)INT64_MAX + d.negative) {
+    /* The smallest integer has no positive counterpart: negate without one. */
+    *integer = d.negative ? -(int64_t)(d.digits - 1) - 1 : (int64_t)d.digits;
+    return NUMBER_IS_INTEGER;
+  }
+  if (!quick_double(&d, number)) *number = slow_double(text + d.negative, text + size);
+  if (isinf(*number)) return NUMBER_IS_TOO_LARGE;
+  if (d.negative) *number = -*number;
+  return NUMBER_IS_DOUBLE;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {
+  return (size_t)snprintf(out, NUMBER_BYTES, "%" PRId64, integer);
+}
+
+/* Puts a point in the place of whatever the locale has for it, which may be several bytes. */
+static size_t normalize(char *text) {
+  size_t begin = strspn(text, "-0123456789"), end = begin;
+  while (text[end] != '\0' && text[end] != 'e' && !is_digit(text[end]))
+    end++;
+  if (end > begin) {
+    text[begin] = '.';
+    memmove(text + begin + 1, text + end, strlen(text + end) + 1);
+  }
+  return strlen(text);
+}
+
+static bool reads_back(const char *text, size_t size, double number) {
+  int64_t integer;
+  double read;
+  enum number_type type = number_read(text, size, &integer, &read);
+  return type == NUMBER_IS_INTEGER ? (double)integer == number
+                                   : type == NUMBER_IS_DOUBLE && read == number;
+}
+
+/* Whether it has no fraction, and then its value. */
+static bool to_integer(double number, int64_t *integer) {
+  const double limit = 9223372036854775808.0; /* 2^63 */
+  if (!(number >= -limit && number < limit) || (number == 0 && signbit(number))) return false;
+  *integer = (int64_t)number;
+  return (double)*integer == number;
+}
+
+size_t number_write(double number, char out[NUMBER_BYTES]) {
+  int64_t integer;
+  if (to_integer(number, &integer)) return number_write_integer(integer, out);
+  /* A text of up to 15 digits survives the way to a double and back, and so is found by %.15g,
+   * which leaves zeros at the end out. Subnormal numbers have fewer. */
+  int precision = fabs(number) < DBL_MIN ? 1 : 15;
+  size_t size;
+  do {
+    snprintf(out, NUMBER_BYTES, "%.*g", precision, number);
+    size = normalize(out);
+  } while (precision++ < 17 && !reads_back(out, size, number));
+  return size;
+}

@@ -1,0 +1,81 @@
+#include "core/proxy_secrets.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/buffer.h"
+
+static int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Appends a part of a URL without its percent-encoding (RFC 3986, 2.1). */
+static void add_decoded(struct buffer *out, const char *text, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    int high = text[i] == '%' && size - i > 2 ? hex_value(text[i + 1]) : -1;
+    int low = high >= 0 ? hex_value(text[i + 2]) : -1;
+    char c = low >= 0 ? (char)(high * 16 + low) : text[i];
+    if (low >= 0) i += 2;
+    buffer_append(out, &c, 1);
+  }
+}
+
+/* Takes over what the buffer holds. */
+static bool keep(struct proxy_secrets *out, struct buffer *text) {
+  bool ok = !text->failed;
+  if (ok)
+    out->texts[out->count++] = text->data;
+  else
+    buffer_free(text);
+  *text = (struct buffer){0};
+  return ok;
+}
+
+/* Of "user:password" as it stands in the URL. */
+static bool keep_login(struct proxy_secrets *out, const char *login, size_t size) {
+  const char *colon = memchr(login, ':', size);
+  if (colon == NULL) return true;
+  struct buffer password = {0}, pair = {0}, basic = {0};
+  add_decoded(&password, colon + 1, size - (size_t)(colon + 1 - login));
+  add_decoded(&pair, login, size);
+  if (!pair.failed) buffer_add_base64(&basic, pair.data, pair.size);
+  basic.failed = basic.failed || pair.failed;
+  buffer_free(&pair);
+  if (password.size == 0 && !password.failed) { /* "user:@host" */
+    buffer_free(&basic);
+    return true;
+  }
+  bool ok = keep(out, &password);
+  return keep(out, &basic) && ok;
+}
+
+static bool read_url(const char *url, struct proxy_secrets *out) {
+  const char *scheme = strstr(url, "://");
+  if (scheme != NULL) url = scheme + 3;
+  size_t size = strcspn(url, "/?#"), at = size;
+  while (at > 0 && url[at - 1] != '@')
+    at--;
+  return at == 0 || keep_login(out, url, at - 1);
+}
+
+bool proxy_secrets_read(const char *url, struct proxy_secrets *out) {
+  static const char *const variables[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                          "ALL_PROXY"};
+  _Static_assert(2 * sizeof variables / sizeof *variables == PROXY_SECRETS_MAX, "two of each");
+  if (url != NULL) return read_url(url, out);
+  bool ok = true;
+  for (size_t i = 0; i < sizeof variables / sizeof *variables && ok; i++) {
+    const char *value = getenv(variables[i]);
+    if (value != NULL) ok = read_url(value, out);
+  }
+  return ok;
+}
+
+void proxy_secrets_clear(struct proxy_secrets *secrets) {
+  for (size_t i = 0; i < secrets->count; i++)
+    secret_free(secrets->texts[i]);
+  *secrets = (struct proxy_secrets){0};
+}

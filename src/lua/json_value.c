@@ -1,0 +1,245 @@
+#include "lua/json_value.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TYPE_NAME "podero.json_value"
+
+/* The state is an array: a key whose value follows; the whole value; and the arrays and objects
+ * that are open in it, the innermost last. Each of them is put where it belongs when it begins: so
+ * there is never more to be kept than these and a key. */
+enum { STATE_KEY = 1, STATE_VALUE = 2 };
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+static bool fail(struct json_value *v, enum json_value_fault fault, uint64_t offset) {
+  v->error.fault = fault;
+  v->error.offset = offset;
+  v->error.message[0] = '\0';
+  return false;
+}
+
+static bool memory_error(struct json_value *v) {
+  fail(v, JSON_VALUE_FAULT_MEMORY, v->reader.token_offset);
+  snprintf(v->error.message, sizeof v->error.message, "out of memory");
+  return false;
+}
+
+static bool too_large(struct json_value *v, const char *message) {
+  fail(v, JSON_VALUE_FAULT_TOO_LARGE, v->reader.token_offset);
+  snprintf(v->error.message, sizeof v->error.message, "%s", message);
+  return false;
+}
+
+static bool reader_error(struct json_value *v) {
+  const struct json_reader *r = &v->reader;
+  if (r->fault == JSON_FAULT_MEMORY) return memory_error(v);
+  fail(v, r->fault == JSON_FAULT_TOKEN ? JSON_VALUE_FAULT_TOO_LARGE : JSON_VALUE_FAULT_DECODE,
+       r->offset);
+  v->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
+  snprintf(v->error.message, sizeof v->error.message, "%s at byte %" PRIu64, r->message, r->offset);
+  return false;
+}
+
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+/* One call of json_value_decode. While it runs, the stack holds, from `base`: the innermost array
+ * or object, or nil; and in an object the key whose value comes next. */
+struct run {
+  lua_State *L;
+  struct json_value *v;
+  int state, base;
+};
+
+/* Where the array or object lies in the state that is the innermost one now. */
+static int place_of_innermost(const struct json_value *v) {
+  return STATE_VALUE + (int)json_depth(&v->reader) - 1;
+}
+
+/* Puts the value on the top where it belongs, and takes the key below it. False if there are more
+ * elements than Lua can number. [-(1|2), +0, m] */
+static bool store(const struct run *run) {
+  lua_State *L = run->L;
+  if (lua_gettop(L) == run->base + 2)
+    lua_rawset(L, run->base);
+  else if (!lua_isnil(L, run->base))
+    return compat_set_element(L, run->base, ++run->v->elements);
+  else
+    lua_rawseti(L, run->state, STATE_VALUE);
+  return true;
+}
+
+/* [-(0|1), +0, m] */
+static bool begin_container(const struct run *run) {
+  lua_State *L = run->L;
+  int place = place_of_innermost(run->v);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, run->state, place);
+  if (!store(run)) return false;
+  lua_rawgeti(L, run->state, place);
+  lua_replace(L, run->base);
+  run->v->elements = 0;
+  return true;
+}
+
+/* [-0, +0, -] */
+static void end_container(const struct run *run) {
+  lua_State *L = run->L;
+  if (json_depth(&run->v->reader) == 0) {
+    lua_pushnil(L);
+  } else {
+    lua_rawgeti(L, run->state, place_of_innermost(run->v));
+    if (json_in_array(&run->v->reader)) run->v->elements = lua_rawlen(L, -1);
+  }
+  lua_replace(L, run->base);
+}
+
+/* Pushes a scalar, or a key. [-0, +1, m] */
+static void push_scalar(const struct run *run, enum json_event event) {
+  lua_State *L = run->L;
+  const struct json_value *v = run->v;
+  const struct json_reader *r = &v->reader;
+  bool has_text =
+      event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
+  if (has_text && v->replace != NULL && v->replace(L, r, event, v->context)) return;
+  switch (event) {
+  case JSON_FALSE: lua_pushboolean(L, 0); break;
+  case JSON_TRUE: lua_pushboolean(L, 1); break;
+  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
+  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
+  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
+  default: lua_pushlstring(L, r->text, r->size);
+  }
+}
+
+/* [-0, +1, m] */
+static bool take_key(const struct run *run) {
+  struct json_value *v = run->v;
+  uintptr_t object = (uintptr_t)lua_topointer(run->L, run->base);
+  if (!key_collisions_add(&v->collisions, object, v->reader.text, v->reader.size))
+    return too_large(v, KEY_COLLISIONS_TOO_MANY);
+  push_scalar(run, JSON_KEY);
+  return true;
+}
+
+/* Does what an event means. False, and `error` is set, if that cannot be. [-(0|1), +(0|1), m] */
+static bool take_event(const struct run *run, enum json_event event) {
+  struct json_value *v = run->v;
+  bool stored = true;
+  if (v->reader.values > v->max_values) return too_large(v, JSON_VALUE_TOO_MANY);
+  switch (event) {
+  case JSON_KEY: return take_key(run);
+  case JSON_ARRAY_BEGIN:
+  case JSON_OBJECT_BEGIN: stored = begin_container(run); break;
+  case JSON_ARRAY_END:
+  case JSON_OBJECT_END: end_container(run); break;
+  default: push_scalar(run, event); stored = store(run);
+  }
+  return stored || memory_error(v);
+}
+
+/* Reads all bytes there are. */
+static bool read_on(const struct run *run) {
+  enum json_event event;
+  while ((event = json_next(&run->v->reader)) > JSON_NEED_MORE)
+    if (!take_event(run, event)) return false;
+  return event != JSON_ERROR || reader_error(run->v);
+}
+
+/* ---- Between calls --------------------------------------------------------------------------- */
+
+/* Pushes what the stack held at the end of the last call. [-0, +(1|2), -] */
+static void restore(const struct run *run) {
+  const struct json_value *v = run->v;
+  if (json_depth(&v->reader) > 0)
+    lua_rawgeti(run->L, run->state, place_of_innermost(v));
+  else
+    lua_pushnil(run->L);
+  if (v->has_key) lua_rawgeti(run->L, run->state, STATE_KEY);
+}
+
+/* Reads the bytes that were fed, or finds that there are no more. [-0, +0, m] */
+static bool read_piece(lua_State *L, struct json_value *v, int state) {
+  int top = lua_gettop(L);
+  struct run run = {L, v, lua_absindex(L, state), top + 1};
+  if (v->entered) memory_error(v); /* a Lua error has ended the last call in its middle */
+  if (v->error.fault != JSON_VALUE_FAULT_NONE) return false;
+  v->entered = true;
+  bool ok = lua_checkstack(L, 6) ? true : memory_error(v);
+  if (ok) {
+    restore(&run);
+    ok = read_on(&run);
+    v->has_key = lua_gettop(L) == run.base + 1;
+    if (ok && v->has_key) lua_rawseti(L, run.state, STATE_KEY);
+  }
+  lua_settop(L, top);
+  v->entered = false;
+  return ok;
+}
+
+void json_value_init(struct json_value *v, uint64_t max_bytes) {
+  memset(v, 0, sizeof *v);
+  v->max_values = max_bytes / JSON_VALUE_BYTES;
+  json_init(&v->reader, 0, max_bytes < SIZE_MAX ? (size_t)max_bytes : SIZE_MAX);
+}
+
+void json_value_free(struct json_value *v) {
+  json_free(&v->reader);
+}
+
+void json_value_push_state(lua_State *L) {
+  lua_createtable(L, STATE_VALUE + 6, 0);
+}
+
+bool json_value_decode(lua_State *L, struct json_value *v, int state, const char *bytes,
+                       size_t size) {
+  json_feed(&v->reader, bytes, size);
+  bool ok = read_piece(L, v, state);
+  json_feed(&v->reader, NULL, 0); /* the bytes may be gone when we come back */
+  return ok;
+}
+
+bool json_value_end(lua_State *L, struct json_value *v, int state) {
+  state = lua_absindex(L, state);
+  json_end(&v->reader);
+  if (!read_piece(L, v, state)) return false;
+  lua_rawgeti(L, state, STATE_VALUE);
+  return true;
+}
+
+/* ---- In one go ------------------------------------------------------------------------------- */
+
+/* __gc: only if an error was raised there is something to be freed. [1, 0] */
+static int collect(lua_State *L) {
+  json_value_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+void json_value_open(lua_State *L) {
+  luaL_newmetatable(L, TYPE_NAME);
+  lua_pushcfunction(L, collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+bool json_value_push(lua_State *L, const char *text, size_t size, json_value_replace *replace,
+                     void *context) {
+  int top = lua_gettop(L);
+  struct json_value *v = lua_newuserdata(L, sizeof *v);
+  json_value_init(v, UINT64_MAX);
+  v->reader.any_bytes = true;
+  v->replace = replace;
+  v->context = context;
+  luaL_getmetatable(L, TYPE_NAME);
+  lua_setmetatable(L, -2);
+  json_value_push_state(L);
+  bool ok = json_value_decode(L, v, -1, text, size) && json_value_end(L, v, -1);
+  bool out_of_memory = v->error.fault == JSON_VALUE_FAULT_MEMORY;
+  json_value_free(v);
+  if (out_of_memory) luaL_error(L, "not enough memory");
+  if (ok) lua_replace(L, top + 1);
+  lua_settop(L, top + ok);
+  return ok;
+}

@@ -1,0 +1,68 @@
+/* Finds out in time that the keys of a body collide in Lua's tables.
+ *
+ * Lua 5.1 to 5.3 hash every second or third byte of a longer key, if not fewer, and 5.1 has no
+ * seed: a server can send keys that all get one hash. Each of them is then compared with all before
+ * it, and when a table of n of them grows, which nothing can interrupt, so are all n: seconds for
+ * some ten thousand. So the keys are given the hash of Lua 5.1, and how many pairs of keys in the
+ * same object share one is estimated as they come: sums of random signs, the same for equal hashes,
+ * have the number of such pairs as the mean of their squares (N. Alon, Y. Matias, M. Szegedy, The
+ * Space Complexity of Approximating the Frequency Moments, 1996).
+ *
+ * On other Luas there is nothing to be found out. */
+#ifndef PODERO_KEY_COLLISIONS_H
+#define PODERO_KEY_COLLISIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lua/compat.h"
+
+#if LUA_VERSION_NUM < 504 && !defined LUA_LJDIR /* LuaJIT's luaconf.h has it */
+#define KEY_COLLISIONS 1
+#else
+#define KEY_COLLISIONS 0
+#endif
+
+#define KEY_COLLISIONS_TOO_MANY "an object has too many keys that collide in Lua's tables"
+
+#define KEY_COLLISIONS_SIGNS 16
+
+/* Pairs of keys, each counted twice, that may share a hash: a table of 8,000 keys with the same. */
+#define KEY_COLLISIONS_MAX 64e6
+
+/* All zero has seen no key. */
+struct key_collisions {
+  uint64_t keys;
+  int32_t sums[KEY_COLLISIONS_SIGNS];
+};
+
+/* The low bits of luaS_newlstr's hash in Lua 5.1. */
+static inline uint64_t key_collisions_hash(const char *key, size_t size) {
+  uint32_t hash = (uint32_t)size;
+  size_t step = (size >> 5) + 1;
+  for (size_t i = size; i >= step; i -= step)
+    hash ^= (hash << 5) + (hash >> 2) + (unsigned char)key[i - 1];
+  return hash & 0xFFFF;
+}
+
+/* Notes a key of an object, which `object` tells from others. False if there are too many by now
+ * that collide. */
+static inline bool key_collisions_add(struct key_collisions *k, uintptr_t object, const char *key,
+                                      size_t size) {
+  if (!KEY_COLLISIONS) return true;
+  uint64_t mix = (uint64_t)object ^ key_collisions_hash(key, size) << 48; /* splitmix64 */
+  mix = (mix ^ mix >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+  mix = (mix ^ mix >> 27) * UINT64_C(0x94D049BB133111EB);
+  mix ^= mix >> 31;
+  for (int i = 0; i < KEY_COLLISIONS_SIGNS; i++)
+    k->sums[i] += (mix >> i & 1) != 0 ? 1 : -1;
+  if (++k->keys % 256 != 0) return true;
+  double squares = 0, keys = (double)k->keys;
+  for (int i = 0; i < KEY_COLLISIONS_SIGNS; i++)
+    squares += (double)k->sums[i] * k->sums[i];
+  /* Each key makes a pair with itself, and some share 16 bits by chance. */
+  return squares / KEY_COLLISIONS_SIGNS < KEY_COLLISIONS_MAX + 4 * keys + keys * keys / 32768;
+}
+
+#endif
