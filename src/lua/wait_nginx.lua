@@ -183,8 +183,8 @@ local function pause(seconds)
   if not read() then close_notifier() end
 end
 
--- Whether a handler sleeps: nobody waits on the semaphore of one that was killed. If that were wrong, another pump would
--- be started.
+-- Whether a handler sleeps: nobody waits on the semaphore of one that was killed. If that were wrong, another pump
+-- would be started.
 local function is_needed()
   for i = 1, waiter_count do
     local waiter = waiters[i]
