@@ -218,6 +218,7 @@ end
 
 local function launch(options, dir)
   local ports = nginx.free_ports(options.ports)
+  assert(nginx.run("mkdir -p " .. quoted(dir .. "/logs"))) -- where some log before they have read where to
   nginx.write_file(dir .. "/nginx.conf", options.configuration(ports, dir))
   local which = options.installed and nginx.installed() or nginx.find()
   local command = ("%s -p %s -c %s -g 'daemon off;'"):format(nginx.command(which, options.environment),

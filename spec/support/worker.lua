@@ -151,8 +151,7 @@ Worker.__index = Worker
 function worker.start(api, options)
   options = options or {}
   local configuration = function(ports, dir)
-    -- Some log there before they have read where to; and workers of root's become somebody else.
-    assert(nginx.run(("mkdir %s/logs && chmod 755 %s"):format(dir, dir)))
+    assert(nginx.run("chmod 755 " .. dir)) -- workers of root's become somebody else
     for name, text in pairs(options.files or {}) do nginx.write_file(dir .. "/" .. name, text) end
     local values = {
       load_modules = nginx.find().load_modules, cpath = module_path(), org = users.ORG, other_org = helper.OTHER_ORG,
