@@ -64,6 +64,53 @@ describe("an error", function()
       end
     end)
 
+    -- In a process of its own, which has little else to be collected: so finalizers run at nearly every allocation.
+    local CLOSING = [[
+      local podero = require "podero"
+      local client = podero.new { base_url = %q, access_token = "static", proxy = "", max_retries = 0 }
+      local function on_collection(f)
+        if newproxy then getmetatable(newproxy(true)).__gc = f else setmetatable({}, { __gc = f }) end
+      end
+
+      --- A loop, closed by the finalizer that runs as the n-th; whether one did, and the error.
+      local function loop(n)
+        local count, active, iterator = 0, true, nil
+        local function trap()
+          if not active then return end
+          count = count + 1
+          if count == n and iterator then iterator:close() end
+          on_collection(trap)
+        end
+        local _, err = pcall(function()
+          iterator = client:each_user(%q)
+          trap()
+          for _ in iterator do error("a user") end
+        end)
+        active = false
+        return count >= n, err
+      end
+
+      collectgarbage("setpause", 1)
+      collectgarbage("setstepmul", 100000)
+      if _VERSION == "Lua 5.4" then collectgarbage("incremental", 1, 1000, 3) end
+      local n, closed, err = 0
+      repeat
+        n = n + 1
+        closed, err = loop(n)
+        if err then
+          assert(err.status == 403 and err.message:find("HTTP 403", 1, true), err)
+          assert(err.detail == nil or #err.detail.detail == 300)
+        end
+      until not closed or n == 2000
+      print(closed, err.detail.detail[300])]]
+
+    it("is whole though a finalizer closes the loop while it is made", function()
+      local texts = {}
+      for i = 1, 300 do texts[i] = ("text %d"):format(i) end
+      helper.static(server, { always_api = { status = 403, body = cjson.encode { detail = texts } } })
+      assert.equal("false\ttext 300\n", (helper.run(CLOSING:format(server.url, ORG))))
+    end)
+
     it("lets fields be added, and survives damage", function()
       local err = helper.failed("http", answered { status = 403 })
       err.context = "mine"

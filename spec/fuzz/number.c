@@ -1,5 +1,5 @@
-/* Numbers as text and back, against the C library. The input is a text to be read, and, if it has eight
- * bytes, the bits of a double to be written. */
+/* Numbers as text and back, against the C library. The input is a text to be read, and, if it has
+ * eight bytes, the bits of a double to be written. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -262,6 +262,7 @@ end
 
 -- users --------------------------------------------------------------------------------------------------------------
 
+local FLOATS = { latitude = true, longitude = true }
 local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true, num_wallboxes = true }
 
 --- The users of a JSON text as the module is to give them: made by another decoder, nulls removed.
@@ -272,6 +273,7 @@ function helper.oracle(text)
     for name, value in pairs(user) do
       if value == cjson.null then nulls[#nulls + 1] = name end
       if INTEGERS[name] and math.tointeger then user[name] = math.tointeger(value) end
+      if FLOATS[name] and value ~= cjson.null then user[name] = value + 0.0 end -- lua-cjson may have integers
     end
     for _, name in ipairs(nulls) do user[name] = nil end
   end

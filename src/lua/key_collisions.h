@@ -40,8 +40,8 @@ struct key_collisions {
 /* The low bits of luaS_newlstr's hash in Lua 5.1. */
 static inline uint64_t key_collisions_hash(const char *key, size_t size) {
   uint32_t hash = (uint32_t)size;
-  size_t step = (size >> 5) + 1;
-  for (size_t i = size; i >= step; i -= step)
+  size_t stride = (size >> 5) + 1;
+  for (size_t i = size; i >= stride; i -= stride)
     hash ^= (hash << 5) + (hash >> 2) + (unsigned char)key[i - 1];
   return hash & 0xFFFF;
 }

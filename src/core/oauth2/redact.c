@@ -128,7 +128,7 @@ static void prepare(struct pattern *p, const char *secret) {
   p->count = 0;
   p->gaps[0] = false;
   size_t i = 0, capacity = p->loose ? ENOUGH_BYTES : sizeof p->bytes;
-  for (; secret[i] != '\0' && i < MAX_PREFIX_BYTES && p->count < capacity; i++) {
+  for (; i < MAX_PREFIX_BYTES && secret[i] != '\0' && p->count < capacity; i++) {
     unsigned char c = (unsigned char)secret[i];
     if (p->loose && c >= 0x80) {
       p->gaps[p->count] = true;
