@@ -14,7 +14,7 @@ describe("the module", function()
     local names = {}
     for name in pairs(podero) do names[#names + 1] = name end
     table.sort(names)
-    assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "new", "null", "time" }, names)
+    assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "new", "null", "time", "waits" }, names)
   end)
 
   it("is one shared object, which needs no Lua file", function()

@@ -1,5 +1,5 @@
---- A call that is stopped, at whatever step of its life and by whatever means, ends in an error, or in nothing if nobody
--- waits for it any more: never in part of a result. The client goes on, and the server sees the request ended.
+--- A call that is stopped, at whatever step of its life and by whatever means, ends in an error, or in nothing if
+-- nobody waits for it any more: never in part of a result. The client goes on, and the server sees the request ended.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -15,7 +15,7 @@ local MOST_STEPS = 200
 
 local has_closing_variables = _VERSION == "Lua 5.4"
 
--- the server -----------------------------------------------------------------------------------------------------------
+-- the server ----------------------------------------------------------------------------------------------------------
 
 local function head(size)
   return ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"):format(size)
@@ -32,8 +32,8 @@ local function in_pieces(act, text, pieces)
 end
 
 --- Answers with an act before each piece of them: a token, a list that is cut short before its first user ends, and
--- then, after a pause, lists in pieces. Where only a token is asked for, the first answer with one is cut short. All that
--- come later are good.
+-- then, after a pause, lists in pieces. Where only a token is asked for, the first answer with one is cut short. All
+-- that come later are good.
 local function script(act, only_token)
   local lists = { { act, { "send", head(#LIST) }, act, { "send", LIST:sub(1, 20) }, act, { "close" } } }
   for i = 2, 4 do lists[i] = in_pieces(act, LIST, 3) end
@@ -45,7 +45,7 @@ local function script(act, only_token)
   }
 end
 
--- the methods ----------------------------------------------------------------------------------------------------------
+-- the methods ---------------------------------------------------------------------------------------------------------
 
 local function is_list(list)
   return type(list) == "table" and #list == COUNT and helper.difference(helper.oracle(LIST), list) == nil
@@ -93,7 +93,7 @@ local METHODS = {
   },
 }
 
--- steps ----------------------------------------------------------------------------------------------------------------
+-- steps ---------------------------------------------------------------------------------------------------------------
 
 local function is_readable(fd, seconds)
   local watched = { getfd = function() return fd end, dirty = function() return false end }
