@@ -284,6 +284,31 @@ describe("the option wait", function()
     assert.is_true(helper.descriptors() <= before + 16, helper.descriptors() - before)
   end)
 
+  it("serves where libraries of Lua were taken away before the module was loaded", function()
+    helper.static(server, { always_api = { delay = 0.02 } })
+    local little = "debug = { traceback = debug.traceback }"
+    for _, sandbox in ipairs { "debug = nil", little, "coroutine = nil", "pcall = nil" } do
+      local output = helper.run(([[
+        local wrap, protected = coroutine.wrap, pcall
+        local socket = require "socket"
+        %s
+        local podero = require "podero"
+        local raise = false
+        local client = podero.new { base_url = %q, access_token = "static", proxy = "", wait = function(seconds)
+          if raise then error("stopped", 0) end
+          socket.sleep(seconds)
+        end }
+        print(#client:list_users(%q), wrap(function()
+          raise = true
+          local ok, err = protected(client.list_users, client, %q)
+          raise = false
+          return err, #client:list_users(%q)
+        end)())
+      ]]):format(sandbox, server.url, ORG, ORG, ORG))
+      assert.equal("25\tstopped\t25\n", output)
+    end
+  end)
+
   it("leaves few descriptors open when the client is closed", function()
     local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
       coroutine.yield(seconds, fd)

@@ -45,7 +45,7 @@ struct lua_call {
   struct event *event; /* that on_event is being told of */
   struct user_decoder decoder;
   bool busy;               /* the call is being pushed forward */
-  bool stopped;            /* meanwhile, by a finalizer: it ends when that has returned */
+  bool stopped;            /* while busy, by a finalizer: it ends when it is no longer busy */
   enum user_status status; /* of decode_user, and how many bytes it has used */
   size_t used;
   /* Arguments of the question, see ask. */
@@ -210,7 +210,7 @@ static void end_call(struct lua_call *c) {
   user_decoder_free(&c->decoder);
 }
 
-/* A finalizer that runs within the call cannot end it at once. */
+/* A call that a finalizer has stopped from within ends here. */
 static void end_busy(struct lua_call *c) {
   c->busy = false;
   if (c->stopped) end_call(c);

@@ -15,8 +15,8 @@ void wait_open(lua_State *L);
  *   pending(calls) -> nil if they have nothing to do, else how many bytes wait to be read
  *   block(calls): blocks until there is something to do
  *
- *   new_wakeup(calls [, again]) -> a wakeup attached to their client, or nil; `again`: there was none
- *                                  for these calls before
+ *   new_wakeup(calls, tried) -> a wakeup attached to their client, or nil; `tried`: there was none
+ *                               when the same waiter asked before
  *   keep_wakeup(wakeup): keeps it for the next who asks
  *   set_wakeup(calls, wakeup): the wakeup to signal when these calls have something to do
  *   is_usable(wakeup) -> whether it can still be waited on

@@ -2,7 +2,8 @@
 --
 -- c          the C functions of lua/wait and lua/call
 -- pcall      Lua's own
--- coroutine, debug: Lua's libraries, or nil
+-- coroutine  Lua's library, or nil
+-- debug      Lua's library, or nil, or what a sandbox has left of it
 -- require    Lua's own
 local c, pcall, coroutine, debug, require, setmetatable, next, type, tostring = ...
 
@@ -72,7 +73,7 @@ end
 
 -- Whether this coroutine is within call_wait with this waiter.
 local function is_waiting_here(waiter)
-  if not debug then return true end -- cannot be found out
+  if not debug or not debug.getinfo or not debug.getlocal then return true end -- cannot be found out
   local level, info = 2, debug.getinfo(2, "f")
   while info do
     if info.func == call_wait then
@@ -122,7 +123,7 @@ local function wait(waiter)
     or interval < MAX_INTERVAL and interval * GROWTH or interval
 end
 
--- Ends the wait of a waiter that another coroutine waits with.
+-- Ends the wait of a waiter, with which another coroutine waits.
 local function wake(waiter)
   if waiter.wakeup then c.signal(waiter.wakeup) end
 end
@@ -146,10 +147,10 @@ end
 -- is still there.
 local luv_stops = {}
 
--- An error that ends the coroutine, for luv to print: it prints strings only.
+-- The error that has ended a coroutine, as text: luv prints nothing else.
 local function luv_message(thread, err)
   local message = tostring(err)
-  return debug and debug.traceback(thread, message) or message
+  return debug and debug.traceback and debug.traceback(thread, message) or message
 end
 
 function waits.luv(seconds, fd)
