@@ -48,7 +48,7 @@ local descriptions, list, name, kind, in_code = {}, {}, nil, nil, false
 local function finish(code)
   local declared, method = code:match("^function ([%w]+)[.:]([%w_]+)%(")
   if method then
-    table.insert(list, 1, ("@function %s%s"):format(declared == "Client" and "Client:" or "", method))
+    table.insert(list, 1, ("@function %s%s"):format(declared ~= "podero" and declared .. ":" or "", method))
     print_block(descriptions, list)
   elseif kind == "class" and name == "podero" then
     print_block(descriptions, { "@module podero" })
@@ -56,8 +56,8 @@ local function finish(code)
       local field_type, field, description = tag:match("^@tfield (%S+) (%S+) (.*)$")
       print_block({ ("%s (`%s`)"):format(description, field_type) }, { "@field " .. field })
     end
-  elseif kind == "class" and code:find("^local Client") then
-    print_block(descriptions, { "@type Client" })
+  elseif kind == "class" and code:find("^local %u") then
+    print_block(descriptions, { "@type " .. name })
   elseif kind then
     table.insert(list, 1, "@table " .. name)
     print_block(descriptions, list)

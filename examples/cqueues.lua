@@ -1,20 +1,11 @@
 -- Lists organizations beside other work, with cqueues: while a call waits, other coroutines run. The
--- option `wait` is all that it takes; it is told for how long to wait at most, and which descriptor
--- becomes readable when there is something to do.
+-- option `wait` is all that it takes.
 --
 --   lua5.4 examples/cqueues.lua ORGANIZATION_ID...
 local cqueues = require "cqueues"
 local podero = require "podero"
 
-local client = assert(podero.new {
-  wait = function(seconds, fd)
-    if fd then
-      cqueues.poll({ pollfd = fd, events = "r" }, seconds)
-    else
-      cqueues.sleep(seconds)
-    end
-  end,
-})
+local client = assert(podero.new { wait = podero.waits.cqueues })
 
 local queue = cqueues.new()
 local pending = #arg

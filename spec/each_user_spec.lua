@@ -398,9 +398,7 @@ describe("each_user", function()
   end)
 
   it("fails for all coroutines that wait for its next user", function()
-    helper.static(server, {
-      always_api = { fault = "stall", after = 0 }, organizations = { [ORG] = { users = 500, seed = 7 } },
-    })
+    helper.static(server, { always_api = { fault = "stall", after = 0 } })
     local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
       coroutine.yield(seconds, fd)
     end })

@@ -1,4 +1,4 @@
---- How calls wait: with the caller's own function, and in schedulers that others have made.
+--- How calls wait with the caller's own function. spec/schedulers_spec.lua has schedulers that others have made.
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
@@ -8,9 +8,6 @@ local socket = require "socket"
 
 local ORG = mock.ORG
 local DELAY = 0.3
-
--- Of three coroutines that wait for two answers each. Looking every millisecond would take six times as many.
-local MANY_WAITS = 300
 
 describe("the option wait", function()
   local server
@@ -241,148 +238,125 @@ describe("the option wait", function()
     assert.equal(25, #list)
   end)
 
+  it("may use a client itself", function()
+    local depth, client = 0, nil
+    server:configure { always_api = { delay = 0.02 } }
+    client = helper.client(server, { wait = function(seconds)
+      if depth < 2 then
+        depth = depth + 1
+        assert.equal(25, #assert(client:list_users(helper.OTHER_ORG)))
+        depth = depth - 1
+      end
+      socket.sleep(seconds)
+    end })
+    local function call()
+      local list = client:list_users(ORG)
+      return list and #list
+    end
+    assert.equal(25, call())
+    assert.equal(25, coroutine.wrap(call)())
+  end)
+
+  it("ends its call with an error though the coroutine catches that, by the client's next use at the latest", function()
+    helper.static(server, { always_api = { delay = 2 } })
+    local problem, raise, iterator = {}, true, nil
+    local client = helper.client(server, { access_token = "static", wait = function(seconds)
+      if raise then error(problem) end
+      socket.sleep(seconds)
+    end })
+    local before = helper.descriptors()
+    coroutine.wrap(function()
+      for _ = 1, 20 do
+        local ok, err = pcall(client.list_users, client, ORG)
+        assert.is_false(ok)
+        assert.equal(problem, err)
+      end
+      iterator = client:each_user(ORG)
+      assert.equal(problem, select(2, pcall(iterator)))
+      raise = false
+      server:patch { always_api = false }
+      -- That call does not go on.
+      local ok, err = pcall(iterator)
+      assert.is_false(ok)
+      assert.equal("closed", err.kind)
+      assert.equal(25, #assert(client:list_users(ORG)))
+    end)()
+    assert.is_true(helper.descriptors() <= before + 16, helper.descriptors() - before)
+  end)
+
+  it("serves where libraries of Lua were taken away before the module was loaded", function()
+    helper.static(server, { always_api = { delay = 0.02 } })
+    local little = "debug = { traceback = debug.traceback }"
+    for _, sandbox in ipairs { "debug = nil", little, "coroutine = nil", "pcall = nil" } do
+      local output = helper.run(([[
+        local wrap, protected = coroutine.wrap, pcall
+        local socket = require "socket"
+        %s
+        local podero = require "podero"
+        local raise = false
+        local client = podero.new { base_url = %q, access_token = "static", proxy = "", wait = function(seconds)
+          if raise then error("stopped", 0) end
+          socket.sleep(seconds)
+        end }
+        print(#client:list_users(%q), wrap(function()
+          raise = true
+          local ok, err = protected(client.list_users, client, %q)
+          raise = false
+          return err, #client:list_users(%q)
+        end)())
+      ]]):format(sandbox, server.url, ORG, ORG, ORG))
+      assert.equal("25\tstopped\t25\n", output)
+    end
+  end)
+
+  it("leaves few descriptors open when the client is closed", function()
+    local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
+      coroutine.yield(seconds, fd)
+    end })
+    helper.static(server, { always_api = { delay = 0.1 } })
+    collectgarbage()
+    collectgarbage()
+    local before, threads, ended = helper.descriptors(), {}, 0
+    for i = 1, 100 do
+      threads[i] = coroutine.create(function()
+        assert(client:list_users(ORG))
+        ended = ended + 1
+      end)
+      assert.is_true(coroutine.resume(threads[i]))
+    end
+    assert.is_true(helper.descriptors() >= before + 200) -- each waits with a descriptor of its own
+    while ended < 100 do
+      for _, thread in ipairs(threads) do
+        if coroutine.status(thread) ~= "dead" then assert.is_true(coroutine.resume(thread)) end
+      end
+      socket.sleep(0.002)
+    end
+    client:close()
+    assert.is_true(helper.descriptors() <= before + 16, helper.descriptors() - before)
+  end)
+
+  it("is not needed to block where there is an ngx that is not nginx's", function()
+    for _, ngx in ipairs { "{}", "{ null = false, log = print, config = {} }", "'text'", "{ get_phase = false }" } do
+      local output = helper.run(([[
+        ngx = %s
+        local podero = require "podero"
+        local client = podero.new { base_url = %q, client_id = "demo-client", client_secret = "demo-secret",
+          proxy = "" }
+        local count = 0
+        local iterator = client:each_user(%q)
+        while iterator() do count = count + 1 end
+        local results = client:list_users_of { %q }
+        print(#client:list_users(%q), count, #results[%q], #client:get(%q), type(client:token()))
+        client:close()
+      ]]):format(ngx, server.url, ORG, ORG, ORG, ORG, helper.users_path()))
+      assert.equal("25\t25\t25\t25\tstring\n", output)
+    end
+  end)
+
   for _, value in ipairs { 1, "sleep", true, {} } do
     it("refuses a " .. type(value), function()
       helper.raises({ "'new'", "option 'wait': expected a function, got " .. type(value) }, podero.new,
         helper.options(server, { wait = value }))
-    end)
-  end
-end)
-
-describe("a scheduler", function()
-  local server
-
-  setup(function() server = mock.start() end)
-  teardown(function() server:stop() end)
-  before_each(function() server:reset() end)
-
-  --- Runs a program on the Lua of the specs, in a process of its own. In it, `new(wait)` makes a client whose waits are
-  -- counted, `work()` is what three coroutines do with it, and `report()` is to be called at the end.
-  local PROGRAM = [[
-    %s
-    local socket = require "socket"
-    local podero = require "podero"
-    local start, waits, ended = socket.gettime(), 0, 0
-    local client
-    local function new(wait)
-      client = assert(podero.new { base_url = %q, client_id = %q, client_secret = %q, proxy = "",
-        wait = function(seconds, fd) waits = waits + 1 return wait(seconds, fd) end })
-    end
-    local function work()
-      local users = assert(client:list_users(%q))
-      local count = 0
-      if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then -- which cannot yield within a for's iterator
-        local next_user = client:each_user(%q)
-        while next_user() do count = count + 1 end
-      else
-        for _ in client:each_user(%q) do count = count + 1 end
-      end
-      assert(#users == 25 and count == 25)
-      ended = ended + 1
-    end
-    local function report()
-      print(("ended %%d seconds %%.3f waits %%d"):format(ended, socket.gettime() - start, waits))
-    end
-    %s
-    report()
-  ]]
-
-  local function run(first, program)
-    server:configure { always_api = { delay = DELAY } }
-    local output = helper.run(PROGRAM:format(first, server.url, mock.credentials.client_id,
-      mock.credentials.client_secret, ORG, ORG, ORG, program))
-    local ended, seconds, waits = output:match("ended (%d+) seconds (%S+) waits (%d+)")
-    assert.is_truthy(ended, output)
-    -- Two calls one after the other in each of three coroutines, which run at the same time.
-    assert.equal("3", ended, output)
-    assert.is_true(tonumber(seconds) < 4 * DELAY, output)
-    local counts = server:counts()
-    assert.equal(1, counts.token)
-    assert.equal(6, counts.api)
-    assert.equal(3, counts.max_in_flight.api)
-    return tonumber(waits)
-  end
-
-  it("like cqueues waits by descriptor, without polling", function()
-    local waits = run("local cqueues = require 'cqueues'", [[
-      new(function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end)
-      local queue = cqueues.new()
-      for _ = 1, 3 do queue:wrap(work) end
-      assert(queue:loop())
-    ]])
-    assert.is_true(waits < MANY_WAITS, waits .. " waits")
-  end)
-
-  it("like luv waits by descriptor, without polling", function()
-    local waits = run("local uv = require 'luv'", [[
-      new(function(seconds, fd)
-        local running = coroutine.running()
-        local timer, poll = uv.new_timer(), uv.new_poll(fd)
-        local function wake()
-          timer:close()
-          poll:close()
-          assert(coroutine.resume(running))
-        end
-        timer:start(math.ceil(seconds * 1000), 0, wake)
-        poll:start("r", wake)
-        coroutine.yield()
-      end)
-      for _ = 1, 3 do coroutine.wrap(work)() end
-      uv.run()
-    ]])
-    assert.is_true(waits < MANY_WAITS, waits .. " waits")
-  end)
-
-  it("like cqueues finds a client that is made after another was closed", function()
-    local output = helper.run(([[
-      local cqueues = require "cqueues"
-      local podero = require "podero"
-      local queue = cqueues.new()
-      queue:wrap(function()
-        for _ = 1, 10 do
-          local client = assert(podero.new { base_url = %q, client_id = %q, client_secret = %q, proxy = "",
-            wait = function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end })
-          assert(#client:list_users(%q) == 25)
-          client:close()
-          client = nil
-          collectgarbage()
-        end
-      end)
-      local start = cqueues.monotime()
-      assert(queue:loop())
-      print(("took %%.3f"):format(cqueues.monotime() - start))
-    ]]):format(server.url, mock.credentials.client_id, mock.credentials.client_secret, ORG))
-    local seconds = output:match("took (%S+)")
-    assert.is_truthy(seconds, output)
-    assert.is_true(tonumber(seconds) < 2, output)
-  end)
-
-  -- Debian has copas for these alone, to be loaded before LuaSocket's http, and so old that it has no sleep: here one
-  -- waits for a datagram, which the loop sends when the time has come.
-  if _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2" then
-    it("like copas waits by sleeping", function()
-      run("local copas = require 'copas'", [[
-        local sleepers = {}
-        local function sleep(seconds)
-          local own = assert(socket.udp())
-          assert(own:setsockname("127.0.0.1", 0))
-          own:settimeout(0)
-          sleepers[own] = socket.gettime() + seconds
-          copas.receivefrom(own, 1)
-          own:close()
-        end
-        new(function(seconds) sleep(seconds) end)
-        for _ = 1, 3 do copas.addthread(work) end
-        while ended < 3 do
-          copas.step(0.001)
-          for own, time in pairs(sleepers) do
-            if socket.gettime() >= time then
-              sleepers[own] = nil
-              own:sendto("x", own:getsockname())
-            end
-          end
-        end
-      ]])
     end)
   end
 end)

@@ -17,6 +17,7 @@
 ---@field SANDBOX string The base URL of the sandbox. Credentials belong to one environment.
 ---@field Role podero.Roles The values of `user.role`, by name.
 ---@field null lightuserdata JSON's null in what `client:get` returns and in `err.detail`; the same value as `cjson.null` and `ngx.null`.
+---@field waits podero.Waits Functions for the option `wait`, for some event loops.
 local podero = {}
 
 --- The access level of a user. The API may grow: a role that is not among these arrives as its string.
@@ -32,6 +33,13 @@ local podero = {}
 ---@field STAFF "staff" Staff of the organization.
 ---@field USER "user" An ordinary user.
 ---@field GUEST "guest" A guest.
+
+--- Functions for the option `wait`, each for calls that are made in coroutines of that event loop. Outside of any
+--- coroutine they block. Reading a name that it lacks raises an error.
+---@class podero.Waits
+---@field cqueues fun(seconds: number, fd?: integer) For cqueues.
+---@field luv fun(seconds: number, fd?: integer) For luv.
+---@field copas fun(seconds: number, fd?: integer) For a Copas that has `pause` or `sleep`.
 
 --- A user as the API lists it (the schema UserOutput). A nullable field that is null or absent has no key, so that
 --- `user.first_name or "-"` does what it says. Keys that the schema lacks are kept as they come; tell your editor of one
@@ -143,7 +151,7 @@ local podero = {}
 ---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
 ---@field user_agent? string Put before the library's own.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
----@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable. Without it a call blocks its thread; in nginx it gives way by itself.
+---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.
 ---@field on_event? fun(event: podero.Event) Called after each HTTP exchange. It cannot yield.
 
 --- Options of one call. What is not given is taken from the client's.
@@ -182,6 +190,15 @@ function podero.time(s) end
 ---@return boolean
 function podero.is_error(v) end
 
+--- What `client:each_user` gives. Called, as the generic `for` does, it returns the next user, or nil when there are no
+--- more. Several coroutines may call it: each user goes to one of them.
+---@class podero.Iterator
+---@overload fun(): podero.User?
+local Iterator = {}
+
+--- Ends the transfer, if it has not ended; the iterator then returns nil. Closing it twice is harmless.
+function Iterator:close() end
+
 --- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
 --- works from any coroutine, and several calls may run at once.
 ---@class podero.Client
@@ -196,10 +213,10 @@ function Client:list_users(org_id, opts) end
 
 --- Goes through the users of an organization while they arrive, in bounded memory: `for user in client:each_user(id) do`.
 --- A slow loop slows the download down. A failure raises a `podero.Error` with `delivered`. Leaving the loop early ends the
---- transfer: at once on Lua 5.4, elsewhere with the garbage collection of the iterator.
+--- transfer: at once on Lua 5.4, elsewhere when the iterator is closed or collected.
 ---@param org_id string UUID of the organization
 ---@param opts? podero.ListOptions
----@return fun(state: any, last: any): podero.User? iterator # for the generic `for`, with the three values that follow
+---@return podero.Iterator iterator # for the generic `for`, with the three values that follow
 ---@return any state
 ---@return any initial
 ---@return any closing

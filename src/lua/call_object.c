@@ -51,7 +51,7 @@ struct lua_call {
   struct user_decoder decoder; /* of METHOD_GET: not used */
   struct json_value value;     /* of METHOD_GET */
   bool busy;                   /* the call is being pushed forward */
-  bool stopped;                /* meanwhile, by a finalizer: it ends when that has returned */
+  bool stopped;                /* while busy, by a finalizer: it ends when it is no longer busy */
   enum user_status status;     /* of decode_user, and how many bytes it has used */
   size_t used;
   /* Arguments of the question, see ask. */
@@ -240,7 +240,7 @@ static void end_call(struct lua_call *c) {
   json_value_free(&c->value);
 }
 
-/* A finalizer that runs within the call cannot end it at once. */
+/* A call that a finalizer has stopped from within ends here. */
 static void end_busy(struct lua_call *c) {
   c->busy = false;
   if (c->stopped) end_call(c);

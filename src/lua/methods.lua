@@ -39,7 +39,7 @@ local function leave(waiter)
   in_nginx.leave(waiter)
 end
 
--- Lua 5.4 closes a waiter if an error leaves the loop that waits, or if its coroutine is closed.
+-- Lua 5.4 closes a waiter when the loop that waits with it is left, by an error or by coroutine.close, too.
 local Waiter = {}
 
 function Waiter.__close(waiter)
@@ -60,7 +60,7 @@ local function new_waiter(client, calls)
   return setmetatable({ client = client, shared = shared, calls = calls }, Waiter)
 end
 
--- For a `for` that has a waiter closed.
+-- The iterator of a loop that ends by `break`; it is a `for` to have a waiter closed.
 local function forever()
   return true
 end
@@ -191,7 +191,7 @@ local function wait_for_user(iterator)
   if iterator.is_over and iterator.waiting == 0 then leave(iterator) end
 end
 
--- Has those look that wait for the iterator's next user: others have moved its call on, or ended it.
+-- Wakes the coroutines that wait for the iterator's next user: its call has moved on, or ended.
 local function wake_waiting(iterator)
   if iterator.waiting == 0 then return end
   by_function.wake(iterator)
@@ -199,7 +199,7 @@ local function wake_waiting(iterator)
   in_nginx.wake_pump()
 end
 
--- Ends the loop: the call has ended. Returns nil, or raises what it has failed with, also where others wait.
+-- The call has ended, and so has the loop, in each coroutine that waits for a user. Returns nil, or raises the error.
 local function end_loop(iterator)
   local _
   iterator.is_over = true
@@ -242,7 +242,7 @@ function Iterator.__call(iterator)
   return user
 end
 
--- Ends the transfer, if it has not ended. The iterator then returns nil, also where a coroutine waits for a user.
+-- Ends the transfer, if it has not ended. The iterator then returns nil, to coroutines that wait for a user, too.
 function Iterator.close(iterator)
   iterator.is_over = true
   c.stop(iterator.calls)

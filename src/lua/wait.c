@@ -138,8 +138,8 @@ static struct wakeup *wakeup_at(lua_State *L, int index) {
   return place == NULL ? NULL : *place;
 }
 
-/* new_wakeup(calls, again) -> a wakeup or nil. If no descriptor is left, a collection may bring
- * back those of calls that were dropped; unless `again`: it was tried for these calls. [2, +0|1] */
+/* new_wakeup(calls, tried) -> a wakeup or nil. If no descriptor is left, a collection may bring
+ * back those of calls that were dropped; that is tried once for each waiter. [2, +0|1] */
 static int new_wakeup(lua_State *L) {
   struct wakeup **place = lua_newuserdata(L, sizeof(struct wakeup *));
   *place = NULL;
@@ -214,9 +214,9 @@ static int signal_wakeup(lua_State *L) {
  * 60) at most. [1|2, 0] */
 static int poll_descriptor(lua_State *L) {
   double seconds = fmin(fmax(lua_tonumber(L, 1), 0), 60);
-  struct pollfd descriptor = {.fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2),
-                              .events = POLLIN};
-  poll(&descriptor, 1, (int)ceil(seconds * 1000));
+  int fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2);
+  struct pollfd watched = {.fd = fd, .events = POLLIN};
+  poll(&watched, 1, (int)ceil(seconds * 1000));
   return 0;
 }
 

@@ -15,12 +15,15 @@ void wait_open(lua_State *L);
  *   pending(calls) -> nil if they have nothing to do, else how many bytes wait to be read
  *   block(calls): blocks until there is something to do
  *
- *   new_wakeup(calls [, again]) -> a wakeup attached to their client, or nil; `again`: there was
- * none for these calls before keep_wakeup(wakeup): keeps it for the next who asks set_wakeup(calls,
- * wakeup): the wakeup to signal when these calls have something to do is_usable(wakeup) -> whether
- * it can still be waited on descriptor(wakeup) -> what to wait on clear(wakeup) -> whether the
- * descriptor was readable; makes it unreadable signal(wakeup): makes it readable poll(seconds [,
- * fd]): blocks until the descriptor is readable, or the time is up
+ *   new_wakeup(calls, tried) -> a wakeup attached to their client, or nil; `tried`: there was none
+ *                               when the same waiter asked before
+ *   keep_wakeup(wakeup): keeps it for the next who asks
+ *   set_wakeup(calls, wakeup): the wakeup to signal when these calls have something to do
+ *   is_usable(wakeup) -> whether it can still be waited on
+ *   descriptor(wakeup) -> what to wait on
+ *   clear(wakeup) -> whether the descriptor was readable; makes it unreadable
+ *   signal(wakeup): makes it readable
+ *   poll(seconds [, fd]): blocks until the descriptor is readable, or the time is up
  *
  *   run(client, seconds) -> nil if none of its calls is waiting; else, having run its sockets for
  *                           about so long, the seconds until there is something to do

@@ -2,7 +2,8 @@
 --
 -- c          the C functions of lua/wait and lua/call_object
 -- pcall      Lua's own
--- coroutine, debug: Lua's libraries, or nil
+-- coroutine  Lua's library, or nil
+-- debug      Lua's library, or nil, or what a sandbox has left of it
 -- require    Lua's own
 local c, pcall, coroutine, debug, require, setmetatable, next, type, tostring = ...
 
@@ -38,33 +39,46 @@ local function unprotected_thread()
   return not catches and thread or nil
 end
 
--- Coroutines that wait unprotected, by the calls that they wait for: an error out of `wait` leaves them there.
+-- Keeps for others what the waiter has used.
+local function leave(waiter)
+  local wakeup = waiter.wakeup
+  waiter.wakeup = nil
+  if wakeup then c.keep_wakeup(wakeup) end
+end
+
+-- Ends the waiter's calls: an error has left its wait.
+local function abandon(waiter)
+  c.stop(waiter.calls)
+  leave(waiter)
+end
+
+-- Coroutines that wait unprotected, by their waiters: an error out of `wait` leaves them there.
 local unprotected = setmetatable({}, { __mode = "kv" })
 
--- Calls `wait`. An error in it ends the calls, and is raised again.
-local function call_wait(wait, calls, seconds, fd)
+-- Calls the client's `wait`. An error in it ends the calls, and is raised again.
+local function call_wait(waiter, seconds, fd)
   local thread = not catches and unprotected_thread()
   if thread then
-    unprotected[calls] = thread
-    wait(seconds, fd)
-    unprotected[calls] = nil
+    unprotected[waiter] = thread
+    waiter.shared.wait(seconds, fd)
+    unprotected[waiter] = nil
     return
   end
-  local ok, err = pcall(wait, seconds, fd)
+  local ok, err = pcall(waiter.shared.wait, seconds, fd)
   if not ok then
-    c.stop(calls)
+    abandon(waiter)
     c.raise(err)
   end
 end
 
--- Whether this coroutine is within call_wait for these calls.
-local function is_waiting_here(calls)
-  if not debug then return true end -- cannot be found out
+-- Whether this coroutine is within call_wait with this waiter.
+local function is_waiting_here(waiter)
+  if not debug or not debug.getinfo or not debug.getlocal then return true end -- cannot be found out
   local level, info = 2, debug.getinfo(2, "f")
   while info do
     if info.func == call_wait then
-      local _, value = debug.getlocal(level, 2)
-      if value == calls then return true end
+      local _, value = debug.getlocal(level, 1)
+      if value == waiter then return true end
     end
     level = level + 1
     info = debug.getinfo(level, "f")
@@ -76,10 +90,10 @@ end
 local function end_abandoned()
   if next(unprotected) == nil then return end
   local current = current_thread()
-  for calls, thread in next, unprotected do
-    if coroutine.status(thread) == "dead" or thread == current and not is_waiting_here(calls) then
-      unprotected[calls] = nil
-      c.stop(calls)
+  for waiter, thread in next, unprotected do
+    if coroutine.status(thread) == "dead" or thread == current and not is_waiting_here(waiter) then
+      unprotected[waiter] = nil
+      abandon(waiter)
     end
   end
 end
@@ -98,7 +112,7 @@ local function wait(waiter)
   if seconds > interval then seconds = interval end
   if c.pending(calls) then seconds = 0 end
   if wakeup then c.set_wakeup(calls, wakeup) end
-  call_wait(shared.wait, calls, seconds, wakeup and c.descriptor(wakeup))
+  call_wait(waiter, seconds, wakeup and c.descriptor(wakeup))
   local readable, took = c.clear(wakeup), c.clock() - started
   if readable and took < seconds / 2 then
     shared.watches_descriptor = shared.watches_descriptor + 1
@@ -109,14 +123,7 @@ local function wait(waiter)
     or interval < MAX_INTERVAL and interval * GROWTH or interval
 end
 
--- Keeps for others what the waiter has used.
-local function leave(waiter)
-  local wakeup = waiter.wakeup
-  waiter.wakeup = nil
-  if wakeup then c.keep_wakeup(wakeup) end
-end
-
--- Ends the wait of a waiter that another coroutine waits with.
+-- Ends the wait of a waiter, with which another coroutine waits.
 local function wake(waiter)
   if waiter.wakeup then c.signal(waiter.wakeup) end
 end
@@ -140,10 +147,10 @@ end
 -- is still there.
 local luv_stops = {}
 
--- An error that ends the coroutine, for luv to print: it prints strings only.
+-- The error that has ended a coroutine, as text: luv prints nothing else.
 local function luv_message(thread, err)
   local message = tostring(err)
-  return debug and debug.traceback(thread, message) or message
+  return debug and debug.traceback and debug.traceback(thread, message) or message
 end
 
 function waits.luv(seconds, fd)
