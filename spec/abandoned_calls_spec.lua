@@ -168,7 +168,7 @@ describe("a call that nobody waits for", function()
   after_each(helper.close_clients)
 
   local function in_flight(listener)
-    return (select(3, listener:received()))
+    return (select(5, listener:received()))
   end
 
   local yields
