@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/buffer.h"
 #include "core/json.h"
 #include "core/utf8.h"
 
@@ -271,28 +272,36 @@ static void take_letters(const struct search *s, const unsigned char **at,
   }
 }
 
-bool redact_find(const char *const *secrets, size_t count, const char *text, size_t size,
+/* Finds the first occurrence between `begin` and `limit`. */
+static bool find(struct search *s, const unsigned char *begin, const unsigned char *limit,
                  size_t *start, size_t *length) {
-  const unsigned char *begin = (const unsigned char *)text, *limit = begin + size;
-  struct search search;
-  if (size < MIN_SECRET_BYTES) return false;
-  prepare_search(&search, secrets, count, begin);
   for (const unsigned char *at = begin; at < limit; at++) {
-    if (!search.may_begin[*at]) continue;
+    if (!s->may_begin[*at]) continue;
     bool ambiguous = false;
     struct rest rest = {.at = at, .end = limit, .ambiguous = &ambiguous};
-    const unsigned char *end = match_all(&search, rest, 0);
+    const unsigned char *end = match_all(s, rest, 0);
     for (int way = 1; way < 4 && ambiguous; way++) {
-      const unsigned char *found = match_all(&search, rest, way);
+      const unsigned char *found = match_all(s, rest, way);
       if (found != NULL && (end == NULL || found > end)) end = found;
     }
     if (end == NULL) continue;
-    take_letters(&search, &at, &end);
+    take_letters(s, &at, &end);
     *start = (size_t)(at - begin);
     *length = (size_t)(end - at);
     return true;
   }
   return false;
+}
+
+bool redact_find(const char *const *secrets, size_t count, const char *text, size_t size,
+                 size_t *start, size_t *length) {
+  const unsigned char *begin = (const unsigned char *)text;
+  struct search search;
+  if (size < MIN_SECRET_BYTES) return false;
+  prepare_search(&search, secrets, count, begin);
+  bool found = find(&search, begin, begin + size, start, length);
+  wipe(search.patterns, sizeof search.patterns); /* copies of secrets must not stay on the stack */
+  return found;
 }
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
