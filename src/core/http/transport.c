@@ -201,75 +201,6 @@ static void release_sigpipe(struct signal_guard *guard) {
   /* GCOVR_EXCL_STOP */
 }
 
-/* ---- URLs ---- */
-
-/* Whether the host of a URL is on this machine. `host` as libcurl has it: IPv6 in brackets. */
-static bool is_loopback(char *host) {
-  size_t size = strlen(host);
-  bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
-  if (bracketed) host[size - 1] = '\0';
-  return syntax_is_loopback(bracketed ? host + 1 : host);
-}
-
-/* A URL under examination. */
-struct url_check {
-  CURLU *url;
-  bool loopback; /* plain http to this machine */
-  bool out_of_memory;
-};
-
-/* A part of the URL, to be freed with curl_free; or NULL. */
-static char *get_part(struct url_check *c, CURLUPart part) {
-  char *text = NULL;
-  if (curl_url_get(c->url, part, &text, 0) == CURLUE_OUT_OF_MEMORY) c->out_of_memory = true;
-  return text;
-}
-
-static const char *check_host(struct url_check *c, bool allow_http) {
-  char *scheme = get_part(c, CURLUPART_SCHEME), *host = get_part(c, CURLUPART_HOST);
-  const char *wrong = NULL;
-  bool plain = scheme != NULL && strcmp(scheme, "http") == 0;
-  if (scheme == NULL || host == NULL || *host == '\0')
-    wrong = "is not an absolute URL"; /* GCOVR_EXCL_LINE: without memory alone */
-  else if (plain && !(c->loopback = is_loopback(host)) && !allow_http)
-    wrong = "is plain http, which would send secrets in the clear; use https (or set allow_http)";
-  curl_free(scheme);
-  curl_free(host);
-  return wrong;
-}
-
-static const char *check_url(struct url_check *c, const char *text, bool allow_http) {
-  static const char not_absolute[] = "is not an absolute URL that begins with https:// or http://";
-  if (syntax_text_fault(text, false) != NULL) return "contains control characters";
-  /* libcurl drops an empty query or fragment without a word. */
-  if (strpbrk(text, "?#@\\ ") != NULL)
-    return "contains a user name, a query, a fragment, a backslash or a space";
-  /* libcurl takes one slash, or three, or a host's escapes as well, and so the path for a host. */
-  const char *path = syntax_url_path(text);
-  if (path == NULL) return not_absolute;
-  if (memchr(text, '%', (size_t)(path - text)) != NULL) return "has a percent sign in its host";
-  if (*path != '\0' && !syntax_is_path(path, strlen(path)))
-    return "has a path with an empty or dot segment, or with characters that need escaping";
-  c->url = curl_url();
-  CURLUcode code = c->url == NULL ? CURLUE_OUT_OF_MEMORY
-                                  : curl_url_set(c->url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
-  c->out_of_memory = code == CURLUE_OUT_OF_MEMORY;
-  return code == CURLUE_OK ? check_host(c, allow_http) : not_absolute;
-}
-
-bool transport_check_url(const char *name, const char *text, bool allow_http, bool *loopback,
-                         struct failure *failure) {
-  struct url_check check = {0};
-  const char *wrong = check_url(&check, text, allow_http);
-  curl_url_cleanup(check.url);
-  *loopback = check.loopback;
-  if (check.out_of_memory)
-    failure_set(failure, FAILURE_MEMORY, "out of memory while %s was checked", name);
-  else if (wrong != NULL)
-    failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
-  return failure->kind == FAILURE_NONE;
-}
-
 /* ---- sockets, and forks ---- */
 
 static struct open_socket **bucket_of(struct transport *t, int fd) {
@@ -799,7 +730,7 @@ static bool set_path(CURLU *url, const char *path) {
 /* Sets the handle's URL. One of the same origin as its last, as most are, is not parsed anew. */
 static CURLcode set_url(struct handle *handle, const char *url) {
   const char *path = syntax_url_path(url);
-  if (path == NULL) return CURLE_URL_MALFORMAT; /* GCOVR_EXCL_LINE: see transport_check_url */
+  if (path == NULL) return CURLE_URL_MALFORMAT; /* GCOVR_EXCL_LINE: see url_check */
   size_t size = (size_t)(path - url);
   if (handle->origin != NULL && strlen(handle->origin) == size &&
       memcmp(handle->origin, url, size) == 0 && set_path(handle->url, url + size))

@@ -36,7 +36,7 @@ struct request {
   const char *body;          /* NULL: GET; else POST */
   size_t body_size;
   uint64_t max_response_bytes; /* of a decoded 2xx body */
-  bool loopback;               /* see transport_check_url: not to be sent to a proxy */
+  bool loopback;               /* see url_check: not to be sent to a proxy */
   bool fresh_connection;       /* never over a kept one, and never sent again by itself */
   bool streamed;               /* a 2xx body is taken while it arrives; see transfer_bytes */
   double deadline; /* monotonic seconds: a body that takes a turn beyond it is cut off */
@@ -61,16 +61,6 @@ static inline bool response_is_success(const struct response *response) {
 static inline bool response_is_redirect(const struct response *response) {
   return response->status >= 300 && response->status < 400;
 }
-
-/* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
- * strictness. Accepted: "http://" or "https://", in either case, a host without escapes, and
- * optional port and path (see syntax_is_path); no user, query or fragment. With `allow_http` false,
- * http is accepted for hosts on this machine alone. `*loopback`: whether it is plain http to this
- * machine; what may be sent there in the clear may not be sent to a proxy that the environment
- * names for others. False with `failure`, which must be empty, filled.
- */
-bool transport_check_url(const char *name, const char *url, bool allow_http, bool *loopback,
-                         struct failure *failure);
 
 /* A new transport whose sockets and timers are the reactor's, or NULL when memory is short. To be
  * freed after its transfers and before the reactor. The reactor tells that a transport has got
