@@ -264,7 +264,7 @@ fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/%: spec/fuzz/%.c spec/fuzz/lua.h spec/support/decoder.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic -fsanitize=fuzzer $(LDFLAGS) -Wl,--wrap=malloc \
-	  -o $@ $< spec/support/decoder.c $(if $(filter retry_after,$*),$(filter-out %/http/transport.o,$(OBJECTS)),$(OBJECTS)) \
+	  -o $@ $< spec/support/decoder.c $(OBJECTS) \
 	  $(CURL_LIBS) $(shell $(PKG_CONFIG) --libs $(LUA)) -lm -lpthread
 
 bench: packages-bench

@@ -79,8 +79,8 @@ struct quirks quirks_of(unsigned version) {
       .raises_sigpipe = version < 0x075700,
       .has_prereq = version >= 0x075000,
       .has_quick_exit = version >= 0x075700,
-      .closes_silently = version >= 0x075800 && version < 0x080200,
-      .keeps_waiting = version >= 0x080600,
-      .calls_size_memory = version < 0x080600,
+      .skips_close_callback = version >= 0x075800 && version < 0x080200,
+      .pipewait_waits_for_transfer = version >= 0x080600,
+      .reports_size_as_memory = version < 0x080600,
   };
 }
