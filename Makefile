@@ -177,6 +177,7 @@ specs:
 lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
+	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
 	@$(call forbid,Lua outside src/lua,[<"](lua/|lua\.h|lauxlib|lualib),src,src/lua/)
 	@$(call forbid,an upward include in src/core/loop,"core/(http|oauth2|retry|session|call),src/core/loop)
 	@$(call forbid,an upward include in src/core/http,"core/(oauth2|retry|session|call),src/core/http)
@@ -265,7 +266,7 @@ fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/%: spec/fuzz/%.c spec/fuzz/lua.h spec/support/decoder.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic -fsanitize=fuzzer $(LDFLAGS) -Wl,--wrap=malloc \
-	  -o $@ $< spec/support/decoder.c $(if $(filter retry_after,$*),$(filter-out %/http/transport.o,$(OBJECTS)),$(OBJECTS)) \
+	  -o $@ $< spec/support/decoder.c $(OBJECTS) \
 	  $(CURL_LIBS) $(shell $(PKG_CONFIG) --libs $(LUA)) -lm -lpthread
 
 bench: packages-bench

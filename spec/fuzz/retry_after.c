@@ -1,11 +1,15 @@
-/* The fields of a response's header, Retry-After above all. */
-#include "core/http/transport.c" /* for what is static there */
+/* Fuzzes receive_field: the fields of a response's header, Retry-After above all. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/http/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void receive(struct transfer *x, const char *name, const uint8_t *value, size_t size) {
   size_t name_size = strlen(name);
-  char *field = malloc(name_size + size); /* no byte more: libcurl's fields have no NUL */
+  char *field = malloc(name_size + size); /* not a byte more: libcurl does not terminate fields */
   if (field == NULL) abort();
   memcpy(field, name, name_size);
   if (size > 0) memcpy(field + name_size, value, size);
@@ -14,13 +18,15 @@ static void receive(struct transfer *x, const char *name, const uint8_t *value, 
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct transfer x = {0};
+  static const uint8_t rest[] = " 200";
+  struct transport transport = {0};
+  struct transfer x = {.transport = &transport};
   receive(&x, "", data, size);
   receive(&x, "Retry-After:", data, size);
   const struct response *r = &x.response;
   if (r->has_retry_after && !(r->retry_after >= 0 && r->retry_after < 1e64)) abort();
   if (!r->has_retry_after && r->retry_after != 0) abort();
-  receive(&x, "HTTP/1.1 200", NULL, 0);
+  receive(&x, "HTTP/1.1", rest, sizeof rest - 1);
   if (r->has_retry_after) abort();
   return 0;
 }

@@ -1,12 +1,13 @@
-/* Base URLs, token URLs and paths: what is accepted leads to the host that it names, and nowhere
- * else, whatever path comes after it. */
+/* Fuzzes url_check, syntax_is_path and the other functions of syntax.h. A URL that is accepted has
+ * the host that every reader of URLs sees in it, and keeps it when a path is appended. */
 #include <curl/curl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "core/http/url.h"
 #include "core/syntax.h"
-#include "core/http/transport.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,7 +28,7 @@ static CURLU *parse(const char *text) {
   return url;
 }
 
-/* Both texts are URLs, of the same scheme, host and port, without user, query and fragment. */
+/* Both are URLs with the same scheme, host and port. The second has no user, query or fragment. */
 static void demand_same_server(const char *one, const char *other) {
   static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
   static const CURLUPart absent[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
@@ -45,8 +46,8 @@ static void demand_same_server(const char *one, const char *other) {
   curl_url_cleanup(second);
 }
 
-/* Scheme, two slashes, a host that is not empty and needs no decoding, and, if anything, a path: no
- * reader can see another host in it. */
+/* The URL is a scheme, "://", a host that is not empty and has no escapes, and a path or nothing:
+ * no parser can find another host in it. */
 static void demand_plain_form(const char *text) {
   const char *host = strstr(text, "://");
   demand(host != NULL && (host - text == 4 || host - text == 5));
@@ -60,19 +61,19 @@ static void demand_plain_form(const char *text) {
 
 static void check_url(const char *text, const char *path) {
   struct failure failure = {0};
-  bool local = false, with_http = false;
-  bool taken = transport_check_url("url", text, false, &local, &failure);
-  demand(taken == (failure.kind == FAILURE_NONE));
+  bool loopback = false, loopback_with_http = false;
+  bool accepted = url_check("url", text, false, &loopback, &failure);
+  demand(accepted == (failure.kind == FAILURE_NONE));
   failure_clear(&failure);
-  demand(!taken || transport_check_url("url", text, true, &with_http, &failure));
+  demand(!accepted || url_check("url", text, true, &loopback_with_http, &failure));
   failure_clear(&failure);
-  if (!taken) return;
-  demand(local == with_http);
-  demand(local == (strncasecmp(text, "http:", 5) == 0));
+  if (!accepted) return;
+  demand(loopback == loopback_with_http);
+  demand(loopback == (strncasecmp(text, "http:", 5) == 0));
   demand(syntax_is_field_value(text, strlen(text)) && strpbrk(text, "@?#\\ ") == NULL);
   demand_plain_form(text);
   size_t size = strlen(text);
-  while (size > 0 && text[size - 1] == '/') /* as base_url is kept */
+  while (size > 0 && text[size - 1] == '/') /* as base_url is stored */
     size--;
   char *whole = malloc(size + strlen(path) + 1);
   if (whole == NULL) abort();

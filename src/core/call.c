@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/http/transfer.h"
 #include "core/http/transport.h"
 #include "core/number.h"
 #include "core/retry.h"

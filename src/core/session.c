@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/http/url.h"
 #include "core/proxy_secrets.h"
 #include "core/syntax.h"
 
@@ -26,7 +27,7 @@ struct session {
   unsigned call_count;
   double check_at; /* see CHECK_SECONDS */
   unsigned references;
-  bool loopback; /* as transport_check_url says of base_url */
+  bool loopback; /* as url_check says of base_url */
   bool entered;
   bool closing; /* to be closed once left */
   bool closed;
@@ -74,10 +75,10 @@ static bool check_url(const struct text *text, const struct session_options *o, 
                       struct failure *failure) {
   char name[64];
   name_text(text, name);
-  return transport_check_url(name, text->value, o->allow_http, loopback, failure);
+  return url_check(name, text->value, o->allow_http, loopback, failure);
 }
 
-/* Which of the URLs are local, see transport_check_url. */
+/* Which of the URLs are local, see url_check. */
 struct loopback {
   bool base_url, token_url;
 };

@@ -73,7 +73,7 @@ void session_release(struct session *session);
 bool session_is_closed(const struct session *session);
 const struct session_options *session_options(const struct session *session);
 
-/* As transport_check_url says of base_url. */
+/* As url_check says of base_url. */
 bool session_is_loopback(const struct session *session);
 
 /* NULL once closed. */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* So many times may a path be percent-decoded on its way: by a proxy, by the server, and by what
- * runs there. */
+/* How many times a path may be percent-decoded: by a proxy, by the server, and by the application
+ * behind it. */
 #define MAX_DECODINGS 3
 
 static bool is_digit(unsigned char c) {
@@ -17,7 +17,8 @@ static bool is_hex(unsigned char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* The length of the valid UTF-8 sequence at `text` (RFC 3629, 4), which NUL ends; or 0. */
+/* Returns the length of the UTF-8 sequence at the beginning of a NUL-terminated text, or 0 if it is
+ * not valid (RFC 3629, section 4). */
 static size_t utf8_length(const unsigned char *text) {
   unsigned char c = text[0];
   if (c < 0x80) return 1;
@@ -43,7 +44,8 @@ static size_t utf8_length(const unsigned char *text) {
   return length;
 }
 
-/* U+0080 to U+009F: terminals take some of them for escape sequences. */
+/* Whether the UTF-8 sequence is in U+0080 to U+009F: some terminals interpret these as the
+ * beginning of escape sequences. */
 static bool is_c1_control(const unsigned char *text) {
   return text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f;
 }
@@ -66,8 +68,8 @@ static unsigned char hex_value(unsigned char digit) {
   return (unsigned char)(is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10);
 }
 
-/* Gives the first byte of a text that is percent-decoded so many times, and returns how many bytes
- * of the text as it stands it comes from. */
+/* Sets `*byte` to the first byte of the text after it was percent-decoded `times` times. Returns
+ * how many bytes of the text were read for it. */
 static size_t decode(const char *text, size_t size, unsigned times, unsigned char *byte) {
   *byte = (unsigned char)*text;
   if (times == 0) return 1;
@@ -83,7 +85,8 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
   return end;
 }
 
-/* As decode, for a whole character. `*byte` is its first byte; 0 is returned if it is no UTF-8. */
+/* Like decode, but for a whole UTF-8 character, of which `*byte` is the first byte. Returns 0 if it
+ * is not valid, or a C1 control character. */
 static size_t decode_character(const char *text, size_t size, unsigned times, unsigned char *byte) {
   unsigned char bytes[5] = {0};
   size_t ends[4] = {0}, end = 0;
@@ -96,20 +99,21 @@ static size_t decode_character(const char *text, size_t size, unsigned times, un
   return length == 0 || is_c1_control(bytes) ? 0 : ends[length - 1];
 }
 
-/* A segment of a path under examination. */
+/* A segment of a path that is being checked. */
 struct segment {
-  size_t size;         /* what has been read of it */
-  bool is_dots;        /* nothing but dots */
-  bool has_parameters; /* a ";" was read; some servers drop it, and what follows */
+  size_t size;         /* characters read so far, without parameters */
+  bool is_dots;        /* all of them are dots */
+  bool has_parameters; /* a ";" was read: some servers remove it and what follows */
 };
 
-/* Whether a server may take it for "." or "..", or skip it. Only the last may be empty. */
+/* Whether a server may interpret the segment as "." or "..", or skip it because it is empty. An
+ * empty last segment is only a trailing slash. */
 static bool is_special(const struct segment *s, bool is_last) {
   if (s->size == 0) return !is_last;
   return s->is_dots && s->size <= 2;
 }
 
-/* Takes one more character of the segment. False if it cannot be in one. */
+/* Adds a character, given by its first byte. Returns false if it is not allowed in a segment. */
 static bool add_to_segment(struct segment *s, unsigned char byte) {
   if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7f) return false;
   if (s->has_parameters) return true;
@@ -122,8 +126,8 @@ static bool add_to_segment(struct segment *s, unsigned char byte) {
   return true;
 }
 
-/* Whether a path that is percent-decoded so many times has the segments that it has as it stands,
- * and they are all plain. */
+/* Whether the path, percent-decoded `times` times, has as many segments as before, and only such
+ * that every server reads alike. A "/" that was decoded is not allowed in a segment. */
 static bool has_plain_segments(const char *text, size_t size, unsigned times) {
   struct segment segment = {0};
   size_t used;
@@ -170,9 +174,9 @@ const char *syntax_url_path(const char *url) {
 }
 
 const char *syntax_text_fault(const char *text, bool ends_only) {
-  static const char *const marks[] = {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"};
-  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-    if (strncmp(text, marks[i], strlen(marks[i])) == 0) return "a byte order mark";
+  static const char *const boms[] = {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"};
+  for (size_t i = 0; i < sizeof boms / sizeof *boms; i++) {
+    if (strncmp(text, boms[i], strlen(boms[i])) == 0) return "a byte order mark";
   }
   size_t size = strlen(text), begin = 0;
   if (ends_only) {

@@ -1,43 +1,61 @@
-/* What texts from outside must look like before they become part of a request. */
+/* Checks of strings that come from the caller, the environment or a server, before they become part
+ * of a request or of a message.
+ *
+ *   requests   syntax_is_uuid, syntax_is_path, syntax_is_field_value, syntax_is_bearer_token
+ *   URLs       syntax_url_path, syntax_is_loopback
+ *   messages   syntax_text_fault, syntax_make_printable
+ *
+ * None of them allocates memory. A `text` without a `size` ends in a NUL. */
 #ifndef PODERO_SYNTAX_H
 #define PODERO_SYNTAX_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A UUID in its text form (RFC 9562, 4), in either case; OpenAPI's `format: uuid`. */
+/* Returns whether the text is a UUID in either case (RFC 9562, section 4). */
 bool syntax_is_uuid(const char *text, size_t size);
 
-/* An absolute path that can be put behind a host as it is, and that every server reads alike: "/"
- * and segments of RFC 3986's pchar without "@", escapes well formed. As it stands, and after being
- * percent-decoded once, twice or three times, it has the same segments, and none of them is "." or
- * "..", even if parameters (";...") were dropped, or empty, but for the last one; or has a "\" or a
- * control character, or is no UTF-8 (overlong forms of "." and "/" are none). */
+/* Returns whether the text is an absolute path that can be appended to a URL as it is, and that
+ * means the same to every server and proxy.
+ *
+ * It consists of "/" and the characters that RFC 3986 calls pchar, except "@"; each "%" is followed
+ * by two hexadecimal digits. All of the following is true of the path as it is, and of the path
+ * after it was percent-decoded once, twice and three times:
+ * - it has the same number of "/";
+ * - no segment but the last is empty;
+ * - no segment is "." or "..", with or without parameters (";...");
+ * - it contains no backslash and no control character;
+ * - it is valid UTF-8, so that it has no overlong encodings of "." and "/". */
 bool syntax_is_path(const char *text, size_t size);
 
-/* Where the path of an absolute http or https URL begins: at its first "/" or "?" after the host
- * and port, or at its end. NULL if the text does not begin with "http://" or "https://", in any
- * case, and something before that: what follows is not looked at. */
+/* Returns where the path of an absolute http or https URL begins: at the first "/" or "?" after
+ * host and port, or at the terminating NUL. Returns NULL if the URL does not begin with "http://"
+ * or "https://", in any case, or if nothing is between that and the path. Host, port and path are
+ * not checked. */
 const char *syntax_url_path(const char *url);
 
-/* What a text on one line should not have, such as "a line feed": line ends, other control
- * characters, or a byte order mark at its beginning. `ends_only`: control characters may be inside,
- * so that only what an editor or a shell has left at either end counts. NULL if it has none. */
+/* Looks for what a one-line text should not contain: line ends, other control characters, and a
+ * byte order mark at its beginning. If `ends_only` is true, control characters other than trailing
+ * line ends are allowed. Returns the name of what was found first, such as "a line feed", as a
+ * static string, or NULL. */
 const char *syntax_text_fault(const char *text, bool ends_only);
 
-/* A field value without control characters (RFC 9110, 5.5), "" included. */
+/* Returns whether the text can be the value of a header field: it has no control characters
+ * (RFC 9110, section 5.5). It may be empty. */
 bool syntax_is_field_value(const char *text, size_t size);
 
-/* A token that fits into an Authorization field: visible ASCII, at least one character (RFC 6749,
- * A.12 allows spaces too; RFC 6750, 2.1 does not). */
+/* Returns whether the text can be sent as a bearer token: it has at least one character, and only
+ * visible ASCII characters. RFC 6749, appendix A.12, allows spaces, RFC 6750, section 2.1, does
+ * not. */
 bool syntax_is_bearer_token(const char *text);
 
-/* A host name or address, without brackets, that stays on this machine: localhost, 127.0.0.0/8 and
- * ::1. Names below localhost (RFC 6761, 6.3) are left to name servers by some resolvers. */
+/* Returns whether a host name or address, without brackets, is on this machine for certain:
+ * "localhost" in any case, 127.0.0.0/8 or ::1. Names below "localhost" (RFC 6761, section 6.3) are
+ * not accepted, because some resolvers ask name servers for them. */
 bool syntax_is_loopback(const char *host);
 
-/* Overwrites control characters, and bytes that are no part of valid UTF-8, with "?": what others
- * sent can go into a line for a person. */
+/* Replaces control characters and bytes that are not valid UTF-8 with "?", so that text from a
+ * server can be shown on one line of a terminal. */
 void syntax_make_printable(char *text);
 
 #endif

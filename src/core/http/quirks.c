@@ -1,86 +1,115 @@
 #include "core/http/quirks.h"
 
-/* All workarounds for libcurl: versions, symptom, what is done about it, and the spec that holds
- * it. Those marked * depend on the version at run time; the others do no harm with any version, and
- * are always in place. The versions are those where it was seen or read in the source; there may be
- * more.
+/* All workarounds for versions of libcurl. The versions are those in which the fault was seen, or
+ * read in the source; others may have it, too. Workarounds marked with * depend on the version at
+ * run time; the others are always active. quirks_spec checks that the specs exist.
  *
- * until 7.79 *: No CURLOPT_PREREQFUNCTION: when a request was sent is not known, and its
- * transfer's beginning is taken for it (sent_at). connections_spec: "whose connection goes
- * silent".
+ * up to 7.79 *
+ *   There is no CURLOPT_PREREQFUNCTION, which tells when a request is sent. The start of the
+ *   transfer is used instead (get_sent_at in connection.c).
+ *   Spec: connections_spec "whose connection goes silent"
  *
- * until 7.86 *: A write to a TLS connection that is closed raises SIGPIPE, which would end the
- * process: it is held back meanwhile (hold_sigpipe). connections_spec: "has been idle until the
- * server closed".
+ * up to 7.86 *
+ *   Writing to a TLS connection that was closed raises SIGPIPE, which would end the process. The
+ *   signal is blocked (sigpipe.c).
+ *   Spec: connections_spec "has been idle until the server closed"
  *
- * until 7.86 *: No CURLOPT_QUICK_EXIT: the end of a client waits for a slow name server.
+ * up to 7.86 *
+ *   There is no CURLOPT_QUICK_EXIT, so freeing a handle can wait for a slow name server. There is
+ *   no workaround.
+ *   Spec: none, it needs a slow name server
  *
- * until 8.5 *: A header field of more than 100 KB, and more than 64 MB unpacked for a paused
- * transfer, are called a lack of memory, later CURLE_TOO_LARGE: is_beyond_libcurl. faults_spec: "a
- * header field without end", "a gzip bomb in a gzip bomb".
+ * up to 8.5 *
+ *   A header field of more than 100 KB, and more than 64 MB that are decoded for a paused
+ *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
+ *   (is_too_large_for_libcurl in transfer.c).
+ *   Spec: faults_spec "a header field without end", "a gzip bomb in a gzip bomb"
  *
- * until 8.5: After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE: only those of
- * good transfers are used again (give_handle_back). faults_spec: the good call after each fault.
+ * up to 8.5
+ *   After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE. Only handles of
+ *   transfers that have succeeded are used again (handle_release in handle.c).
+ *   Spec: faults_spec "reset in the body"
  *
- * 7.88 to 8.1 *: A socket that never became a connection is closed without the close callback. Its
- * number stays registered, and comes to mean another file; if a child has inherited the socket, it
- * may be ready for ever. So until it is a connection, a copy is registered (REACTOR_DUP), and for
- * no longer than libcurl waits for it (watch_socket). connections_spec: "is not harmed by a
- * connection that never came about", "waits without turning".
+ * 7.88 to 8.1 *
+ *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
+ *   registered with the reactor, and its number becomes that of another file; if a child process
+ *   has inherited the socket, epoll can report it for ever. Until it is connected, a duplicate is
+ *   registered (REACTOR_DUP), and only while libcurl waits for it (socket_callback in
+ *   transport.c).
+ *   Spec: connections_spec "is not harmed by a connection that never came about", "waits without
+ *   turning"
  *
- * 7.88 to 8.1: The next address may be tried on a socket that gets the number of the one before,
- * and then the socket callback is not called again: reactor_replace. reactor_spec: "waits on a new
- * file of a number as it did on the one before".
+ * 7.88 to 8.1
+ *   The socket for the next address can get the number of the one before. libcurl does not call
+ *   CURLMOPT_SOCKETFUNCTION then, as if nothing had changed (reactor_replace in
+ *   transport_open_socket).
+ *   Spec: reactor_spec "waits on a new file of a number as it did on the one before"
  *
- * from 8.6 *: With CURLOPT_PIPEWAIT, transfers wait for the end of the first one of their host if
- * its connection turns out to take one at a time: release_followers. connections_spec: "makes
- * connections for all calls over TLS".
+ * from 8.6 *
+ *   With CURLOPT_PIPEWAIT, transfers wait for the connection to their host that is being made. If
+ *   it does not use HTTP/2, they also wait for the end of its first transfer
+ *   (connection_release_waiting in connection.c).
+ *   Spec: connections_spec "makes connections for all calls over TLS"
  *
- * all: A timer that is due within a millisecond of another is lost (7.88), and an error of HTTP/2
- * is told when a far timer is run (8.14): all transfers are looked at from time to time,
- * whatever the timer (FIRST_CHECK_SECONDS). With 8.5 some errors of HTTP/2 are never told:
- * these calls end at their deadlines. faults_spec: "silent in the TLS handshake", "a frame beyond
- * all sizes", "a header that cannot be unpacked".
+ * all
+ *   A timer that expires within a millisecond of another is lost (7.88), and an HTTP/2 error is
+ *   only reported when a later timer expires (8.14). All transfers are checked at intervals,
+ *   whatever the timer is (FIRST_CHECK_SECONDS in transport.c). 8.5 never reports some HTTP/2
+ *   errors: the calls end at their deadlines.
+ *   Spec: faults_spec "silent in the TLS handshake", "a frame beyond all sizes", "a header that
+ *   cannot be unpacked"
  *
- * all: A TLS connection that the server has ended with close_notify is taken for alive; a request
- * is tried on six of these, and fails: begin_again. connections_spec: "has been idle until the
- * server closed".
+ * all
+ *   An idle TLS connection that the server has closed with close_notify is used again. The request
+ *   is tried on six of them, then it fails (connection_retry in connection.c).
+ *   Spec: connections_spec "has been idle until the server closed"
  *
- * until 8.13: GOAWAY just as a request is sent fails the request: begin_again. faults_spec: "with
- * GOAWAY just as the second request arrives".
+ * up to 8.13
+ *   GOAWAY fails a request that is being sent (connection_retry in connection.c).
+ *   Spec: faults_spec "with GOAWAY just as the second request arrives"
  *
- * from 8.0: A connection of HTTP/2 that has failed may be used again: end_failed_connection.
- * faults_spec: the good call after "SETTINGS without end".
+ * from 8.0
+ *   An HTTP/2 connection that has failed can be used again (end_broken_connection in
+ *   connection.c).
+ *   Spec: faults_spec "SETTINGS without end"
  *
- * all: A request over a kept connection is sent again over another if the connection ends without
- * a byte, even a POST that was read: request.fresh_connection. connections_spec: "sends a refresh
- * token once".
+ * all
+ *   A request over a reused connection is sent again if the connection is closed without a
+ *   response, even a POST that the server has read. A request that must not be repeated gets a new
+ *   connection (request.fresh_connection).
+ *   Spec: connections_spec "sends a refresh token once"
  *
- * all: CURLOPT_FORBID_REUSE does not keep others off a connection of HTTP/2 that is in use:
- * judge_connection. connections_spec: "whose connection goes silent".
+ * all
+ *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use
+ *   (connection_after_stop in connection.c).
+ *   Spec: connections_spec "whose connection goes silent"
  *
- * all: What was read is unpacked to its end, into memory if the transfer is paused:
- * RECEIVE_BUFFER_BYTES. connections_spec: "lets others have their turn within 50 ms".
+ * all
+ *   All bytes that were read are decoded before libcurl returns, into memory if the transfer is
+ *   paused. So only a few are read at a time (RECEIVE_BUFFER_BYTES in internal.h).
+ *   Spec: connections_spec "lets others have their turn within 50 ms"
  *
- * 7.88: After a lack of memory connections stay that are never used again, and for which others
- * wait: all is begun anew (renew_after_out_of_memory). memory_spec.
+ * 7.88
+ *   After running out of memory, libcurl keeps connections that are never used or closed, and for
+ *   which other transfers wait (reset_after_out_of_memory in transport.c).
+ *   Spec: memory_spec "when an allocation of libcurl's fails"
  *
- * 7.88: The decoders of brotli and zstd do not pass on that the write callback has ended the
- * transfer: end_transfer asks the transfer. faults_spec: "a gzip bomb".
+ * 7.88
+ *   If the connection is closed between two header fields, libcurl reports a whole response
+ *   (transfer_end in transfer.c).
+ *   Spec: faults_spec "closed between two header fields"
  *
- * 7.88: A connection that is closed between two header fields makes a response without a body:
- * end_transfer. faults_spec: "closed between two header fields".
- *
- * 7.88: Which decoders there are is worked out anew for each request, and a URL given as a text is
- * parsed twice: accepted_encodings, set_url. Only time is lost.
- */
+ * 7.88
+ *   The value of Accept-Encoding is made again for each request, and a URL given as a string is
+ *   parsed twice (libcurl_accept_encoding in libcurl.c, set_url in handle.c).
+ *   Spec: none, it only takes time */
 struct quirks quirks_of(unsigned version) {
   return (struct quirks){
       .raises_sigpipe = version < 0x075700,
       .has_prereq = version >= 0x075000,
       .has_quick_exit = version >= 0x075700,
-      .closes_silently = version >= 0x075800 && version < 0x080200,
-      .keeps_waiting = version >= 0x080600,
-      .calls_size_memory = version < 0x080600,
+      .skips_close_callback = version >= 0x075800 && version < 0x080200,
+      .pipewait_waits_for_transfer = version >= 0x080600,
+      .reports_size_as_memory = version < 0x080600,
   };
 }

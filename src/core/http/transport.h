@@ -1,113 +1,59 @@
-/* HTTP transfers: the only room that knows libcurl. All transfers of a transport run on one multi
- * handle and share its connections; the reactor drives them. */
+/* HTTP connections, by libcurl. A transport has the connections that its transfers share; see
+ * transfer.h for these.
+ *
+ *   create        struct transport_options, transport_new, transport_new_private, transport_free
+ *   descriptors   transport_lacks_descriptors
+ *
+ * A transport runs while its reactor runs, which also tells whether it made progress: whether bytes
+ * of a response have arrived, or a transfer has ended.
+ *
+ * After a fork, the child's transport has no connections and can be used as before. Transfers that
+ * were running have failed there. The parent's connections are not affected. */
 #ifndef PODERO_TRANSPORT_H
 #define PODERO_TRANSPORT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "core/buffer.h"
-#include "core/failure.h"
 #include "core/loop/reactor.h"
 
 struct transport;
-struct transfer;
 
-/* The texts are borrowed and must outlive the transport; NULL is libcurl's default. If one of
- * `ca_file` and `ca_path` is given, no authorities but theirs are trusted, and a proxy with TLS is
- * held to them, too. Files are opened by the first transfer with TLS, not before; one that cannot
- * be used makes it fail with FAILURE_ARGUMENT. Nothing ever asks for a password. */
+/* The strings are not copied, and have to live until the transport is freed. NULL is libcurl's
+ * default.
+ *
+ * If `ca_file` or `ca_path` is given, no other authorities are trusted, for the server and for a
+ * proxy with TLS. TLS files are opened by transfers: a transfer to an https URL fails with
+ * FAILURE_ARGUMENT if a file cannot be used. Passwords are never asked for on a terminal. */
 struct transport_options {
-  const char *ca_file, *ca_path; /* PEM file, folder of hashed PEM files */
-  const char *cert, *key;        /* the client's, PEM files */
-  const char *key_password;      /* of `key`, or of `cert` if that holds the key; NULL: none */
-  bool verify;                   /* check the server's certificate and its name */
+  const char *ca_file, *ca_path; /* PEM file; folder of PEM files with hashed names */
+  const char *cert, *key;        /* the client's certificate and private key, PEM files */
+  const char *key_password;      /* of `key`, or of `cert` if that contains the key; or NULL */
+  bool verify;                   /* verify the server's certificate and host name */
   const char *proxy;
   const char *user_agent;
   double connect_timeout;   /* seconds */
-  unsigned max_connections; /* at least 1; of the transport, and of all private ones beside it */
+  unsigned max_connections; /* at least 1; of the transport and its private transports together */
 };
 
-/* What is sent. Everything is borrowed until transfer_start returns. */
-struct request {
-  const char *url;
-  const char *authorization; /* the field's whole value, or NULL */
-  const char *content_type;  /* of the body */
-  const char *body;          /* NULL: GET; else POST */
-  size_t body_size;
-  uint64_t max_response_bytes; /* of a decoded 2xx body */
-  bool loopback;               /* see transport_check_url: not to be sent to a proxy */
-  bool fresh_connection;       /* never over a kept one, and never sent again by itself */
-  bool streamed;               /* a 2xx body is taken while it arrives; see transfer_bytes */
-  double deadline; /* monotonic seconds: a body that takes a turn beyond it is cut off */
-};
-
-/* What came back. Texts live as long as the transfer. */
-struct response {
-  long status;            /* 0: no header arrived */
-  struct buffer body;     /* decoded; of an error status, its beginning */
-  uint64_t bytes;         /* decoded bytes of the body that arrived */
-  double seconds;         /* from start to end */
-  bool has_retry_after;   /* as below */
-  double retry_after;     /* seconds from now, never negative */
-  char *redirect;         /* where a 3xx points, as an absolute URL, or NULL */
-  struct failure failure; /* kind is none when a whole response arrived, whatever its status */
-};
-
-static inline bool response_is_success(const struct response *response) {
-  return response->status >= 200 && response->status < 300;
-}
-
-static inline bool response_is_redirect(const struct response *response) {
-  return response->status >= 300 && response->status < 400;
-}
-
-/* Checks a URL, given as the option `name`, that a token or secret is to be sent to: hence the
- * strictness. Accepted: "http://" or "https://", in either case, a host without escapes, and
- * optional port and path (see syntax_is_path); no user, query or fragment. With `allow_http` false,
- * http is accepted for hosts on this machine alone. `*loopback`: whether it is plain http to this
- * machine; what may be sent there in the clear may not be sent to a proxy that the environment
- * names for others. False with `failure`, which must be empty, filled.
- */
-bool transport_check_url(const char *name, const char *url, bool allow_http, bool *loopback,
-                         struct failure *failure);
-
-/* A new transport whose sockets and timers are the reactor's, or NULL when memory is short. To be
- * freed after its transfers and before the reactor. The reactor tells that a transport has got
- * further when bytes have arrived or a transfer has ended. */
+/* Returns a new transport that uses the reactor's sockets and timers, to be freed with
+ * transport_free: after its transfers and before the reactor. `options` is not copied. Returns NULL
+ * if out of memory. */
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
-void transport_free(struct transport *transport);
 
-/* A transport of the same options and reactor, for one transfer after the other, with a connection
- * of its own; NULL when memory is short. To be freed before `shared`. Where that and the private
- * ones beside it have max_connections already, its first transfer waits until there is a place: the
- * idle connections of `shared` make room. All but one of the places can be had by private
- * transports (with max_connections of 1: that one, and `shared` may have another). */
+/* Returns a new transport with the options and the reactor of `shared`. It has a connection of its
+ * own and can run one transfer at a time. To be freed before `shared`. Returns NULL if out of
+ * memory.
+ *
+ * If `shared` and its private transports together have max_connections already, the first transfer
+ * waits: idle connections of `shared` are closed for it. One connection is always left to `shared`,
+ * except with a max_connections of 1: then there can be two, one of `shared` and one private. */
 struct transport *transport_new_private(struct transport *shared);
 
-/* Whether, since this was asked last, a transfer has failed because the process has no descriptor
- * left. */
+/* Frees a transport and closes its connections. NULL does nothing. */
+void transport_free(struct transport *transport);
+
+/* Returns whether a transfer has failed since the last call because the process had no descriptor
+ * left. A private transport reports such a failure through its shared transport. */
 bool transport_lacks_descriptors(struct transport *transport);
-
-/* Begins a transfer, which the caller owns; NULL when memory is short. One that cannot even
- * begin has ended at once. */
-struct transfer *transfer_start(struct transport *transport, const struct request *request);
-
-/* The response once the transfer has ended, else NULL. */
-struct response *transfer_response(struct transfer *transfer);
-
-/* What is known of the response so far: status, bytes, seconds. */
-const struct response *transfer_progress(struct transfer *transfer);
-
-/* The bytes of a streamed 2xx body that have arrived and were not taken yet. They stay where they
- * are until transfer_take is called or the reactor runs. Beyond a window of some hundred kilobytes
- * the transfer pauses. */
-const char *transfer_bytes(const struct transfer *transfer, size_t *size);
-
-/* Takes the first `size` of those bytes away. */
-void transfer_take(struct transfer *transfer, size_t size);
-
-/* Ends the transfer, if it still runs, and frees it. NULL is fine. */
-void transfer_free(struct transfer *transfer);
 
 #endif

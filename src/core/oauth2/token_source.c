@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/fork.h"
+#include "core/http/transfer.h"
 #include "core/oauth2/redact.h"
 #include "core/oauth2/token_response.h"
 #include "core/retry.h"

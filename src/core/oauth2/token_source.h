@@ -27,7 +27,7 @@ struct token_source_options {
   enum token_encoding encoding;
   enum client_auth client_auth;
   double timeout; /* seconds that one fetch may take */
-  bool loopback;  /* as transport_check_url says of token_url */
+  bool loopback;  /* as url_check says of token_url */
   bool record_events;
   const struct proxy_secrets *proxy_secrets; /* to be found by token_source_find_secret, too */
 };

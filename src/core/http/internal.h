@@ -1,0 +1,213 @@
+/* What the files of core/http share. Not to be included from elsewhere.
+ *
+ *   transport.c          the multi handle, its callbacks, iterations, forks
+ *   transfer.c           the beginning and the end of a transfer
+ *   receive.c            header fields and body as libcurl delivers them
+ *   handle.c             easy handles and their options
+ *   connection.c         which connection a transfer uses, and what to do if it does not work
+ *   connection_limit.c   max_connections */
+#ifndef PODERO_HTTP_INTERNAL_H
+#define PODERO_HTTP_INTERNAL_H
+
+#include <curl/curl.h>
+
+#include "core/http/sockets.h"
+#include "core/http/transfer.h"
+#include "core/http/transport.h"
+
+/* CURLOPT_BUFFERSIZE. libcurl decodes all that it has read before it returns, up to a thousand
+ * times as much with gzip, so a larger buffer would block other transfers for longer. */
+#define RECEIVE_BUFFER_BYTES (16L * 1024)
+
+/* How many header bytes are accepted, of all responses to a request (1xx, for example). */
+#define MAX_HEADER_BYTES (256u * 1024)
+
+/* How many easy handles are kept for further transfers. */
+#define MAX_IDLE_HANDLES 16
+
+/* Sets an option of the handle `easy`, unless `code` is an error of an option before. */
+#define SET_OPTION(option, value)                                                                  \
+  (code == CURLE_OK ? code = curl_easy_setopt(easy, option, value) : code)
+
+/* An easy handle and what is set in it. */
+struct handle {
+  CURL *easy;
+  CURLU *url;                /* CURLOPT_CURLU */
+  char *origin;              /* scheme, host and port of `url`, or NULL */
+  struct curl_slist *fields; /* CURLOPT_HTTPHEADER */
+  const char *authorization; /* value of the Authorization field among them, or NULL */
+};
+
+struct transport {
+  struct watcher watcher; /* the first member, so that callbacks can cast it */
+  struct reactor *reactor;
+  const struct transport_options *options;
+  CURLM *multi;               /* NULL if it could not be made again: out of memory */
+  struct sockets sockets;     /* of `multi` */
+  unsigned fork_count;        /* when `multi` was made */
+  struct transfer *transfers; /* that have not ended; doubly linked */
+  size_t unsent;              /* how many of them have not sent their request */
+  struct handle idle[MAX_IDLE_HANDLES];
+  unsigned idle_count;
+  bool tls_files_work;       /* a TLS response has arrived: they need no further check */
+  bool skip_idle_connection; /* the next transfer opens a connection: an idle one was dead */
+  bool lacks_descriptors;    /* see transport_lacks_descriptors */
+
+  /* Timers, monotonic seconds. */
+  double timer_at;       /* libcurl's timer; INFINITY: not set */
+  double check_at;       /* when all transfers are checked, whatever libcurl's timer is */
+  double check_interval; /* seconds, of the last check */
+
+  /* The current iteration, or the last one. It is one call of curl_multi_socket_action. */
+  double iteration_began;
+  size_t iteration_bytes; /* how many bytes of bodies were received */
+  bool made_progress;     /* bytes of a response have arrived, or a transfer has ended */
+  bool out_of_memory;
+  struct transfer *connected; /* one that has opened a connection, or NULL */
+
+  /* max_connections, see connection_limit.c. */
+  struct transport *shared; /* of a private transport, otherwise NULL */
+  bool admitted;            /* private: its connection is among those that are allowed */
+  bool queued;              /* private: it waits to be admitted */
+  struct transport *next;   /* private: in the queue */
+  struct transport *queue, **queue_end; /* shared: private transports that wait */
+  unsigned private_count;               /* shared: private transports that are admitted */
+};
+
+struct transfer {
+  struct transport *transport;
+  struct transfer *next, *previous; /* in transport.transfers */
+  struct handle handle;             /* all zero once the transfer has ended */
+  double started_at, deadline;      /* monotonic seconds */
+  bool ended;
+
+  /* The connection. */
+  bool fresh_connection;       /* as in the request */
+  bool restarted;              /* the request is being sent a second time */
+  bool shut_down;              /* its connection was shut down by connection_shut_down */
+  bool http2;                  /* its last connection used HTTP/2 */
+  bool opened_socket;          /* a socket was opened for it */
+  bool no_descriptor;          /* no socket could be opened: too many open files */
+  struct socket_entry *socket; /* NULL: not known, see connection_socket */
+  double sent_at;              /* when the request was sent; 0: not yet, or not known */
+  double received_at;          /* when response bytes last arrived; 0: never */
+
+  /* The response. */
+  uint64_t max_response_bytes; /* as in the request */
+  size_t header_bytes;
+  bool header_complete;
+  bool streamed, paused;
+  size_t taken;                                      /* bytes of response.body, by transfer_take */
+  bool too_large, past_deadline, error_body_is_full; /* why receiving was stopped */
+  bool out_of_memory;                                /* so is this */
+  struct response response;
+
+  struct buffer body; /* of the request; libcurl has no copy, so it can be wiped */
+  char error_text[CURL_ERROR_SIZE];
+};
+
+/* ---- transport.c ---- */
+
+/* Creates the multi handle. Returns false if out of memory. */
+bool transport_open(struct transport *transport);
+
+/* Frees the multi handle and closes all its connections. */
+void transport_close(struct transport *transport);
+
+/* In a forked child: fails all transfers, and creates the multi handle again. Returns true if the
+ * process was forked since the last call. */
+bool transport_reset_after_fork(struct transport *transport);
+
+/* A transfer is in the transport's list from its start to its end. */
+void transport_add_transfer(struct transfer *transfer);
+void transport_remove_transfer(struct transfer *transfer);
+
+/* Hands the transfer's easy handle to libcurl, which starts in the next iteration. Returns false if
+ * out of memory. */
+bool transport_submit(struct transfer *transfer);
+
+/* CURLOPT_OPENSOCKETFUNCTION with a transfer, CURLOPT_CLOSESOCKETFUNCTION with a transport. */
+curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
+                                    struct curl_sockaddr *address);
+int transport_close_socket(void *user, curl_socket_t fd);
+
+/* CURLOPT_PREREQFUNCTION with a transfer: libcurl is about to send the request. */
+int transport_request_callback(void *user, char *remote, char *local, int remote_port,
+                               int local_port);
+
+/* ---- transfer.c ---- */
+
+/* Ends a transfer with this result. */
+void transfer_end(struct transfer *transfer, CURLcode code);
+
+/* Returns whether a transfer of this result has failed because memory could not be allocated.
+ * libcurl returns CURLE_OUT_OF_MEMORY for other reasons, too. */
+bool transfer_is_out_of_memory(const struct transfer *transfer, CURLcode code);
+
+/* ---- receive.c ---- */
+
+/* CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION with a transfer. */
+size_t receive_field(char *bytes, size_t one, size_t size, void *user);
+size_t receive_body(char *bytes, size_t one, size_t size, void *user);
+
+/* ---- handle.c ---- */
+
+/* Gives the transfer an easy handle in which the request is set. */
+CURLcode handle_acquire(struct transfer *transfer, const struct request *request);
+
+/* Takes the transfer's handle away, and keeps it for further transfers or frees it. `succeeded`:
+ * the transfer has, so that the handle can be used again. */
+void handle_release(struct transfer *transfer, bool succeeded);
+
+/* Overwrites and frees the header fields. */
+void handle_free_fields(struct handle *handle);
+
+void handle_free(struct handle handle);
+
+/* ---- connection.c ---- */
+
+/* Returns the socket of the transfer's connection, or NULL if that is not known. */
+struct socket_entry *connection_socket(struct transfer *transfer);
+
+/* To be called when bytes of the transfer's response arrive. */
+void connection_note_bytes(struct transfer *transfer);
+
+/* To be called before a socket is closed: transfers do not refer to it any more. */
+void connection_detach(struct transport *transport, const struct socket_entry *socket);
+
+/* Returns what to do with the connection of a transfer that is about to be stopped. */
+enum connection_action {
+  CONNECTION_KEEP,     /* nothing: it works, or others use it */
+  CONNECTION_DISCARD,  /* set CURLOPT_FORBID_REUSE */
+  CONNECTION_SHUT_DOWN /* call connection_shut_down */
+};
+enum connection_action connection_after_stop(struct transfer *transfer);
+
+/* Ends a connection that others use. libcurl will report an error for their transfers, which are
+ * then restarted. */
+void connection_shut_down(struct transport *transport, const struct socket_entry *socket);
+
+/* To be called when a transfer has failed. Returns true if it was started again, over another
+ * connection. */
+bool connection_retry(struct transfer *transfer, CURLcode code);
+
+/* Transfers to the same origin as `connected` that wait for its connection do not wait any more.
+ * Returns false if out of memory. */
+bool connection_release_waiting(struct transfer *connected);
+
+/* ---- connection_limit.c ---- */
+
+/* Sets libcurl's limits for the multi handle. */
+void connection_limit_apply(struct transport *transport);
+
+/* Lets a private transport hand its transfer to libcurl, at once or as soon as it may have a
+ * connection. */
+void connection_limit_enter(struct transport *private);
+
+/* To be called when a private transport is freed. */
+void connection_limit_leave(struct transport *private);
+
+/* Admits private transports that wait, if there is room for their connections. */
+void connection_limit_admit(struct transport *shared);
+
+#endif

@@ -1,0 +1,27 @@
+#include "core/http/libcurl.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdio.h>
+
+struct quirks libcurl_quirks;
+char libcurl_accept_encoding[sizeof "deflate, gzip, br, zstd"];
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static CURLcode result = CURLE_FAILED_INIT;
+
+static void initialize(void) {
+  result = curl_global_init(CURL_GLOBAL_DEFAULT);
+  const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+  libcurl_quirks = quirks_of(info->version_num);
+  /* CURLOPT_ACCEPT_ENCODING would send the same, but makes this text again for each request. */
+  snprintf(libcurl_accept_encoding, sizeof libcurl_accept_encoding, "%s%s%s",
+           (info->features & CURL_VERSION_LIBZ) != 0 ? "deflate, gzip" : "identity",
+           (info->features & CURL_VERSION_BROTLI) != 0 ? ", br" : "",
+           (info->features & QUIRKS_CURL_VERSION_ZSTD) != 0 ? ", zstd" : "");
+}
+
+bool libcurl_init(void) {
+  pthread_once(&once, initialize);
+  return result == CURLE_OK;
+}

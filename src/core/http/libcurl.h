@@ -1,0 +1,23 @@
+/* libcurl's global initialization, and what depends on the version that is loaded.
+ *
+ *   libcurl_init, libcurl_quirks, libcurl_accept_encoding */
+#ifndef PODERO_LIBCURL_H
+#define PODERO_LIBCURL_H
+
+#include <stdbool.h>
+
+#include "core/http/quirks.h"
+
+/* Initializes libcurl, once per process. To be called before anything else of core/http. Thread
+ * safe; further calls do nothing. Returns false if libcurl cannot be initialized. It is never
+ * cleaned up, because other parts of the program may use libcurl. */
+bool libcurl_init(void);
+
+/* The quirks of the libcurl that is loaded. Set by libcurl_init, and not changed after that. */
+extern struct quirks libcurl_quirks;
+
+/* The value of Accept-Encoding: the content codings that the loaded libcurl decodes. Set by
+ * libcurl_init, and not changed after that. */
+extern char libcurl_accept_encoding[sizeof "deflate, gzip, br, zstd"];
+
+#endif

@@ -1,0 +1,64 @@
+/* The sockets that a transport has opened, and what is known of the connections on them.
+ *
+ *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count
+ *   fork      sockets_disown, sockets_close
+ *   free      sockets_free
+ *
+ * Entries are found by descriptor. They live until sockets_free, because libcurl can return an
+ * entry (curl_multi_assign) after its socket was closed. If another socket gets the descriptor, it
+ * gets the entry, too. */
+#ifndef PODERO_SOCKETS_H
+#define PODERO_SOCKETS_H
+
+#include <stdbool.h>
+
+#include "core/fork.h"
+
+struct socket_entry {
+  struct socket_entry *next; /* in its bucket */
+  int fd;
+  bool open;
+  bool watched;            /* libcurl waits for events on it */
+  bool connected;          /* it was connected: libcurl has waited until it can be read */
+  bool http2;              /* the connection uses HTTP/2; known from the first response on */
+  int local_port;          /* 0: not known yet */
+  double received_at;      /* when response bytes last arrived, monotonic seconds; 0: never */
+  double silent_since;     /* when the request that waits longest was sent; valid if it is after
+                            * received_at */
+  struct file_id identity; /* of the file, to find out after a fork whether it is still there */
+};
+
+#define SOCKETS_BUCKETS 64u
+
+/* Initialize with zeros. */
+struct sockets {
+  struct socket_entry *buckets[SOCKETS_BUCKETS];
+};
+
+/* Returns the entry for a socket that was just opened. Returns NULL if out of memory. */
+struct socket_entry *sockets_add(struct sockets *sockets, int fd);
+
+/* Returns the entry of a descriptor, whether or not the socket is still open. Returns NULL if it
+ * never was a socket of the transport. */
+struct socket_entry *sockets_find(const struct sockets *sockets, int fd);
+
+/* Returns the open socket that is connected from this local port. Returns NULL if there is none, or
+ * more than one: connections to different servers can have the same local port. */
+struct socket_entry *sockets_find_by_port(struct sockets *sockets, long port);
+
+/* Returns how many sockets are open and are connected or being connected. */
+unsigned sockets_count(const struct sockets *sockets);
+
+/* To be called once in a forked child: makes the descriptors of all sockets refer to /dev/null, so
+ * that libcurl can close its connections without sending anything to the parent's servers.
+ * Descriptors that the child has closed or reused are left alone; then it returns false: the child
+ * may have closed others, too, that libcurl has. */
+bool sockets_disown(struct sockets *sockets);
+
+/* Closes all sockets that are open. */
+void sockets_close(struct sockets *sockets);
+
+/* Frees the entries. Does not close the sockets. */
+void sockets_free(struct sockets *sockets);
+
+#endif

@@ -1,0 +1,27 @@
+/* The option `tls`: the caller's certificates and keys.
+ *
+ *   tls_set_options   for libcurl
+ *   tls_check_files   before a transfer
+ *   tls_describe      after it */
+#ifndef PODERO_TLS_H
+#define PODERO_TLS_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "core/failure.h"
+#include "core/http/transport.h"
+
+/* Sets the TLS options of a handle. TLS 1.2 is required at least. */
+CURLcode tls_set_options(CURL *easy, const struct transport_options *options);
+
+/* Returns whether all files and folders that are given can be read. Otherwise sets `failure`, which
+ * has to be FAILURE_NONE before, to FAILURE_ARGUMENT with a message that names the option. Their
+ * content is not checked. */
+bool tls_check_files(const struct transport_options *options, struct failure *failure);
+
+/* Returns which option is wrong, for the beginning of a message: a static string that ends in ": ".
+ * `code` is CURLE_SSL_CACERT_BADFILE or CURLE_SSL_CERTPROBLEM, `text` is libcurl's message. */
+const char *tls_describe(const struct transport_options *options, CURLcode code, const char *text);
+
+#endif

@@ -1,0 +1,84 @@
+/* HTTP transfers: one request and its response.
+ *
+ *   request    struct request, transfer_start
+ *   response   struct response, transfer_response, transfer_progress
+ *   stream     transfer_bytes, transfer_take
+ *   free       transfer_free
+ *
+ * Redirects are not followed. A transfer has no time limit of its own, except for connecting: free
+ * it to stop it. */
+#ifndef PODERO_TRANSFER_H
+#define PODERO_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buffer.h"
+#include "core/failure.h"
+
+struct transport;
+struct transfer;
+
+/* What to send. Nothing has to live longer than the call of transfer_start. */
+struct request {
+  const char *url;           /* absolute, http or https; its base was accepted by url_check */
+  const char *authorization; /* value of the Authorization field, or NULL */
+  const char *content_type;  /* of the body; not NULL if there is one */
+  const char *body;          /* NULL: a GET request; otherwise POST */
+  size_t body_size;
+  uint64_t max_response_bytes; /* limit of a 2xx body, after decoding */
+  bool loopback;               /* as set by url_check: use no proxy of the environment */
+  bool fresh_connection;       /* use a new connection, and never send the request again */
+  bool streamed;               /* pass on a 2xx body as it arrives, see transfer_bytes */
+  double
+      deadline; /* monotonic seconds; only for decoding, which can take long: it is stopped then */
+};
+
+/* What was received. It is owned by the transfer. */
+struct response {
+  long status;            /* HTTP status; 0: no response header has arrived */
+  struct buffer body;     /* decoded; at most 64 KB of the body unless the status is 2xx */
+  uint64_t bytes;         /* how many bytes of the body were received, after decoding */
+  double seconds;         /* duration of the transfer */
+  bool has_retry_after;   /* the header had a valid Retry-After field */
+  double retry_after;     /* its value: seconds from now, at least 0 */
+  char *redirect;         /* absolute URL that a 3xx response redirects to, or NULL */
+  struct failure failure; /* FAILURE_NONE if a whole response was received, with any status */
+};
+
+static inline bool response_is_success(const struct response *response) {
+  return response->status >= 200 && response->status < 300;
+}
+
+static inline bool response_is_redirect(const struct response *response) {
+  return response->status >= 300 && response->status < 400;
+}
+
+/* Starts a transfer, to be freed with transfer_free before the transport. Does not wait. If the
+ * request cannot be sent, the transfer has ended already, with a failure. Returns NULL if out of
+ * memory.
+ *
+ * If the server has closed a reused connection before it could read the request, it is sent again
+ * over another connection, once. This is not done for requests with a body. */
+struct transfer *transfer_start(struct transport *transport, const struct request *request);
+
+/* Returns the response if the transfer has ended, otherwise NULL. The caller may take `body` and
+ * `redirect` by setting them to zero. */
+struct response *transfer_response(struct transfer *transfer);
+
+/* Returns what is known so far: `status`, `bytes` and `seconds`. */
+const struct response *transfer_progress(struct transfer *transfer);
+
+/* Returns the bytes of a streamed 2xx body that were received and not taken yet, or NULL if there
+ * are none, and sets `*size`. They are valid until transfer_take is called, the reactor runs, or
+ * the transfer is freed. The transfer pauses while more than 256 KB wait to be taken. */
+const char *transfer_bytes(const struct transfer *transfer, size_t *size);
+
+/* Removes the first `size` of these bytes. */
+void transfer_take(struct transfer *transfer, size_t size);
+
+/* Frees a transfer, which is stopped if it has not ended. NULL does nothing. */
+void transfer_free(struct transfer *transfer);
+
+#endif
