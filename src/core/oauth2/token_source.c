@@ -16,7 +16,7 @@
 /* A token is renewed this long before it expires, or a tenth of its lifetime if that is less. */
 #define RENEW_MARGIN_SECONDS 60.0
 
-/* Ten years. Longer lifetimes are cut off: added to a clock, 1e300 seconds would swallow it. */
+/* Ten years. Longer lifetimes are reduced to this, so that sums with clock times stay exact. */
 #define MAX_LIFETIME_SECONDS 315360000.0
 
 /* How many tokens are remembered after they were replaced or refused. */
@@ -407,7 +407,7 @@ static enum failure_kind event_kind(const struct response *r, bool got_token) {
   return response_is_redirect(r) ? FAILURE_HTTP : FAILURE_AUTH;
 }
 
-/* Ends the transfer, and then the fetch or begins another request. */
+/* Ends the transfer. Then sends another request, or ends the fetch. */
 static void handle_response(struct token_source *s, struct response *r, bool is_late) {
   unsigned generation = s->generation;
   bool again = process_transfer(s, r);
