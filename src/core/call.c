@@ -267,7 +267,7 @@ bool call_import(struct call *call, const struct stored_token *token) {
   if (waits ? call->fetch->ended : call->state != CALL_STORE) return true;
   struct token_source *token_source = session_token_source(call->session);
   if (waits)
-    token_source_postpone_look(token_source); /* asking the store may have taken its time */
+    token_source_begin_store_check(token_source); /* asking the store may have taken its time */
   if (!token_source_import(token_source, token)) return false;
   if (waits) leave_fetch(call);
   call->state = CALL_AUTHORIZE;
@@ -298,13 +298,13 @@ bool call_postpone(struct call *call, double seconds) {
 /* When the store is to be looked into while a fetch stays silent; INFINITY: not. */
 static double look_due(const struct call *call) {
   if (!session_options(call->session)->has_store) return INFINITY;
-  return token_source_look_due(session_token_source(call->session));
+  return token_source_store_check_due(session_token_source(call->session));
 }
 
 /* One call at a time looks whether a token has appeared in the store. */
 static void look_into_store(struct call *call) {
   if (clock_monotonic() < look_due(call)) return;
-  token_source_postpone_look(session_token_source(call->session));
+  token_source_begin_store_check(session_token_source(call->session));
   call->looks = true;
 }
 

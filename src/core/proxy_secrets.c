@@ -1,6 +1,5 @@
 #include "core/proxy_secrets.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +11,8 @@ static int hex_value(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Appends a part of a URL without its percent-encoding (RFC 3986, 2.1). */
+/* Appends a part of a URL, percent-decoded (RFC 3986, section 2.1). A "%" without two hexadecimal
+ * digits is kept. */
 static void add_decoded(struct buffer *out, const char *text, size_t size) {
   for (size_t i = 0; i < size; i++) {
     int high = text[i] == '%' && size - i > 2 ? hex_value(text[i + 1]) : -1;
@@ -23,24 +23,25 @@ static void add_decoded(struct buffer *out, const char *text, size_t size) {
   }
 }
 
-/* Takes over what the buffer holds. */
-static bool keep(struct proxy_secrets *out, struct buffer *text) {
-  bool ok = !text->failed;
+/* Takes ownership of the buffer's bytes. Returns false if the buffer has failed. */
+static bool add_secret(struct proxy_secrets *out, struct buffer *secret) {
+  bool ok = !secret->failed;
   if (ok)
-    out->texts[out->count++] = text->data;
+    out->texts[out->count++] = secret->data;
   else
-    buffer_free(text);
-  *text = (struct buffer){0};
+    buffer_free(secret);
+  *secret = (struct buffer){0};
   return ok;
 }
 
-/* Of "user:password" as it stands in the URL. */
-static bool keep_login(struct proxy_secrets *out, const char *login, size_t size) {
-  const char *colon = memchr(login, ':', size);
+/* Adds the secrets of a URL's userinfo, "user:password" (RFC 3986, section 3.2.1). Returns false if
+ * out of memory. */
+static bool add_userinfo(struct proxy_secrets *out, const char *userinfo, size_t size) {
+  const char *colon = memchr(userinfo, ':', size);
   if (colon == NULL) return true;
   struct buffer password = {0}, pair = {0}, basic = {0};
-  add_decoded(&password, colon + 1, size - (size_t)(colon + 1 - login));
-  add_decoded(&pair, login, size);
+  add_decoded(&password, colon + 1, size - (size_t)(colon + 1 - userinfo));
+  add_decoded(&pair, userinfo, size);
   if (!pair.failed) buffer_add_base64(&basic, pair.data, pair.size);
   basic.failed = basic.failed || pair.failed;
   buffer_free(&pair);
@@ -48,23 +49,25 @@ static bool keep_login(struct proxy_secrets *out, const char *login, size_t size
     buffer_free(&basic);
     return true;
   }
-  bool ok = keep(out, &password);
-  return keep(out, &basic) && ok;
+  bool ok = add_secret(out, &password);
+  return add_secret(out, &basic) && ok;
 }
 
+/* The userinfo ends at the last "@" before the path, as libcurl reads it: a password may contain
+ * "@". */
 static bool read_url(const char *url, struct proxy_secrets *out) {
   const char *scheme = strstr(url, "://");
   if (scheme != NULL) url = scheme + 3;
   size_t size = strcspn(url, "/?#"), at = size;
   while (at > 0 && url[at - 1] != '@')
     at--;
-  return at == 0 || keep_login(out, url, at - 1);
+  return at == 0 || add_userinfo(out, url, at - 1);
 }
 
 bool proxy_secrets_read(const char *url, struct proxy_secrets *out) {
   static const char *const variables[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
                                           "ALL_PROXY"};
-  _Static_assert(2 * sizeof variables / sizeof *variables == PROXY_SECRETS_MAX, "two of each");
+  _Static_assert(2 * sizeof variables / sizeof *variables == PROXY_SECRETS_MAX, "two for each");
   if (url != NULL) return read_url(url, out);
   bool ok = true;
   for (size_t i = 0; i < sizeof variables / sizeof *variables && ok; i++) {

@@ -1,27 +1,28 @@
-/* What the URLs of proxies hold that must not be seen. */
+/* The passwords in the URLs of proxies, to be redacted from error messages. */
 #ifndef PODERO_PROXY_SECRETS_H
 #define PODERO_PROXY_SECRETS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of each of five variables of the environment, the password and the Basic credential. */
+/* Two for each of five environment variables: the password and the Basic credentials. */
 #define PROXY_SECRETS_MAX 10
 
-/* All zero holds none. */
+/* Initialize with zeros, release with proxy_secrets_clear. Strings are owned; those from `count` on
+ * are NULL. */
 struct proxy_secrets {
   char *texts[PROXY_SECRETS_MAX];
   size_t count;
 };
 
-/* Fills `out`, which must be all zero, with the secrets in the URL of a proxy
- * ("http://user:password@host:1"; "" for no proxy), or if `url` is NULL in all URLs of the
- * environment that libcurl may use: the password, without its percent-encoding, and user and
- * password as a Basic credential (RFC 7617). The user's name alone is no secret. False when memory
- * is short. In either case `out` is to be cleared by its owner. */
+/* Adds the secrets of a proxy URL such as "http://user:password@host:1" to `out`, which must be
+ * zero: the password, percent-decoded, and the base64 that HTTP Basic makes of user and password
+ * (RFC 7617). A user name without a password is no secret. `url` can be ""; if it is NULL, the
+ * environment variables that libcurl may read a proxy from are used. Returns false if out of
+ * memory. `out` is to be cleared in either case. */
 bool proxy_secrets_read(const char *url, struct proxy_secrets *out);
 
-/* Wipes and frees the texts, and leaves none. */
+/* Overwrites and frees the strings, and makes the struct zero. */
 void proxy_secrets_clear(struct proxy_secrets *secrets);
 
 #endif

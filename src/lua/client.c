@@ -353,7 +353,7 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   set_ability(L, lua_gettop(L) - 1, "add", "can_add");
   set_ability(L, lua_gettop(L) - 1, "delete", "can_delete");
   lua_remove(L, -2);
-  store_push_key(L, &options->session);
+  token_store_push_key(L, &options->session);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "token_key");
   lua_pushliteral(L, "&lock");
@@ -458,7 +458,7 @@ static void push_methods(lua_State *L) {
   compat_setfuncs(L, functions);
   call_set_functions(L);
   wait_set_functions(L);
-  store_set_functions(L);
+  token_store_set_functions(L);
   lua_newtable(L);
   compat_setfuncs(L, begin);
   methods_make(L);
@@ -469,7 +469,7 @@ void client_open(lua_State *L) {
       {"__gc", client_gc}, {"__tostring", client_tostring}, {NULL, NULL}};
   call_open(L);
   wait_open(L);
-  store_open(L);
+  token_store_open(L);
   luaL_newmetatable(L, CLIENT_TYPE);
   compat_setfuncs(L, client_functions);
   lua_pushliteral(L, CLIENT_TYPE);

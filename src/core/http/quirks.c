@@ -43,7 +43,7 @@
  *   The socket for the next address can get the number of the one before. libcurl does not call
  *   CURLMOPT_SOCKETFUNCTION then, as if nothing had changed (reactor_replace in
  *   transport_open_socket).
- *   Spec: reactor_spec "waits on a new file of a number as it did on the one before"
+ *   Spec: reactor_spec "watches the file that a number was given to"
  *
  * from 8.6 *
  *   With CURLOPT_PIPEWAIT, transfers wait for the connection to their host that is being made. If

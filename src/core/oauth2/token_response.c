@@ -1,16 +1,18 @@
 #include "core/oauth2/token_response.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "core/buffer.h"
 #include "core/json.h"
+#include "core/syntax.h"
 
 static bool is_key(const struct json_reader *r, const char *name) {
   return r->size == strlen(name) && memcmp(r->text, name, r->size) == 0;
 }
 
-/* Where the text of the member goes whose key the reader is at; NULL: no text is wanted. */
-static char **text_of_member(const struct json_reader *r, struct token_response *out) {
+/* Returns where to put the value of the current key, or NULL if it is not read as a string. */
+static char **string_member(const struct json_reader *r, struct token_response *out) {
   if (is_key(r, "access_token")) return &out->access_token;
   if (is_key(r, "token_type")) return &out->token_type;
   if (is_key(r, "refresh_token")) return &out->refresh_token;
@@ -18,56 +20,58 @@ static char **text_of_member(const struct json_reader *r, struct token_response 
   return is_key(r, "error") ? &out->error : NULL;
 }
 
-/* Of equal keys the last one wins. An empty text counts as absent. NUL, which no text of OAuth2 may
- * hold and C would end at, becomes another control character. */
-static bool take_text(const struct json_reader *r, enum json_event event, char **text) {
+/* If a key is repeated, the last value counts. A NUL, at which C strings end, is replaced by
+ * another control character: no string of RFC 6749 (appendix A) may contain either. Returns false
+ * if out of memory. */
+static bool read_string(const struct json_reader *r, enum json_event event, char **string) {
   struct buffer copy = {0};
-  secret_free(*text);
-  *text = NULL;
+  secret_free(*string);
+  *string = NULL;
   if (event != JSON_STRING || r->size == 0) return true;
   buffer_append(&copy, r->text, r->size);
   for (size_t i = 0; i < copy.size; i++) {
     if (copy.data[i] == '\0') copy.data[i] = '\1';
   }
-  *text = copy.data;
+  *string = copy.data;
   return !copy.failed;
 }
 
-static bool take_number(const struct json_reader *r, enum json_event event, double *number) {
+static bool read_number(const struct json_reader *r, enum json_event event, double *number) {
   if (event != JSON_INTEGER && event != JSON_DOUBLE) return false;
   *number = event == JSON_INTEGER ? (double)r->integer : r->number;
   return true;
 }
 
-/* A number, or a string that is one. */
-static bool take_life(const struct json_reader *r, enum json_event event, double *seconds) {
-  if (event != JSON_STRING) return take_number(r, event, seconds);
-  struct json_reader text;
-  json_init(&text, 0, 0);
-  json_feed(&text, r->text, r->size);
-  json_end(&text);
-  bool found = take_number(&text, json_next(&text), seconds) && json_next(&text) == JSON_END;
-  json_free(&text);
+/* Some servers send expires_in as a string. Returns false if it is no number either way. */
+static bool read_expires_in(const struct json_reader *r, enum json_event event, double *seconds) {
+  if (event != JSON_STRING) return read_number(r, event, seconds);
+  struct json_reader string;
+  json_init(&string, 0, 0);
+  json_feed(&string, r->text, r->size);
+  json_end(&string);
+  bool found = read_number(&string, json_next(&string), seconds) && json_next(&string) == JSON_END;
+  json_free(&string);
   return found;
 }
 
-/* Reads the members of the object that has begun; false when memory is short. */
+/* Reads the members of the object that has begun, without those of nested values. Returns false if
+ * out of memory. */
 __attribute__((nonnull)) static bool read_members(struct json_reader *r,
                                                   struct token_response *out) {
-  char **text = NULL;
-  bool is_life = false, ok = true;
+  char **string = NULL;
+  bool is_expires_in = false, ok = true;
   enum json_event event;
   while (ok && (event = json_next(r)) > JSON_NEED_MORE) {
     bool is_container = event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN;
     if (event == JSON_ARRAY_END || event == JSON_OBJECT_END) continue;
     if (json_depth(r) != (is_container ? 2 : 1)) continue;
     if (event == JSON_KEY) {
-      text = text_of_member(r, out);
-      is_life = is_key(r, "expires_in");
-    } else if (text != NULL) {
-      ok = take_text(r, event, text);
-    } else if (is_life) {
-      out->has_expires_in = take_life(r, event, &out->expires_in);
+      string = string_member(r, out);
+      is_expires_in = is_key(r, "expires_in");
+    } else if (string != NULL) {
+      ok = read_string(r, event, string);
+    } else if (is_expires_in) {
+      out->has_expires_in = read_expires_in(r, event, &out->expires_in);
     }
   }
   return ok && r->fault != JSON_FAULT_MEMORY;
@@ -89,11 +93,26 @@ bool token_response_read(const char *body, size_t size, struct token_response *o
   return ok;
 }
 
-void token_response_clear(struct token_response *answer) {
-  secret_free(answer->access_token);
-  secret_free(answer->token_type);
-  secret_free(answer->refresh_token);
-  secret_free(answer->scope);
-  secret_free(answer->error);
-  *answer = (struct token_response){0};
+bool token_response_has_error(const struct token_response *response, const char *code) {
+  return response->error != NULL && strcmp(response->error, code) == 0;
+}
+
+const char *token_response_fault(const struct token_response *response) {
+  if (response->cut_short) return "the answer is cut short";
+  if (!response->is_object) return "the answer is not a JSON object";
+  if (response->access_token == NULL) return "the answer holds no access_token";
+  if (!syntax_is_bearer_token(response->access_token))
+    return "the access_token is empty or has characters that a header cannot carry";
+  if (response->token_type != NULL && strcasecmp(response->token_type, "bearer") != 0)
+    return "the token_type is not Bearer";
+  return NULL;
+}
+
+void token_response_clear(struct token_response *response) {
+  secret_free(response->access_token);
+  secret_free(response->token_type);
+  secret_free(response->refresh_token);
+  secret_free(response->scope);
+  secret_free(response->error);
+  *response = (struct token_response){0};
 }

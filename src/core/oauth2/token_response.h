@@ -1,26 +1,35 @@
-/* What the token endpoint answers (RFC 6749, 5.1 and 5.2), from JSON into memory that is wiped: no
- * token becomes a Lua string unless the user asks for one. */
+/* Reads a response of the token endpoint (RFC 6749, sections 5.1 and 5.2). Its strings are kept in
+ * memory that is overwritten before it is freed: a token becomes a Lua string only if the user asks
+ * for it. */
 #ifndef PODERO_TOKEN_RESPONSE_H
 #define PODERO_TOKEN_RESPONSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero is an empty answer. Texts are owned, and NULL if absent, empty or not a string. */
+/* Initialize with zeros, release with token_response_clear. Strings are owned; NULL if the member
+ * is missing, empty or not a string. */
 struct token_response {
-  bool is_object; /* the body is a JSON object; else nothing but cut_short is set */
+  bool is_object; /* the body is a JSON object; if not, only cut_short can be set */
   bool cut_short; /* the body is the beginning of a JSON value */
   char *access_token, *token_type, *refresh_token, *scope;
-  char *error;
+  char *error; /* an error code of section 5.2 */
   bool has_expires_in;
-  double expires_in; /* seconds, as the server said: any number but NaN */
+  double expires_in; /* seconds, as the server sent it: any number except NaN */
 };
 
-/* Fills `out`, which must be all zero, from a body of `size` bytes. False when memory is short. In
- * either case `out` is to be cleared by its owner. */
+/* Fills `out`, which must be zero, from a body of `size` bytes. A body that is not JSON is no
+ * failure, see is_object. Returns false if out of memory. `out` is to be cleared in either case. */
 bool token_response_read(const char *body, size_t size, struct token_response *out);
 
-/* Wipes and frees the texts, and leaves an empty answer. */
-void token_response_clear(struct token_response *answer);
+/* Whether the server has sent this error code, such as "invalid_grant". */
+bool token_response_has_error(const struct token_response *response, const char *code);
+
+/* Returns why no token can be taken from the body of a successful response (section 5.1), as a
+ * static string: "the answer ..." or "the access_token ...". Returns NULL if one can. */
+const char *token_response_fault(const struct token_response *response);
+
+/* Overwrites and frees the strings, and makes the response zero. */
+void token_response_clear(struct token_response *response);
 
 #endif

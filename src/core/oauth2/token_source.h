@@ -1,140 +1,176 @@
-/* The access token: where it comes from, how long it serves, and one request for it however many
- * calls wait (RFC 6749). Two grants: the resource owner's password (4.3) where a user name is
- * given, else the client's credentials (4.4); a refresh token (6) comes first where there is one.
- */
+/* The access token of a client (RFC 6749): fetches it when it is needed, keeps it until it is about
+ * to expire, and makes one request for all calls that wait. How a request is built is in
+ * token_request.h.
+ *
+ *   lifetime    token_source_new, token_source_free
+ *   token       token_source_token, token_source_expires_at, token_source_scope,
+ *               token_source_reject
+ *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
+ *               token_source_is_ready, token_source_is_fetching, token_source_events
+ *   store       token_source_import, token_source_is_dirty, token_source_take_dirty,
+ *               token_source_store_check_due, token_source_begin_store_check
+ *   redaction   token_source_find_secret, token_source_is_secret_number, token_source_redact
+ *
+ * A token is requested with a refresh token (section 6) if there is one. If there is none, or the
+ * server refuses it, with username and password (section 4.3) if they are given, else with the
+ * client's credentials (section 4.4). */
 #ifndef PODERO_TOKEN_SOURCE_H
 #define PODERO_TOKEN_SOURCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include "core/buffer.h"
 #include "core/event.h"
 #include "core/failure.h"
 #include "core/http/transport.h"
+#include "core/oauth2/token_request.h"
 #include "core/proxy_secrets.h"
 
-enum token_encoding { ENCODING_AUTO, ENCODING_FORM, ENCODING_JSON };
-enum client_auth { CLIENT_AUTH_AUTO, CLIENT_AUTH_BASIC, CLIENT_AUTH_BODY };
-
-/* Borrowed; must outlive the oauth2. */
+/* Borrowed, with all it points to; must outlive the token source. */
 struct token_source_options {
   const char *token_url;
-  const char *client_id, *client_secret; /* either NULL where there is none */
+  const char *client_id, *client_secret; /* NULL if not given, as are the next four */
   const char *username, *password;
-  const char *access_token; /* the caller's own: no token is ever requested */
-  const char *scope;        /* to ask for; NULL: none is named */
+  const char *access_token; /* given by the user: it is used as it is, and none is requested */
+  const char *scope;        /* to be requested */
   enum token_encoding encoding;
   enum client_auth client_auth;
-  double timeout; /* seconds that one fetch may take */
-  bool loopback;  /* as url_check says of token_url */
-  bool record_events;
-  const struct proxy_secrets *proxy_secrets; /* to be found by token_source_find_secret, too */
+  double timeout;     /* of a fetch, in seconds */
+  bool loopback;      /* token_url is plain http to this machine, see url_check */
+  bool record_events; /* see token_source_events */
+  const struct proxy_secrets *proxy_secrets; /* for redaction */
 };
 
 struct token_source;
 
-/* One fetch of a token: a request, or several where encodings are tried or a refresh token is
- * refused. Who waits for it holds a reference, see token_source_join, and reads from it how it has
- * ended, whatever was fetched after it. Not to be written to from outside. */
+/* One fetch of a token. It sends more than one request if the server does not accept the first
+ * encoding or client authentication, or refuses a refresh token. Everyone who has joined it can
+ * read here how it ended, even after another fetch has begun. Read only. */
 struct token_fetch {
   bool ended;
-  bool abandoned;    /* it ended without an outcome: its time was up, or it was made needless */
-  unsigned requests; /* sent for it so far */
-  struct failure failure; /* once ended, why no token came; FAILURE_NONE if one has */
-  unsigned references;
+  bool abandoned;         /* it has ended without success or refusal: its time was up, it was not
+                           * needed any more, or the client was closed; `failure` is set then, too */
+  unsigned requests;      /* sent so far */
+  struct failure failure; /* once it has ended: why there is no token, or FAILURE_NONE */
+  unsigned references;    /* private */
 };
 
-/* A new source of tokens, or NULL when memory is short. */
+/* ---- Lifetime -------------------------------------------------------------------------------- */
+
+/* Returns a new token source, to be freed with token_source_free before the transport. Returns NULL
+ * on out of memory. */
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport);
 
-/* Ends a fetch under way, wipes the tokens and frees. NULL is fine. */
+/* Abandons a fetch that is in progress, and overwrites and frees all tokens. A struct token_fetch
+ * stays valid until everyone who has joined it has left. NULL does nothing. */
 void token_source_free(struct token_source *token_source);
 
-/* The token to use, or NULL where one has to be fetched. `just_fetched`: the caller has waited for
- * it, so that it serves even if it expires at once. Valid until the next call of a function here.
- * `generation` tells this token from others. */
+/* ---- Token ----------------------------------------------------------------------------------- */
+
+/* Returns the access token to use, or NULL if one has to be fetched. `just_fetched`: the caller has
+ * waited for this token, and gets it even if it is about to expire. Valid until the next call of a
+ * function here that does not take a const token source. `*generation` is set in any case: it
+ * changes with each new token, see token_source_reject. */
 const char *token_source_token(const struct token_source *token_source, bool just_fetched,
                                unsigned *generation);
 
-/* When the current token expires, seconds since 1970; false where that is not known. */
+/* Sets `*when` to the time at which the current token expires, in seconds since 1970. Returns false
+ * if there is no token, or the server did not say when it expires. */
 bool token_source_expires_at(const struct token_source *token_source, double *when);
 
-/* What the current token is good for, scopes with spaces between (RFC 6749, 3.3); NULL where that
- * is not known. Valid as long as the token is. */
+/* Returns the scope of the current token: as the server has said, else as it was requested (RFC
+ * 6749, section 5.1). NULL if neither is known. Valid as long as the token. */
 const char *token_source_scope(const struct token_source *token_source);
 
-/* Waits for a token along with others: returns the fetch that is under way, or starts one. NULL
- * when memory is short. Each join is undone by one leave, after which the fetch may be gone. */
+/* Drops the token of this generation, which the API has refused. If another token has replaced it,
+ * that one is kept. Returns false if no other token can be had, because the user has given the
+ * token. */
+bool token_source_reject(struct token_source *token_source, unsigned generation);
+
+/* ---- Fetch ----------------------------------------------------------------------------------- */
+
+/* Joins the fetch that is in progress, or starts one. A new one may have ended with a failure
+ * already. To be left with token_source_leave, exactly once; the fetch may be freed then. Returns
+ * NULL on out of memory. */
 struct token_fetch *token_source_join(struct token_source *token_source);
 
-/* Stops waiting for the fetch, for this reason, or FAILURE_NONE. It goes on by itself, for those
- * who come later, until its own time is up. It ends here only if the client is being closed
- * (FAILURE_CLOSED), or if the time of its last waiter is up (FAILURE_TIMEOUT) and its own is about
- * to be: a call and the fetch that it has started end together. */
+/* Leaves a fetch, for this reason, or FAILURE_NONE. A fetch that has not ended goes on without the
+ * caller, so that later calls find its token. It is abandoned only if the client is being closed
+ * (FAILURE_CLOSED), or if the caller has run out of time (FAILURE_TIMEOUT), nobody else has joined,
+ * and the time of the fetch is up within 0.1 s: else a call that has started a fetch with the same
+ * timeout would leave it behind for a moment. */
 void token_source_leave(struct token_source *token_source, struct token_fetch *fetch,
                         enum failure_kind reason);
 
-/* Lets the fetch under way make progress, if there is one: handles an answer that has arrived, and
- * abandons the fetch when its time is up. Never waits. To be called after the reactor has run, by
- * whoever runs it. Returns whether it has made progress. */
+/* Processes the response of the fetch that is in progress if it has arrived, and abandons the fetch
+ * if its time is up. Never waits. To be called after the reactor has run. Returns true if it has
+ * made progress. */
 bool token_source_run(struct token_source *token_source);
 
-/* When the time of the fetch under way is up, monotonic seconds; INFINITY if there is none. */
+/* Returns when the time of the fetch that is in progress is up, in monotonic seconds. Returns
+ * INFINITY if there is none. */
 double token_source_due(const struct token_source *token_source);
 
-/* Whether the fetch has ended, or token_source_run would make progress. */
+/* Whether this fetch, which the caller has joined, has ended, or token_source_run would make
+ * progress with it. */
 bool token_source_is_ready(const struct token_source *token_source,
                            const struct token_fetch *fetch);
 
-/* Whether a token is being fetched. */
+/* Whether a fetch is in progress. */
 bool token_source_is_fetching(const struct token_source *token_source);
 
-/* ---- tokens that are shared with others ---- */
+/* Returns the queue of the token requests that have ended, for event_move. The token source owns
+ * it. It stays empty unless options.record_events is set. */
+struct event_queue *token_source_events(struct token_source *token_source);
 
-/* What a store holds. Texts are borrowed, and NULL where absent; times are seconds since 1970, and
- * INFINITY where not known. */
+/* ---- Store: tokens shared with other clients ------------------------------------------------- */
+
+/* A token as it is stored. Strings are borrowed, and NULL if missing. Times are in seconds since
+ * 1970, INFINITY if not known. */
 struct stored_token {
   const char *access_token, *refresh_token;
   double renew_at, expires_at;
 };
 
-/* Imports a token that somebody else has fetched, which may be one that was used here before.
- * Returns whether there is a token to use now, this one or a better one; a fetch under way is
- * needless then, and abandoned. Not taken is an access token that is to be renewed, or that the API
- * has refused here, unless a server has handed it out once more since. A refresh token may serve
- * even so; not one that was refused, or that was replaced by the present one. If memory is short,
- * the token is left alone. */
+/* Imports a token from the store, with copies of its strings. A refresh token is imported unless
+ * the server has refused it, or it was replaced by the current one; also if the access token cannot
+ * be used. An access token is not imported if it is due for renewal, or if the API has refused it
+ * and no server has issued it again since. Neither is imported if out of memory.
+ *
+ * Returns true if there is an access token to use now, this one or one that was there already. If
+ * it is this one, a fetch that is in progress is abandoned. */
 bool token_source_import(struct token_source *token_source, const struct stored_token *token);
 
-/* While a token is being fetched, one may appear elsewhere. When to look there next, monotonic
- * seconds: 0.5 s after the fetch has begun, and then every 0.5 s, whoever looks; INFINITY if none
- * is being fetched. And to say that somebody looks now. */
-double token_source_look_due(const struct token_source *token_source);
-void token_source_postpone_look(struct token_source *token_source);
-
-/* Whether there is a token that was fetched here, and is not in the store yet; and that token,
- * once. Valid until the next call of a function here. */
+/* Whether there is a token that was fetched here and has not been taken for the store yet. */
 bool token_source_is_dirty(const struct token_source *token_source);
+
+/* Sets `*out` to that token, and marks it as taken. Its strings are valid as long as those of
+ * token_source_token. Returns false, and leaves `*out` alone, if there is none. */
 bool token_source_take_dirty(struct token_source *token_source, struct stored_token *out);
 
-/* The API has refused the token of this generation, which is dropped; not one that has replaced it.
- * True when another can be had. */
-bool token_source_reject(struct token_source *token_source, unsigned generation);
+/* During a fetch, another client may store a token. Returns when the store should be checked next,
+ * in monotonic seconds: 0.5 s after the fetch was started or the last check was announced. Returns
+ * INFINITY if no fetch is in progress. */
+double token_source_store_check_due(const struct token_source *token_source);
 
-/* Transfers of the token endpoint that nobody has collected yet. */
-struct event_queue *token_source_events(struct token_source *token_source);
+/* Announces that the store is being checked now: the next check is due in 0.5 s. */
+void token_source_begin_store_check(struct token_source *token_source);
 
-/* Finds the first text that must not be seen by others: secrets, and tokens that are, or were until
- * lately, in use. See redact_find. */
+/* ---- Redaction ------------------------------------------------------------------------------- */
+
+/* Finds the first secret in `size` bytes of text: credentials, secrets of proxy URLs, the current
+ * tokens, and the last four that were replaced or refused. Sets `*start` and `*length` and returns
+ * true if there is one. See redact_find. */
 bool token_source_find_secret(const struct token_source *token_source, const char *text,
                               size_t size, size_t *start, size_t *length);
 
-/* Whether one of these texts is a number, and this is its value. See redact_is_number. */
+/* Whether one of these secrets is a number with this value. See redact_is_number. */
 bool token_source_is_secret_number(const struct token_source *token_source, double number);
 
-/* Appends the text to `out` without these. Where memory is short, `out` has failed. */
+/* Appends the text to `out`, with "***" in place of each secret. Sets out->failed if out of memory.
+ */
 void token_source_redact(const struct token_source *token_source, const char *text,
                          struct buffer *out);
 
