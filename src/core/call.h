@@ -91,8 +91,8 @@ bool call_is_ready(const struct call *call, size_t *bytes);
  * a pause, at the next look into the store or at the deadline. Never negative. */
 double call_due(const struct call *call);
 
-/* Blocks the thread until the call or the session has something to do, for a minute at most. The
- * session must not be closed. */
+/* Blocks the thread until the call or the session has something to do, for a minute at most.
+ * Returns at once if the call has ended. */
 void call_block(struct call *call);
 
 /* Sets the wakeup to signal when the call has something to do; NULL for none. The call holds a
@@ -114,8 +114,8 @@ const char *call_bytes(const struct call *call, size_t *size);
 void call_take(struct call *call, size_t size);
 
 /* CALL_PULLED: says that part of the body has reached the user. From now on nothing is retried, and
- * the timeout is how long the call may be stepped without a byte arriving: it counts from the last
- * byte, or from the first call_step after call_take, whichever was later. */
+ * the timeout limits only how long the binding waits for a byte: it counts from the last byte that
+ * arrived, or from the first call_step after call_take, whichever was later. */
 void call_commit(struct call *call);
 
 /* CALL_PULLED: says that the bytes are not what the call wants. Takes over what `failure` owns.
