@@ -82,8 +82,8 @@ DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
 
-$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number.o core/oauth2/redact.o core/utf8.o \
-  lua/json_value.o lua/user_decoder.o lua/user_schema.o)
+$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number.o core/oauth2/redact.o \
+  core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 

@@ -58,8 +58,8 @@ local podero = {}
 ---@field zip_code? string
 ---@field town? string
 ---@field country? string
----@field latitude? number Degrees; a float also where the value is whole.
----@field longitude? number Degrees; a float also where the value is whole.
+---@field latitude? number Degrees; always a float.
+---@field longitude? number Degrees; always a float.
 ---@field last_login? string RFC 3339 date-time, for `podero.time`.
 ---@field num_inverters integer
 ---@field num_heat_pumps integer
@@ -86,23 +86,23 @@ local podero = {}
 ---@operator concat(any): string
 ---@field kind podero.ErrorKind
 ---@field message string What happened, for a person.
----@field status? integer HTTP status, where there was one.
+---@field status? integer HTTP status, if there was one.
 ---@field code? string OAuth2's `error`.
 ---@field description? string OAuth2's `error_description`.
 ---@field detail? any The error body, decoded if it was JSON, else its first 1,024 bytes as text.
 ---@field retry_after? number Seconds, if the server said.
----@field attempts integer How many requests were sent to the API for this call; where it had no token, how many to the token endpoint.
+---@field attempts integer How many requests were sent to the API for this call; if it got no token, how many to the token endpoint.
 ---@field retryable boolean Whether the same call may succeed later.
 ---@field url? string The URL that was requested last, even if no answer came: the API's or the token endpoint's.
----@field delivered? integer Of `each_user`: how many users were handed over before.
+---@field delivered? integer Of `each_user`: how many users the loop had received.
 
---- One HTTP exchange, as `on_event` is told of it; never a secret.
+--- One HTTP transfer, as `on_event` gets it. It contains no secrets.
 ---@class podero.Event
 ---@field type "exchange"
 ---@field purpose "token"|"api" Which endpoint it was with.
 ---@field method string HTTP method.
 ---@field url string Without credentials.
----@field status? integer HTTP status, where one came.
+---@field status? integer HTTP status, if a response came.
 ---@field attempt integer From 1 on.
 ---@field seconds number How long it took.
 ---@field bytes integer Of the decoded body.
@@ -125,7 +125,7 @@ local podero = {}
 ---@field key_password? string Of a private key that is encrypted. Nothing ever asks for one on a terminal.
 ---@field verify? boolean Whether to check the server's certificate (true).
 
---- Options of `podero.new`. One that is not given is read from the environment where it has a variable there:
+--- Options of `podero.new`. One that is not given is read from its environment variable, if it has one:
 --- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
 --- `PODERO_ACCESS_TOKEN`, `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
 --- An empty string is an error, except for `proxy`; an empty variable counts as unset.
@@ -181,8 +181,8 @@ function podero.new(options) end
 
 --- Reads an RFC 3339 date-time, such as `user.last_login`.
 ---@param s string
----@return number? seconds # since 1970 UTC; a float where the text has a fraction
----@return string? message # why it is none
+---@return number? seconds # since 1970 UTC; a float if the text has a fraction
+---@return string? message # why it is not one
 function podero.time(s) end
 
 --- Whether a value is an error of this module.
@@ -207,7 +207,7 @@ local Client = {}
 --- Lists the users of an organization, in one table.
 ---@param org_id string UUID of the organization, in either case; it is sent in lower case
 ---@param opts? podero.ListOptions
----@return podero.User[]? users # nil where the call has failed
+---@return podero.User[]? users # nil if the call has failed
 ---@return podero.Error? err
 function Client:list_users(org_id, opts) end
 
@@ -235,14 +235,14 @@ function Client:list_users_of(org_ids, opts) end
 ---@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
 ---@param query? table<string, string|number|boolean|(string|number|boolean)[]> An array repeats the parameter
 ---@param opts? podero.CallOptions
----@return any answer # the decoded JSON, null as `podero.null`; nil where the call has failed
+---@return any answer # the decoded JSON: null is `podero.null`, and numbers without fraction and exponent are integers if Lua has them; nil if the call has failed
 ---@return podero.Error? err
 function Client:get(path, query, opts) end
 
---- The present access token; asks for one where there is none.
----@return string? access_token # nil where there is none to be had
----@return number|podero.Error|nil expires_at # seconds since 1970, nil where unknown; the error where there is no token
----@return string? scope # what the token is good for, with spaces between; nil where unknown
+--- The current access token; one is requested if there is none.
+---@return string? access_token # nil if there is none
+---@return number|podero.Error|nil expires_at # seconds since 1970, nil if unknown; the error if there is no token
+---@return string? scope # what the token is good for, separated by spaces; nil if unknown
 function Client:token() end
 
 --- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and

@@ -9,27 +9,29 @@
 #include "core/number.h"
 #include "core/retry.h"
 
-/* Of a streamed body, this much at a time is handed on; less if others want their turn: Lua's
- * garbage collector may do a hundred times the work of what it is handed. */
+/* At most this much of a body is passed to `feed` at once; less if the thread has other calls to
+ * serve, as in nginx: Lua's garbage collector may work a hundred times longer on what `feed`
+ * allocates than `feed` itself. */
 #define FEED_BYTES ((size_t)64 * 1024)
 #define SMALL_FEED_BYTES ((size_t)16 * 1024)
 
-/* A call waits no longer for a store's lock that others hold. */
+/* The longest that a call waits for the store's lock. */
 #define MAX_LOCKED_SECONDS 5.0
-/* Whatever a body is made of, a piece is to take no longer than this: if one has, the next one is
- * smaller. Keys that collide in Lua's table of strings can take milliseconds a kilobyte. */
+
+/* `feed` is to take no longer than this. If it does, it gets fewer bytes the next time: keys that
+ * collide in Lua's table of strings can take milliseconds per kilobyte. */
 #define FEED_SECONDS 0.002
 #define MIN_FEED_BYTES ((size_t)512)
 
-/* A response that had come when a call is stepped too late is read for so long. */
+/* How long a call that is stepped after its deadline may read a response that had arrived. */
 #define LATE_SECONDS 0.2
 
 enum call_state {
-  CALL_AUTHORIZE, /* takes the token, or waits for one */
-  CALL_STORE,     /* waits for the binding to look into the store of tokens */
-  CALL_TOKEN,     /* waits for a token */
-  CALL_TRANSFER,  /* waits for the API */
-  CALL_PAUSE,     /* waits for the next attempt */
+  CALL_AUTHORIZE, /* the next step takes the token, or goes on to CALL_STORE or CALL_TOKEN */
+  CALL_STORE,     /* waits for the binding to look into the token store */
+  CALL_TOKEN,     /* waits for a token request */
+  CALL_TRANSFER,  /* waits for the API's response */
+  CALL_PAUSE,     /* waits before the next attempt */
   CALL_ENDED
 };
 
@@ -39,28 +41,28 @@ struct call {
   const struct call_binding *binding;
   enum call_mode mode;
   enum call_state state;
-  char *url; /* NULL: only a token is wanted */
-  double timeout, deadline, resume_at;
-  double until;      /* when the current step is to return */
-  size_t feed_bytes; /* see FEED_SECONDS */
-  size_t fed;        /* CALL_WHOLE: bytes of the body that were handed on */
+  char *url;                           /* NULL with CALL_TOKEN_ONLY */
+  double timeout, deadline, resume_at; /* seconds; the other two are times on the monotonic clock */
+  double until;                        /* when the current step is to return */
+  size_t feed_bytes;                   /* see FEED_SECONDS */
+  size_t consumed; /* CALL_WHOLE: bytes of the body that were passed to `feed` */
   unsigned max_retries, retries;
   uint64_t max_response_bytes;
 
-  struct transfer *transfer; /* CALL_TRANSFER */
-  struct transport *own;     /* CALL_PULLED; else the session's serves */
-  struct wakeup *wakeup;     /* see call_set_wakeup */
-  struct token_fetch *fetch; /* CALL_TOKEN */
-  bool looks;                /* CALL_TOKEN: the store is to be looked into meanwhile */
-  double locked_until;       /* see call_postpone; 0: it has not waited for the lock yet */
-  unsigned generation;       /* of the token in use */
-  bool just_fetched;         /* a token was waited for */
-  bool renewed;              /* a 401 has already cost a token */
-  bool begun;                /* the binding is ready for the body */
-  bool committed;            /* part of the body was handed on */
-  bool among_others;         /* it is being pushed forward by a step that does not drive */
-  bool idle;                 /* the binding is waiting for bytes */
-  bool asked_for_token;      /* the last request was for a token */
+  struct transfer *transfer;           /* CALL_TRANSFER */
+  struct transport *private_transport; /* CALL_PULLED; the other modes use the session's */
+  struct wakeup *wakeup;               /* see call_set_wakeup */
+  struct token_fetch *fetch;           /* CALL_TOKEN */
+  bool check_store;                    /* CALL_TOKEN: the binding is to look into the store */
+  double lock_deadline;                /* see call_wait_for_lock; 0 before the first wait */
+  unsigned generation;                 /* of the token in use */
+  bool waited_for_token;               /* the next token was fetched while this call waited */
+  bool renewed;                        /* a 401 has already led to a new token */
+  bool binding_ready;                  /* `begin` has been called in this attempt */
+  bool committed;                      /* see call_commit */
+  bool run_session;                    /* the argument of the current call_step */
+  bool waiting_for_bytes;              /* the binding has not taken a byte since the last step */
+  bool asked_for_token;                /* the last request was for a token */
   bool succeeded;
   uint64_t received; /* bytes when `deadline` was last extended */
   unsigned token_requests, api_requests;
@@ -70,7 +72,8 @@ struct call {
 
 /* ---- ends ---- */
 
-/* Gives up whatever the call holds of the session. That by itself is no success. */
+/* Ends the call and releases what it uses of the session. It has failed unless the caller sets
+ * `succeeded`. */
 static void end(struct call *call) {
   if (call->state == CALL_ENDED) return;
   if (call->state == CALL_TOKEN) {
@@ -79,8 +82,8 @@ static void end(struct call *call) {
   }
   transfer_free(call->transfer);
   call->transfer = NULL;
-  transport_free(call->own);
-  call->own = NULL;
+  transport_free(call->private_transport);
+  call->private_transport = NULL;
   wakeup_release(call->wakeup);
   call->wakeup = NULL;
   call->state = CALL_ENDED;
@@ -88,16 +91,19 @@ static void end(struct call *call) {
 }
 
 static void succeed(struct call *call) {
-  failure_clear(&call->failure); /* of an earlier attempt */
+  failure_clear(&call->failure); /* an earlier attempt's */
   end(call);
   call->succeeded = true;
 }
 
+/* Returns what err.attempts is: requests to the API or, if the call has failed without a token, to
+ * the token endpoint. */
 static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && call->state != CALL_TOKEN ? call->api_requests
                                                              : call->token_requests;
 }
 
+/* Queues an event for a transfer that has ended. */
 static void record(struct call *call, const struct response *r) {
   struct event event = {
       .method = "GET",
@@ -111,33 +117,33 @@ static void record(struct call *call, const struct response *r) {
   event_add(&call->events, &event);
 }
 
-/* Counts the requests of a fetch that the call does not see the end of. */
-static void count_cut_off(struct call *call) {
+/* Counts the requests of a token fetch that goes on without this call. */
+static void count_unfinished_requests(struct call *call) {
   if (call->state == CALL_TOKEN) call->token_requests += call->fetch->requests;
 }
 
-/* Ends the call with what call->failure says. */
+/* Ends the call with call->failure. */
 static void fail(struct call *call) {
   call->failure.attempts = count_attempts(call);
-  if (call->transfer != NULL) record(call, transfer_progress(call->transfer)); /* cut off */
+  if (call->transfer != NULL) record(call, transfer_progress(call->transfer));
   end(call);
 }
 
-static void fail_for_memory(struct call *call) {
+static void fail_out_of_memory(struct call *call) {
   failure_set(&call->failure, FAILURE_MEMORY, "out of memory");
   fail(call);
 }
 
-/* For what ends the call while somebody may be waiting for it. */
+/* For a call that ends outside of its own call_step, while somebody may be waiting for it. */
 static void wake_waiter(struct call *call) {
   if (call->wakeup != NULL) wakeup_signal(call->wakeup);
 }
 
-static void end_closed(struct session_call *base) {
+static void fail_closed(struct session_call *base) {
   struct call *call = (struct call *)base;
   wake_waiter(call);
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
-  count_cut_off(call);
+  count_unfinished_requests(call);
   fail(call);
 }
 
@@ -151,7 +157,7 @@ void call_free(struct call *call) {
   free(call);
 }
 
-static void fail_for_time(struct call *call) {
+static void fail_timeout(struct call *call) {
   const char *stage = "";
   uint64_t bytes = 0;
   switch (call->state) {
@@ -171,12 +177,12 @@ static void fail_for_time(struct call *call) {
                         : "timeout of %s s exceeded%s: %.600s",
               seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
   call->failure.retryable = true;
-  count_cut_off(call);
+  count_unfinished_requests(call);
   fail(call);
 }
 
-/* Another attempt after a pause, if the failure deserves one, the caller allows it and the
- * deadline leaves room; else the end. */
+/* Pauses before another attempt if the failure is retryable, retries are left and the pause ends
+ * before the deadline. Otherwise fails. */
 static void retry_or_fail(struct call *call) {
   double pause = retry_pause(&call->failure, call->retries);
   double resume_at = clock_monotonic() + pause;
@@ -190,15 +196,16 @@ static void retry_or_fail(struct call *call) {
   call->state = CALL_PAUSE;
 }
 
-/* ---- the stages ---- */
+/* ---- states ---- */
 
-/* Where the call's transfers run. A transfer that waits for a slow loop has a connection of its
- * own: on a shared one, libcurl would go on reading a paused HTTP/2 stream into memory while it is
- * driven for the others. */
+/* Returns the transport for the call's transfers, or NULL on out of memory. A transfer that a slow
+ * loop may pause has a connection of its own: on a shared one, libcurl would go on reading the
+ * paused HTTP/2 stream into memory while it serves the other streams. */
 static struct transport *transport_of(struct call *call) {
   if (call->mode != CALL_PULLED) return session_transport(call->session);
-  if (call->own == NULL) call->own = session_new_transport(call->session);
-  return call->own;
+  if (call->private_transport == NULL)
+    call->private_transport = session_new_transport(call->session);
+  return call->private_transport;
 }
 
 static void start_transfer(struct call *call, const char *token) {
@@ -219,29 +226,30 @@ static void start_transfer(struct call *call, const char *token) {
     call->transfer = transfer_start(transport, &request);
   buffer_free(&authorization);
   if (call->transfer == NULL) {
-    fail_for_memory(call);
+    fail_out_of_memory(call);
     return;
   }
   call->api_requests++;
   call->asked_for_token = false;
-  call->begun = false;
-  call->fed = 0;
+  call->binding_ready = false;
+  call->consumed = 0;
   call->state = CALL_TRANSFER;
 }
 
+/* Takes the token and starts the request, or sees to it that a token is got. */
 static void authorize(struct call *call) {
   struct token_source *token_source = session_token_source(call->session);
-  const char *token = token_source_token(token_source, call->just_fetched, &call->generation);
-  call->just_fetched = false;
-  event_move(&call->events,
-             token_source_events(token_source)); /* of a fetch that nobody saw the end of */
-  if (token != NULL) call->locked_until = 0;
+  const char *token = token_source_token(token_source, call->waited_for_token, &call->generation);
+  call->waited_for_token = false;
+  /* Report transfers of a fetch whose end no call has seen. */
+  event_move(&call->events, token_source_events(token_source));
+  if (token != NULL) call->lock_deadline = 0;
   if (token == NULL && session_options(call->session)->has_store &&
       !token_source_is_fetching(token_source)) {
     call->resume_at = 0;
     call->state = CALL_STORE;
   } else if (token == NULL) {
-    call_fetch(call);
+    call_request_token(call);
   } else if (call->mode == CALL_TOKEN_ONLY) {
     succeed(call);
   } else {
@@ -250,11 +258,11 @@ static void authorize(struct call *call) {
 }
 
 bool call_wants_token(const struct call *call) {
-  if (call->state == CALL_TOKEN) return call->looks;
+  if (call->state == CALL_TOKEN) return call->check_store;
   return call->state == CALL_STORE && clock_monotonic() >= call->resume_at;
 }
 
-/* Stops waiting for a token, and goes on. */
+/* Stops waiting for the fetch; the next step takes the token. */
 static void leave_fetch(struct call *call) {
   call->token_requests += call->fetch->requests;
   token_source_leave(session_token_source(call->session), call->fetch, FAILURE_NONE);
@@ -263,11 +271,11 @@ static void leave_fetch(struct call *call) {
 
 bool call_import(struct call *call, const struct stored_token *token) {
   bool waits = call->state == CALL_TOKEN;
-  call->looks = false;
+  call->check_store = false;
   if (waits ? call->fetch->ended : call->state != CALL_STORE) return true;
   struct token_source *token_source = session_token_source(call->session);
-  if (waits)
-    token_source_begin_store_check(token_source); /* asking the store may have taken its time */
+  /* Looking into the store may have taken long: count from now. */
+  if (waits) token_source_begin_store_check(token_source);
   if (!token_source_import(token_source, token)) return false;
   if (waits) leave_fetch(call);
   call->state = CALL_AUTHORIZE;
@@ -275,40 +283,43 @@ bool call_import(struct call *call, const struct stored_token *token) {
   return true;
 }
 
-void call_fetch(struct call *call) {
+void call_request_token(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
   call->asked_for_token = true;
   call->fetch = token_source_join(session_token_source(call->session));
   if (call->fetch == NULL)
-    fail_for_memory(call);
+    fail_out_of_memory(call);
   else
     call->state = CALL_TOKEN;
 }
 
-bool call_postpone(struct call *call, double seconds) {
+bool call_wait_for_lock(struct call *call, double seconds) {
   double now = clock_monotonic();
   if (call->state != CALL_STORE) return true;
-  if (call->locked_until == 0)
-    call->locked_until = now + fmin(MAX_LOCKED_SECONDS, (call->deadline - now) / 2);
-  if (now >= call->locked_until) return false;
-  call->resume_at = fmin(now + seconds, call->locked_until);
+  if (call->lock_deadline == 0)
+    call->lock_deadline = now + fmin(MAX_LOCKED_SECONDS, (call->deadline - now) / 2);
+  if (now >= call->lock_deadline) return false;
+  call->resume_at = fmin(now + seconds, call->lock_deadline);
   return true;
 }
 
-/* When the store is to be looked into while a fetch stays silent; INFINITY: not. */
+/* Returns when to look into the store while a token request gets no answer; INFINITY if there is no
+ * store. */
 static double look_due(const struct call *call) {
   if (!session_options(call->session)->has_store) return INFINITY;
   return token_source_store_check_due(session_token_source(call->session));
 }
 
-/* One call at a time looks whether a token has appeared in the store. */
+/* Makes the binding look into the store if it is time to. Only one of the waiting calls does so
+ * each time. */
 static void look_into_store(struct call *call) {
   if (clock_monotonic() < look_due(call)) return;
   token_source_begin_store_check(session_token_source(call->session));
-  call->looks = true;
+  call->check_store = true;
 }
 
-/* A fetch that was abandoned costs no attempt: there is another, or a token, if there is time. */
+/* Returns whether the fetch has ended. If it was abandoned, the call goes on with another one, or
+ * with a token that has come from elsewhere; this counts as no attempt. */
 static bool wait_for_token(struct call *call) {
   struct token_source *token_source = session_token_source(call->session);
   const struct token_fetch *fetch = call->fetch;
@@ -317,7 +328,7 @@ static bool wait_for_token(struct call *call) {
   if (!fetch->ended) look_into_store(call);
   if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
   if (fetch->abandoned || fetch->failure.kind == FAILURE_NONE) {
-    call->just_fetched = !fetch->abandoned;
+    call->waited_for_token = !fetch->abandoned;
     leave_fetch(call);
     return true;
   }
@@ -328,6 +339,7 @@ static bool wait_for_token(struct call *call) {
   return true;
 }
 
+/* The server chooses the target of a redirect, so secrets in it are replaced. */
 static void describe_redirect(struct call *call, const struct response *r) {
   struct buffer target = {0};
   token_source_redact(session_token_source(call->session),
@@ -338,7 +350,7 @@ static void describe_redirect(struct call *call, const struct response *r) {
   buffer_free(&target);
 }
 
-/* A response that came whole, with a status that is not 2xx. */
+/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. */
 static void describe_status(struct call *call, struct response *r) {
   struct failure *f = &call->failure;
   if (r->status == 401)
@@ -353,7 +365,7 @@ static void describe_status(struct call *call, struct response *r) {
   r->body = (struct buffer){0};
 }
 
-/* What a response that has ended means for the call. */
+/* Fills the failure of a transfer that has ended, or calls the binding's `end` if it succeeded. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
   if (r->failure.kind != FAILURE_NONE) {
@@ -368,10 +380,12 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
-/* The transfer has served: the call succeeds, goes on with another one, or fails. */
-static void conclude(struct call *call) {
+/* Frees the transfer. Without a failure the call succeeds; else it gets a new token after the first
+ * 401, retries or fails. */
+static void finish_transfer(struct call *call) {
   const struct response *r = transfer_progress(call->transfer);
-  if (call->own != NULL && transport_lacks_descriptors(call->own)) session_note_lack(call->session);
+  if (call->private_transport != NULL && transport_lacks_descriptors(call->private_transport))
+    session_set_lacks_descriptors(call->session);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
   call->failure.status = r->status;
   call->received = r->bytes;
@@ -390,19 +404,19 @@ static void conclude(struct call *call) {
   }
 }
 
-/* What has arrived of the body, and was not handed on. */
-static const char *waiting_bytes(const struct call *call, size_t *size) {
+/* Returns the bytes of a 2xx body that have arrived and were not passed on, or NULL if none. */
+static const char *unread_bytes(const struct call *call, size_t *size) {
   if (call->mode != CALL_WHOLE) return transfer_bytes(call->transfer, size);
   const struct response *r = transfer_progress(call->transfer);
   bool good = response_is_success(r) && r->failure.kind == FAILURE_NONE;
-  *size = good ? r->body.size - call->fed : 0;
-  return *size > 0 ? r->body.data + call->fed : NULL;
+  *size = good ? r->body.size - call->consumed : 0;
+  return *size > 0 ? r->body.data + call->consumed : NULL;
 }
 
-/* Hands on a piece of it. True if there was something. */
+/* Passes a piece of them to the binding. Returns whether there was one. */
 static bool feed_piece(struct call *call, void *environment) {
-  size_t size, limit = call->among_others ? SMALL_FEED_BYTES : FEED_BYTES;
-  const char *bytes = waiting_bytes(call, &size);
+  size_t size, limit = call->run_session ? FEED_BYTES : SMALL_FEED_BYTES;
+  const char *bytes = unread_bytes(call, &size);
   if (size == 0) return false;
   if (limit > call->feed_bytes) limit = call->feed_bytes;
   if (size > limit) size = limit;
@@ -412,46 +426,49 @@ static bool feed_piece(struct call *call, void *environment) {
   if (seconds > FEED_SECONDS && size / 2 >= MIN_FEED_BYTES) call->feed_bytes = size / 2;
   if (seconds < FEED_SECONDS / 4 && call->feed_bytes < FEED_BYTES) call->feed_bytes *= 2;
   if (call->mode == CALL_WHOLE)
-    call->fed += size;
+    call->consumed += size;
   else
     transfer_take(call->transfer, size);
-  if (call->failure.kind != FAILURE_NONE) conclude(call);
+  if (call->failure.kind != FAILURE_NONE) finish_transfer(call);
   return true;
 }
 
-/* The same for all that has arrived, or, among others, for one piece. */
+/* Passes on everything that has arrived; only one piece if the thread has other calls to serve. */
 static bool feed(struct call *call, void *environment) {
   if (!feed_piece(call, environment)) return false;
-  while (!call->among_others && call->state == CALL_TRANSFER && clock_monotonic() < call->until)
+  while (call->run_session && call->state == CALL_TRANSFER && clock_monotonic() < call->until)
     if (!feed_piece(call, environment)) break;
   return true;
 }
 
-/* The binding gets ready while the request is under way. */
-static bool begin_to_receive(struct call *call, void *environment) {
-  call->begun = true;
+/* Calls `begin` while the request is under way. Returns whether the call still receives. */
+static bool prepare_binding(struct call *call, void *environment) {
+  call->binding_ready = true;
   call->binding->begin(environment, &call->failure);
-  if (call->failure.kind != FAILURE_NONE) conclude(call);
+  if (call->failure.kind != FAILURE_NONE) finish_transfer(call);
   return call->state == CALL_TRANSFER;
 }
 
+/* Passes on bytes, or handles the end of the transfer. Returns whether there was something to do.
+ */
 static bool receive(struct call *call, void *environment) {
-  if (!call->begun && !begin_to_receive(call, environment)) return true;
+  if (!call->binding_ready && !prepare_binding(call, environment)) return true;
   if (call->mode != CALL_PULLED && feed(call, environment)) return true;
   size_t size = 0;
   if (call->mode == CALL_PULLED) transfer_bytes(call->transfer, &size);
   struct response *r = transfer_response(call->transfer);
   if (size > 0 || r == NULL) return false;
   describe_response(call, r, environment);
-  conclude(call);
+  finish_transfer(call);
   return true;
 }
 
-/* True when something has changed, so that another turn is worth while. */
+/* Does the next thing that needs no waiting. Returns whether something has changed, so that calling
+ * it again may do more. */
 static bool advance(struct call *call, void *environment) {
   switch (call->state) {
   case CALL_AUTHORIZE:
-    if (clock_monotonic() >= call->deadline) return false; /* stepped too late to begin anything */
+    if (clock_monotonic() >= call->deadline) return false; /* too late to start a request */
     authorize(call);
     return true;
   case CALL_STORE: return false;
@@ -461,17 +478,17 @@ static bool advance(struct call *call, void *environment) {
     if (clock_monotonic() < call->resume_at) return false;
     call->state = CALL_AUTHORIZE;
     return true;
-  case CALL_ENDED: return false; /* GCOVR_EXCL_LINE: an ended call is not pushed forward */
+  case CALL_ENDED: return false; /* GCOVR_EXCL_LINE: call_step does not come here */
   }
-  return false; /* GCOVR_EXCL_LINE: every state is named above */
+  return false; /* GCOVR_EXCL_LINE: the switch is complete */
 }
 
-/* Once part of the body was handed on, only the time without a byte counts, while the binding is
- * waiting for one. */
+/* After call_commit, the deadline counts from the last byte that arrived, and only while the
+ * binding waits for one: the time that it spends with what it has taken is not limited. */
 static void extend_deadline(struct call *call) {
   uint64_t received = call_received(call);
-  if (!call->committed || (call->idle && call->received == received)) return;
-  call->idle = true;
+  if (!call->committed || (call->waiting_for_bytes && call->received == received)) return;
+  call->waiting_for_bytes = true;
   call->received = received;
   call->deadline = clock_monotonic() + call->timeout;
 }
@@ -480,8 +497,8 @@ static bool has_response(const struct call *call) {
   return call->state == CALL_TRANSFER && transfer_response(call->transfer) != NULL;
 }
 
-/* Whether the call can move on without a byte. */
-static bool needs_no_bytes(const struct call *call) {
+/* Whether the next step has something to do without running the session. */
+static bool can_progress(const struct call *call) {
   return call->state == CALL_AUTHORIZE || has_response(call);
 }
 
@@ -490,23 +507,23 @@ static double deadline_of(const struct session_call *base) {
   return has_response(call) ? INFINITY : call->deadline;
 }
 
-static void end_overdue(struct session_call *base, double now) {
+static void fail_if_overdue(struct session_call *base, double now) {
   struct call *call = (struct call *)base;
   if (isinf(deadline_of(base))) return;
   extend_deadline(call);
   if (now < call->deadline) return;
   wake_waiter(call);
-  fail_for_time(call);
+  fail_timeout(call);
 }
 
-/* The call is stepped too late, but its response has come. */
-static void read_late(struct call *call, void *environment) {
+/* For a call that is stepped after its deadline although its response arrived in time. */
+static void read_late_response(struct call *call, void *environment) {
   double until = clock_monotonic() + LATE_SECONDS;
   while (has_response(call) && clock_monotonic() < until && advance(call, environment))
     ;
 }
 
-bool call_step(struct call *call, void *environment, double seconds, bool drive) {
+bool call_step(struct call *call, void *environment, double seconds, bool run_session) {
   struct session *session = call->session;
   if (call->state == CALL_ENDED) return true;
   if (!session_enter(session)) {
@@ -515,22 +532,23 @@ bool call_step(struct call *call, void *environment, double seconds, bool drive)
     fail(call);
     return true;
   }
-  bool moved, others = false;
-  call->among_others = !drive;
+  bool progress, others_progressed = false;
+  call->run_session = run_session;
   double now = clock_monotonic();
   if (isinf(call->deadline) && !call->committed) call->deadline = now + call->timeout;
   extend_deadline(call);
   call->until = fmin(call->deadline, now + seconds);
   do {
-    moved = drive && !needs_no_bytes(call) && session_run(session, call->until);
-    others = others || moved;
-    moved = advance(call, environment) || (moved && call->mode != CALL_PULLED);
-  } while (moved && call->state != CALL_ENDED && clock_monotonic() < call->until);
-  if (has_response(call) && clock_monotonic() >= call->deadline) read_late(call, environment);
-  if (!drive) reactor_run_timers(session_reactor(session));
+    progress = run_session && !can_progress(call) && session_run(session, call->until);
+    others_progressed = others_progressed || progress;
+    progress = advance(call, environment) || (progress && call->mode != CALL_PULLED);
+  } while (progress && call->state != CALL_ENDED && clock_monotonic() < call->until);
+  if (has_response(call) && clock_monotonic() >= call->deadline)
+    read_late_response(call, environment);
+  if (!run_session) reactor_run_timers(session_reactor(session));
   extend_deadline(call);
-  if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_for_time(call);
-  if (others) session_signal(session, &call->base);
+  if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_timeout(call);
+  if (others_progressed) session_signal(session, &call->base);
   session_leave(session);
   return call->state == CALL_ENDED;
 }
@@ -556,9 +574,9 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
   case CALL_STORE:
   case CALL_PAUSE: return clock_monotonic() >= call->resume_at;
   case CALL_TOKEN:
-    return call->looks || clock_monotonic() >= look_due(call) ||
+    return call->check_store || clock_monotonic() >= look_due(call) ||
            token_source_is_ready(session_token_source(call->session), call->fetch);
-  case CALL_TRANSFER: waiting_bytes(call, bytes); return *bytes > 0 || has_response(call);
+  case CALL_TRANSFER: unread_bytes(call, bytes); return *bytes > 0 || has_response(call);
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
@@ -599,25 +617,25 @@ uint64_t call_received(const struct call *call) {
 
 const char *call_bytes(const struct call *call, size_t *size) {
   *size = 0;
-  bool can_take = call->mode == CALL_PULLED && call->transfer != NULL && call->begun;
+  bool can_take = call->mode == CALL_PULLED && call->transfer != NULL && call->binding_ready;
   return can_take ? transfer_bytes(call->transfer, size) : NULL;
 }
 
 void call_take(struct call *call, size_t size) {
-  call->idle = false;
+  call->waiting_for_bytes = false;
   transfer_take(call->transfer, size);
 }
 
 void call_commit(struct call *call) {
   call->committed = true;
-  call->deadline = INFINITY; /* until the binding waits */
+  call->deadline = INFINITY; /* until the next step, see extend_deadline */
 }
 
-void call_refuse(struct call *call, struct failure *failure) {
+void call_reject_body(struct call *call, struct failure *failure) {
   failure_clear(&call->failure);
   call->failure = *failure;
   *failure = (struct failure){0};
-  conclude(call);
+  finish_transfer(call);
 }
 
 struct event *call_take_event(struct call *call) {
@@ -627,9 +645,9 @@ struct event *call_take_event(struct call *call) {
 /* ---- a new call ---- */
 
 static const struct session_call_functions functions = {
-    .close = end_closed,
+    .close = fail_closed,
     .deadline = deadline_of,
-    .end_overdue = end_overdue,
+    .fail_if_overdue = fail_if_overdue,
     .signal = signal_if_ready,
 };
 
@@ -661,7 +679,7 @@ struct call *call_new(struct session *session, const struct call_options *option
   call->binding = options->binding;
   call->mode = options->mode;
   call->timeout = options->timeout;
-  call->deadline = INFINITY; /* until it is pushed forward for the first time */
+  call->deadline = INFINITY; /* until the first step */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
   call->feed_bytes = FEED_BYTES;

@@ -1,5 +1,12 @@
-/* One API call as a state machine that anyone may push forward and that never waits:
- * token -> request -> (pause, another attempt | renewed token) -> outcome. */
+/* One API call, as a state machine: get a token, send the request, receive the response, then end,
+ * or pause and retry, or get a new token and retry. It never waits: whoever waits for the call
+ * steps it.
+ *
+ *   create   call_new, call_free
+ *   run      call_step, call_is_ready, call_due, call_block, call_set_wakeup
+ *   result   call_result, call_failure, call_requested_url, call_received, call_take_event
+ *   pull     call_bytes, call_take, call_commit, call_reject_body
+ *   store    call_wants_token, call_import, call_request_token, call_wait_for_lock */
 #ifndef PODERO_CALL_H
 #define PODERO_CALL_H
 
@@ -15,112 +22,124 @@
 
 struct call;
 
-/* How a call hands over a 2xx body. */
+/* How the binding gets the body of a 2xx response. */
 enum call_mode {
-  CALL_TOKEN_ONLY, /* there is none: only a token is wanted */
+  CALL_TOKEN_ONLY, /* not at all: only a token is wanted, and no request is sent to the API */
   CALL_STREAMED,   /* in pieces, as they arrive: `begin`, `feed`, `end` */
-  CALL_WHOLE,      /* the same, but the transfer keeps them all and never pauses: for what is small
-                      enough. A paused one unpacks what it has into libcurl's memory. */
+  CALL_WHOLE,      /* the same, but the transfer keeps the whole body and never pauses: for small
+                      bodies. While a transfer is paused, libcurl keeps what it has decompressed in
+                      memory of its own. */
   CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
 };
 
-/* The binding's part, called from call_step alone and handed its `environment`; which of it, the
- * mode says. It must neither raise nor wait. A `failure` is filled where the body is not what the
- * call wants. */
+/* Functions of the binding, which only call_step calls, with its argument `environment`. The mode
+ * says which of them. They must neither raise a Lua error nor wait. They fill `failure` if the body
+ * is not what the call wants, or on out of memory: the call then ends, or is retried if the failure
+ * is retryable. */
 struct call_binding {
-  /* An attempt has begun: its request is under way, bytes may have arrived, and whatever an earlier
-   * attempt has left is to be forgotten. */
+  /* An attempt's request has been started, and parts of the response may have arrived. Whatever an
+   * earlier attempt has left is to be discarded. */
   void (*begin)(void *environment, struct failure *failure);
+  /* Handles the next bytes of the body, which are valid until it returns. */
   void (*feed)(void *environment, const char *bytes, size_t size, struct failure *failure);
+  /* The body is complete. */
   void (*end)(void *environment, struct failure *failure);
 };
 
-/* Borrowed until call_new returns, `binding` apart, which must outlive the call. */
+/* Borrowed until call_new returns, except for `binding`, which must outlive the call. */
 struct call_options {
   const struct call_binding *binding;
   enum call_mode mode;
-  const char *path;  /* on base_url, in its final form */
-  const char *query; /* encoded, without "?"; NULL or "": none */
-  double timeout;    /* seconds, for the whole call; see call_commit */
+  const char *path;  /* appended to base_url as it is; see syntax_is_path */
+  const char *query; /* encoded, without "?"; NULL or "" for none */
+  double timeout;    /* seconds for the whole call; see call_commit */
   unsigned max_retries;
   uint64_t max_response_bytes;
 };
 
-/* A new call, or NULL when memory is short or the session closed. It holds a reference to the
- * session.
- */
+/* Returns a new call, which the caller owns; it holds a reference to the session. Returns NULL on
+ * out of memory or if the session is closed. The timeout begins with the first call_step. */
 struct call *call_new(struct session *session, const struct call_options *options);
 
-/* Ends the call, if it still runs, and frees it. NULL is fine. */
+/* Cancels the call if it has not ended, and frees it. NULL is fine. */
 void call_free(struct call *call);
 
-/* Moves on as far as possible without waiting, for about `seconds` at the most. True when the call
- * has ended; then call_result tells how. `drive`: runs the session's sockets and timers as well;
- * else somebody else does (session_run_alone), and only what this call has begun is sent. */
-bool call_step(struct call *call, void *environment, double seconds, bool drive);
+/* Runs the call without waiting, until it has to wait or for about `seconds`. Returns whether it
+ * has ended; then see call_result. If `run_session` is true, this also runs the sockets and timers
+ * of the whole session. Otherwise somebody else has to, with session_run_for, and this only sends
+ * what the call itself has started. A call whose deadline has passed fails with FAILURE_TIMEOUT,
+ * unless its response has arrived and is read within 0.2 seconds more. */
+bool call_step(struct call *call, void *environment, double seconds, bool run_session);
 
-/* A call succeeds only by being stepped to its end; whatever else ends it makes it fail. */
+/* A call succeeds only in call_step. Whatever else ends it makes it fail. */
 enum call_result { CALL_RUNNING, CALL_SUCCEEDED, CALL_FAILED };
 enum call_result call_result(const struct call *call);
 
-/* Why the call failed, or NULL if it has not. */
+/* Returns why the call failed, or NULL if it has not failed. Valid until call_free. */
 const struct failure *call_failure(const struct call *call);
 
-/* The URL that was requested last, of the API or of the token endpoint, whether an answer came or
- * not. NULL if nothing was requested yet, or the client is closed. Valid until the call is freed or
- * the client closed. */
+/* Returns the URL that was requested last, the API's or the token endpoint's, even if no response
+ * came. Returns NULL if nothing has been requested, or if the last request was for a token and the
+ * client is closed. Valid until the call is freed or the client is closed. */
 const char *call_requested_url(const struct call *call);
 
-/* Whether there is something to do for call_step; then, how many bytes wait to be read. */
+/* Returns whether call_step has something to do now, and sets `*bytes` to how many bytes of the
+ * body are waiting to be read. */
 bool call_is_ready(const struct call *call, size_t *bytes);
 
-/* Seconds until the end of a pause or the deadline, whatever arrives. */
+/* Returns in how many seconds call_step has something to do even if nothing arrives: at the end of
+ * a pause, at the next look into the store or at the deadline. Never negative. */
 double call_due(const struct call *call);
 
-/* Blocks until there is something to do for the call or the session, or for a minute. */
+/* Blocks the thread until the call or the session has something to do, for a minute at most.
+ * Returns at once if the call has ended. */
 void call_block(struct call *call);
 
-/* The wakeup to signal when the call has something to do, or NULL. The call holds a reference until
- * it ends. */
+/* Sets the wakeup to signal when the call has something to do; NULL for none. The call holds a
+ * reference to it until it ends. */
 void call_set_wakeup(struct call *call, struct wakeup *wakeup);
 
-/* Bytes of the response's body that have arrived in this attempt. */
+/* Returns how many bytes of the body, decompressed, have arrived in this attempt. */
 uint64_t call_received(const struct call *call);
 
-/* CALL_PULLED: the bytes that wait to be taken, valid until the next call of a function here; and
- * to take the first `size` of them away. */
+/* Returns the next HTTP transfer to report to on_event, or NULL. The caller frees it with
+ * event_free. */
+struct event *call_take_event(struct call *call);
+
+/* CALL_PULLED: returns the bytes that have arrived and were not taken, or NULL if there are none.
+ * Valid until the next call of a function of this file. */
 const char *call_bytes(const struct call *call, size_t *size);
+
+/* CALL_PULLED: discards the first `size` of those bytes. */
 void call_take(struct call *call, size_t size);
 
-/* CALL_PULLED: part of the body was handed on. From now on nothing is retried, and the timeout
- * counts from the last byte, or from when the binding came back for more, whichever was later. */
+/* CALL_PULLED: says that part of the body has reached the user. From now on nothing is retried, and
+ * the timeout limits only how long the binding waits for a byte: it counts from the last byte that
+ * arrived, or from the first call_step after call_take, whichever was later. */
 void call_commit(struct call *call);
 
-/* CALL_PULLED: the bytes are not what the call wants. Takes over what `failure` owns. */
-void call_refuse(struct call *call, struct failure *failure);
+/* CALL_PULLED: says that the bytes are not what the call wants. Takes over what `failure` owns.
+ * Like any other failure, it ends the call, or leads to a retry if it is retryable. */
+void call_reject_body(struct call *call, struct failure *failure);
 
-/* ---- a store of tokens that is shared with others, where session_options.has_store says so ----
- */
+/* ---- a shared store of tokens: only if session_options.has_store is set ---- */
 
-/* The call wants a token from the store: it waits for one of call_import, call_fetch and
- * call_postpone. It does so before one is requested, and now and then while a request stays silent.
- */
+/* Returns whether the binding is to look into the store and then to call one of call_import,
+ * call_request_token and call_wait_for_lock. That is so before a token is requested, and every half
+ * second while a token request gets no answer. */
 bool call_wants_token(const struct call *call);
 
-/* Imports a token from the store, see token_source_import. Returns whether the call goes on, as do
- * all that wait for a token then; or it has gone on already. */
+/* Imports a token from the store, see token_source_import. Returns true if there is a token now, so
+ * that all calls that wait for one go on, or if this call no longer waits for one. */
 bool call_import(struct call *call, const struct stored_token *token);
 
-/* Has the token requested, or waits along with others for one that is; goes on waiting, if it does.
- */
-void call_fetch(struct call *call);
+/* Requests a token, or joins the request that is under way. Does nothing if the call has joined one
+ * already. */
+void call_request_token(struct call *call);
 
-/* Wants a token again after `seconds`, while somebody else has the store's lock. False if the call
- * has waited for that long enough, 5 s or half of the time that it had left: the token is to be
- * requested anyway. */
-bool call_postpone(struct call *call, double seconds);
-
-/* The next transfer that on_event is to be told of, to be freed with event_free; or NULL. */
-struct event *call_take_event(struct call *call);
+/* Makes call_wants_token false for `seconds`, because somebody else holds the store's lock. Returns
+ * false if the call has waited long enough for the lock: 5 seconds, or half of the time that it had
+ * left. Then request the token without the lock. */
+bool call_wait_for_lock(struct call *call, double seconds);
 
 #endif

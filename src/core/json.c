@@ -10,31 +10,31 @@
 #include "core/number.h"
 #include "core/utf8.h"
 
-/* Scratch memory above this is given back before the next token needs any. */
+/* Scratch memory larger than this is freed when the next token needs some. */
 #define SCRATCH_KEEP ((size_t)1024 * 1024)
 
-/* The grammar (RFC 8259, 2 to 5) as what may come next. */
+/* What the grammar (RFC 8259, sections 2 to 5) allows next. */
 enum expect {
   EXPECT_VALUE,
   EXPECT_FIRST_ELEMENT, /* a value or ] */
   EXPECT_KEY,
   EXPECT_FIRST_KEY, /* a key or } */
   EXPECT_COLON,
-  EXPECT_COMMA, /* or the container's end */
+  EXPECT_COMMA, /* or the end of the container */
   EXPECT_NOTHING
 };
 
-/* The token that the end of a piece has cut. FAILED is here so that json_next has one thing to ask
- * before it takes the straight way. */
+/* The token that the end of a piece has cut. PARTIAL_FAILED, after an error, is one of these so
+ * that json_next has to test only one variable. */
 enum partial { PARTIAL_NONE, PARTIAL_STRING, PARTIAL_NUMBER, PARTIAL_LITERAL, PARTIAL_FAILED };
 
 enum string_state {
   STRING_PLAIN,
   STRING_ESCAPE,      /* after a backslash */
-  STRING_HEX,         /* in the four digits of \u */
+  STRING_HEX,         /* in the four digits after \u */
   STRING_PAIR_ESCAPE, /* after the first half of a surrogate pair: a backslash must follow */
   STRING_PAIR_U,      /* and then a u */
-  STRING_UTF8         /* inside a sequence */
+  STRING_UTF8         /* inside a UTF-8 sequence */
 };
 
 enum number_state {
@@ -47,7 +47,7 @@ enum number_state {
   NUMBER_E,
   NUMBER_E_SIGN,
   NUMBER_EXPONENT,
-  NUMBER_NONE /* no number goes on like that */
+  NUMBER_NONE /* not a state: the byte cannot be part of the number */
 };
 
 /* ---- Bytes ----------------------------------------------------------------------------------- */
@@ -78,8 +78,8 @@ static inline uint32_t four_bytes(const void *p) {
   return four;
 }
 
-/* memcmp for keys, which are too short to be worth a call. The last step overlaps the one before.
- */
+/* Compares keys, for which a call of memcmp would take longer. The last comparison overlaps the one
+ * before it. */
 static inline bool same_bytes(const unsigned char *p, const char *q, size_t size) {
   if (size < 4) return memcmp(p, q, size) == 0;
   if (size < 8)
@@ -111,20 +111,20 @@ static enum json_event syntax_error(struct json_reader *r, const unsigned char *
   return fail(r, JSON_FAULT_SYNTAX, message, offset_of(r, p));
 }
 
-/* The piece is used up before the token, or the whole value, is complete. */
+/* The piece ends before the token or the whole value is complete. */
 static enum json_event out_of_bytes(struct json_reader *r) {
   if (!r->ended) return JSON_NEED_MORE;
   return fail(r, JSON_FAULT_CUT_SHORT, "the input ended too early", offset_of(r, r->end));
 }
 
-/* What may follow a value. */
+/* Returns what may follow a value. */
 static inline enum expect after_value(const struct json_reader *r) {
   return r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
 }
 
 /* ---- Scratch memory -------------------------------------------------------------------------- */
 
-/* What was read may be a secret: it is overwritten before the memory is given back. */
+/* The text may be a secret: it is overwritten before the memory is freed. */
 static void scratch_free(struct json_reader *r) {
   if (r->scratch != NULL) wipe(r->scratch, r->scratch_capacity);
   free(r->scratch);
@@ -137,7 +137,7 @@ static void scratch_clear(struct json_reader *r) {
   if (r->scratch_capacity > SCRATCH_KEEP) scratch_free(r);
 }
 
-/* Makes room for `more` bytes; fails the reader if there is no memory. */
+/* Makes room for `more` bytes. On out of memory, fails the reader and returns false. */
 static bool scratch_reserve(struct json_reader *r, size_t more) {
   if (more <= r->scratch_capacity - r->scratch_size) return true;
   size_t capacity = r->scratch_capacity < 128 ? 128 : r->scratch_capacity;
@@ -160,12 +160,14 @@ static bool scratch_reserve(struct json_reader *r, size_t more) {
   return true;
 }
 
-/* A token is above the limit. The offset is that of the token, since how much of it has been seen
- * depends on the pieces. */
+/* A token is longer than the limit. The offset is that of its first byte: where the limit is
+ * noticed depends on the pieces. */
 static enum json_event too_long(struct json_reader *r) {
   return fail(r, JSON_FAULT_TOKEN, "a string or number is too long", r->token_offset);
 }
 
+/* Appends bytes of a token. Fails the reader and returns false if that is too long, or on out of
+ * memory. */
 static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_t size) {
   if (size == 0) return true;
   if (size > r->token_limit || r->scratch_size > r->token_limit - size) {
@@ -178,7 +180,7 @@ static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_
   return true;
 }
 
-/* ---- Strings (RFC 8259, 7; UTF-8: RFC 3629, 4) ----------------------------------------------- */
+/* ---- Strings (RFC 8259, section 7; UTF-8: RFC 3629, section 4) ------------------------------- */
 
 static bool is_plain(unsigned char c) {
   return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -186,8 +188,8 @@ static bool is_plain(unsigned char c) {
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* The high bit of each byte that is not plain ASCII text. A byte above one that is marked may be
- * marked wrongly, because subtractions borrow; the lowest mark is always right. */
+/* Returns the high bit of each byte that is not plain. The bytes above the lowest one that is not
+ * plain may be marked wrongly, since subtractions borrow: only whether the result is 0 counts. */
 static uint64_t not_plain(uint64_t eight) {
   uint64_t quote = (eight ^ EACH_BYTE('"')) - EACH_BYTE(1);
   uint64_t backslash = (eight ^ EACH_BYTE('\\')) - EACH_BYTE(1);
@@ -195,14 +197,14 @@ static uint64_t not_plain(uint64_t eight) {
   return (eight | control | quote | backslash) & EACH_BYTE(0x80);
 }
 
-/* Skips plain ASCII text, 16 or 8 bytes at a time where the machine allows. */
+/* Skips plain ASCII text, 16 bytes at a time if there is SSE2, then 8. */
 static inline const unsigned char *skip_plain(const unsigned char *p, const unsigned char *end) {
 #ifdef __SSE2__
   for (; end - p >= 16; p += 16) {
     __m128i text = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8('"'));
     __m128i backslash = _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'));
-    __m128i other = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)); /* signed: from 0x80 on, too */
+    __m128i other = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)); /* signed: and from 0x80 on */
     int marks = _mm_movemask_epi8(_mm_or_si128(other, _mm_or_si128(quote, backslash)));
     if (marks != 0) return p + __builtin_ctz((unsigned)marks);
   }
@@ -214,8 +216,8 @@ static inline const unsigned char *skip_plain(const unsigned char *p, const unsi
   return p;
 }
 
-/* Skips what needs no work: text without escapes, and valid. Stops at the closing quote, or at
- * whatever else must be looked at closely. */
+/* Skips text that needs no decoding: plain ASCII and complete valid UTF-8 sequences. Stops at
+ * anything else, such as the closing quote or a backslash. */
 static const unsigned char *skip_clean(const struct json_reader *r, const unsigned char *p,
                                        const unsigned char *end) {
   for (;;) {
@@ -229,17 +231,21 @@ static const unsigned char *skip_clean(const struct json_reader *r, const unsign
   }
 }
 
+/* The closing quote has been read. */
 static enum json_event string_done(struct json_reader *r) {
   bool key = r->expect == EXPECT_KEY || r->expect == EXPECT_FIRST_KEY;
   r->expect = (unsigned char)(key ? EXPECT_COLON : after_value(r));
   return key ? JSON_KEY : JSON_STRING;
 }
 
+/* The following functions decode a part of a string into scratch memory, depending on r->state.
+ * They fail the reader and return false on an error. */
+
 static bool string_plain(struct json_reader *r) {
   const unsigned char *stop = skip_clean(r, r->at, r->end);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return false;
   r->at = stop;
-  if (stop == r->end || *stop == '"') return true; /* the caller sees to the quote */
+  if (stop == r->end || *stop == '"') return true; /* string_decode handles the quote */
   if (*stop == '\\') {
     r->escape_offset = offset_of(r, stop);
     r->state = STRING_ESCAPE;
@@ -298,7 +304,7 @@ static bool lone_surrogate(struct json_reader *r) {
   return false;
 }
 
-/* All four digits of \u are read. */
+/* All four digits after \u have been read. */
 static bool string_unit(struct json_reader *r) {
   bool is_high = r->unit >= 0xD800 && r->unit <= 0xDBFF;
   bool is_low = r->unit >= 0xDC00 && r->unit <= 0xDFFF;
@@ -329,7 +335,7 @@ static bool string_hex(struct json_reader *r, const unsigned char *p) {
   return ++r->digits < 4 || string_unit(r);
 }
 
-/* The second half of a surrogate pair must be an escape, too. */
+/* Between the halves of a surrogate pair: the second half has to be an escape, too. */
 static bool string_pair(struct json_reader *r, unsigned char c) {
   if (r->state == STRING_PAIR_ESCAPE) {
     if (c != '\\') return lone_surrogate(r);
@@ -355,8 +361,8 @@ static bool string_step(struct json_reader *r) {
   return string_pair(r, *r->at++);
 }
 
-/* The long way: decodes into scratch memory, and can stop and go on at every byte. */
-static enum json_event string_continue(struct json_reader *r) {
+/* Decodes a string into scratch memory. Can stop and go on after any byte. */
+static enum json_event string_decode(struct json_reader *r) {
   while (r->at < r->end) {
     if (r->state == STRING_PLAIN && *r->at == '"') {
       r->at++;
@@ -370,8 +376,8 @@ static enum json_event string_continue(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-/* Begins the long way: from `p` to `stop` nothing needs decoding. */
-static enum json_event string_long(struct json_reader *r, const unsigned char *p,
+/* Starts string_decode for a string that begins at `p`. Up to `stop`, nothing needs decoding. */
+static enum json_event string_slow(struct json_reader *r, const unsigned char *p,
                                    const unsigned char *stop) {
   r->partial = PARTIAL_STRING;
   r->state = STRING_PLAIN;
@@ -379,17 +385,17 @@ static enum json_event string_long(struct json_reader *r, const unsigned char *p
   r->at = stop;
   scratch_clear(r);
   if (!scratch_put(r, p, (size_t)(stop - p))) return JSON_ERROR;
-  return string_continue(r);
+  return string_decode(r);
 }
 
-/* The short way, for a string that lies whole in the piece and is meant as it stands there; all
- * others, and all errors, are left to the long way. `p`: after the opening quote. `event`, `next`:
- * JSON_KEY or JSON_STRING, and what may follow. */
-static inline enum json_event string_begin(struct json_reader *r, const unsigned char *p,
-                                           enum json_event event, enum expect next) {
+/* Reads a string without copying it if the whole of it lies in the piece and nothing needs
+ * decoding. Leaves all other strings, and all errors, to string_decode. `p` is behind the opening
+ * quote; `event` is JSON_KEY or JSON_STRING, and `next` what may follow it. */
+static inline enum json_event string_fast(struct json_reader *r, const unsigned char *p,
+                                          enum json_event event, enum expect next) {
   const unsigned char *end = r->end, *stop = skip_plain(p, end);
   if (stop < end && *stop >= 0x80) stop = skip_clean(r, stop, end);
-  if (stop == end || *stop != '"') return string_long(r, p, stop);
+  if (stop == end || *stop != '"') return string_slow(r, p, stop);
   r->text = (const char *)p;
   r->size = (size_t)(stop - p);
   r->at = stop + 1;
@@ -397,7 +403,7 @@ static inline enum json_event string_begin(struct json_reader *r, const unsigned
   return r->size <= r->token_limit ? event : too_long(r);
 }
 
-/* ---- Numbers (RFC 8259, 6) ------------------------------------------------------------------- */
+/* ---- Numbers (RFC 8259, section 6) ----------------------------------------------------------- */
 
 static enum number_state after_digit(enum number_state state, unsigned char c) {
   switch (state) {
@@ -434,7 +440,7 @@ static bool number_may_end(enum number_state state) {
          state == NUMBER_EXPONENT;
 }
 
-/* Goes on with a number from `p`, as far as it, or the piece, goes. */
+/* Reads on in a number, up to its end or the end of the piece, and returns where that is. */
 static const unsigned char *number_scan(struct json_reader *r, const unsigned char *p) {
   const unsigned char *end = r->end;
   enum number_state state = (enum number_state)r->state;
@@ -464,7 +470,7 @@ static enum json_event number_done(struct json_reader *r, const char *text, size
   return fail(r, JSON_FAULT_RANGE, "a number is too large", r->token_offset);
 }
 
-/* What follows the number at `p` cannot follow it, if it is something that numbers are made of. */
+/* The number is incomplete at `p`, or the byte at `p` is one that numbers consist of. */
 static enum json_event number_error(struct json_reader *r, const unsigned char *p) {
   const char *message = "expected a digit";
   if (number_may_end((enum number_state)r->state)) message = "malformed number";
@@ -477,7 +483,7 @@ static bool number_ends_at(const struct json_reader *r, const unsigned char *p) 
   return !is_digit(*p) && *p != '-' && *p != '+' && *p != '.' && *p != 'e' && *p != 'E';
 }
 
-/* Reads on in a number of which scratch memory holds the beginning. */
+/* Reads on in a number whose beginning is in scratch memory. */
 static enum json_event number_continue(struct json_reader *r) {
   const unsigned char *stop = number_scan(r, r->at);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return JSON_ERROR;
@@ -490,8 +496,8 @@ static enum json_event number_continue(struct json_reader *r) {
   return number_done(r, r->scratch, r->scratch_size);
 }
 
-/* Most numbers have one digit. */
-static inline bool quick_digit(struct json_reader *r, const unsigned char *p) {
+/* Reads a number of one digit, as most numbers in lists of users are. Otherwise returns false. */
+static inline bool single_digit(struct json_reader *r, const unsigned char *p) {
   if (r->end - p < 2 || !is_digit(*p) || (p[1] != ',' && p[1] != '}')) return false;
   r->integer = *p - '0';
   r->text = (const char *)p;
@@ -516,7 +522,7 @@ static enum json_event number_begin(struct json_reader *r, const unsigned char *
   return number_done(r, (const char *)p, (size_t)(stop - p));
 }
 
-/* ---- true, false, null (RFC 8259, 3) --------------------------------------------------------- */
+/* ---- true, false, null (RFC 8259, section 3) ------------------------------------------------- */
 
 static enum json_event literal_continue(struct json_reader *r) {
   for (; *r->literal != '\0'; r->literal++, r->at++) {
@@ -537,7 +543,7 @@ static enum json_event literal_begin(struct json_reader *r, const char *literal,
   return literal_continue(r);
 }
 
-/* ---- Containers (RFC 8259, 4 and 5) ---------------------------------------------------------- */
+/* ---- Containers (RFC 8259, sections 4 and 5) ------------------------------------------------- */
 
 static enum json_event container_begin(struct json_reader *r, bool array) {
   if (r->depth == r->depth_limit)
@@ -553,7 +559,7 @@ static enum json_event container_begin(struct json_reader *r, bool array) {
   return array ? JSON_ARRAY_BEGIN : JSON_OBJECT_BEGIN;
 }
 
-/* The caller has seen that the bracket is the right one. */
+/* The caller has checked that the bracket matches. */
 static enum json_event container_end(struct json_reader *r) {
   enum json_event event = r->in_array ? JSON_ARRAY_END : JSON_OBJECT_END;
   unsigned outer = --r->depth;
@@ -583,20 +589,20 @@ static enum json_event other_value_begin(struct json_reader *r, const unsigned c
   }
 }
 
-/* The three kinds of values that make up most of a text are looked for first. */
+/* Strings, null and numbers of one digit, the most frequent values, are tried first. */
 static inline enum json_event value_begin(struct json_reader *r, const unsigned char *p) {
   r->values++;
-  if (*p == '"') return string_begin(r, p + 1, JSON_STRING, after_value(r));
+  if (*p == '"') return string_fast(r, p + 1, JSON_STRING, after_value(r));
   if (r->end - p >= 4 && four_bytes(p) == four_bytes("null")) {
     r->at = p + 4;
     r->expect = (unsigned char)after_value(r);
     return JSON_NULL;
   }
-  if (r->depth > 0 && quick_digit(r, p)) return JSON_INTEGER;
+  if (r->depth > 0 && single_digit(r, p)) return JSON_INTEGER;
   return other_value_begin(r, p);
 }
 
-/* Reads a token, of which the first byte is at `p`, where `expect` allows one. */
+/* Reads the token that begins at `p`, if the grammar allows it. */
 static enum json_event token_begin(struct json_reader *r, const unsigned char *p) {
   r->token_offset = offset_of(r, p);
   switch ((enum expect)r->expect) {
@@ -605,7 +611,7 @@ static enum json_event token_begin(struct json_reader *r, const unsigned char *p
     /* fall through */
   case EXPECT_KEY:
     if (*p != '"') return syntax_error(r, p, "expected a key");
-    return string_begin(r, p + 1, JSON_KEY, EXPECT_COLON);
+    return string_fast(r, p + 1, JSON_KEY, EXPECT_COLON);
   case EXPECT_FIRST_ELEMENT:
     if (*p == ']') return container_end(r);
     /* fall through */
@@ -621,10 +627,10 @@ static enum json_event token_begin(struct json_reader *r, const unsigned char *p
 
 static enum json_event token_continue(struct json_reader *r) {
   switch ((enum partial)r->partial) {
-  case PARTIAL_STRING: return string_continue(r);
+  case PARTIAL_STRING: return string_decode(r);
   case PARTIAL_NUMBER: return number_continue(r);
   case PARTIAL_LITERAL: return literal_continue(r);
-  /* GCOVR_EXCL_START: the caller has asked for these */
+  /* GCOVR_EXCL_START: after an error, and to please compilers */
   case PARTIAL_NONE:
   case PARTIAL_FAILED: break;
   }
@@ -650,7 +656,7 @@ enum json_event json_next(struct json_reader *r) {
 
 enum json_event json_next_member(struct json_reader *r, const char *key, size_t size) {
   const unsigned char *p = r->at, *end = r->end;
-  r->guessed = false;
+  r->key_matched = false;
   if (r->partial != PARTIAL_NONE) return token_continue(r);
   if (r->expect == EXPECT_COMMA) {
     if (p == end || *p != ',' || r->in_array) return json_next(r);
@@ -659,7 +665,7 @@ enum json_event json_next_member(struct json_reader *r, const char *key, size_t 
     return json_next(r);
   }
   if ((size_t)(end - p) < size || !same_bytes(p, key, size)) return json_next(r);
-  r->guessed = true;
+  r->key_matched = true;
   p = skip_space(p + size, end);
   r->at = p;
   r->expect = EXPECT_VALUE;
@@ -668,9 +674,9 @@ enum json_event json_next_member(struct json_reader *r, const char *key, size_t 
   return value_begin(r, p);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------ */
+/* ---- Create, feed, end ----------------------------------------------------------------------- */
 
-static const unsigned char nothing[1];
+static const unsigned char empty_piece[1];
 
 void json_init(struct json_reader *r, unsigned depth_limit, size_t token_limit) {
   memset(r, 0, sizeof *r);
@@ -678,8 +684,8 @@ void json_init(struct json_reader *r, unsigned depth_limit, size_t token_limit) 
   if (depth_limit > JSON_DEPTH_MAX) depth_limit = JSON_DEPTH_MAX;
   r->depth_limit = (unsigned short)depth_limit;
   r->token_limit = token_limit == 0 ? JSON_TOKEN_DEFAULT : token_limit;
-  r->at = r->end = nothing;
-  r->origin = 0 - (uint64_t)(uintptr_t)nothing;
+  r->at = r->end = empty_piece;
+  r->origin = 0 - (uint64_t)(uintptr_t)empty_piece;
 }
 
 void json_free(struct json_reader *r) {
@@ -688,7 +694,7 @@ void json_free(struct json_reader *r) {
 
 void json_feed(struct json_reader *r, const char *bytes, size_t size) {
   uint64_t read = offset_of(r, r->at);
-  r->at = size > 0 ? (const unsigned char *)bytes : nothing;
+  r->at = size > 0 ? (const unsigned char *)bytes : empty_piece;
   r->end = r->at + size;
   r->origin = read - (uint64_t)(uintptr_t)r->at;
 }

@@ -1,4 +1,9 @@
-/* An incremental reader of JSON (RFC 8259): bytes go in, in pieces of any size; events come out.
+/* An incremental reader of JSON (RFC 8259): it is given the text in pieces of any size, and returns
+ * events.
+ *
+ *   create  json_init, json_free
+ *   input   json_feed, json_end, json_unread
+ *   read    json_next, json_next_member, json_depth, json_in_array
  *
  *   json_init(&reader, 0, 0);
  *   json_feed(&reader, bytes, size);             for each piece
@@ -8,14 +13,15 @@
  *                                                until JSON_END or JSON_ERROR
  *   json_free(&reader);
  *
- * A piece may end anywhere: inside a number, an escape, a UTF-8 sequence. What the reader says does
- * not depend on where the pieces end, errors and their offsets included.
+ * A piece may end anywhere: inside a number, an escape or a UTF-8 sequence. Events, errors and
+ * offsets are the same however the text is cut into pieces.
  *
- * It is strict: exactly one value, of any type, between optional white space. Refused are a byte
- * order mark, invalid UTF-8, escapes that are half of a surrogate pair, raw control characters in
- * strings, leading zeros, numbers too large for a double, and all that the grammar does not have.
- * It does not recurse. Its memory is bounded by the token limit, and it allocates only for a string
- * that has escapes or is cut by the end of a piece, and for a number so cut. */
+ * The reader is strict: the text is exactly one value, of any type, with optional white space
+ * around it. It refuses a byte order mark, invalid UTF-8, a \u escape that is half of a surrogate
+ * pair, control characters in strings, leading zeros, numbers too large for a double, and
+ * everything else that is not in the grammar. It does not recurse. It allocates memory only for a
+ * string that has escapes, and for a string or number that the end of a piece has cut; the token
+ * limit bounds it. */
 #ifndef PODERO_JSON_H
 #define PODERO_JSON_H
 
@@ -23,23 +29,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JSON_DEPTH_DEFAULT 512                        /* containers inside each other */
-#define JSON_DEPTH_MAX 1024                           /* the highest limit that can be set */
-#define JSON_TOKEN_DEFAULT ((size_t)16 * 1024 * 1024) /* bytes of one string or number */
+#define JSON_DEPTH_DEFAULT 512                        /* arrays and objects, nested */
+#define JSON_DEPTH_MAX 1024                           /* the largest limit that can be set */
+#define JSON_TOKEN_DEFAULT ((size_t)16 * 1024 * 1024) /* bytes of a string or number */
 
-/* What json_next found. Values and the ends of containers come in the order of the text. */
+/* What json_next returns, in the order of the text. "Container" stands for array or object. */
 enum json_event {
-  JSON_ERROR,     /* see fault, message, offset; every further call says so again */
-  JSON_END,       /* the value is complete, and so is the input */
-  JSON_NEED_MORE, /* the piece is used up: json_feed or json_end */
+  JSON_ERROR,     /* see fault, message, offset; further calls return it again */
+  JSON_END,       /* the value is complete and there is nothing behind it */
+  JSON_NEED_MORE, /* the piece has been read: call json_feed or json_end */
   JSON_NULL,
   JSON_FALSE,
   JSON_TRUE,
-  JSON_INTEGER, /* integer: a number without fraction and exponent that int64_t can hold; and
-                   text, size: as it stands there */
-  JSON_DOUBLE,  /* number: any other number, among them -0; and text, size */
-  JSON_STRING,  /* text, size */
-  JSON_KEY,     /* text, size: a member's name; its value follows */
+  JSON_INTEGER, /* a number without fraction and exponent that int64_t can hold: `integer`; `text`
+                   and `size` are the number as it is written */
+  JSON_DOUBLE,  /* any other number, and -0: `number`; and `text` and `size` */
+  JSON_STRING,  /* `text` and `size`, decoded */
+  JSON_KEY,     /* the name of a member: `text` and `size`; its value follows */
   JSON_ARRAY_BEGIN,
   JSON_ARRAY_END,
   JSON_OBJECT_BEGIN,
@@ -48,91 +54,93 @@ enum json_event {
 
 enum json_fault {
   JSON_FAULT_NONE,
-  JSON_FAULT_SYNTAX,    /* not JSON: the text at `offset` cannot stand there */
-  JSON_FAULT_CUT_SHORT, /* JSON so far, but the input ended too early */
+  JSON_FAULT_SYNTAX,    /* not JSON: the byte at `offset` is not allowed there */
+  JSON_FAULT_CUT_SHORT, /* the input ended before the value was complete */
   JSON_FAULT_RANGE,     /* a number beyond the largest double */
-  JSON_FAULT_DEPTH,     /* more containers inside each other than the limit */
+  JSON_FAULT_DEPTH,     /* containers are nested deeper than the limit */
   JSON_FAULT_TOKEN,     /* a string or number longer than the limit */
-  JSON_FAULT_MEMORY     /* an allocation failed */
+  JSON_FAULT_MEMORY     /* out of memory */
 };
 
 struct json_reader {
-  /* May be set after json_init: in strings, bytes from 0x80 on are taken as they are, whether they
-   * are UTF-8 or not. */
+  /* May be set after json_init: accept any bytes from 0x80 on in strings, valid UTF-8 or not. */
   bool any_bytes;
 
-  /* The last event's value. `text` is UTF-8 without a closing NUL, may hold NULs, and lies in the
-   * piece or in the reader: it is valid until the next call of json_next or json_feed. */
+  /* The last event's value. `text` is UTF-8, is not terminated by a NUL, may contain NULs, and lies
+   * in the piece or in the reader's memory: it is valid until the next call of json_next,
+   * json_next_member, json_feed or json_free. */
   const char *text;
   size_t size;
   int64_t integer;
   double number;
-  bool guessed;          /* see json_next_member */
-  uint64_t token_offset; /* where the last event's token begins, in bytes from the input's start */
-  uint64_t values;       /* that have begun: scalars, arrays and objects, but not keys */
+  bool key_matched;      /* see json_next_member */
+  uint64_t token_offset; /* of the last event's first byte, counted from the start of the input */
+  uint64_t values;       /* how many have begun: scalars, arrays and objects, but not keys */
 
-  /* The error, after JSON_ERROR. */
+  /* After JSON_ERROR. */
   enum json_fault fault;
-  const char *message; /* a static text */
-  uint64_t offset;     /* of the byte that is wrong, in bytes from the input's start */
+  const char *message; /* a string literal */
+  uint64_t offset;     /* of the byte that is wrong, counted from the start of the input */
 
   /* Private from here on. */
-  const unsigned char *at, *end; /* what of the piece is unread */
+  const unsigned char *at, *end; /* the unread part of the piece */
   uint64_t origin;               /* a byte's address plus this is its offset */
-  unsigned char expect;          /* enum expect: what the grammar allows next */
-  unsigned char partial;         /* enum partial: the token that a piece's end has cut */
-  unsigned char state;           /* how far into that token */
+  unsigned char expect;          /* an enum expect: what the grammar allows next */
+  unsigned char partial;         /* an enum partial: the token that the end of a piece has cut */
+  unsigned char state; /* an enum string_state or number_state: how far that token has been read */
   bool in_array, ended;
   unsigned short depth, depth_limit;
   size_t token_limit;
-  const char *literal;              /* what remains of a cut true, false or null */
-  unsigned char literal_event;      /* and its event */
-  unsigned char pending, low, high; /* UTF-8 bytes that must follow; bounds of the next one */
-  unsigned char digits;             /* read of a \u escape */
-  uint32_t unit, surrogate;         /* that escape's value; the first half of a pair */
-  uint64_t escape_offset;           /* where that escape, or pair, begins */
+  const char *literal;              /* the rest of a cut true, false or null */
+  unsigned char literal_event;      /* and the event it will be */
+  unsigned char pending, low, high; /* UTF-8 bytes that must follow, and bounds of the next one */
+  unsigned char digits;             /* how many of a \u escape have been read */
+  uint32_t unit, surrogate;         /* their value; the first half of a surrogate pair, or 0 */
+  uint64_t escape_offset;           /* of the backslash of that escape or pair */
   char *scratch;                    /* the decoded part of a cut or escaped token */
   size_t scratch_size, scratch_capacity;
-  unsigned char arrays[JSON_DEPTH_MAX / 8]; /* a bit a level: is the container an array? */
+  unsigned char arrays[JSON_DEPTH_MAX / 8]; /* one bit per level: whether it is an array */
 };
 
-/* Makes a reader for one input; allocates nothing. `depth_limit`: how many containers may lie
- * inside each other, at most JSON_DEPTH_MAX. `token_limit`: bytes of a decoded string, or of a
- * number. 0 stands for the default of either. */
+/* Initializes a reader for one input. Allocates nothing. `depth_limit` is how deep containers may
+ * be nested, JSON_DEPTH_MAX at most; `token_limit` is how many bytes a decoded string or a number
+ * may have. 0 stands for JSON_DEPTH_DEFAULT and JSON_TOKEN_DEFAULT. */
 void json_init(struct json_reader *reader, unsigned depth_limit, size_t token_limit);
 
-/* Frees what the reader owns. A reader of zeros, or one that was freed, may be freed (again). */
+/* Overwrites and frees the memory of the reader. Fine for a reader that is all zero, and for one
+ * that has been freed. */
 void json_free(struct json_reader *reader);
 
-/* Lends the reader the next bytes of the input; they must stay until json_next has returned
- * JSON_NEED_MORE, or until they are fed again. To stop in the middle of a piece, keep the last
- * json_unread bytes of it, and feed those, wherever they lie then, to go on: bytes not read are
- * forgotten by this call. Not to be called after json_end. */
+/* Sets the piece to read next, which replaces the one before. It is borrowed until json_next
+ * returns JSON_NEED_MORE or json_feed is called again. To stop in the middle of a piece and go on
+ * later, keep the last json_unread() bytes of it, at the same address or another one, and pass them
+ * to json_feed first. Must not be called after json_end. */
 void json_feed(struct json_reader *reader, const char *bytes, size_t size);
 
-/* Says that no more bytes will come. */
+/* Says that there are no more pieces. */
 void json_end(struct json_reader *reader);
 
-/* Reads on to the next event. */
+/* Reads up to the next event, and returns it. */
 enum json_event json_next(struct json_reader *reader);
 
-/* As json_next, with a guess at the next member's key: if it is written exactly as `key` (`size`
- * bytes: the text between quotes, without escapes, the quotes, and a colon), it is skipped,
- * `guessed` is true, and the event is that of the value, as if JSON_KEY had come before. The
- * value's event may be JSON_NEED_MORE or JSON_ERROR, too. */
+/* Does what json_next does, but faster if the key of the next member can be predicted. `key` is the
+ * key as it would be written, `size` bytes: quotes, a text without escapes, and the colon. If
+ * exactly that comes next, the key is skipped, `key_matched` is set to true, and the event is the
+ * value's, which may be JSON_NEED_MORE or JSON_ERROR. Otherwise `key_matched` is false, and the
+ * event is what json_next returns. */
 enum json_event json_next_member(struct json_reader *reader, const char *key, size_t size);
 
-/* Bytes of the piece that are not read yet. */
+/* Returns how many bytes of the piece have not been read. */
 static inline size_t json_unread(const struct json_reader *reader) {
   return (size_t)(reader->end - reader->at);
 }
 
-/* Containers that are open: 1 after the first begin. */
+/* Returns how many containers are open: 1 after the first JSON_ARRAY_BEGIN or JSON_OBJECT_BEGIN. */
 static inline unsigned json_depth(const struct json_reader *reader) {
   return reader->depth;
 }
 
-/* Whether the innermost open container is an array. */
+/* Returns whether the innermost open container is an array. */
 static inline bool json_in_array(const struct json_reader *reader) {
   return reader->in_array;
 }

@@ -17,24 +17,26 @@ static bool is_digit(char c) {
 
 /* ---- Reading what fits into 64 bits ---------------------------------------------------------- */
 
-/* A number taken apart: (-1)^negative * digits * 10^exponent. */
+/* A number split into its parts: (-1)^negative * digits * 10^exponent. */
 struct decimal {
   bool negative;
-  bool whole; /* no fraction and no exponent in the text */
-  bool exact; /* there are at most 19 digits, so that `digits` holds them all */
+  bool whole; /* the text has no fraction and no exponent */
+  bool exact; /* the text has at most 19 digits, so that `digits` cannot overflow */
   uint64_t digits;
   int64_t exponent;
 };
 
-static const char *decimal_digits(struct decimal *d, const char *text, const char *end) {
-  uint64_t digits = d->digits; /* which wraps around if it is not exact */
+/* Appends the digits at `text`, and returns where they end. */
+static const char *add_digits(struct decimal *d, const char *text, const char *end) {
+  uint64_t digits = d->digits; /* wraps around if there are too many */
   for (; text < end && is_digit(*text); text++)
     digits = digits * 10 + (uint64_t)(*text - '0');
   d->digits = digits;
   return text;
 }
 
-/* The power of ten in "e-12", "E+3" and the like, or 0 at the end of the text. */
+/* Reads an exponent such as "e-12" or "E+3". Returns 0 if `text` is at the end. Stops adding digits
+ * at 2^40, far beyond any exponent that makes a difference. */
 static int64_t read_exponent(const char *text, const char *end) {
   int64_t exponent = 0;
   if (text == end) return 0;
@@ -45,19 +47,19 @@ static int64_t read_exponent(const char *text, const char *end) {
   return negative ? -exponent : exponent;
 }
 
-static struct decimal decimal_of(const char *text, size_t size) {
+static struct decimal split(const char *text, size_t size) {
   struct decimal d = {.whole = true};
   const char *end = text + size;
   d.negative = *text == '-';
   text += d.negative;
   const char *start = text;
-  text = decimal_digits(&d, start, end);
+  text = add_digits(&d, start, end);
   d.exact = text - start <= 19;
   if (text == end) return d;
   d.whole = false;
   if (*text == '.') {
     const char *fraction = text + 1;
-    text = decimal_digits(&d, fraction, end);
+    text = add_digits(&d, fraction, end);
     d.exponent = fraction - text;
     d.exact = text - start <= 19 + 1;
   }
@@ -69,13 +71,14 @@ static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                               1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                               1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/* If the digits and the power of ten are both exact as doubles, one operation rounds once, and so
- * rightly (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990). */
-static bool quick_double(const struct decimal *d, double *number) {
+/* Computes the double if the digits and the power of ten are both doubles without rounding: then
+ * one multiplication or division rounds only once, which is correct (W. D. Clinger, How to Read
+ * Floating Point Numbers Accurately, 1990). Otherwise returns false. */
+static bool exact_double(const struct decimal *d, double *number) {
   if (!d->exact) return false;
   if (d->digits != 0 && d->exponent != 0) {
 #if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
-    return false; /* wider registers would round twice */
+    return false; /* wider registers round twice */
 #endif
     if (d->digits > UINT64_C(1) << 53 || d->exponent < -22 || d->exponent > 22) return false;
   }
@@ -87,16 +90,16 @@ static bool quick_double(const struct decimal *d, double *number) {
 
 /* ---- Reading the rest: an estimate, corrected by exact comparisons --------------------------- */
 
-/* What lies halfway between two doubles has no more significant digits than 767: of further ones
- * it matters only whether they are all 0. */
+/* A number that lies halfway between two doubles has at most 767 significant digits. So of further
+ * digits only whether they are all 0 matters. */
 #define MAX_DIGITS 768
 
-/* Both sides of a comparison have less than 2700 bits: an integer of MAX_DIGITS + 1 digits has
- * 2555, 55 bits times 5^(MAX_DIGITS + 1 + 324) have 2593, and the shift makes the shorter side
- * about as long as the other. */
+/* Enough for both sides of a comparison, which have less than 2700 bits: an integer of MAX_DIGITS +
+ * 1 digits has 2555 bits, a significand of 55 bits times 5^(MAX_DIGITS + 1 + 324) has 2593, and the
+ * shift makes the shorter side about as long as the other. */
 #define MAX_LIMBS 96
 
-/* A natural number, the lowest limb first. */
+/* A natural number, in limbs of 32 bits, the lowest one first. */
 struct natural {
   uint32_t limbs[MAX_LIMBS];
   unsigned count;
@@ -133,7 +136,7 @@ static void shift_left(struct natural *n, int bits) {
   n->count += limbs;
 }
 
-/* Below, at or above 0, as a is below, at or above b. */
+/* Returns a number below, equal to or above 0 if a is below, equal to or above b. */
 static int compare(const struct natural *a, const struct natural *b) {
   if (a->count != b->count) return a->count < b->count ? -1 : 1;
   for (unsigned i = a->count; i > 0; i--)
@@ -141,25 +144,26 @@ static int compare(const struct natural *a, const struct natural *b) {
   return 0;
 }
 
-/* digits * 10^exponent, exactly but for digits beyond MAX_DIGITS, which a last digit stands for. */
+/* digits * 10^exponent. If the text has more than MAX_DIGITS digits, and the further ones are not
+ * all 0, a last digit 1 stands for them. */
 struct value {
   struct natural digits;
   int64_t exponent;
-  int count;      /* of the digits */
-  uint64_t first; /* the first of them, 19 at most */
+  int count;      /* how many digits there are */
+  uint64_t first; /* the first 19 of them, or all if there are fewer */
 };
 
-/* Takes up to nine digits, of which `value` is the number. */
-static void take_digits(struct value *v, uint32_t value, int count) {
+/* Appends `count` digits, nine at most, whose value is `value`. */
+static void append_digits(struct value *v, uint32_t value, int count) {
   static const uint32_t powers[] = {1,      10,      100,      1000,      10000,
                                     100000, 1000000, 10000000, 100000000, 1000000000};
   multiply(&v->digits, powers[count], value);
   v->count += count;
 }
 
-/* Of an unsigned number's text. */
+/* Reads a number without a sign. */
 static void read_value(struct value *v, const char *text, const char *end) {
-  uint32_t digits = 0; /* not taken yet */
+  uint32_t digits = 0; /* not appended yet */
   int count = 0;
   bool fraction = false, more = false;
   v->digits.count = 0;
@@ -177,15 +181,15 @@ static void read_value(struct value *v, const char *text, const char *end) {
       if (v->count + count < 19) v->first = v->first * 10 + (uint64_t)(*text - '0');
       digits = digits * 10 + (uint32_t)(*text - '0');
       if (++count < 9) continue;
-      take_digits(v, digits, count);
+      append_digits(v, digits, count);
       digits = 0;
       count = 0;
     }
   }
-  take_digits(v, digits, count);
+  append_digits(v, digits, count);
   v->exponent += read_exponent(text, end);
   if (!more) return;
-  take_digits(v, 1, 1);
+  append_digits(v, 1, 1);
   v->exponent--;
 }
 
@@ -194,7 +198,8 @@ static void copy(struct natural *to, const struct natural *from) {
   memcpy(to->limbs, from->limbs, from->count * sizeof *from->limbs);
 }
 
-/* Compares v with significand * 2^exponent. */
+/* Compares v with significand * 2^exponent, as compare does. Both sides are made integers: powers
+ * of 5 and 2 that would be divisors on one side become factors of the other. */
 static int compare_with(const struct value *v, uint64_t significand, int exponent) {
   struct natural left, right;
   int power = (int)v->exponent, shift = power - exponent;
@@ -207,7 +212,8 @@ static int compare_with(const struct value *v, uint64_t significand, int exponen
   return compare(&left, &right);
 }
 
-/* A double above 0, or 0, as its bits: those of the next larger one are one more. */
+/* Returns the bits of a double that is not negative, as an integer. Adding 1 gives the next larger
+ * double. */
 static uint64_t bits_of(double number) {
   uint64_t bits;
   memcpy(&bits, &number, sizeof bits);
@@ -220,7 +226,7 @@ static double from_bits(uint64_t bits) {
   return number;
 }
 
-/* Compares v with what lies halfway between the double of these bits and the next larger one. */
+/* Compares v with the number halfway between the double with these bits and the next larger one. */
 static int compare_with_middle(const struct value *v, uint64_t bits) {
   const uint64_t hidden = UINT64_C(1) << 52;
   int exponent = (int)(bits >> 52);
@@ -229,7 +235,7 @@ static int compare_with_middle(const struct value *v, uint64_t bits) {
   return compare_with(v, 2 * significand + 1, (exponent > 0 ? exponent : 1) - 1076);
 }
 
-/* Within some units in the last place. */
+/* Returns a double that is only some units in the last place away from v. */
 static double estimate(const struct value *v) {
   static const double squares[] = {1e16, 1e32, 1e64, 1e128, 1e256};
   double number = (double)v->first;
@@ -242,11 +248,12 @@ static double estimate(const struct value *v) {
   return fmin(number, DBL_MAX);
 }
 
-/* The nearest double to an unsigned number's text, or INFINITY. */
-static double slow_double(const char *text, const char *end) {
+/* Returns the double nearest to the number, which has no sign, or INFINITY if it is too large. */
+static double nearest_double(const char *text, const char *end) {
   struct value v;
   read_value(&v, text, end);
-  int64_t magnitude = v.exponent + v.count; /* below 10^magnitude, from a tenth of that on */
+  /* v is below 10^magnitude, and at least a tenth of that. */
+  int64_t magnitude = v.exponent + v.count;
   if (v.count == 0 || magnitude < -323) return 0;
   if (magnitude > 309) return INFINITY;
   uint64_t bits = bits_of(estimate(&v)), infinite = bits_of(INFINITY);
@@ -264,14 +271,14 @@ static double slow_double(const char *text, const char *end) {
 }
 
 enum number_type number_read(const char *text, size_t size, int64_t *integer, double *number) {
-  struct decimal d = decimal_of(text, size);
-  bool minus_zero = d.negative && d.digits == 0; /* which no integer can tell from 0 */
+  struct decimal d = split(text, size);
+  bool minus_zero = d.negative && d.digits == 0; /* as an integer it would be 0 */
   if (d.whole && d.exact && !minus_zero && d.digits <= (uint64_t)INT64_MAX + d.negative) {
-    /* The smallest integer has no positive counterpart: negate without one. */
+    /* The smallest integer has no positive counterpart, so it is not negated in one step. */
     *integer = d.negative ? -(int64_t)(d.digits - 1) - 1 : (int64_t)d.digits;
     return NUMBER_IS_INTEGER;
   }
-  if (!quick_double(&d, number)) *number = slow_double(text + d.negative, text + size);
+  if (!exact_double(&d, number)) *number = nearest_double(text + d.negative, text + size);
   if (isinf(*number)) return NUMBER_IS_TOO_LARGE;
   if (d.negative) *number = -*number;
   return NUMBER_IS_DOUBLE;
@@ -283,8 +290,9 @@ size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {
   return (size_t)snprintf(out, NUMBER_BYTES, "%" PRId64, integer);
 }
 
-/* Puts a point in the place of whatever the locale has for it, which may be several bytes. */
-static size_t normalize(char *text) {
+/* Replaces the decimal point of the locale, which may have several bytes, by ".". Returns the
+ * length of the text. */
+static size_t use_point(char *text) {
   size_t begin = strspn(text, "-0123456789"), end = begin;
   while (text[end] != '\0' && text[end] != 'e' && !is_digit(text[end]))
     end++;
@@ -303,7 +311,8 @@ static bool reads_back(const char *text, size_t size, double number) {
                                    : type == NUMBER_IS_DOUBLE && read == number;
 }
 
-/* Whether it has no fraction, and then its value. */
+/* Returns whether the number has no fraction and int64_t can hold it, and sets `*integer`. -0 is
+ * not converted. */
 static bool to_integer(double number, int64_t *integer) {
   const double limit = 9223372036854775808.0; /* 2^63 */
   if (!(number >= -limit && number < limit) || (number == 0 && signbit(number))) return false;
@@ -314,13 +323,14 @@ static bool to_integer(double number, int64_t *integer) {
 size_t number_write(double number, char out[NUMBER_BYTES]) {
   int64_t integer;
   if (to_integer(number, &integer)) return number_write_integer(integer, out);
-  /* A text of up to 15 digits survives the way to a double and back, and so is found by %.15g,
-   * which leaves zeros at the end out. Subnormal numbers have fewer. */
+  /* Any text of up to 15 digits can be converted to a double and back. So if there is such a text
+   * for this number, %.15g writes it, since it omits zeros at the end. Subnormal numbers are less
+   * precise. */
   int precision = fabs(number) < DBL_MIN ? 1 : 15;
   size_t size;
   do {
     snprintf(out, NUMBER_BYTES, "%.*g", precision, number);
-    size = normalize(out);
+    size = use_point(out);
   } while (precision++ < 17 && !reads_back(out, size, number));
   return size;
 }

@@ -1,4 +1,4 @@
-/* Numbers as text, and back: exactly, and whatever the program's locale. */
+/* Numbers to text and back: exact, and independent of the locale. Nothing here allocates memory. */
 #ifndef PODERO_NUMBER_H
 #define PODERO_NUMBER_H
 
@@ -6,24 +6,26 @@
 #include <stdint.h>
 
 enum number_type {
-  NUMBER_IS_INTEGER,  /* without fraction and exponent, and an int64_t can hold it */
-  NUMBER_IS_DOUBLE,   /* any other, among them -0 */
+  NUMBER_IS_INTEGER,  /* without fraction and exponent, and int64_t can hold it */
+  NUMBER_IS_DOUBLE,   /* any other number, and -0 */
   NUMBER_IS_TOO_LARGE /* beyond the largest double */
 };
 
-/* Reads the number that `size` bytes at `text` are. They must have the form of one (RFC 8259, 6),
- * which is not checked; a NUL need not follow. Sets `*integer`, or `*number` to the nearest double
- * (of two that are equally near, the even one). Allocates nothing; takes time linear in `size`. */
+/* Reads a number of `size` bytes, which need not be terminated by a NUL. They must be a number as
+ * in RFC 8259, section 6; this is not checked. Sets `*integer` if it returns NUMBER_IS_INTEGER, and
+ * `*number` if it returns NUMBER_IS_DOUBLE: to the nearest double, or to the even one of two that
+ * are equally near. Takes time in proportion to `size`. */
 enum number_type number_read(const char *text, size_t size, int64_t *integer, double *number);
 
-/* Room for any number's text and a NUL. */
+/* Enough for the text of any number, and a NUL. */
 #define NUMBER_BYTES 32
 
-/* Writes a number, which must be finite, in the shortest of %.1g to %.17g that reads back equal;
- * one without fraction, and below 2^63, in all its digits. Returns the text's length. */
+/* Writes a number, which must be finite, and a NUL. Returns the length of the text without the NUL.
+ * A number without fraction that int64_t can hold is written with all its digits, and any other one
+ * with the fewest digits (printf's %.1g to %.17g) that read back as the same number. */
 size_t number_write(double number, char out[NUMBER_BYTES]);
 
-/* The same for an integer. */
+/* Writes an integer and a NUL. Returns the length of the text without the NUL. */
 size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]);
 
 #endif

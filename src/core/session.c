@@ -10,8 +10,8 @@
 #include "core/proxy_secrets.h"
 #include "core/syntax.h"
 
-/* Whether the time of a call is up is looked at this often. A call that somebody steps looks by
- * itself. */
+/* How often session_run checks the deadlines of all calls. call_step checks the call's own deadline
+ * each time. */
 #define CHECK_SECONDS 0.05
 
 struct session {
@@ -25,11 +25,11 @@ struct session {
   struct session_call *calls; /* doubly linked */
   bool lacks_descriptors;
   unsigned call_count;
-  double check_at; /* see CHECK_SECONDS */
+  double next_check; /* of the deadlines; see CHECK_SECONDS */
   unsigned references;
-  bool loopback; /* as url_check says of base_url */
+  bool loopback; /* see session_is_loopback */
   bool entered;
-  bool closing; /* to be closed once left */
+  bool closing; /* session_leave is to close it */
   bool closed;
 };
 
@@ -42,15 +42,16 @@ void session_options_clear(struct session_options *o) {
   *o = (struct session_options){0};
 }
 
-/* A text among the options. */
+/* A string option that is to be checked. */
 struct text {
   const char *name, *value;
-  const char *variable; /* where it may come from, too; else NULL */
+  const char *variable; /* the environment variable that it may come from, or NULL */
   bool from_environment;
-  bool any; /* control characters may be inside: it is sent in a body, encoded, or not at all */
+  bool any; /* it may contain control characters, except for line ends at its end: it is sent
+               encoded in a body, or not at all */
 };
 
-/* Fills `out` with the text's name for messages. */
+/* Writes the option's name for error messages into `out`. */
 static void name_text(const struct text *text, char out[64]) {
   if (text->from_environment)
     snprintf(out, 64, "%s (from %s)", text->name, text->variable);
@@ -58,7 +59,8 @@ static void name_text(const struct text *text, char out[64]) {
     snprintf(out, 64, "%s", text->name);
 }
 
-/* A line end or a byte order mark that comes from a file would be sent as part of a secret. */
+/* Rejects a line end or a byte order mark, which a value that was read from a file often has: it
+ * would be sent as part of a secret. */
 static bool check_text(const struct text *text, struct failure *failure) {
   char name[64];
   const char *fault = NULL;
@@ -78,7 +80,7 @@ static bool check_url(const struct text *text, const struct session_options *o, 
   return url_check(name, text->value, o->allow_http, loopback, failure);
 }
 
-/* Which of the URLs are local, see url_check. */
+/* Which URLs are plain http to this machine, see url_check. */
 struct loopback {
   bool base_url, token_url;
 };
@@ -113,9 +115,10 @@ static bool check_options(const struct session_options *o, struct loopback *loop
   return false;
 }
 
-static void lend_options(struct session *a, const struct loopback *loopback) {
-  const struct session_options *o = &a->options;
-  a->transport_options = (struct transport_options){
+/* Fills the options of the transport and the token source, which borrow the strings. */
+static void set_part_options(struct session *s, const struct loopback *loopback) {
+  const struct session_options *o = &s->options;
+  s->transport_options = (struct transport_options){
       .ca_file = o->ca_file,
       .ca_path = o->ca_path,
       .cert = o->cert,
@@ -127,7 +130,7 @@ static void lend_options(struct session *a, const struct loopback *loopback) {
       .connect_timeout = o->connect_timeout,
       .max_connections = o->max_connections,
   };
-  a->token_source_options = (struct token_source_options){
+  s->token_source_options = (struct token_source_options){
       .token_url = o->token_url,
       .client_id = o->client_id,
       .client_secret = o->client_secret,
@@ -140,175 +143,175 @@ static void lend_options(struct session *a, const struct loopback *loopback) {
       .timeout = o->timeout,
       .loopback = loopback->token_url,
       .record_events = o->record_events,
-      .proxy_secrets = &a->proxy_secrets,
+      .proxy_secrets = &s->proxy_secrets,
   };
-  a->loopback = loopback->base_url;
+  s->loopback = loopback->base_url;
 }
 
-static void free_parts(struct session *a) {
-  token_source_free(a->token_source);
-  transport_free(a->transport);
-  reactor_free(a->reactor);
-  a->token_source = NULL;
-  a->transport = NULL;
-  a->reactor = NULL;
-  proxy_secrets_clear(&a->proxy_secrets);
-  session_options_clear(&a->options);
+static void free_parts(struct session *s) {
+  token_source_free(s->token_source);
+  transport_free(s->transport);
+  reactor_free(s->reactor);
+  s->token_source = NULL;
+  s->transport = NULL;
+  s->reactor = NULL;
+  proxy_secrets_clear(&s->proxy_secrets);
+  session_options_clear(&s->options);
 }
 
 struct session *session_new(struct session_options *options, struct failure *failure) {
   struct loopback loopback;
   if (!check_options(options, &loopback, failure)) return NULL;
-  struct session *a = calloc(1, sizeof *a);
-  if (a != NULL) {
-    a->references = 1;
-    a->options = *options;
+  struct session *s = calloc(1, sizeof *s);
+  if (s != NULL) {
+    s->references = 1;
+    s->options = *options;
     *options = (struct session_options){0};
-    lend_options(a, &loopback);
-    if (proxy_secrets_read(a->options.proxy, &a->proxy_secrets)) a->reactor = reactor_new();
-    if (a->reactor != NULL) a->transport = transport_new(&a->transport_options, a->reactor);
-    if (a->transport != NULL)
-      a->token_source = token_source_new(&a->token_source_options, a->transport);
-    if (a->token_source != NULL) return a;
-    session_release(a); /* closes it */
+    set_part_options(s, &loopback);
+    if (proxy_secrets_read(s->options.proxy, &s->proxy_secrets)) s->reactor = reactor_new();
+    if (s->reactor != NULL) s->transport = transport_new(&s->transport_options, s->reactor);
+    if (s->transport != NULL)
+      s->token_source = token_source_new(&s->token_source_options, s->transport);
+    if (s->token_source != NULL) return s;
+    session_release(s); /* frees the parts that were made */
   }
   failure_set(failure, FAILURE_MEMORY, "out of memory while making a client");
   return NULL;
 }
 
-void session_close(struct session *a) {
-  if (a->entered) a->closing = true;
-  if (a->entered || a->closed) return;
-  a->closed = true;
-  while (a->calls != NULL)
-    a->calls->functions->close(a->calls);
-  free_parts(a);
+void session_close(struct session *s) {
+  if (s->entered) s->closing = true;
+  if (s->entered || s->closed) return;
+  s->closed = true;
+  while (s->calls != NULL)
+    s->calls->functions->close(s->calls);
+  free_parts(s);
 }
 
-void session_retain(struct session *a) {
-  a->references++;
+void session_retain(struct session *s) {
+  s->references++;
 }
 
-void session_release(struct session *a) {
-  if (--a->references > 0) return;
-  session_close(a);
-  free(a);
+void session_release(struct session *s) {
+  if (--s->references > 0) return;
+  session_close(s);
+  free(s);
 }
 
-bool session_is_closed(const struct session *a) {
-  return a->closed || a->closing;
+bool session_is_closed(const struct session *s) {
+  return s->closed || s->closing;
 }
 
-const struct session_options *session_options(const struct session *a) {
-  return &a->options;
+const struct session_options *session_options(const struct session *s) {
+  return &s->options;
 }
 
-bool session_is_loopback(const struct session *a) {
-  return a->loopback;
+bool session_is_loopback(const struct session *s) {
+  return s->loopback;
 }
 
-struct reactor *session_reactor(struct session *a) {
-  return a->reactor;
+struct reactor *session_reactor(struct session *s) {
+  return s->reactor;
 }
 
-struct transport *session_transport(struct session *a) {
-  return a->transport;
+struct transport *session_transport(struct session *s) {
+  return s->transport;
 }
 
-struct transport *session_new_transport(struct session *a) {
-  return transport_new_private(a->transport);
+struct transport *session_new_transport(struct session *s) {
+  return transport_new_private(s->transport);
 }
 
-struct token_source *session_token_source(struct session *a) {
-  return a->token_source;
+struct token_source *session_token_source(struct session *s) {
+  return s->token_source;
 }
 
-bool session_enter(struct session *a) {
-  if (a->entered) return false;
-  a->entered = true;
+bool session_enter(struct session *s) {
+  if (s->entered) return false;
+  s->entered = true;
   return true;
 }
 
-void session_leave(struct session *a) {
-  a->entered = false;
-  if (a->closing) session_close(a);
+void session_leave(struct session *s) {
+  s->entered = false;
+  if (s->closing) session_close(s);
 }
 
-/* The first time at which a call's time is up. */
-static double next_deadline(const struct session *a) {
+/* Returns the earliest deadline of all calls. */
+static double next_deadline(const struct session *s) {
   double deadline = INFINITY;
-  for (const struct session_call *call = a->calls; call != NULL; call = call->next)
+  for (const struct session_call *call = s->calls; call != NULL; call = call->next)
     deadline = fmin(deadline, call->functions->deadline(call));
   return deadline;
 }
 
-static void end_overdue_calls(struct session *a) {
+static void fail_overdue_calls(struct session *s) {
   double now = clock_monotonic();
   struct session_call *next;
-  if (now < a->check_at) return;
-  a->check_at = now + CHECK_SECONDS;
-  for (struct session_call *call = a->calls; call != NULL; call = next) {
+  if (now < s->next_check) return;
+  s->next_check = now + CHECK_SECONDS;
+  for (struct session_call *call = s->calls; call != NULL; call = next) {
     next = call->next;
-    call->functions->end_overdue(call, now);
+    call->functions->fail_if_overdue(call, now);
   }
 }
 
-bool session_run(struct session *a, double until) {
-  bool moved = reactor_run(a->reactor, until);
-  moved = token_source_run(a->token_source) || moved;
-  if (transport_lacks_descriptors(a->transport)) session_note_lack(a);
-  end_overdue_calls(a);
-  return moved;
+bool session_run(struct session *s, double until) {
+  bool progress = reactor_run(s->reactor, until);
+  progress = token_source_run(s->token_source) || progress;
+  if (transport_lacks_descriptors(s->transport)) session_set_lacks_descriptors(s);
+  fail_overdue_calls(s);
+  return progress;
 }
 
-bool session_run_alone(struct session *a, double seconds) {
-  if (a->closed || !session_enter(a)) return false;
-  bool moved = session_run(a, clock_monotonic() + seconds);
-  session_leave(a);
-  return moved;
+bool session_run_for(struct session *s, double seconds) {
+  if (s->closed || !session_enter(s)) return false;
+  bool progress = session_run(s, clock_monotonic() + seconds);
+  session_leave(s);
+  return progress;
 }
 
-double session_due(struct session *a) {
-  if (a->closed) return INFINITY;
-  double deadline = next_deadline(a), fetch = token_source_due(a->token_source),
+double session_due(struct session *s) {
+  if (s->closed) return INFINITY;
+  double deadline = next_deadline(s), fetch = token_source_due(s->token_source),
          now = clock_monotonic();
   if (isinf(deadline) && isinf(fetch)) return INFINITY;
-  double due = fmin(fmax(deadline, a->check_at), fetch) - now;
-  return fmax(0, fmin(reactor_timeout(a->reactor), due));
+  double due = fmin(fmax(deadline, s->next_check), fetch) - now;
+  return fmax(0, fmin(reactor_timeout(s->reactor), due));
 }
 
-void session_signal(struct session *a, const struct session_call *except) {
-  for (struct session_call *call = a->calls; call != NULL; call = call->next) {
+void session_signal(struct session *s, const struct session_call *except) {
+  for (struct session_call *call = s->calls; call != NULL; call = call->next) {
     if (call != except) call->functions->signal(call);
   }
 }
 
-bool session_lacks_descriptors(struct session *a) {
-  bool lacks = a->lacks_descriptors;
-  a->lacks_descriptors = false;
+bool session_lacks_descriptors(struct session *s) {
+  bool lacks = s->lacks_descriptors;
+  s->lacks_descriptors = false;
   return lacks;
 }
 
-void session_note_lack(struct session *a) {
-  a->lacks_descriptors = true;
+void session_set_lacks_descriptors(struct session *s) {
+  s->lacks_descriptors = true;
 }
 
-unsigned session_count_calls(const struct session *a) {
-  return a->call_count;
+unsigned session_count_calls(const struct session *s) {
+  return s->call_count;
 }
 
-void session_add_call(struct session *a, struct session_call *call) {
-  call->next = a->calls;
+void session_add_call(struct session *s, struct session_call *call) {
+  call->next = s->calls;
   call->previous = NULL;
   if (call->next != NULL) call->next->previous = call;
-  a->calls = call;
-  a->call_count++;
+  s->calls = call;
+  s->call_count++;
 }
 
-void session_remove_call(struct session *a, struct session_call *call) {
+void session_remove_call(struct session *s, struct session_call *call) {
   if (call->previous != NULL) call->previous->next = call->next;
   if (call->next != NULL) call->next->previous = call->previous;
-  if (a->calls == call) a->calls = call->next;
+  if (s->calls == call) s->calls = call->next;
   call->next = call->previous = NULL;
-  a->call_count--;
+  s->call_count--;
 }

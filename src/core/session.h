@@ -1,4 +1,14 @@
-/* What the calls of one client share: its options, connections and token. */
+/* A session: what all calls of one client share, that is its options, its connections and its
+ * token.
+ *
+ *   create    session_new, session_close, session_retain, session_release
+ *   read      session_options, session_is_closed, session_is_loopback
+ *   parts     session_reactor, session_transport, session_token_source, session_new_transport
+ *   run       session_enter, session_leave, session_run, session_run_for, session_due
+ *   calls     session_add_call, session_remove_call, session_count_calls, session_signal
+ *   shortage  session_lacks_descriptors, session_set_lacks_descriptors
+ *
+ * To be used by one thread at a time. */
 #ifndef PODERO_SESSION_H
 #define PODERO_SESSION_H
 
@@ -10,7 +20,7 @@
 #include "core/loop/reactor.h"
 #include "core/oauth2/token_source.h"
 
-/* Texts are owned by the struct, and NULL where not given. */
+/* Strings are owned by the struct, and NULL if not given. */
 struct session_options {
   char *base_url; /* without a slash at its end */
   char *token_url;
@@ -24,97 +34,112 @@ struct session_options {
   unsigned max_retries, max_connections;
   uint64_t max_response_bytes;
   char *ca_file, *ca_path, *cert, *key, *key_password;
-  bool verify; /* the server's certificate and name */
+  bool verify; /* check the server's certificate and host name */
   char *proxy;
   char *user_agent;
   bool allow_http;
-  /* Which of them come from the environment, for messages: credentials do so as a whole. */
+  /* Which of them come from environment variables, for error messages. The credentials come from
+   * one place, all of them. */
   bool base_url_from_environment, token_url_from_environment, credentials_from_environment;
-  bool record_events; /* there is an on_event */
-  bool has_store;     /* tokens are shared through a store of the binding's; see core/call.h */
+  bool record_events; /* there is an on_event function */
+  bool has_store;     /* the binding has a token_store; see the end of core/call.h */
 };
 
-/* Wipes and frees the texts. */
+/* Overwrites and frees the strings, and sets everything to zero. */
 void session_options_clear(struct session_options *options);
 
 struct session;
 
-/* What a session knows of a call that has not ended: functions that the call gives it, and its
- * place in the list of calls. Embedded in the call, and the first member there. */
+/* A running call as the session sees it: functions that the call provides, and its links in the
+ * session's list of calls. The first member of struct call. */
 struct session_call {
   const struct session_call_functions *functions;
-  struct session_call *next, *previous; /* the session's */
+  struct session_call *next, *previous; /* used by the session */
 };
 
-/* None of them may free the call or step it. */
+/* None of these functions may free or step the call. */
 struct session_call_functions {
   /* Fails the call because the session is being closed. */
   void (*close)(struct session_call *call);
-  /* When the call's time is up (monotonic seconds); INFINITY if it is not waiting. */
+  /* Returns the call's deadline in monotonic seconds; INFINITY if it has none at present. */
   double (*deadline)(const struct session_call *call);
-  /* Fails the call if its time is up at `now`: somebody may have stopped stepping it. */
-  void (*end_overdue)(struct session_call *call, double now);
-  /* Wakes whoever waits for the call if that has something to do. */
+  /* Fails the call if its deadline is at or before `now`, since nobody may be stepping it any
+   * more. */
+  void (*fail_if_overdue)(struct session_call *call, double now);
+  /* Signals the call's wakeup if call_step has something to do. */
   void (*signal)(struct session_call *call);
 };
 
-/* A new session that owns `options`, which is emptied; it starts with one reference. NULL, with
- * `failure` filled, where an option is no URL, no token or no field value, or memory is short. */
+/* Returns a new session with one reference. It takes over the strings of `options`, which is set to
+ * zero. Returns NULL and fills `failure` on out of memory (FAILURE_MEMORY; `options` may have been
+ * taken over even so), or if an option is not valid: a URL (see url_check), a token, or a
+ * text with control characters or a byte order mark (FAILURE_ARGUMENT). */
 struct session *session_new(struct session_options *options, struct failure *failure);
 
-/* Ends every call with FAILURE_CLOSED, and frees connections and tokens. While a call is being
- * pushed forward (in a finalizer, say) this is put off until that has returned. */
+/* Fails all calls with FAILURE_CLOSED, and frees connections, tokens and options. If the session is
+ * entered, which is so if a finalizer closes it during a step, session_leave does that. May be
+ * called again. */
 void session_close(struct session *session);
 
-/* The client and each of its calls hold one reference. The last one frees the session. */
+/* The client and each call hold a reference. Releasing the last one closes and frees the session.
+ */
 void session_retain(struct session *session);
 void session_release(struct session *session);
 
+/* Returns whether session_close has been called, even if session_leave is yet to do the work. */
 bool session_is_closed(const struct session *session);
+
+/* Returns the options, which the session owns. They are zero once it is closed. */
 const struct session_options *session_options(const struct session *session);
 
-/* As url_check says of base_url. */
+/* Returns whether base_url is plain http to this machine, see url_check. */
 bool session_is_loopback(const struct session *session);
 
-/* NULL once closed. */
+/* Return what the session owns; NULL once it is closed. */
 struct reactor *session_reactor(struct session *session);
 struct transport *session_transport(struct session *session);
 struct token_source *session_token_source(struct session *session);
 
-/* Another transport with the same options, owned by the caller; NULL when memory is short. */
+/* Returns another transport with the same options, see transport_new_private. The caller owns it,
+ * and frees it before the session is closed. Returns NULL on out of memory. */
 struct transport *session_new_transport(struct session *session);
 
-/* Runs the sockets and timers of all calls, without waiting, and stops at about the time `until`
- * (monotonic); fails the calls whose time is up. True if bytes have arrived, or a transfer has
- * ended. The binding is not called. Only between session_enter and session_leave. */
-bool session_run(struct session *session, double until);
-
-/* The same for about `seconds`, from outside of any call. */
-bool session_run_alone(struct session *session, double seconds);
-
-/* Seconds until session_run has something to do, whatever arrives; INFINITY if no call is waiting
- * for anything, and no token is being fetched. */
-double session_due(struct session *session);
-
-/* Around whatever may call back into the binding. False: a call is being pushed forward already,
- * and the binding has come back from its own callback. */
+/* Marks the session as in use, until session_leave: neither a callback of the binding nor a
+ * finalizer can step a call or close the session meanwhile. Returns false if it is in use already;
+ * then do not call session_leave. */
 bool session_enter(struct session *session);
 void session_leave(struct session *session);
 
-/* Whether no descriptor was left for a connection since this was asked for the last time. */
-bool session_lacks_descriptors(struct session *session);
+/* Runs the sockets and timers of all calls and the token request, without waiting, until about
+ * `until` (monotonic seconds), and fails the calls whose deadline has passed. Returns whether bytes
+ * have arrived or a transfer or token request has ended. Calls no function of the binding. Only to
+ * be called between session_enter and session_leave. */
+bool session_run(struct session *session, double until);
 
-/* Says so for a transport of session_new_transport's. */
-void session_note_lack(struct session *session);
+/* Does the same for about `seconds`, if the session is neither closed nor entered; otherwise
+ * returns false at once. */
+bool session_run_for(struct session *session, double seconds);
 
-/* How many calls have not ended. */
-unsigned session_count_calls(const struct session *session);
+/* Returns in how many seconds session_run has to be called even if nothing arrives; INFINITY if no
+ * call has a deadline and no token is being requested. */
+double session_due(struct session *session);
 
-/* Wakes those who wait for calls that have something to do, but for this call. */
-void session_signal(struct session *session, const struct session_call *except);
-
-/* A call is in the session's list from its beginning to its end; it is not owned. */
+/* Adds a call that begins, and removes one that has ended. The session does not own it. */
 void session_add_call(struct session *session, struct session_call *call);
 void session_remove_call(struct session *session, struct session_call *call);
+
+/* Returns how many calls have not ended. */
+unsigned session_count_calls(const struct session *session);
+
+/* Signals the wakeups of all calls that have something to do, except for `except`, which may be
+ * NULL. */
+void session_signal(struct session *session, const struct session_call *except);
+
+/* Returns whether a connection has failed for lack of a file descriptor since the last call of this
+ * function. */
+bool session_lacks_descriptors(struct session *session);
+
+/* Notes that one has, for the owners of transports from session_new_transport. */
+void session_set_lacks_descriptors(struct session *session);
 
 #endif

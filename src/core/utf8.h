@@ -1,13 +1,14 @@
-/* UTF-8 (RFC 3629). */
+/* UTF-8 (RFC 3629): checks sequences, and encodes code points. */
 #ifndef PODERO_UTF8_H
 #define PODERO_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many bytes must follow the first byte of a sequence of two to four, and the bounds of the
- * second byte, which keep out overlong forms, surrogates and what lies beyond U+10FFFF (RFC 3629,
- * 4); all further bytes are 0x80 to 0xBF. 0: no sequence begins with this byte. */
+/* Returns how many bytes must follow `c`, the first byte of a sequence of two to four bytes; 0 if
+ * no such sequence begins with `c`. Sets the bounds of the second byte, which exclude overlong
+ * forms, surrogates and code points beyond U+10FFFF (RFC 3629, section 4). The bytes after the
+ * second one are 0x80 to 0xBF. */
 static inline unsigned utf8_first(unsigned char c, unsigned char *low, unsigned char *high) {
   *low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
   *high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
@@ -15,8 +16,8 @@ static inline unsigned utf8_first(unsigned char c, unsigned char *low, unsigned 
   return c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
 }
 
-/* Skips the sequence of two to four bytes that begins at `p`, which is before `end`; NULL if it is
- * invalid, or not all of it lies before `end`. */
+/* Returns the end of the sequence of two to four bytes that begins at `p`, which must be before
+ * `end`. Returns NULL if the sequence is invalid or reaches beyond `end`. */
 static inline const unsigned char *utf8_skip(const unsigned char *p, const unsigned char *end) {
   unsigned char low, high;
   unsigned more = utf8_first(*p, &low, &high);
@@ -27,8 +28,9 @@ static inline const unsigned char *utf8_skip(const unsigned char *p, const unsig
   return p + more + 1;
 }
 
-/* Encodes a code point up to U+10FFFF, and returns how many bytes it takes. A surrogate, which no
- * UTF-8 has, is encoded like its neighbours. */
+/* Encodes a code point, which must not be above U+10FFFF, and returns how many bytes that takes: 1
+ * to 4. A surrogate is encoded like any other code point of three bytes, although valid UTF-8 has
+ * none: callers that need valid UTF-8 must not pass one. */
 size_t utf8_encode(uint32_t point, unsigned char out[4]);
 
 #endif

@@ -562,7 +562,7 @@ static void conclude_user(struct lua_call *c) {
   call_take(c->call, c->used);
   if (c->status == USER_READY) call_commit(c->call);
   describe_decoder(c, &failure);
-  if (failure.kind != FAILURE_NONE) call_refuse(c->call, &failure);
+  if (failure.kind != FAILURE_NONE) call_reject_body(c->call, &failure);
 }
 
 /* Decodes as much as is needed for a user, piece by piece, and not much longer than PIECE_SECONDS.

@@ -159,14 +159,14 @@ static int is_fetching(lua_State *L) {
 /* [1, +0, -] */
 static int fetch(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
-  if (call != NULL) call_fetch(call);
+  if (call != NULL) call_request_token(call);
   return 0;
 }
 
 /* [2, +1, -] */
 static int postpone(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
-  lua_pushboolean(L, call == NULL || call_postpone(call, lua_tonumber(L, 2)));
+  lua_pushboolean(L, call == NULL || call_wait_for_lock(call, lua_tonumber(L, 2)));
   return 1;
 }
 

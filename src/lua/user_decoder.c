@@ -340,7 +340,7 @@ static inline enum json_event next_in_user(const struct run *run) {
   const struct user_field *f = &user_fields[d->next];
   if (d->next == USER_FIELD_COUNT) return json_next(&d->reader);
   enum json_event event = json_next_member(&d->reader, f->key, f->key_size);
-  if (d->reader.guessed) expect_field(run, d->next);
+  if (d->reader.key_matched) expect_field(run, d->next);
   return event;
 }
 

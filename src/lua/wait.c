@@ -83,7 +83,7 @@ static int block(lua_State *L) {
 static int run(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session == NULL) return 0;
-  session_run_alone(session, lua_tonumber(L, 2));
+  session_run_for(session, lua_tonumber(L, 2));
   double seconds = session_due(session);
   if (isinf(seconds)) return 0;
   lua_pushnumber(L, seconds);
