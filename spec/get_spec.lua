@@ -290,6 +290,7 @@ describe("client:get of a peer", function()
   teardown(function() server:stop() end)
   after_each(function()
     if listener then listener:close() end
+    listener = nil
     helper.close_clients()
   end)
 

@@ -55,6 +55,16 @@ static void check_encodings(const char *secret) {
   buffer_free(&json);
 }
 
+/* A secret of digits is known by its value. */
+static void check_number(const char *secret) {
+  size_t size = strlen(secret);
+  if (size < 4 || size > 64 || strspn(secret, "0123456789") != size) return;
+  const char *secrets[] = {NULL, secret};
+  double value = strtod(secret, NULL);
+  demand(redact_is_number(secrets, 2, value));
+  demand(!redact_is_number(secrets, 2, -value) || value == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *copy = malloc(size + 1);
   if (copy == NULL) abort();
@@ -70,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (strlen(secrets[i]) >= 4 && strchr(secrets[i], '*') == NULL)
       demand(out.size == 0 || memmem(out.data, out.size, secrets[i], strlen(secrets[i])) == NULL);
     check_encodings(secrets[i]);
+    check_number(secrets[i]);
   }
   buffer_free(&out);
   free(copy);
