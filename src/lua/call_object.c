@@ -82,7 +82,7 @@ static bool run_step(lua_State *L, struct call_object *object, double seconds, b
 }
 
 /* step(call, seconds, run_sockets) -> ended, wants_token [3, +2] */
-static int step(lua_State *L) {
+static int step_call(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
   double seconds = lua_tonumber(L, 2);
   bool run_sockets = lua_toboolean(L, 3);
@@ -94,7 +94,7 @@ static int step(lua_State *L) {
 
 /* step_blocking(call, seconds) -> ended. Two steps in one function: most calls need no more, and
  * calls from Lua cost time. [2, +1] */
-static int step_blocking(lua_State *L) {
+static int step_call_blocking(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
   double seconds = lua_tonumber(L, 2);
   lua_settop(L, 1);
@@ -271,8 +271,8 @@ static void set_closure(lua_State *L, const char *name, lua_CFunction function,
 void call_set_functions(lua_State *L) {
   static const luaL_Reg functions[] = {{"finish", finish}, {"stop", stop}, {NULL, NULL}};
   compat_setfuncs(L, functions);
-  set_closure(L, "step", step, call_body_run);
-  set_closure(L, "step_blocking", step_blocking, call_body_run);
+  set_closure(L, "step", step_call, call_body_run);
+  set_closure(L, "step_blocking", step_call_blocking, call_body_run);
   set_closure(L, "next_user", next_user, decode_user);
 }
 

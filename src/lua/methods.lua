@@ -73,9 +73,10 @@ end
 -- The token store ---------------------------------------------------------------------------------
 
 -- A client that fetches a token holds a lock, an entry of the store that expires, so that others wait for the token.
--- LOCK_SECONDS: how long the entry lives. UNLOCK_SECONDS: after this time it is not deleted any more but left to expire:
--- the store may be slow, and another client may hold the lock by the time. LOOK_SECONDS: pause between two looks at the
--- store while another client holds the lock.
+--   LOCK_SECONDS    lifetime of the entry
+--   UNLOCK_SECONDS  after this time the entry is not deleted but left to expire: the store may be slow, and the entry
+--                   may be another client's when it is deleted
+--   LOOK_SECONDS    pause between two looks at the store while another client holds the lock
 local LOCK_SECONDS, UNLOCK_SECONDS, LOOK_SECONDS = 5, 4, 0.05
 
 local function call_method(store, name, ...)

@@ -27,8 +27,8 @@ local BLOCKING = { init = true, init_worker = true, exit_worker = true }
 -- the handlers that one iteration wakes, together; and of one step of a handler.
 local SOCKETS, ALL_SOCKETS, HANDLERS, STEP = 0.0005, 0.002, 0.002, 0.0005
 
--- One iteration wakes handlers until the bytes that they will read sum up to ITERATION_BYTES. HANDLER_BYTES is added for
--- each of them: its other work takes as long as reading so many.
+-- One iteration wakes handlers until the bytes that they will read sum up to ITERATION_BYTES. HANDLER_BYTES is added
+-- for each of them: its other work takes as long as reading so many.
 local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 
 -- In seconds:
@@ -40,8 +40,8 @@ local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 --   MAX_SLEEP   how long a handler sleeps at most
 local LINGER, START, RESTART, POLL, REOPEN, MAX_REOPEN, MAX_SLEEP = 0.5, 0.1, 1, 0.001, 1, 60, 60
 
--- Milliseconds, of the connection to the notifier. READ_TIMEOUT is the longest that nginx takes: the notifier's timer
--- wakes the pump before, because nginx logs an error when a read times out.
+-- Milliseconds, of the connection to the notifier. nginx logs an error if a read times out: so READ_TIMEOUT is longer
+-- than the pump ever waits for the notifier.
 local CONNECT_TIMEOUT, READ_TIMEOUT = 100, 2147483
 
 local NEVER = 1 / 0 -- seconds
@@ -78,8 +78,8 @@ local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
 local semaphores = {} -- for reuse
 
--- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is BoringSSL.
--- Both have the function below. Otherwise nginx kills a handler that yields there. Nil: not yet known.
+-- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is
+-- BoringSSL. Both have the function below. Otherwise nginx kills a handler that yields there. Nil: not yet known.
 local fetch_can_yield
 
 local function find_session_function()
@@ -113,7 +113,7 @@ end
 
 -- The pump ------------------------------------------------------------------------------------------------------------
 
--- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more of them.
+-- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more.
 local function wake_waiters()
   local kept, more, budget = 0, false, ITERATION_BYTES
   for i = 1, waiter_count do
@@ -136,8 +136,8 @@ local function wake_waiters()
   return more
 end
 
--- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until one of them
--- has a timer, a pause or a time limit; nil if no client is left.
+-- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
+-- timer, pause or time limit of one of them; nil if no client is left.
 local function run_clients()
   local due, kept = nil, 0
   local each = client_count * SOCKETS > ALL_SOCKETS and ALL_SOCKETS / client_count or SOCKETS
@@ -201,7 +201,7 @@ local function read_byte()
 end
 
 -- Lets other light threads and requests of the worker run, until there may be something to do, or for so many seconds.
--- 0: only once. ngx.sleep(0) is no replacement: with OpenResty's patches it takes until nginx's next event.
+-- 0: only once. ngx.sleep(0) is no replacement: with OpenResty's patches its timer runs only after nginx's next poll.
 local function pause(seconds)
   if not notifier then return ngx.sleep(POLL) end
   if seconds == 0 then c.notifier_wake(notifier) else arm_notifier(seconds) end
@@ -266,8 +266,8 @@ local function pump()
   end
 end
 
--- Starts a pump, unless that was tried less than RESTART ago. nginx may drop the timer without an error, if too many are
--- running; so handlers wait for the pump until alone_at. If a pump was started in vain before, they do not wait.
+-- Starts a pump, unless that was tried less than RESTART ago. nginx may drop the timer without an error, if too many
+-- are running; so handlers wait for the pump until alone_at. If one was started in vain before, they do not wait.
 local function start_pump()
   local now = c.clock()
   if now < start_at then return end
