@@ -1,4 +1,4 @@
-/* A call as Lua sees it: the userdata that the loops of lua/methods push forward. */
+/* The call object: the userdata through which Lua runs a call (core/call.h). */
 #ifndef PODERO_LUA_CALL_H
 #define PODERO_LUA_CALL_H
 
@@ -7,45 +7,63 @@
 #include "lua/compat.h"
 #include "lua/options.h"
 
-/* Beside a client. */
+/* User values of a client. */
 enum {
   CLIENT_ON_EVENT = 1,
   CLIENT_BASE_URL, /* for __tostring */
-  CLIENT_STATE,    /* of user_push_state, while no call uses it */
-  CLIENT_SHARED,   /* a table of what its methods share: see lua/methods */
-  CLIENT_REUSABLE, /* a call that has been finished, for the next; or nil */
+  CLIENT_STATE,    /* table of user_push_state for reuse, or nil while a call has it */
+  CLIENT_SHARED,   /* table that the methods of this client share, see lua/methods.lua */
+  CLIENT_REUSABLE, /* a finished call object that the next call may reuse, or nil */
   CLIENT_VALUES = CLIENT_REUSABLE
 };
 
-/* Registers the metatable. [-0, +0, m] */
+/* Registers the metatable of call objects. [-0, +0, m] */
 void call_open(lua_State *L);
 
-/* Pushes a new call of the client at index 1, or nil and an error object. The path is on base_url,
- * the query encoded; `options` at the stack index `opts` hold on_progress, where there is one.
+/* Pushes a call object with a new call of the client at index 1, whose session is `session`; or nil
+ * and an error object if the client is closed or memory is short. Returns how many values it has
+ * pushed.
+ *   path, query: see struct call_options; copied
+ *   options: of the method; copied
+ *   opts: stack index of the table with on_progress; not used if options->has_on_progress is false
  * [-0, +1|2, m] */
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
                   const char *path, const char *query, const struct method_options *options,
                   int opts);
 
-/* Pushes nil and an error object. `session` may be NULL. [-0, +2, m] */
+/* Pushes nil and an error object; returns 2. `session` may be NULL. [-0, +2, m] */
 int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,
                       const char *message);
 
-/* Calls are handed to C functions one by one or as a list. How many `index` holds, and the nth of
- * them; NULL where it has ended. [-0, +0, -] */
+/* Functions for an argument `calls`: the value at `index` is a call object or an array of them. */
+
+/* Returns how many calls there are. [-0, +0, -] */
 int calls_count(lua_State *L, int index);
+
+/* Returns the nth call, counted from 1; NULL if it has ended. Valid until the call ends.
+ * [-0, +0, -] */
 struct call *calls_get(lua_State *L, int index, int n);
 
-/* The session of a call, ended or not; of a list, that of its first, or NULL. [-0, +0, -] */
+/* Returns the session of the first call, which may have ended; NULL for an empty array. Valid as
+ * long as its client is not collected. [-0, +0, -] */
 struct session *calls_session(lua_State *L, int index);
 
-/* Sets in the table on top what the loops push calls forward with. [-0, +0, m]
- *   step(call, seconds, drive) -> whether it has ended, whether it wants a token from the store
- *   attend(call, seconds) -> whether it has ended; blocks, and asks no store
- *   finish(call, reusable) -> the results of the method; nil and an error of kind closed if the
- * call was stopped before it was completed. `reusable`: nobody else has the call, and another may
- * be made of it take(call) -> the next user of each_user, or nil where step comes first stop(calls)
- */
+/* Sets these functions in the table on top of the stack. [-0, +0, m]
+ *
+ *   step(call, seconds, run_sockets) -> ended, wants_token
+ *     Runs the call for at most about `seconds`, without waiting; with the sockets and timers of
+ *     its client if run_sockets is true. ended: the call has ended. wants_token: it waits for a
+ *     token of the store. Raises the errors of on_event and on_progress.
+ *   step_blocking(call, seconds) -> ended
+ *     step with the sockets, and if the call has not ended, a wait that blocks and another step.
+ *     Not for clients with a token store.
+ *   finish(call, reusable) -> results of the method
+ *     Ends the call. nil and an error of kind closed if it was stopped before it had ended by
+ *     itself, or if its results have been returned before. reusable: nobody else refers to the call
+ *     object, so its client may use it for another call.
+ *   next_user(call) -> the next user of each_user, or nil if step has to be called first
+ *   stop(calls)
+ *     Ends the calls; see finish. */
 void call_set_functions(lua_State *L);
 
 #endif

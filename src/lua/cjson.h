@@ -1,13 +1,14 @@
-/* What is lua-cjson's here: its null. JSON is read by a reader of our own, see lua/json_value. */
+/* lua-cjson, of which only its null is used: this module reads JSON with lua/json_value. */
 #ifndef PODERO_CJSON_H
 #define PODERO_CJSON_H
 
 #include "lua/compat.h"
 
-/* Loads lua-cjson, so that its absence shows at once. Raises if it is missing. [-0, +0, e] */
+/* Loads lua-cjson. Raises an error if it is not installed. [-0, +0, e] */
 void cjson_open(lua_State *L);
 
-/* Pushes what stands for JSON's null: lua-cjson's, and ngx.null. [-0, +1, -] */
+/* Pushes the value for JSON's null, the lightuserdata NULL: equal to cjson.null and ngx.null.
+ * [-0, +1, -] */
 void cjson_push_null(lua_State *L);
 
 #endif

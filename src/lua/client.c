@@ -15,15 +15,19 @@
 
 #define CLIENT_TYPE "podero.client"
 
-/* Beside a client lie the slots that lua/call_object.h names. */
+/* The userdata of a client. Its user values are listed in lua/call_object.h. */
 struct client {
-  struct client_options options; /* until the session has taken them; then flags alone */
-  struct session *session;       /* NULL until there is one */
+  struct client_options options; /* session_new takes options.session over, and empties it */
+  struct session *session;       /* owned; NULL until client_new is done, and after __gc */
   unsigned collect_at;           /* see collect_unfinished */
 };
 
-/* ---- beginning a call: from arguments to a call, or to nil and an error ---- */
+/* ---- functions that begin a call ----
+ *
+ * begin_<method>(client, ...) -> call object; or nil and an error object. They check the arguments,
+ * and raise an error at wrong types. Names in Lua: the methods'. */
 
+/* Returns the client at index 1. Raises an error if it is none. [-0, +0, v] */
 static struct client *check_client(lua_State *L, const char *method) {
   struct client *client = compat_testudata(L, 1, CLIENT_TYPE);
   if (client != NULL) return client;
@@ -37,16 +41,18 @@ static bool is_closed(const struct client *client) {
   return client->session == NULL || session_is_closed(client->session);
 }
 
+/* [-0, +2, m] */
 static int fail_closed(lua_State *L, const struct client *client) {
   return call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
 }
 
-/* Calls that were dropped in their middle (a coroutine that is not resumed any more, a loop that
- * was left early) keep what they hold until they are collected: if many calls have not ended, the
- * collection does not wait. */
+/* No collection is run for fewer calls than this. */
 #define MIN_UNFINISHED 64u
 
-/* [-0, +0, m] */
+/* Runs a full collection if many calls have not ended, and twice as many as after the last one.
+ * Calls that nobody refers to (a coroutine that is not resumed, a loop that was left early) hold
+ * connections and memory until Lua collects them, which by itself it may not do soon: their memory
+ * is not Lua's. [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
   unsigned unfinished = session_count_calls(client->session);
   if (unfinished * 2 < client->collect_at) client->collect_at = unfinished * 2;
@@ -55,7 +61,7 @@ static void collect_unfinished(lua_State *L, struct client *client) {
   if (!is_closed(client)) client->collect_at = session_count_calls(client->session) * 2;
 }
 
-/* Pushes a new call of the client at index 1, see call_push_new. [-0, +1|2, m] */
+/* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
 static int push_call(lua_State *L, struct client *client, enum method method, const char *path,
                      const char *query, const struct method_options *options, int opts) {
   collect_unfinished(L, client);
@@ -66,14 +72,24 @@ static int push_call(lua_State *L, struct client *client, enum method method, co
 
 #define USERS_PATH_BEGIN "/api/partners/v2.0/org/"
 #define USERS_PATH_END "/users"
+#define USERS_PATH_BYTES (sizeof USERS_PATH_BEGIN - 1 + 36 + sizeof USERS_PATH_END) /* with NUL */
 
-/* Copies a UUID in lower case: some servers know no other (RFC 9562, 4, writes it like that). */
+/* Copies the 36 bytes of a UUID in lower case, as RFC 9562, section 4, requires of output: some
+ * servers do not find others. Writes no NUL. */
 static void copy_uuid(char out[36], const char *id) {
   for (int i = 0; i < 36; i++)
     out[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] - 'A' + 'a' : id[i]);
 }
 
-/* (client, org_id [, opts]) */
+/* Writes the path of the organization's users. `id` is a UUID. */
+static void write_users_path(char path[USERS_PATH_BYTES], const char *id) {
+  size_t begin = sizeof USERS_PATH_BEGIN - 1;
+  memcpy(path, USERS_PATH_BEGIN, begin);
+  copy_uuid(path + begin, id);
+  memcpy(path + begin + 36, USERS_PATH_END, sizeof USERS_PATH_END);
+}
+
+/* begin_list(client, org_id [, opts]) */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
@@ -90,9 +106,8 @@ static int begin_list(lua_State *L, enum method method) {
     lua_pushfstring(L, "the organization id is not a UUID: '%s'", id);
     return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   }
-  char path[sizeof USERS_PATH_BEGIN + 36 + sizeof USERS_PATH_END] = USERS_PATH_BEGIN;
-  copy_uuid(path + sizeof USERS_PATH_BEGIN - 1, id);
-  memcpy(path + sizeof USERS_PATH_BEGIN - 1 + 36, USERS_PATH_END, sizeof USERS_PATH_END);
+  char path[USERS_PATH_BYTES];
+  write_users_path(path, id);
   return push_call(L, client, method, path, options.include_deleted ? "include_deleted=true" : NULL,
                    &options, 3);
 }
@@ -109,7 +124,7 @@ static int begin_list_users_of(lua_State *L) {
   return begin_list(L, METHOD_LIST_USERS_OF);
 }
 
-/* authorize(client [, opts]): a call that only makes sure of a token; its result is true */
+/* begin_authorize(client [, opts]): a call that only gets a token; its result is true */
 static int begin_authorize(lua_State *L) {
   struct client *client = check_client(L, options_method_name(METHOD_AUTHORIZE));
   struct method_options options;
@@ -118,8 +133,8 @@ static int begin_authorize(lua_State *L) {
   return push_call(L, client, METHOD_AUTHORIZE, NULL, NULL, &options, 2);
 }
 
-/* Raises if the table at `index` has a key that an array has not. Returns the greatest key.
- * [-0, +0, e] */
+/* Returns the greatest key of the array at `index`. Raises an error if a key is no positive
+ * integer. [-0, +0, v] */
 static lua_Number check_array(lua_State *L, int index, const char *method) {
   static const char expected[] = "array of organization ids expected, got a table with ";
   lua_Number greatest = 0;
@@ -136,9 +151,9 @@ static lua_Number check_array(lua_State *L, int index, const char *method) {
   return greatest;
 }
 
-/* Pushes what the organization id on top is asked for by: in lower case, if it is a UUID.
+/* Pushes the organization id on top as it is requested: in lower case, if it is a UUID.
  * [-0, +1, m] */
-static void push_asked_id(lua_State *L) {
+static void push_requested_id(lua_State *L) {
   size_t size;
   const char *id = lua_tolstring(L, -1, &size);
   char lower[36];
@@ -150,62 +165,81 @@ static void push_asked_id(lua_State *L) {
   lua_pushlstring(L, lower, sizeof lower);
 }
 
-/* check_many(client, org_ids [, opts]) -> an array of the ids, without those that differ from an
- * earlier one in case alone; how many at once; an array of those others, each followed by the
- * earlier one. Raises at wrong types. [1.., +3] */
-static int check_many(lua_State *L) {
+/* Stack indices of check_org_ids. */
+enum { ORG_IDS = 2, IDS, ALIASES, SEEN };
+
+/* Adds the id on top to the array at IDS. If an earlier id is requested in the same way, adds it
+ * and the earlier one to the array at ALIASES instead, unless the two are equal. SEEN: earlier ids,
+ * by how they are requested. [-1, +0, m] */
+static void add_org_id(lua_State *L) {
+  push_requested_id(L);
+  lua_pushvalue(L, -1);
+  lua_rawget(L, SEEN); /* id, as it is requested, the earlier one or nil */
+  if (lua_isnil(L, -1)) {
+    lua_pushvalue(L, -3);
+    lua_rawseti(L, IDS, (int)lua_rawlen(L, IDS) + 1);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -4);
+    lua_rawset(L, SEEN);
+  } else if (!lua_rawequal(L, -1, -3)) {
+    int size = (int)lua_rawlen(L, ALIASES);
+    lua_rawseti(L, ALIASES, size + 2);
+    lua_pop(L, 1);
+    lua_rawseti(L, ALIASES, size + 1);
+  }
+  lua_settop(L, SEEN);
+}
+
+/* Replaces everything above the array at ORG_IDS by IDS, ALIASES and SEEN. Raises an error at an
+ * element that is not a string. [-?, +3, e] */
+static void collect_org_ids(lua_State *L, const char *method) {
+  lua_settop(L, ORG_IDS);
+  lua_newtable(L);
+  lua_newtable(L);
+  lua_newtable(L);
+  lua_Number greatest = check_array(L, ORG_IDS, method);
+  for (int i = 1;; i++) {
+    lua_pushinteger(L, i);
+    lua_gettable(L, ORG_IDS); /* not raw: an __index may supply the elements */
+    if (lua_isnil(L, -1) && i > greatest) break;
+    if (lua_type(L, -1) != LUA_TSTRING)
+      options_argument_error(L, 1, method, "organization id %d: string expected, got %s", i,
+                             luaL_typename(L, -1));
+    add_org_id(L);
+  }
+}
+
+/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases. Checks the arguments of
+ * list_users_of. ids: array of the ids to request, without those that differ from an earlier one in
+ * case only, or not at all. aliases: array of those that differ in case, each followed by the
+ * earlier one. [1.., +3] */
+static int check_org_ids(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);
   struct method_options options = {.concurrency = 1};
-  if (!lua_istable(L, 2))
+  if (!lua_istable(L, ORG_IDS))
     options_argument_error(L, 1, name, "array of organization ids expected, got %s",
-                           luaL_typename(L, 2));
+                           luaL_typename(L, ORG_IDS));
   options_refuse_surplus(L, 3, 2, name);
   if (!is_closed(client))
     options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
-  lua_settop(L, 2);
-  lua_newtable(L); /* 3: ids */
-  lua_newtable(L); /* 4: the others */
-  lua_newtable(L); /* 5: those seen, by how they are asked for */
-  lua_Number greatest = check_array(L, 2, name);
-  for (int i = 1;; i++) {
-    lua_pushinteger(L, i);
-    lua_gettable(L, 2); /* an __index may make the array */
-    if (lua_isnil(L, -1) && i > greatest) break;
-    if (lua_type(L, -1) != LUA_TSTRING)
-      options_argument_error(L, 1, name, "organization id %d: string expected, got %s", i,
-                             luaL_typename(L, -1));
-    push_asked_id(L);
-    lua_pushvalue(L, -1);
-    lua_rawget(L, 5); /* id, as it is asked for, the earlier one or nil */
-    if (lua_isnil(L, -1)) {
-      lua_pushvalue(L, -3);
-      lua_rawseti(L, 3, (int)lua_rawlen(L, 3) + 1);
-      lua_pushvalue(L, -2);
-      lua_pushvalue(L, -4);
-      lua_rawset(L, 5);
-    } else if (!lua_rawequal(L, -1, -3)) {
-      int size = (int)lua_rawlen(L, 4);
-      lua_rawseti(L, 4, size + 2);
-      lua_pop(L, 1);
-      lua_rawseti(L, 4, size + 1);
-    }
-    lua_settop(L, 5);
-  }
-  lua_settop(L, 4);
+  collect_org_ids(L, name);
+  lua_settop(L, ALIASES);
   lua_pushinteger(L, (lua_Integer)options.concurrency);
-  lua_insert(L, 4);
+  lua_insert(L, ALIASES);
   return 3;
 }
 
+/* Form-encodes the text (application/x-www-form-urlencoded). [-0, +0, m] */
 static void add_form_encoded(luaL_Buffer *buffer, const char *text, size_t size) {
   for (size_t i = 0; i < size; i++) {
-    char place[3];
-    luaL_addlstring(buffer, place, form_encode(text[i], place));
+    char encoded[3];
+    luaL_addlstring(buffer, encoded, form_encode(text[i], encoded));
   }
 }
 
-/* Replaces the query value on top, a string, number or boolean, by its text. [0, 0] */
+/* Replaces the value of a query parameter on top by its text. Raises an error if it is no string,
+ * number or boolean. [-1, +1, v] */
 static void query_value_to_string(lua_State *L, const char *name) {
   int type = lua_type(L, -1);
   if (type == LUA_TBOOLEAN) {
@@ -223,7 +257,7 @@ static void query_value_to_string(lua_State *L, const char *name) {
   }
 }
 
-/* Appends "name=value" to the array at `pairs`, encoded, for the value on top. [-1, +0] */
+/* Appends the encoded "name=value", for the value on top, to the array at `pairs`. [-1, +0, v] */
 static void add_query_pair(lua_State *L, int pairs, const char *name, size_t name_size) {
   size_t size;
   query_value_to_string(L, name);
@@ -239,7 +273,8 @@ static void add_query_pair(lua_State *L, int pairs, const char *name, size_t nam
   lua_pop(L, 1);
 }
 
-/* The same for each element of the array on top. [-1, +0] */
+/* Calls add_query_pair for each element of the array on top. Raises an error if it is empty or no
+ * array. [-1, +0, v] */
 static void add_query_array(lua_State *L, int pairs, const char *name, size_t name_size) {
   int count = (int)lua_rawlen(L, -1), members = 0;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
@@ -254,7 +289,20 @@ static void add_query_array(lua_State *L, int pairs, const char *name, size_t na
   lua_pop(L, 1);
 }
 
-/* Pushes the table at `index` as a query, in no particular order. [0, +1] */
+/* Pushes the concatenation of the array of strings on top. [-0, +1, m] */
+static void push_concatenation(lua_State *L) {
+  int pairs = lua_gettop(L), count = (int)lua_rawlen(L, pairs);
+  luaL_Buffer query;
+  luaL_buffinit(L, &query);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, pairs, i);
+    luaL_addvalue(&query);
+  }
+  luaL_pushresult(&query);
+}
+
+/* Pushes the encoded query for the table at `index`; "" for none or nil. The parameters are in the
+ * order of lua_next. [-0, +1, v] */
 static void push_query(lua_State *L, int index) {
   if (lua_isnoneornil(L, index)) {
     lua_pushliteral(L, "");
@@ -275,21 +323,14 @@ static void push_query(lua_State *L, int index) {
     else
       add_query_pair(L, pairs, name, size);
   }
-  int count = (int)lua_rawlen(L, pairs);
-  luaL_Buffer query;
-  luaL_buffinit(L, &query);
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, pairs, i);
-    luaL_addvalue(&query);
-  }
-  luaL_pushresult(&query);
+  push_concatenation(L);
   lua_remove(L, pairs);
 }
 
-/* max_response_bytes of `get`, unless the client's options or the call's give one. */
+/* Default of the option max_response_bytes for `get`. */
 #define GET_MAX_RESPONSE_BYTES (UINT64_C(16) * 1024 * 1024)
 
-/* get(client, path [, query [, opts]]) */
+/* begin_get(client, path [, query [, opts]]) */
 static int begin_get(lua_State *L) {
   static const char name[] = "get";
   struct client *client = check_client(L, name);
@@ -315,7 +356,7 @@ static int begin_get(lua_State *L) {
   return push_call(L, client, METHOD_GET, path, lua_tostring(L, -1), &options, 4);
 }
 
-/* token(client) */
+/* begin_token(client) */
 static int begin_token(lua_State *L) {
   struct client *client = check_client(L, "token");
   struct method_options options;
@@ -328,30 +369,33 @@ static int begin_token(lua_State *L) {
 
 /* ---- the client ---- */
 
-/* shared[name] = options[name] for the options table at index 1 and the table on top. [0, 0] */
-static void lend_option(lua_State *L, const char *name) {
+/* table[name] = options[name], for the table on top and the options table at index 1. [-0, +0, e]
+ */
+static void copy_option(lua_State *L, const char *name) {
   lua_getfield(L, 1, name);
   lua_setfield(L, -2, name);
 }
 
-/* shared[flag]: whether the store at `index` has that method. [0, 0] */
-static void set_ability(lua_State *L, int index, const char *method, const char *flag) {
+/* table[flag] = whether the store at `index` has the method, for the table on top. [-0, +0, e] */
+static void set_has_method(lua_State *L, int index, const char *method, const char *flag) {
   lua_getfield(L, index, method);
   lua_pushboolean(L, !lua_isnil(L, -1));
   lua_setfield(L, -3, flag);
   lua_pop(L, 1);
 }
 
-/* Pushes what the methods of a client with these options share: see lua/methods. [0, +1] */
+/* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
+ * the options; with a store also `can_add` and `can_delete`, whether it has those methods, and
+ * `token_key` and `lock_key`, its keys. The Lua files add others. [-0, +1, e] */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
-  if (options->has_wait) lend_option(L, "wait");
+  if (options->has_wait) copy_option(L, "wait");
   if (!options->session.has_store) return;
-  lend_option(L, "token_store");
+  copy_option(L, "token_store");
   lua_getfield(L, -1, "token_store");
   lua_insert(L, -2);
-  set_ability(L, lua_gettop(L) - 1, "add", "can_add");
-  set_ability(L, lua_gettop(L) - 1, "delete", "can_delete");
+  set_has_method(L, lua_gettop(L) - 1, "add", "can_add");
+  set_has_method(L, lua_gettop(L) - 1, "delete", "can_delete");
   lua_remove(L, -2);
   token_store_push_key(L, &options->session);
   lua_pushvalue(L, -1);
@@ -361,8 +405,8 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
-/* Pushes nil and the error for which there is no client. [0, +2] */
-static int refuse_client(lua_State *L, const struct failure *failure) {
+/* Pushes the results of a podero.new that has failed. [-0, +2, m] */
+static int fail_new(lua_State *L, const struct failure *failure) {
   call_push_failure(L, NULL, failure->kind, failure->message);
   error_log_in_nginx(L);
   return 2;
@@ -373,7 +417,7 @@ int client_new(lua_State *L) {
   lua_settop(L, 1);
   struct client *client = user_value_new_object(L, sizeof *client, CLIENT_VALUES, CLIENT_TYPE);
   struct failure failure = {0};
-  if (!options_read_client(L, 1, &client->options, &failure)) return refuse_client(L, &failure);
+  if (!options_read_client(L, 1, &client->options, &failure)) return fail_new(L, &failure);
   if (client->options.session.record_events) {
     lua_getfield(L, 1, "on_event");
     user_value_set(L, 2, CLIENT_ON_EVENT);
@@ -383,7 +427,7 @@ int client_new(lua_State *L) {
   push_shared(L, &client->options);
   user_value_set(L, 2, CLIENT_SHARED);
   client->session = session_new(&client->options.session, &failure);
-  if (client->session == NULL) return refuse_client(L, &failure);
+  if (client->session == NULL) return fail_new(L, &failure);
   lua_settop(L, 2);
   return 1;
 }
@@ -396,8 +440,9 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-/* __close: the method close, without the error that Lua adds. Its upvalue is that method. [2, 0] */
-static int close_variable(lua_State *L) {
+/* __close(client, err): calls the method close without err, which that would refuse as a surplus
+ * argument. Upvalue 1 is the method. [2, 0] */
+static int close_metamethod(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
   lua_call(L, 1, 0);
@@ -409,6 +454,7 @@ struct session *client_session(lua_State *L, int index) {
   return client->session;
 }
 
+/* __gc [1, 0] */
 static int client_gc(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   session_options_clear(&client->options.session);
@@ -419,6 +465,7 @@ static int client_gc(lua_State *L) {
   return 0;
 }
 
+/* __tostring [1, +1] */
 static int client_tostring(lua_State *L) {
   struct client *client = check_client(L, "tostring");
   user_value_get(L, 1, CLIENT_BASE_URL);
@@ -429,26 +476,26 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* shared(client) -> the table that its methods share [1, +1] */
+/* shared(client) -> the table of push_shared [1, +1] */
 static int shared(lua_State *L) {
   user_value_get(L, 1, CLIENT_SHARED);
   return 1;
 }
 
-/* fail(client, kind, message) -> nil, err; `kind` as failure_name has it [3, +2] */
+/* fail_argument(client, message) -> nil, error object of kind argument [2, +2] */
 static int fail_argument(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, 2));
 }
 
-/* Pushes the table of methods and podero.waits. [0, +2] */
+/* Pushes the table of methods and podero.waits. [-0, +2, e] */
 static void push_methods(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"shared", shared}, {"fail_argument", fail_argument}, {NULL, NULL}};
   static const luaL_Reg begin[] = {{"list_users", begin_list_users},
                                    {"each_user", begin_each_user},
                                    {"list_users_of", begin_list_users_of},
-                                   {"check_many", check_many},
+                                   {"check_org_ids", check_org_ids},
                                    {"authorize", begin_authorize},
                                    {"get", begin_get},
                                    {"token", begin_token},
@@ -476,10 +523,10 @@ void client_open(lua_State *L) {
   lua_setfield(L, -2, "__name");
   lua_pushliteral(L, CLIENT_TYPE);
   lua_setfield(L, -2, "__metatable");
-  push_methods(L); /* metatable, methods, waits */
-  lua_insert(L, -3);
+  push_methods(L);   /* metatable, methods, waits */
+  lua_insert(L, -3); /* waits, metatable, methods */
   lua_getfield(L, -1, "close");
-  lua_pushcclosure(L, close_variable, 1);
+  lua_pushcclosure(L, close_metamethod, 1);
   lua_setfield(L, -3, "__close");
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

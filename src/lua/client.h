@@ -5,15 +5,15 @@
 #include "core/session.h"
 #include "lua/compat.h"
 
-/* Registers the metatables of clients and calls, and pushes podero.waits. [-0, +1, m] */
+/* Registers all metatables that clients and calls need, and pushes podero.waits. [-0, +1, e] */
 void client_open(lua_State *L);
 
-/* The session of the client at `index`, which must be one; NULL if it has none any more. It may be
- * closed. [-0, +0, -] */
+/* Returns the session of the client at `index`, which must be a client; it may be closed. Owned by
+ * the client. NULL after the client's finalizer. [-0, +0, -] */
 struct session *client_session(lua_State *L, int index);
 
-/* podero.new([options]) -> client, or nil, err for a URL or token that cannot be used. Raises at
- * unknown options, wrong types and missing credentials. [-0, +1|2, e] */
+/* podero.new([options]) -> client; or nil and an error object if a URL or a token is malformed, or
+ * credentials are missing. Raises an error at unknown options and wrong types. [0.., +1|2, e] */
 int client_new(lua_State *L);
 
 #endif

@@ -1,18 +1,17 @@
-/* Lua's garbage collector while a long list is decoded.
+/* Stops Lua's garbage collector while a long list is decoded.
  *
- * All that is allocated for a list is kept until the list is whole: a collection in between marks
- * the users once more, and finds nothing. Since one begins whenever memory has doubled, a list that
- * grows to many times of what was there sets off several, and they take a fourth of the time. So
- * the collector is stopped while such a list is decoded, and runs whenever other code does.
+ * What is allocated for a list is referred to until the list is complete: a collection in between
+ * marks it all, and frees nothing. Collections begin whenever memory has doubled; so a list that
+ * grows to many times of the memory before causes several, which take a fourth of the time. The
+ * collector is stopped only during the decoding itself, and runs as usual between two pieces.
  *
- * That needs a bound, since the collector forgets what was allocated meanwhile, and a program may
- * do nothing but read lists: it is stopped only while the list makes up a good third of the memory
- * in use. Where garbage is more than that, an earlier list above all, the collector runs until
- * enough of it is gone; it begins at once, and the new list is still short then. Where a program
- * has much else in memory, it is never stopped.
+ * It is not stopped for every list: it does not count what is allocated while it is stopped, so a
+ * program that only reads lists would collect too late. Only if the list is more than a third of
+ * the memory in use, it is stopped. If garbage (of an earlier list, say) takes more, the collector
+ * frees that first, while the new list is short.
  *
- * A collector that the program has stopped is left alone; on Lua 5.1, which cannot tell, every one
- * is. */
+ * If the program has stopped the collector itself, nothing is changed. Lua 5.1 cannot tell whether
+ * it has: there the collector is never stopped here. */
 #ifndef PODERO_COLLECTOR_H
 #define PODERO_COLLECTOR_H
 
@@ -21,13 +20,13 @@
 
 #include "lua/compat.h"
 
-/* Users take half as much again as their text: if that is a fourth of the memory, they are more
- * than a third of it. */
+/* Tables of users take 1.5 times the memory of their text: so if the text is a fourth of all memory
+ * in use, the tables are more than a third. */
 #define COLLECTOR_SHARE 4
 
-/* Stops the collector if that pays; then collector_release is to be called, come what may. No Lua
- * code may run in between. `bytes`: of the list's text, those included that are to be decoded now.
- * [-0, +0, -] */
+/* Stops the collector if the list is long enough. Returns whether it has: then collector_release
+ * has to be called, also after an error, before any other Lua code runs. `bytes`: size of the
+ * list's text so far, including what is decoded next. [-0, +0, -] */
 static inline bool collector_hold(lua_State *L, uint64_t bytes) {
 #ifdef LUA_GCISRUNNING
   uint64_t kilobytes = (uint64_t)lua_gc(L, LUA_GCCOUNT, 0);
@@ -42,7 +41,7 @@ static inline bool collector_hold(lua_State *L, uint64_t bytes) {
 #endif
 }
 
-/* [-0, +0, -] */
+/* Restarts the collector. [-0, +0, -] */
 static inline void collector_release(lua_State *L) {
   lua_gc(L, LUA_GCRESTART, 0);
 }

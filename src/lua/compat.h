@@ -1,4 +1,4 @@
-/* One spelling for Lua 5.1, LuaJIT, 5.2, 5.3 and 5.4. */
+/* Hides the differences between Lua 5.1, LuaJIT, 5.2, 5.3 and 5.4. */
 #ifndef PODERO_COMPAT_H
 #define PODERO_COMPAT_H
 
@@ -17,7 +17,8 @@
 #if LUA_VERSION_NUM == 501
 
 #define lua_rawlen lua_objlen
-/* In 5.1 the value beside a userdata is its environment, which is always a table; so is ours. */
+/* A userdata of Lua 5.1 has an environment instead of a user value: always a table, as the user
+ * values of this module are. */
 #define lua_getuservalue(L, index) lua_getfenv(L, index)
 #define lua_setuservalue(L, index) lua_setfenv(L, index)
 
@@ -28,14 +29,14 @@ static inline int compat_absindex(lua_State *L, int index) {
 
 #endif
 
-/* lua_error, which Lua does not declare as what it is: it does not return. [-1, +0, v] */
+/* lua_error, declared as a function that does not return. [-1, +0, v] */
 static inline _Noreturn void compat_error(lua_State *L) {
   lua_error(L);
   __builtin_unreachable();
 }
 
-/* Pushes an integer: as such where Lua has them, else as the nearest float; 5.1 and LuaJIT would
- * cut it to the size of a pointer. [-0, +1, -] */
+/* Pushes an integer if this Lua has integers, else the nearest float. lua_pushinteger of Lua 5.1
+ * and LuaJIT would truncate it to ptrdiff_t. [-0, +1, -] */
 static inline void compat_push_int64(lua_State *L, int64_t value) {
 #if LUA_VERSION_NUM >= 503
   lua_pushinteger(L, (lua_Integer)value);
@@ -44,8 +45,8 @@ static inline void compat_push_int64(lua_State *L, int64_t value) {
 #endif
 }
 
-/* table[index] = the value on top, without metamethods. False, and nothing done, where there are
- * more elements than lua_rawseti can number. [-1|0, +0, m] */
+/* table[index] = the value on top, without metamethods. Returns false and does nothing if `index`
+ * is too large for lua_rawseti. [-1|0, +0, m] */
 static inline bool compat_set_element(lua_State *L, int table, uint64_t index) {
 #if LUA_VERSION_NUM >= 503
   lua_rawseti(L, table, (lua_Integer)index);
@@ -56,7 +57,8 @@ static inline bool compat_set_element(lua_State *L, int table, uint64_t index) {
   return true;
 }
 
-/* The userdata at `index` if its metatable is the one registered as `name`, else NULL. */
+/* luaL_testudata: returns the userdata at `index` if it has the metatable registered as `name`,
+ * else NULL. [-0, +0, -] */
 static inline void *compat_testudata(lua_State *L, int index, const char *name) {
   void *data = lua_touserdata(L, index);
   if (data == NULL || !lua_getmetatable(L, index)) return NULL;
@@ -66,7 +68,7 @@ static inline void *compat_testudata(lua_State *L, int index, const char *name) 
   return same ? data : NULL;
 }
 
-/* Sets the named functions, without upvalues, in the table on top. [0, 0] */
+/* luaL_setfuncs without upvalues. The array ends with a NULL name. [-0, +0, m] */
 static inline void compat_setfuncs(lua_State *L, const luaL_Reg *functions) {
   for (; functions->name != NULL; functions++) {
     lua_pushcfunction(L, functions->func);

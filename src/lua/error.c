@@ -10,23 +10,25 @@
 
 #define TYPE_NAME "podero.error"
 
-/* Of a body that is no JSON. */
+/* How much of a body that is not JSON becomes the field `detail`. */
 #define MAX_DETAIL_BYTES 1024
 
-/* Of the server's own words in a message. */
+/* How much of the server's text is appended to the message. */
 #define MAX_SUMMARY_BYTES 300
 
-/* ---- what must not be seen ---- */
+/* ---- secrets ---- */
 
-/* Any allocation of Lua's may run a finalizer that closes the client and frees the secrets: so they
- * are asked for anew each time. */
+/* Finds the next secret in the text, see token_source_find_secret. The token source is got anew
+ * each time: a finalizer, which may run whenever Lua allocates memory, may have closed the client.
+ */
 static bool find_secret(struct session *session, const char *text, size_t size, size_t *start,
                         size_t *length) {
   struct token_source *token_source = session == NULL ? NULL : session_token_source(session);
   return token_source != NULL && token_source_find_secret(token_source, text, size, start, length);
 }
 
-/* Pushes the text without the session's secrets; or pushes nothing if it has none. [0, +0|1] */
+/* Pushes the text with the secrets replaced by REDACTED and returns true; or pushes nothing and
+ * returns false if there are none in it. [-0, +0|1, m] */
 static bool push_redacted(lua_State *L, struct session *session, const char *text, size_t size) {
   size_t start, length;
   if (!find_secret(session, text, size, &start, &length)) return false;
@@ -43,7 +45,7 @@ static bool push_redacted(lua_State *L, struct session *session, const char *tex
   return true;
 }
 
-/* Whether a number of the error body is one of the session's secrets, or has one in its digits. */
+/* Returns whether a number of a body is a secret, or contains one in its digits. */
 static bool is_secret_number(struct session *session, const struct json_reader *r,
                              enum json_event event) {
   size_t start, length;
@@ -53,7 +55,7 @@ static bool is_secret_number(struct session *session, const struct json_reader *
   return token_source != NULL && token_source_is_secret_number(token_source, number);
 }
 
-/* Keeps secrets out of a decoded error body: strings, keys or numbers. [0, +0|1] */
+/* A json_value_replace that redacts strings, keys and numbers. [-0, +0|1, m] */
 static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_event event,
                            void *session) {
   if (event == JSON_STRING || event == JSON_KEY) return push_redacted(L, session, r->text, r->size);
@@ -62,12 +64,12 @@ static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_
   return true;
 }
 
-/* ---- what the server says ---- */
+/* ---- the response's body ---- */
 
-/* Pushes the error body: decoded if it is JSON, else its beginning. [0, +1] */
+/* Pushes the body: decoded if it is JSON, else its beginning. [-0, +1, m] */
 static void push_detail(lua_State *L, const struct buffer *body, struct session *session) {
   if (json_value_push(L, body->data, body->size, replace_secret, session)) return;
-  /* Cut when it is cleared of secrets: the cut may leave half of one. */
+  /* Redact first, then cut: a secret that was cut in two would not be found. */
   bool redacted = push_redacted(L, session, body->data, body->size);
   size_t size = body->size;
   const char *text = redacted ? lua_tolstring(L, -1, &size) : body->data;
@@ -75,7 +77,8 @@ static void push_detail(lua_State *L, const struct buffer *body, struct session 
   if (redacted) lua_remove(L, -2);
 }
 
-/* Pushes t[key] for the table on top if it is a string that is not empty. [0, +1|0] */
+/* Pushes t[key] for the table on top and returns true, if it is a string and not empty.
+ * [-0, +0|1, e] */
 static bool push_string_field(lua_State *L, const char *key) {
   lua_getfield(L, -1, key);
   if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) return true;
@@ -83,7 +86,8 @@ static bool push_string_field(lua_State *L, const char *key) {
   return false;
 }
 
-/* Pushes "body.grant_type" for the list on top, the place that a validation error names. [0, +1] */
+/* Pushes "body.grant_type" for the array on top, the `loc` of a validation error; at most 8
+ * elements. [-0, +1, m] */
 static void push_location(lua_State *L) {
   luaL_Buffer path;
   int list = lua_gettop(L), count = lua_istable(L, list) ? (int)lua_rawlen(L, list) : 0;
@@ -101,7 +105,8 @@ static void push_location(lua_State *L) {
   luaL_pushresult(&path);
 }
 
-/* Pushes what the first validation error in the list on top says (Django Ninja's form). [0,+1|0] */
+/* Pushes "location: message" of the first validation error in the array on top, which has Django
+ * Ninja's format, and returns true. [-0, +0|1, m] */
 static bool push_validation_error(lua_State *L) {
   lua_rawgeti(L, -1, 1);
   if (!lua_istable(L, -1) || !push_string_field(L, "msg")) {
@@ -116,7 +121,8 @@ static bool push_validation_error(lua_State *L) {
   return true;
 }
 
-/* Pushes OAuth2's error and description, as far as the table on top has them. [0, +1|0] */
+/* Pushes "error: error_description" (RFC 6749, 5.2) of the table on top, or the one of the two that
+ * it has, and returns true. [-0, +0|1, m] */
 static bool push_oauth2_error(lua_State *L) {
   int detail = lua_gettop(L);
   if (!push_string_field(L, "error")) return push_string_field(L, "error_description");
@@ -129,7 +135,8 @@ static bool push_oauth2_error(lua_State *L) {
   return true;
 }
 
-/* Pushes what a person would want to read of the decoded error body on top. [0, +1|0] */
+/* Pushes the part of the decoded body on top that belongs into the message, and returns true.
+ * [-0, +0|1, m] */
 static bool push_summary(lua_State *L) {
   if (!lua_istable(L, -1)) return false;
   if (push_oauth2_error(L) || push_string_field(L, "detail") || push_string_field(L, "message"))
@@ -142,8 +149,8 @@ static bool push_summary(lua_State *L) {
 
 /* ---- the fields ---- */
 
-/* Sets message in the error object at `object`; `detail` is the place of the error body or 0. What
- * the server says there is cleared of secrets by now, and so may be cut. [0, 0] */
+/* Sets `message` of the error object at `object`. `detail`: index of the body, which has been
+ * redacted and so may be cut; or 0. [-0, +0, m] */
 static void set_message(lua_State *L, int object, int detail, const struct failure *failure) {
   char text[sizeof failure->message + MAX_SUMMARY_BYTES];
   size_t size = strlen(failure->message);
@@ -161,7 +168,7 @@ static void set_message(lua_State *L, int object, int detail, const struct failu
   lua_setfield(L, object, "message");
 }
 
-/* Sets OAuth2's fields from the decoded error body at `detail`. [0, 0] */
+/* Sets `code` and `description` from the decoded body at `detail` (RFC 6749, 5.2). [-0, +0, m] */
 static void set_oauth2_fields(lua_State *L, int object, int detail) {
   if (!lua_istable(L, detail)) return;
   lua_pushvalue(L, detail);
@@ -170,22 +177,8 @@ static void set_oauth2_fields(lua_State *L, int object, int detail) {
   lua_pop(L, 1);
 }
 
-void error_push(lua_State *L, const struct failure *failure, struct session *session) {
-  luaL_checkstack(L, 16, NULL);
-  lua_createtable(L, 0, 8);
-  int object = lua_gettop(L), detail = 0;
-  /* A client that was closed meanwhile has forgotten its secrets, and cannot look for them. */
-  if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
-    push_detail(L, &failure->body, session);
-    if (session_is_closed(session))
-      lua_settop(L, object); /* by a finalizer, in the midst of that */
-  }
-  if (lua_gettop(L) > object) {
-    detail = object + 1;
-    set_oauth2_fields(L, object, detail);
-  }
-  set_message(L, object, detail, failure);
-  if (detail != 0) lua_setfield(L, object, "detail");
+/* Sets the fields that do not depend on the body. [-0, +0, m] */
+static void set_failure_fields(lua_State *L, int object, const struct failure *failure) {
   lua_pushstring(L, failure_name(failure->kind));
   lua_setfield(L, object, "kind");
   if (failure->status != 0) {
@@ -200,6 +193,25 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
   lua_setfield(L, object, "attempts");
   lua_pushboolean(L, failure->retryable);
   lua_setfield(L, object, "retryable");
+}
+
+void error_push(lua_State *L, const struct failure *failure, struct session *session) {
+  luaL_checkstack(L, 16, NULL);
+  lua_createtable(L, 0, 8);
+  int object = lua_gettop(L), detail = 0;
+  /* A closed session has no secrets any more, so they could not be redacted: no body then. */
+  if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
+    push_detail(L, &failure->body, session);
+    if (session_is_closed(session))
+      lua_settop(L, object); /* a finalizer closed it while it was redacted */
+  }
+  if (lua_gettop(L) > object) {
+    detail = object + 1;
+    set_oauth2_fields(L, object, detail);
+  }
+  set_message(L, object, detail, failure);
+  if (detail != 0) lua_setfield(L, object, "detail");
+  set_failure_fields(L, object, failure);
   luaL_getmetatable(L, TYPE_NAME);
   lua_setmetatable(L, object);
 }
@@ -210,7 +222,7 @@ void error_set_url(lua_State *L, const char *url, struct session *session) {
   lua_setfield(L, -2, "url");
 }
 
-/* One line: "podero: auth: no token from ..." [1, +1] */
+/* __tostring: one line, "podero: auth: no token from ..." [1, +1] */
 static int error_tostring(lua_State *L) {
   lua_settop(L, 1);
   lua_getfield(L, 1, "kind");
@@ -222,7 +234,7 @@ static int error_tostring(lua_State *L) {
 
 /* ---- nginx's log ---- */
 
-/* In the registry: the global ngx, if there was one when the module was loaded. */
+/* Key in the registry of the global `ngx` as it was when the module was loaded. */
 #define NGX_NAME "podero.ngx"
 
 void error_log_in_nginx(lua_State *L) {
@@ -235,13 +247,14 @@ void error_log_in_nginx(lua_State *L) {
     lua_pushcfunction(L, error_tostring);
     lua_pushvalue(L, error);
     lua_call(L, 1, 1);
-    lua_pcall(L, 2, 0, 0); /* if that fails, there is nobody to tell */
+    lua_pcall(L, 2, 0, 0); /* an error there cannot be reported */
   }
   lua_settop(L, error);
 }
 
 /* ---- the metatable ---- */
 
+/* [-0, +0, -] */
 static bool is_error(lua_State *L, int index) {
   if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
   luaL_getmetatable(L, TYPE_NAME);
@@ -256,7 +269,8 @@ int error_is_error(lua_State *L) {
   return 1;
 }
 
-/* Either operand may be the error; the other may be whatever Lua concatenates. [2, +1] */
+/* __concat. Either operand may be the error object; the other one a string, a number or another
+ * error object. [2, +1] */
 static int error_concat(lua_State *L) {
   lua_settop(L, 2);
   for (int i = 1; i <= 2; i++) {

@@ -6,9 +6,9 @@
 
 #define TYPE_NAME "podero.json_value"
 
-/* The state is an array: a key whose value follows; the whole value; and the arrays and objects
- * that are open in it, the innermost last. Each of them is put where it belongs when it begins: so
- * there is never more to be kept than these and a key. */
+/* Elements of the state: a key whose value follows; from STATE_VALUE on the arrays and objects that
+ * are open, the innermost last. The outermost is the whole value. An array or object is stored in
+ * the one around it when it begins, so nothing else has to be kept between two pieces. */
 enum { STATE_KEY = 1, STATE_VALUE = 2 };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -44,21 +44,22 @@ static bool reader_error(struct json_value *v) {
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-/* One call of json_value_decode. While it runs, the stack holds, from `base`: the innermost array
- * or object, or nil; and in an object the key whose value comes next. */
+/* One call of json_value_decode. Meanwhile the stack holds, from index `base` on: the innermost
+ * array or object that is open, or nil; and in an object the key whose value comes next. */
 struct run {
   lua_State *L;
   struct json_value *v;
   int state, base;
 };
 
-/* Where the array or object lies in the state that is the innermost one now. */
-static int place_of_innermost(const struct json_value *v) {
+/* Returns the index in the state of the innermost array or object. */
+static int innermost_index(const struct json_value *v) {
   return STATE_VALUE + (int)json_depth(&v->reader) - 1;
 }
 
-/* Puts the value on the top where it belongs, and takes the key below it. False if there are more
- * elements than Lua can number. [-(1|2), +0, m] */
+/* Stores the value on top: in the innermost object, under the key below it on the stack; or in the
+ * innermost array; or as the whole value. Returns false if an array has too many elements for Lua.
+ * [-(1|2), +0, m] */
 static bool store(const struct run *run) {
   lua_State *L = run->L;
   if (lua_gettop(L) == run->base + 2)
@@ -70,15 +71,15 @@ static bool store(const struct run *run) {
   return true;
 }
 
-/* [-(0|1), +0, m] */
+/* Returns false if an array has too many elements for Lua. [-(0|1), +0, m] */
 static bool begin_container(const struct run *run) {
   lua_State *L = run->L;
-  int place = place_of_innermost(run->v);
+  int index = innermost_index(run->v);
   lua_newtable(L);
   lua_pushvalue(L, -1);
-  lua_rawseti(L, run->state, place);
+  lua_rawseti(L, run->state, index);
   if (!store(run)) return false;
-  lua_rawgeti(L, run->state, place);
+  lua_rawgeti(L, run->state, index);
   lua_replace(L, run->base);
   run->v->elements = 0;
   return true;
@@ -90,13 +91,13 @@ static void end_container(const struct run *run) {
   if (json_depth(&run->v->reader) == 0) {
     lua_pushnil(L);
   } else {
-    lua_rawgeti(L, run->state, place_of_innermost(run->v));
+    lua_rawgeti(L, run->state, innermost_index(run->v));
     if (json_in_array(&run->v->reader)) run->v->elements = lua_rawlen(L, -1);
   }
   lua_replace(L, run->base);
 }
 
-/* Pushes a scalar, or a key. [-0, +1, m] */
+/* Pushes a scalar or a key, or what replaces it. [-0, +1, m] */
 static void push_scalar(const struct run *run, enum json_event event) {
   lua_State *L = run->L;
   const struct json_value *v = run->v;
@@ -115,7 +116,7 @@ static void push_scalar(const struct run *run, enum json_event event) {
 }
 
 /* [-0, +1, m] */
-static bool take_key(const struct run *run) {
+static bool handle_key(const struct run *run) {
   struct json_value *v = run->v;
   uintptr_t object = (uintptr_t)lua_topointer(run->L, run->base);
   if (!key_collisions_add(&v->collisions, object, v->reader.text, v->reader.size))
@@ -124,13 +125,14 @@ static bool take_key(const struct run *run) {
   return true;
 }
 
-/* Does what an event means. False, and `error` is set, if that cannot be. [-(0|1), +(0|1), m] */
-static bool take_event(const struct run *run, enum json_event event) {
+/* Handles one event of the reader. Returns false, with `error` set, on failure.
+ * [-(0|1), +(0|1), m] */
+static bool handle_event(const struct run *run, enum json_event event) {
   struct json_value *v = run->v;
   bool stored = true;
   if (v->reader.values > v->max_values) return too_large(v, JSON_VALUE_TOO_MANY);
   switch (event) {
-  case JSON_KEY: return take_key(run);
+  case JSON_KEY: return handle_key(run);
   case JSON_ARRAY_BEGIN:
   case JSON_OBJECT_BEGIN: stored = begin_container(run); break;
   case JSON_ARRAY_END:
@@ -140,37 +142,38 @@ static bool take_event(const struct run *run, enum json_event event) {
   return stored || memory_error(v);
 }
 
-/* Reads all bytes there are. */
-static bool read_on(const struct run *run) {
+/* Handles events until the reader has no more bytes, or the text ends. Returns false, with `error`
+ * set, on failure. */
+static bool read_events(const struct run *run) {
   enum json_event event;
   while ((event = json_next(&run->v->reader)) > JSON_NEED_MORE)
-    if (!take_event(run, event)) return false;
+    if (!handle_event(run, event)) return false;
   return event != JSON_ERROR || reader_error(run->v);
 }
 
-/* ---- Between calls --------------------------------------------------------------------------- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
-/* Pushes what the stack held at the end of the last call. [-0, +(1|2), -] */
-static void restore(const struct run *run) {
+/* Pushes what the stack held at the end of the last piece, see struct run. [-0, +(1|2), -] */
+static void push_saved(const struct run *run) {
   const struct json_value *v = run->v;
   if (json_depth(&v->reader) > 0)
-    lua_rawgeti(run->L, run->state, place_of_innermost(v));
+    lua_rawgeti(run->L, run->state, innermost_index(v));
   else
     lua_pushnil(run->L);
   if (v->has_key) lua_rawgeti(run->L, run->state, STATE_KEY);
 }
 
-/* Reads the bytes that were fed, or finds that there are no more. [-0, +0, m] */
+/* Reads the bytes that the reader was given, or handles the end of the input. [-0, +0, m] */
 static bool read_piece(lua_State *L, struct json_value *v, int state) {
   int top = lua_gettop(L);
   struct run run = {L, v, lua_absindex(L, state), top + 1};
-  if (v->entered) memory_error(v); /* a Lua error has ended the last call in its middle */
+  if (v->entered) memory_error(v); /* the last call has raised a Lua error */
   if (v->error.fault != JSON_VALUE_FAULT_NONE) return false;
   v->entered = true;
   bool ok = lua_checkstack(L, 6) ? true : memory_error(v);
   if (ok) {
-    restore(&run);
-    ok = read_on(&run);
+    push_saved(&run);
+    ok = read_events(&run);
     v->has_key = lua_gettop(L) == run.base + 1;
     if (ok && v->has_key) lua_rawseti(L, run.state, STATE_KEY);
   }
@@ -197,7 +200,7 @@ bool json_value_decode(lua_State *L, struct json_value *v, int state, const char
                        size_t size) {
   json_feed(&v->reader, bytes, size);
   bool ok = read_piece(L, v, state);
-  json_feed(&v->reader, NULL, 0); /* the bytes may be gone when we come back */
+  json_feed(&v->reader, NULL, 0); /* the bytes are valid only during this call */
   return ok;
 }
 
@@ -209,9 +212,9 @@ bool json_value_end(lua_State *L, struct json_value *v, int state) {
   return true;
 }
 
-/* ---- In one go ------------------------------------------------------------------------------- */
+/* ---- In one call ----------------------------------------------------------------------------- */
 
-/* __gc: only if an error was raised there is something to be freed. [1, 0] */
+/* __gc, for the decoder of a json_value_push that has raised an error. [1, 0] */
 static int collect(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
   return 0;

@@ -1,6 +1,6 @@
 #include "lua/methods.h"
 
-/* Made from the Lua files when the module is built. */
+/* The bytes of the Lua files; the Makefile makes these .inc files. */
 static const char methods[] = {
 #include "methods.inc"
 };
@@ -11,13 +11,15 @@ static const char wait_nginx[] = {
 #include "wait_nginx.inc"
 };
 
-/* raise(err): error without a position. */
+/* raise(err): raises `err` as it is. Lua's error may have been replaced by the program. [1, +0, v]
+ */
 static int raise_error(lua_State *L) {
   lua_settop(L, 1);
   return lua_error(L);
 }
 
-/* Stands in for pcall if that was taken away; no coroutine yields across it. */
+/* Replaces pcall if the program has removed it. Coroutines cannot yield across this one.
+ * [1.., +1..] */
 static int protected_call(lua_State *L) {
   bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
   lua_pushboolean(L, ok);
@@ -25,7 +27,7 @@ static int protected_call(lua_State *L) {
   return lua_gettop(L);
 }
 
-/* Pushes the global pcall, or what stands in for it. [-0, +1, m] */
+/* Pushes the global pcall, or protected_call. [-0, +1, m] */
 static void push_pcall(lua_State *L) {
   lua_getglobal(L, "pcall");
   if (lua_isfunction(L, -1)) return;
@@ -33,13 +35,14 @@ static void push_pcall(lua_State *L) {
   lua_pushcfunction(L, protected_call);
 }
 
-/* Pushes the function that a Lua file is. All are named "podero", see options_push_where.
- * [-0, +1, e] */
+/* Pushes the chunk of a Lua file. The chunk name is "podero" for each file: options_push_where
+ * looks for it. [-0, +1, e] */
 static void load_file(lua_State *L, const char *text, size_t size) {
   if (luaL_loadbuffer(L, text, size, "=podero") != 0) lua_error(L);
 }
 
-/* Runs the Lua file that waits with the caller's function. [-0, +1, e] */
+/* Runs wait_function.lua and pushes its result. `functions`: stack index of the C functions.
+ * [-0, +1, e] */
 static void run_wait_function(lua_State *L, int functions) {
   load_file(L, wait_function, sizeof wait_function);
   lua_pushvalue(L, functions);
@@ -54,7 +57,7 @@ static void run_wait_function(lua_State *L, int functions) {
   lua_call(L, 9, 1);
 }
 
-/* Runs the Lua file that waits in nginx. [-0, +1, e] */
+/* The same for wait_nginx.lua. [-0, +1, e] */
 static void run_wait_nginx(lua_State *L, int functions) {
   load_file(L, wait_nginx, sizeof wait_nginx);
   lua_pushvalue(L, functions);
@@ -79,8 +82,8 @@ void methods_make(lua_State *L) {
   lua_getglobal(L, "next");
   run_wait_function(L, functions);
   lua_getfield(L, -1, "waits");
-  lua_replace(L, functions); /* no longer needed by its index */
-  run_wait_nginx(L, begin + 2);
+  lua_replace(L, functions);    /* podero.waits; the loaded files refer to the functions */
+  run_wait_nginx(L, begin + 2); /* the C functions as an argument of methods.lua */
   lua_call(L, 7, 1);
   lua_replace(L, begin);
   lua_insert(L, functions);

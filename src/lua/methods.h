@@ -1,13 +1,13 @@
-/* The Lua files of this folder, which are compiled into the module: the methods of a client, and
- * what they wait with. */
+/* Loads the Lua files of this folder, which are compiled into the module. */
 #ifndef PODERO_METHODS_H
 #define PODERO_METHODS_H
 
 #include "lua/compat.h"
 
-/* Replaces the two tables on top, the C functions that the Lua files use and those that begin
- * calls, by name, by the table of methods and that of ready-made waits (podero.waits).
- * [-2, +2, e] */
+/* Replaces the two tables on top of the stack by the table of a client's methods and podero.waits.
+ * The lower of the two has the C functions that the Lua files call (see call_object.h, wait.h,
+ * token_store.h, client.c), to which `raise` is added; the upper one has the functions that begin
+ * a call, by the names of the methods. [-2, +2, e] */
 void methods_make(lua_State *L);
 
 #endif

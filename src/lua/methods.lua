@@ -1,28 +1,33 @@
--- The methods: loops that step calls and wait in between. On Lua 5.1 and LuaJIT a C function cannot be resumed in its
--- middle: so whatever waits is Lua, around C functions that never do. Nothing here uses globals.
+-- The methods of a client: loops that step calls, and wait between the steps. They are Lua, because on Lua 5.1 and
+-- LuaJIT a coroutine cannot yield across a C function; the C functions that they call never wait, but for those that
+-- block. Nothing here uses globals: the program may change those.
 --
--- c         the C functions of lua/client, lua/call_object, lua/wait and lua/token_store
--- begin     those of them that begin a call: its object, or nil and an error
--- pcall     Lua's own, across which coroutines can yield if Lua allows it
--- by_function, in_nginx: what lua/wait_function and lua/wait_nginx return
+-- Arguments of this chunk, from methods.c:
+--   c            C functions, see call_object.h, wait.h, token_store.h and client.c
+--   begin        C functions that begin a call, by method: a call object, or nil and an error object
+--   pcall, setmetatable, next: Lua's
+--   by_function  what wait_function.lua returns
+--   in_nginx     what wait_nginx.lua returns
 --
--- A waiter is one use of a method: `calls`, one call or a list of them; their `client`; and `shared`, the table that
--- all waiters of this client share.
+-- A waiter is a table for one use of a method. Its fields: `calls`, a call object or an array of them; `client`; and
+-- `shared`, the table that all waiters of the client share (see push_shared in client.c). The two files that wait add
+-- their own.
 local c, begin, pcall, setmetatable, next, by_function, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
--- Seconds that one step may take where nobody else of the process is kept waiting, and beside a scheduler of the
--- caller's. In nginx, the pump runs the sockets, see lua/wait_nginx.
+-- Time limits of one step, in seconds: if nothing else runs in this thread, and if an event loop of the program does.
+-- For nginx, whose pump runs the sockets, see wait_nginx.lua.
 local STEP, STEP_BY_FUNCTION = 0.01, 0.002
 
--- Seconds that one step may take, and whether it runs the sockets.
-local function pace(shared)
+-- Returns the time limit of one step, and whether it runs the sockets.
+local function step_options(shared)
   if shared.wait then return STEP_BY_FUNCTION, true end
   if in_nginx.can_yield() then return in_nginx.STEP, false end
   return STEP, true
 end
 
+-- Waits until there may be something to do for one of the calls.
 local function wait(waiter)
   if waiter.shared.wait then
     by_function.wait(waiter)
@@ -33,13 +38,13 @@ local function wait(waiter)
   end
 end
 
--- Keeps for others what the waiter has used.
+-- Gives back what the waiter has used for waiting. To be called when its calls have ended.
 local function leave(waiter)
   by_function.leave(waiter)
   in_nginx.leave(waiter)
 end
 
--- Lua 5.4 closes a waiter when the loop that waits with it is left, by an error or by coroutine.close, too.
+-- Metatable of waiters. Lua 5.4 calls __close if an error leaves the loop that waits, or its coroutine is closed.
 local Waiter = {}
 
 function Waiter.__close(waiter)
@@ -47,7 +52,7 @@ function Waiter.__close(waiter)
   leave(waiter)
 end
 
--- Nil and an error if there is no way to wait.
+-- Returns nil and an error object, and stops the calls, if a call cannot wait here.
 local function new_waiter(client, calls)
   local shared = c.shared(client)
   local phase = not shared.wait and in_nginx.refused_phase()
@@ -60,81 +65,85 @@ local function new_waiter(client, calls)
   return setmetatable({ client = client, shared = shared, calls = calls }, Waiter)
 end
 
--- The iterator of a loop that ends by `break`; it is a `for` to have a waiter closed.
+-- Iterator of endless loops: `for _ in forever, nil, nil, waiter do` has Lua 5.4 close the waiter at the end.
 local function forever()
   return true
 end
 
 -- The token store ---------------------------------------------------------------------------------
 
--- Seconds until others may take the lock of one that was never given back; until it is left to that, since the store
--- may be slow to take it back; and between two looks at the store while another holds it.
+-- A client that fetches a token holds a lock, an entry of the store that expires, so that others wait for the token.
+--   LOCK_SECONDS    lifetime of the entry
+--   UNLOCK_SECONDS  after this time the entry is not deleted but left to expire: the store may be slow, and the entry
+--                   may be another client's when it is deleted
+--   LOOK_SECONDS    pause between two looks at the store while another client holds the lock
 local LOCK_SECONDS, UNLOCK_SECONDS, LOOK_SECONDS = 5, 4, 0.05
 
-local function ask_method(store, name, ...)
+local function call_method(store, name, ...)
   return store[name](store, ...)
 end
 
--- Asks the store. Whatever goes wrong in there is as if it had nothing: nil and a message.
-local function ask(shared, name, ...)
-  local ok, value, err = pcall(ask_method, shared.token_store, name, ...)
+-- Calls a method of the store. An error that it raises is returned as nil and a message, as if it had no value.
+local function call_store(shared, name, ...)
+  local ok, value, err = pcall(call_method, shared.token_store, name, ...)
   if ok then return value, err end
   return nil, "it raised an error"
 end
 
--- Gives the lock back, unless others may have it by now.
+-- Releases the lock, unless it may have expired.
 local function unlock(shared)
   local locked = shared.locked
   shared.locked = nil
-  if shared.can_delete and c.clock() - locked < UNLOCK_SECONDS then ask(shared, "delete", shared.lock_key) end
+  if shared.can_delete and c.clock() - locked < UNLOCK_SECONDS then call_store(shared, "delete", shared.lock_key) end
 end
 
--- Stores a token that was fetched, and gives the lock back when no more is being fetched.
-local function settle(shared, call)
+-- After a step: stores a token that it has fetched, and releases the lock if no token is being fetched.
+local function save_token(shared, call)
   local value, seconds = c.take_dirty(call)
-  if value then ask(shared, "set", shared.token_key, value, seconds) end
+  if value then call_store(shared, "set", shared.token_key, value, seconds) end
   if shared.locked and not c.is_fetching(call) then unlock(shared) end
 end
 
--- Has the call take the store's token. True if it needs none any more. One that does not serve is left there, to be
--- replaced: another may have stored a better one meanwhile, which it would be a loss to delete.
-local function take_stored(shared, call)
-  return c.import(call, (ask(shared, "get", shared.token_key)))
+-- Imports the store's token. Returns true if the call needs no other. A token that is of no use is not deleted: another
+-- client may have replaced it meanwhile.
+local function import_stored(shared, call)
+  return c.import(call, (call_store(shared, "get", shared.token_key)))
 end
 
--- Gets the call a token: the store's, or one that is being fetched, here or elsewhere, or else a new one. Where another
--- holds the lock for too long, the call does without it.
-local function find_token(shared, call)
-  if take_stored(shared, call) then return end
+-- Gets a token for a call that wants one: from the store, or by fetching one, or by waiting for one that this client or
+-- another fetches. If another holds the lock for too long (see call_postpone in core/call.h), fetches one without it.
+local function get_token(shared, call)
+  if import_stored(shared, call) then return end
   if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
   local locked = c.clock()
-  local added, err = ask(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
+  local added, err = call_store(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
   if added then
-    -- Another may have stored its token, and given the lock back, since we have looked.
-    local taken = take_stored(shared, call)
+    -- Look again: since then another client may have stored a token and released the lock.
+    local imported = import_stored(shared, call)
     shared.locked = locked
-    if taken then return unlock(shared) end
+    if imported then return unlock(shared) end
   elseif (err == nil or err == "exists") and c.postpone(call, LOOK_SECONDS) then
     return
   end
   c.fetch(call)
 end
 
+-- Steps a call, and saves a token that it has fetched, even if the step raises an error.
 local function step(shared, call)
-  if not shared.token_store then return c.step(call, pace(shared)) end
-  local ok, ended, wants_token = pcall(c.step, call, pace(shared))
-  settle(shared, call)
+  if not shared.token_store then return c.step(call, step_options(shared)) end
+  local ok, ended, wants_token = pcall(c.step, call, step_options(shared))
+  save_token(shared, call)
   if not ok then c.raise(ended) end
   return ended, wants_token
 end
 
--- Moves the call on; true when it has ended.
+-- Runs a call as far as it goes without waiting. Returns true if it has ended.
 local function advance(waiter, call)
   local shared = waiter.shared
-  if in_nginx.is_late(waiter) then return false end
+  if in_nginx.must_yield(waiter) then return false end
   local ended, wants_token = step(shared, call)
   while wants_token do
-    find_token(shared, call)
+    get_token(shared, call)
     ended, wants_token = step(shared, call)
   end
   return ended
@@ -142,18 +151,18 @@ end
 
 -- Methods -------------------------------------------------------------------------------------------------------------
 
--- Whether calls have nobody to make room for and nobody to ask.
-local function is_alone(shared)
-  return not in_nginx.is_here and not shared.wait and not shared.token_store
+-- Returns whether a call can simply block: nothing else runs in this thread, and there is no store.
+local function can_block(shared)
+  return not in_nginx.is_nginx and not shared.wait and not shared.token_store
 end
 
--- A method whose call is finished when it returns.
+-- Makes a method that begins one call, waits for its end, and returns its results.
 local function method(begin_call)
   return function(client, ...)
     local call, err = begin_call(client, ...)
     if not call then return nil, err end
-    if is_alone(c.shared(client)) then
-      repeat until c.attend(call, STEP)
+    if can_block(c.shared(client)) then
+      repeat until c.step_blocking(call, STEP)
       return c.finish(call, true)
     end
     local waiter
@@ -168,8 +177,13 @@ local function method(begin_call)
   end
 end
 
--- The iterator of each_user is the waiter, too. `waiting`: how many coroutines wait for its next user; `others`: the
--- waiters of those that came while another one waited already.
+-- The iterator of each_user is a waiter with more fields. Several coroutines may call it.
+--   waiting       how many coroutines wait for the next user
+--   others        set of the waiters of those coroutines but the first, which waits with the iterator itself
+--   is_over       no more users: the call has ended, or the iterator was closed
+--   failure       the error object, if the call has failed
+--   count         calls of the iterator since it last yielded
+--   yields_at     in nginx: when to yield to other handlers
 local Iterator = {}
 Iterator.__index = Iterator
 Iterator.__name = "podero.iterator"
@@ -191,7 +205,7 @@ local function wait_for_user(iterator)
   if iterator.is_over and iterator.waiting == 0 then leave(iterator) end
 end
 
--- Wakes the coroutines that wait for the iterator's next user: its call has moved on, or ended.
+-- Wakes the coroutines that wait for the next user: another one has run the call, or ended it.
 local function wake_waiting(iterator)
   if iterator.waiting == 0 then return end
   by_function.wake(iterator)
@@ -199,7 +213,8 @@ local function wake_waiting(iterator)
   in_nginx.wake_pump()
 end
 
--- The call has ended, and so has the loop, in each coroutine that waits for a user. Returns nil, or raises the error.
+-- To be called when the call has ended. Returns nil, or raises the error of the call, here and in the coroutines that
+-- wait.
 local function end_loop(iterator)
   local _
   iterator.is_over = true
@@ -210,49 +225,52 @@ local function end_loop(iterator)
   return nil
 end
 
--- In nginx, a loop over users that has had its time lets others have theirs, though there are users left to read.
-local function give_way(iterator)
+-- In nginx, yields to other handlers if this one has run for long enough. Without this, a loop whose users have arrived
+-- already would never yield.
+local function yield_if_due(iterator)
   iterator.count = 0
-  if not in_nginx.can_yield() or c.clock() < iterator.gives_way_at then return end
-  if not c.pending(iterator.calls) then return end -- it will wait in any case
-  repeat wait_for_user(iterator) until iterator.is_over or not in_nginx.is_late(iterator)
-  iterator.gives_way_at = c.clock() + in_nginx.STEP
+  if not in_nginx.can_yield() or c.clock() < iterator.yields_at then return end
+  if not c.pending(iterator.calls) then return end -- it waits in any case
+  repeat wait_for_user(iterator) until iterator.is_over or not in_nginx.must_yield(iterator)
+  iterator.yields_at = c.clock() + in_nginx.STEP
 end
 
-local GIVE_WAY_COUNT = 16 -- users
+local YIELD_COUNT = 16 -- users between two looks at the clock
 
+-- Returns the next user, or nil at the end. Raises the error of the call.
 function Iterator.__call(iterator)
   if iterator.is_over then return nil end
   local call = iterator.calls
   if iterator.waiting > 0 and iterator.shared.wait then by_function.end_abandoned() end
   iterator.count = iterator.count + 1
-  if iterator.count == GIVE_WAY_COUNT then give_way(iterator) end
-  local user = c.take(call)
+  if iterator.count == YIELD_COUNT then yield_if_due(iterator) end
+  local user = c.next_user(call)
   while not user do
-    if iterator.is_over then -- another coroutine has ended it, or closed it
+    if iterator.is_over then -- ended or closed by another coroutine meanwhile
       if iterator.failure then c.raise(iterator.failure) end
       return nil
     end
     local ended = advance(iterator, call)
     if ended and not iterator.is_over then return end_loop(iterator) end
     if not ended then wait_for_user(iterator) end
-    user = c.take(call)
+    user = c.next_user(call)
   end
   if iterator.waiting > 0 then wake_waiting(iterator) end
   return user
 end
 
--- Ends the transfer, if it has not ended. The iterator then returns nil, to coroutines that wait for a user, too.
+-- Ends the call, if it has not ended. Then the iterator returns nil, also in coroutines that wait for a user.
 function Iterator.close(iterator)
   iterator.is_over = true
   c.stop(iterator.calls)
   if iterator.waiting == 0 then leave(iterator) end
   wake_waiting(iterator)
-  in_nginx.stopped(iterator)
+  in_nginx.wake_stopped(iterator)
 end
 
-Iterator.__close = Iterator.close -- called by Lua 5.4 at the end of the loop, however it ends
+Iterator.__close = Iterator.close -- Lua 5.4 calls it at the end of the `for` loop, also after break and errors
 
+-- Raises errors, since a `for` loop would call nil.
 local function each_user(client, ...)
   local iterator
   local call, err = begin.each_user(client, ...)
@@ -261,70 +279,101 @@ local function each_user(client, ...)
     err.delivered = 0
     c.raise(err)
   end
-  iterator.count, iterator.gives_way_at, iterator.waiting, iterator.others = 0, 0, 0, {}
+  iterator.count, iterator.yields_at, iterator.waiting, iterator.others = 0, 0, 0, {}
   setmetatable(iterator, Iterator)
   return iterator, nil, nil, iterator
 end
 
--- Without a token no call of several is begun: a wrong password is sent once.
+-- list_users_of gets a token before its first request, so that wrong credentials are sent once, not for each id.
 local authorize = method(begin.authorize)
 
+-- A batch is one use of list_users_of.
+--   client, opts   its arguments
+--   ids, last      the ids to request; index of the last one that was begun
+--   concurrency    how many calls run at once
+--   calls, id_of   array of the running calls; their ids
+--   last_index     index in `calls` of the call that was run last
+--   waiter         of `calls`; nil if a call cannot wait here, then `no_waiter` is the error object
+--   authorized     there was a call of authorize; `refusal` is its error object, or nil
+--   results, errors: by id
+
+-- Checks the credentials for the first call of a batch, which was begun only to check the arguments. It is stopped
+-- first: authorize may raise an error. Returns a new call, or nil and an error object.
+local function begin_authorized(batch, id, call)
+  c.stop(call)
+  local ok, failure = authorize(batch.client, batch.opts)
+  batch.authorized, batch.refusal = true, not ok and failure
+  if batch.refusal then return nil, batch.refusal end
+  return begin.list_users_of(batch.client, id, batch.opts)
+end
+
+-- Returns a call for the id, or nil and an error object.
+local function begin_one(batch, id)
+  if not batch.waiter then return nil, batch.no_waiter end
+  local call, err = begin.list_users_of(batch.client, id, batch.opts)
+  if not call then return nil, err end
+  if not batch.authorized then return begin_authorized(batch, id, call) end
+  if not batch.refusal then return call end
+  c.stop(call)
+  return nil, batch.refusal
+end
+
+-- Begins calls until as many run as may, or no id is left.
+local function begin_some(batch)
+  local calls, ids = batch.calls, batch.ids
+  while #calls < batch.concurrency and batch.last < #ids do
+    batch.last = batch.last + 1
+    local id = ids[batch.last]
+    local call, err = begin_one(batch, id)
+    if call then
+      calls[#calls + 1], batch.id_of[call] = call, id
+    else
+      batch.errors[id] = err
+    end
+  end
+end
+
+-- Runs the next one of the calls. Returns true if it has ended. An error that it raises ends all calls.
+local function advance_next(batch)
+  local calls, index = batch.calls, batch.last_index
+  index = index > 1 and index <= #calls and index - 1 or #calls
+  batch.last_index = index
+  local call = calls[index]
+  local ok, ended = pcall(advance, batch.waiter, call)
+  if not ok then
+    c.stop(calls)
+    c.raise(ended)
+  end
+  if not ended then return false end
+  local id = batch.id_of[call]
+  batch.results[id], batch.errors[id] = c.finish(call)
+  calls[index] = calls[#calls]
+  calls[#calls], batch.id_of[call] = nil, nil
+  return true
+end
+
+-- Runs each of the calls once, or fewer if the time of a step is used up. Returns true if one has ended.
+local function advance_some(batch)
+  local ended, time = false, c.clock() + step_options(batch.waiter and batch.waiter.shared or {})
+  for _ = 1, #batch.calls do
+    ended = advance_next(batch) or ended
+    if c.clock() >= time then break end
+  end
+  return ended
+end
+
 local function list_users_of(client, org_ids, opts, ...)
-  local ids, concurrency, aliases = begin.check_many(client, org_ids, opts, ...)
-  local results, errors, calls, id_of, last, at = {}, {}, {}, {}, 0, 0
-  local authorized, refusal = false, nil
-  local waiter, no_way = new_waiter(client, calls)
-  local function begin_call(id)
-    if not waiter then return nil, no_way end
-    local call, err = begin.list_users_of(client, id, opts)
-    if not call then return nil, err end
-    if not authorized then
-      c.stop(call) -- begun to check the arguments; if an error leaves authorize, nothing is left of it
-      local ok, failure = authorize(client, opts)
-      authorized, refusal = true, not ok and failure
-      if not refusal then return begin.list_users_of(client, id, opts) end
-    elseif not refusal then
-      return call
-    end
-    c.stop(call)
-    return nil, refusal
-  end
-  local function fill()
-    while #calls < concurrency and last < #ids do
-      last = last + 1
-      local id = ids[last]
-      local call, err = begin_call(id)
-      if call then
-        calls[#calls + 1], id_of[call] = call, id
-      else
-        errors[id] = err
-      end
-    end
-  end
-  -- Moves the next of the calls on; true when it has ended. An error (of on_event, say) ends them all.
-  local function advance_next()
-    at = at > 1 and at <= #calls and at - 1 or #calls
-    local call = calls[at]
-    local ok, ended = pcall(advance, waiter, call)
-    if not ok then
-      c.stop(calls)
-      c.raise(ended)
-    end
-    if not ended then return false end
-    local id = id_of[call]
-    results[id], errors[id] = c.finish(call)
-    calls[at] = calls[#calls]
-    calls[#calls], id_of[call] = nil, nil
-    return true
-  end
+  local ids, concurrency, aliases = begin.check_org_ids(client, org_ids, opts, ...)
+  local calls, results, errors = {}, {}, {}
+  local waiter, no_waiter = new_waiter(client, calls)
+  local batch = {
+    client = client, opts = opts, ids = ids, last = 0, concurrency = concurrency, calls = calls, id_of = {},
+    last_index = 0, waiter = waiter, no_waiter = no_waiter, authorized = false, results = results, errors = errors,
+  }
   for _ in forever, nil, nil, waiter do
-    fill()
-    local ended, time = false, c.clock() + pace(waiter and waiter.shared or {})
-    for _ = 1, #calls do
-      ended = advance_next() or ended
-      if c.clock() >= time then break end
-    end
-    if #calls == 0 and last == #ids then break end
+    begin_some(batch)
+    local ended = advance_some(batch)
+    if #calls == 0 and batch.last == #ids then break end
     if #calls > 0 and not ended then wait(waiter) end
   end
   if waiter then leave(waiter) end

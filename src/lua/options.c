@@ -11,26 +11,28 @@
 #define DEFAULT_TOKEN_URL "/api/partners/v2.0/auth/token"
 #define USER_AGENT "podero-lua/" PODERO_VERSION
 
-/* ---- kinds of options ---- */
+/* ---- tables of options ---- */
 
+/* Type of an option; in comments, the type of the struct member that it sets. */
 enum option_type {
   OPTION_STRING,   /* char *, owned; not empty */
-  OPTION_TEXT,     /* the same, but perhaps empty */
+  OPTION_TEXT,     /* char *, owned; may be empty */
   OPTION_SECONDS,  /* double, above 0 */
   OPTION_COUNT,    /* unsigned */
   OPTION_BYTES,    /* uint64_t, above 0 */
   OPTION_BOOLEAN,  /* bool */
   OPTION_ENCODING, /* enum token_encoding */
   OPTION_AUTH,     /* enum client_auth */
-  OPTION_TLS,      /* a table of options */
-  OPTION_FUNCTION, /* bool: given */
-  OPTION_STORE     /* bool: given; an object with methods */
+  OPTION_TLS,      /* none: a table of options */
+  OPTION_FUNCTION, /* bool: it was given */
+  OPTION_STORE     /* bool: it was given; an object with methods get and set */
 };
 
+/* A list ends with an option without a name. */
 struct option {
   const char *name;
   enum option_type type;
-  size_t offset;
+  size_t offset; /* of the struct member */
 };
 
 #define SESSION(member) offsetof(struct client_options, session.member)
@@ -111,21 +113,21 @@ static const struct {
     {"token", {NULL}},
 };
 
-/* ---- reading a table ---- */
+/* ---- reading an options table ---- */
 
-/* Where a table of options was given, for messages. */
-struct place {
+/* What the functions that read an options table share. */
+struct option_reader {
   lua_State *L;
-  int argument;
-  const char *method;
-  const char *prefix; /* of the names: "" or "tls." */
-  char *target;       /* the struct that the offsets point into */
+  int argument;       /* its number, for messages */
+  const char *method; /* its name, for messages */
+  const char *prefix; /* of option names in messages: "" or "tls." */
+  char *target;       /* the struct whose members are set */
 };
 
 void options_push_where(lua_State *L) {
   luaL_where(L, 1);
   if (strncmp(lua_tostring(L, -1), "podero:", 7) != 0) return;
-  lua_pop(L, 1); /* the loop of a method, whose caller is meant */
+  lua_pop(L, 1); /* a Lua file of this module has called: look for its caller */
   luaL_where(L, 2);
 }
 
@@ -150,125 +152,134 @@ void options_refuse_surplus(lua_State *L, int last, int count, const char *metho
   }
 }
 
-static void fail_option(const struct place *p, const char *name, const char *expected) {
-  const char *got = luaL_typename(p->L, -1);
-  options_argument_error(p->L, p->argument, p->method, "option '%s%s': expected %s, got %s",
-                         p->prefix, name, expected, got);
+/* Raises an error about the type of the option whose value is on top. */
+static void fail_option(const struct option_reader *reader, const char *name,
+                        const char *expected) {
+  const char *got = luaL_typename(reader->L, -1);
+  options_argument_error(reader->L, reader->argument, reader->method,
+                         "option '%s%s': expected %s, got %s", reader->prefix, name, expected, got);
 }
 
-static void fail_value(const struct place *p, const char *name, const char *expected) {
-  options_argument_error(p->L, p->argument, p->method, "option '%s%s': expected %s", p->prefix,
-                         name, expected);
+/* Raises an error about the value of an option. */
+static void fail_value(const struct option_reader *reader, const char *name, const char *expected) {
+  options_argument_error(reader->L, reader->argument, reader->method, "option '%s%s': expected %s",
+                         reader->prefix, name, expected);
 }
 
-/* In all that follow, the value is on top of the stack, and stays there. */
+/* The functions below read the value on top of the stack, and raise an error if it is not of the
+ * option's type. [-0, +0, v] */
 
-static void read_string(const struct place *p, const struct option *o) {
-  if (lua_type(p->L, -1) != LUA_TSTRING) fail_option(p, o->name, "a string");
+static void read_string(const struct option_reader *reader, const struct option *o) {
+  if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, "a string");
   size_t size;
-  const char *text = lua_tolstring(p->L, -1, &size);
-  if (strlen(text) != size) fail_value(p, o->name, "a string without NUL characters");
-  if (size == 0 && o->type == OPTION_STRING) fail_value(p, o->name, "a string that is not empty");
-  char **slot = (char **)(void *)(p->target + o->offset);
-  secret_free(*slot);
-  *slot = text_copy(text);
-  if (*slot == NULL) luaL_error(p->L, "not enough memory");
+  const char *text = lua_tolstring(reader->L, -1, &size);
+  if (strlen(text) != size) fail_value(reader, o->name, "a string without NUL characters");
+  if (size == 0 && o->type == OPTION_STRING)
+    fail_value(reader, o->name, "a string that is not empty");
+  char **member = (char **)(void *)(reader->target + o->offset);
+  secret_free(*member);
+  *member = text_copy(text);
+  if (*member == NULL) luaL_error(reader->L, "not enough memory");
 }
 
-static lua_Number read_number(const struct place *p, const struct option *o, const char *expected) {
-  if (lua_type(p->L, -1) != LUA_TNUMBER) fail_option(p, o->name, expected);
-  return lua_tonumber(p->L, -1);
+static lua_Number read_number(const struct option_reader *reader, const struct option *o,
+                              const char *expected) {
+  if (lua_type(reader->L, -1) != LUA_TNUMBER) fail_option(reader, o->name, expected);
+  return lua_tonumber(reader->L, -1);
 }
 
-static void read_seconds(const struct place *p, const struct option *o) {
-  lua_Number n = read_number(p, o, "a number of seconds");
-  if (!(n > 0)) fail_value(p, o->name, "a number of seconds above 0");
-  *(double *)(void *)(p->target + o->offset) = n < 1e9 ? n : 1e9;
+static void read_seconds(const struct option_reader *reader, const struct option *o) {
+  lua_Number n = read_number(reader, o, "a number of seconds");
+  if (!(n > 0)) fail_value(reader, o->name, "a number of seconds above 0");
+  *(double *)(void *)(reader->target + o->offset) = n < 1e9 ? n : 1e9;
 }
 
-static void read_count(const struct place *p, const struct option *o) {
-  lua_Number n = read_number(p, o, "a whole number");
-  if (!(n >= 0 && n <= 1e6 && floor(n) == n)) fail_value(p, o->name, "a whole number from 0 on");
-  *(unsigned *)(void *)(p->target + o->offset) = (unsigned)n;
+static void read_count(const struct option_reader *reader, const struct option *o) {
+  lua_Number n = read_number(reader, o, "a whole number");
+  if (!(n >= 0 && n <= 1e6 && floor(n) == n))
+    fail_value(reader, o->name, "a whole number from 0 on");
+  *(unsigned *)(void *)(reader->target + o->offset) = (unsigned)n;
 }
 
-static void read_bytes(const struct place *p, const struct option *o) {
-  lua_Number n = read_number(p, o, "a number of bytes");
-  if (!(n >= 1)) fail_value(p, o->name, "a number of bytes above 0");
-  *(uint64_t *)(void *)(p->target + o->offset) = n < 9e15 ? (uint64_t)n : (uint64_t)9e15;
+static void read_bytes(const struct option_reader *reader, const struct option *o) {
+  lua_Number n = read_number(reader, o, "a number of bytes");
+  if (!(n >= 1)) fail_value(reader, o->name, "a number of bytes above 0");
+  *(uint64_t *)(void *)(reader->target + o->offset) = n < 9e15 ? (uint64_t)n : (uint64_t)9e15;
 }
 
-static void read_boolean(const struct place *p, const struct option *o) {
-  if (!lua_isboolean(p->L, -1)) fail_option(p, o->name, "a boolean");
-  *(bool *)(p->target + o->offset) = lua_toboolean(p->L, -1) != 0;
+static void read_boolean(const struct option_reader *reader, const struct option *o) {
+  if (!lua_isboolean(reader->L, -1)) fail_option(reader, o->name, "a boolean");
+  *(bool *)(reader->target + o->offset) = lua_toboolean(reader->L, -1) != 0;
 }
 
-/* The index of the string on top among three. */
-static int read_choice(const struct place *p, const struct option *o, const char *const names[3],
-                       const char *expected) {
-  if (lua_type(p->L, -1) != LUA_TSTRING) fail_option(p, o->name, expected);
+/* Returns the index in `names` of the string on top. */
+static int read_choice(const struct option_reader *reader, const struct option *o,
+                       const char *const names[3], const char *expected) {
+  if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, expected);
   for (int i = 0; i < 3; i++) {
-    if (strcmp(lua_tostring(p->L, -1), names[i]) == 0) return i;
+    if (strcmp(lua_tostring(reader->L, -1), names[i]) == 0) return i;
   }
-  fail_value(p, o->name, expected);
-  return 0; /* GCOVR_EXCL_LINE: it has raised */
+  fail_value(reader, o->name, expected);
+  return 0; /* GCOVR_EXCL_LINE: fail_value does not return */
 }
 
-static void read_encoding(const struct place *p, const struct option *o) {
+static void read_encoding(const struct option_reader *reader, const struct option *o) {
   static const char *const names[] = {"auto", "form", "json"}; /* enum token_encoding */
-  *(enum token_encoding *)(void *)(p->target + o->offset) =
-      (enum token_encoding)read_choice(p, o, names, "\"auto\", \"form\" or \"json\"");
+  *(enum token_encoding *)(void *)(reader->target + o->offset) =
+      (enum token_encoding)read_choice(reader, o, names, "\"auto\", \"form\" or \"json\"");
 }
 
-static void read_auth(const struct place *p, const struct option *o) {
+static void read_auth(const struct option_reader *reader, const struct option *o) {
   static const char *const names[] = {"auto", "basic", "body"}; /* enum client_auth */
-  *(enum client_auth *)(void *)(p->target + o->offset) =
-      (enum client_auth)read_choice(p, o, names, "\"auto\", \"basic\" or \"body\"");
+  *(enum client_auth *)(void *)(reader->target + o->offset) =
+      (enum client_auth)read_choice(reader, o, names, "\"auto\", \"basic\" or \"body\"");
 }
 
-static void read_function(const struct place *p, const struct option *o) {
-  if (!lua_isfunction(p->L, -1)) fail_option(p, o->name, "a function");
-  *(bool *)(p->target + o->offset) = true;
+static void read_function(const struct option_reader *reader, const struct option *o) {
+  if (!lua_isfunction(reader->L, -1)) fail_option(reader, o->name, "a function");
+  *(bool *)(reader->target + o->offset) = true;
 }
 
-/* Any object will do that has methods get and set: a table, or something with a metatable. */
-static void read_store(const struct place *p, const struct option *o) {
+/* A store is a table or a userdata; its methods may come from an __index. */
+static void read_store(const struct option_reader *reader, const struct option *o) {
   static const char expected[] = "an object with methods get and set";
-  if (!lua_istable(p->L, -1) && !lua_isuserdata(p->L, -1)) fail_option(p, o->name, expected);
-  lua_getfield(p->L, -1, "get");
-  lua_getfield(p->L, -2, "set");
-  bool fine = !lua_isnil(p->L, -1) && !lua_isnil(p->L, -2);
-  lua_pop(p->L, 2);
-  if (!fine) fail_value(p, o->name, expected);
-  *(bool *)(p->target + o->offset) = true;
+  if (!lua_istable(reader->L, -1) && !lua_isuserdata(reader->L, -1))
+    fail_option(reader, o->name, expected);
+  lua_getfield(reader->L, -1, "get");
+  lua_getfield(reader->L, -2, "set");
+  bool fine = !lua_isnil(reader->L, -1) && !lua_isnil(reader->L, -2);
+  lua_pop(reader->L, 2);
+  if (!fine) fail_value(reader, o->name, expected);
+  *(bool *)(reader->target + o->offset) = true;
 }
 
-static void read_table(const struct place *p, const struct option *const *lists);
+static void read_table(const struct option_reader *reader, const struct option *const *lists);
 
-static void read_tls(const struct place *p, const struct option *o) {
-  if (!lua_istable(p->L, -1)) fail_option(p, o->name, "a table");
+static void read_tls(const struct option_reader *reader, const struct option *o) {
+  if (!lua_istable(reader->L, -1)) fail_option(reader, o->name, "a table");
   static const struct option *const lists[] = {tls_options, NULL};
-  struct place inner = *p;
+  struct option_reader inner = *reader;
   inner.prefix = "tls.";
   read_table(&inner, lists);
 }
 
-static void read_option(const struct place *p, const struct option *o) {
+static void read_option(const struct option_reader *reader, const struct option *o) {
   switch (o->type) {
   case OPTION_STRING:
-  case OPTION_TEXT: read_string(p, o); break;
-  case OPTION_SECONDS: read_seconds(p, o); break;
-  case OPTION_COUNT: read_count(p, o); break;
-  case OPTION_BYTES: read_bytes(p, o); break;
-  case OPTION_BOOLEAN: read_boolean(p, o); break;
-  case OPTION_ENCODING: read_encoding(p, o); break;
-  case OPTION_AUTH: read_auth(p, o); break;
-  case OPTION_TLS: read_tls(p, o); break;
-  case OPTION_FUNCTION: read_function(p, o); break;
-  case OPTION_STORE: read_store(p, o); break;
+  case OPTION_TEXT: read_string(reader, o); break;
+  case OPTION_SECONDS: read_seconds(reader, o); break;
+  case OPTION_COUNT: read_count(reader, o); break;
+  case OPTION_BYTES: read_bytes(reader, o); break;
+  case OPTION_BOOLEAN: read_boolean(reader, o); break;
+  case OPTION_ENCODING: read_encoding(reader, o); break;
+  case OPTION_AUTH: read_auth(reader, o); break;
+  case OPTION_TLS: read_tls(reader, o); break;
+  case OPTION_FUNCTION: read_function(reader, o); break;
+  case OPTION_STORE: read_store(reader, o); break;
   }
 }
 
+/* Returns NULL if there is no option of that name. */
 static const struct option *find_option(const struct option *const *lists, const char *name) {
   for (; *lists != NULL; lists++) {
     for (const struct option *o = *lists; o->name != NULL; o++) {
@@ -278,8 +289,9 @@ static const struct option *find_option(const struct option *const *lists, const
   return NULL;
 }
 
-/* Replaces the table of options at `index` by a plain one, if it has an __index: with what it has
- * itself, and what __index gives for the names in the lists. Each is asked for once. [-0, +0, e] */
+/* Replaces the options table at `index`, if it has an __index, by a plain table with its own fields
+ * and with what __index returns for each option of the lists. So __index is called once for each
+ * name. [-0, +0, e] */
 static void flatten(lua_State *L, int index, const struct option *const *lists) {
   index = lua_absindex(L, index);
   if (!luaL_getmetafield(L, index, "__index")) return;
@@ -301,50 +313,55 @@ static void flatten(lua_State *L, int index, const struct option *const *lists) 
   lua_replace(L, index);
 }
 
-/* Reads every option of the table on top. */
-static void read_table(const struct place *p, const struct option *const *lists) {
-  lua_State *L = p->L;
-  if (!lua_checkstack(L, 8)) luaL_error(L, "not enough memory"); /* Lua 5.2 names an overflow */
+/* Reads the options table on top. */
+static void read_table(const struct option_reader *reader, const struct option *const *lists) {
+  lua_State *L = reader->L;
+  if (!lua_checkstack(L, 8))
+    luaL_error(L, "not enough memory"); /* luaL_checkstack has another message */
   flatten(L, -1, lists);
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      options_argument_error(L, p->argument, p->method, "option names are strings, not %s",
-                             luaL_typename(L, -2));
+      options_argument_error(L, reader->argument, reader->method,
+                             "option names are strings, not %s", luaL_typename(L, -2));
     const char *name = lua_tostring(L, -2);
     const struct option *o = find_option(lists, name);
     if (o == NULL)
-      options_argument_error(L, p->argument, p->method, "unknown option '%s%s'", p->prefix, name);
+      options_argument_error(L, reader->argument, reader->method, "unknown option '%s%s'",
+                             reader->prefix, name);
     else
-      read_option(p, o);
+      read_option(reader, o);
     lua_pop(L, 1);
   }
 }
 
-static void read_argument(const struct place *p, int index, const struct option *const *lists) {
-  if (lua_isnoneornil(p->L, index)) return;
-  if (!lua_istable(p->L, index))
-    options_argument_error(p->L, p->argument, p->method, "table expected, got %s",
-                           luaL_typename(p->L, index));
-  flatten(p->L, index, lists);
-  lua_pushvalue(p->L, index);
-  read_table(p, lists);
-  lua_pop(p->L, 1);
+/* Reads the argument at `index`: an options table, nil or none. */
+static void read_argument(const struct option_reader *reader, int index,
+                          const struct option *const *lists) {
+  if (lua_isnoneornil(reader->L, index)) return;
+  if (!lua_istable(reader->L, index))
+    options_argument_error(reader->L, reader->argument, reader->method, "table expected, got %s",
+                           luaL_typename(reader->L, index));
+  flatten(reader->L, index, lists);
+  lua_pushvalue(reader->L, index);
+  read_table(reader, lists);
+  lua_pop(reader->L, 1);
 }
 
-/* ---- the client's options ---- */
+/* ---- options of a client ---- */
 
-/* Takes a text from the environment if it was not given. An empty variable counts as unset. True if
- * it has one there. */
-static bool read_environment(lua_State *L, char **slot, const char *variable) {
+/* Sets `*text` to a copy of an environment variable, if it is NULL and the variable is set and not
+ * empty. Returns whether it has done so. [-0, +0, v] */
+static bool read_environment(lua_State *L, char **text, const char *variable) {
   const char *value = getenv(variable);
-  if (*slot != NULL || value == NULL || *value == '\0') return false;
-  *slot = text_copy(value);
-  if (*slot == NULL) luaL_error(L, "not enough memory");
+  if (*text != NULL || value == NULL || *value == '\0') return false;
+  *text = text_copy(value);
+  if (*text == NULL) luaL_error(L, "not enough memory");
   return true;
 }
 
-/* Credentials come from one place as a whole. */
+/* Reads the credentials from the environment, unless any of them was given: the two sources are not
+ * mixed. */
 static void complete_credentials(lua_State *L, struct session_options *o) {
   if (o->client_id != NULL || o->client_secret != NULL || o->username != NULL ||
       o->password != NULL || o->access_token != NULL)
@@ -357,7 +374,7 @@ static void complete_credentials(lua_State *L, struct session_options *o) {
   read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
 }
 
-/* What is missing of the credentials, or NULL. */
+/* Returns a message about what is missing of the credentials, or NULL. */
 static const char *find_missing(const struct session_options *o) {
   bool env = o->credentials_from_environment;
   if (o->access_token != NULL) return NULL;
@@ -381,19 +398,21 @@ static const char *find_missing(const struct session_options *o) {
   return NULL;
 }
 
-/* Replaces an owned text by two others in a row; either may be that text itself. */
-static void join(lua_State *L, char **slot, const char *first, const char *second) {
-  struct buffer text = {0};
-  buffer_add(&text, first);
-  buffer_add(&text, second);
-  if (text.failed) {
-    buffer_free(&text);
+/* Replaces `*text`, which is owned, by a new text: `first` followed by `second`. Either may be
+ * `*text` itself. [-0, +0, v] */
+static void join(lua_State *L, char **text, const char *first, const char *second) {
+  struct buffer joined = {0};
+  buffer_add(&joined, first);
+  buffer_add(&joined, second);
+  if (joined.failed) {
+    buffer_free(&joined);
     luaL_error(L, "not enough memory");
   }
-  secret_free(*slot);
-  *slot = text.data;
+  secret_free(*text);
+  *text = joined.data;
 }
 
+/* Sets the URLs that were not given, from the environment or to the defaults. */
 static void complete_urls(lua_State *L, struct session_options *o) {
   o->base_url_from_environment = read_environment(L, &o->base_url, "PODERO_BASE_URL");
   o->token_url_from_environment = read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
@@ -408,7 +427,7 @@ static void complete_urls(lua_State *L, struct session_options *o) {
 bool options_read_client(lua_State *L, int index, struct client_options *out,
                          struct failure *failure) {
   static const struct option *const lists[] = {client_options, NULL};
-  struct place p = {
+  struct option_reader reader = {
       .L = L, .argument = index, .method = "new", .prefix = "", .target = (char *)out};
   struct session_options *o = &out->session;
   o->timeout = 30;
@@ -417,9 +436,9 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   o->max_connections = 256;
   o->verify = true;
   out->validate = true;
-  read_argument(&p, index, lists);
+  read_argument(&reader, index, lists);
   if (o->max_connections == 0)
-    options_argument_error(L, p.argument, p.method,
+    options_argument_error(L, reader.argument, reader.method,
                            "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
   if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
@@ -432,7 +451,7 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   return missing == NULL;
 }
 
-/* ---- a method's options ---- */
+/* ---- options of a method ---- */
 
 const char *options_method_name(enum method method) {
   return methods[method].name;
@@ -446,12 +465,13 @@ void options_read_method(lua_State *L, int index, enum method method,
       .max_response_bytes = method == METHOD_EACH_USER ? UINT64_MAX : defaults->max_response_bytes,
       .concurrency = 8,
   };
-  struct place p = {.L = L,
-                    .argument = index - 1, /* the client itself is not counted */
-                    .method = methods[method].name,
-                    .prefix = "",
-                    .target = (char *)out};
-  read_argument(&p, index, methods[method].lists);
+  struct option_reader reader = {.L = L,
+                                 .argument = index - 1, /* messages do not count the client */
+                                 .method = methods[method].name,
+                                 .prefix = "",
+                                 .target = (char *)out};
+  read_argument(&reader, index, methods[method].lists);
   if (out->concurrency == 0)
-    options_argument_error(L, p.argument, p.method, "option 'concurrency': expected at least 1");
+    options_argument_error(L, reader.argument, reader.method,
+                           "option 'concurrency': expected at least 1");
 }

@@ -1,4 +1,4 @@
-/* The options of podero.new and of the methods: checked once, at the door. */
+/* Reads and checks the options of podero.new and of the methods. */
 #ifndef PODERO_OPTIONS_H
 #define PODERO_OPTIONS_H
 
@@ -8,59 +8,63 @@
 #define PODERO_PRODUCTION "https://app.podero.com"
 #define PODERO_SANDBOX "https://sandbox-app.podero.com"
 
-/* What podero.new is given beside what the core wants. */
+/* Options of podero.new. */
 struct client_options {
-  struct session_options session; /* texts are owned by this struct */
+  struct session_options session; /* owns its texts; freed with session_options_clear */
   bool validate;
-  bool has_max_response_bytes; /* it was given */
-  bool has_wait; /* a function; it stays in the options table, as a token_store does */
+  bool has_max_response_bytes; /* the option was given */
+  bool has_wait;               /* there is a function in the options table */
 };
 
 enum method {
   METHOD_LIST_USERS,
   METHOD_EACH_USER,
   METHOD_LIST_USERS_OF,
-  METHOD_AUTHORIZE, /* list_users_of's first step */
+  METHOD_AUTHORIZE, /* the token request of list_users_of */
   METHOD_GET,
   METHOD_TOKEN
 };
 
-/* The name that users know the method by. */
+/* Returns the name of the method in Lua, a static string. */
 const char *options_method_name(enum method method);
 
-/* What a method is given in its `opts`. */
+/* Options of a method, its argument `opts`. */
 struct method_options {
   bool include_deleted;
   double timeout;
   unsigned max_retries;
   uint64_t max_response_bytes;
   unsigned concurrency;
-  bool has_on_progress; /* a function; it stays in the options table */
+  bool has_on_progress; /* there is a function in the options table */
 };
 
-/* Reads the table at `index` (or none or nil) and the environment into `out`, which must be all
- * zero, and is to be cleared by its owner even if this raises or fails. A table with an __index is
- * replaced by a plain one with all that was read. Raises an error that names the option if one is
- * unknown or has a wrong type or an impossible value, and if memory is short. False, with `failure`
- * filled, if credentials are missing; texts are checked by session_new. [-0, +0, e] */
+/* Reads the options table at `index`, which may be absent or nil, and the environment into `out`,
+ * which must be all zero. The caller has to clear out->session, even if this raises or returns
+ * false. A table with an __index is replaced on the stack by a plain one with all options that were
+ * read, so that functions and objects among them can be got from there.
+ *
+ * Returns false, with `failure` filled, if credentials are missing. Raises an error that names the
+ * option if one is unknown or its value has a wrong type or is out of range, and on out of memory.
+ * URLs, tokens and header values are checked by session_new. [-0, +0, v] */
 bool options_read_client(lua_State *L, int index, struct client_options *out,
                          struct failure *failure);
 
-/* Reads the table at `index` (or none or nil) into `out`; what it lacks is taken from the client's
- * options. A table with an __index is replaced as above. Raises in the name of the method.
- * [-0, +0, e] */
+/* Reads the options table at `index`, which may be absent or nil, into `out`; `defaults` has what
+ * it lacks. Replaces a table with an __index, and raises errors, as options_read_client does.
+ * [-0, +0, v] */
 void options_read_method(lua_State *L, int index, enum method method,
                          const struct session_options *defaults, struct method_options *out);
 
-/* Pushes "file:line: " of the Lua code that called the function or method of ours that runs.
- * [-0, +1, m] */
+/* Pushes "file:line: " of the code that called the running function or method of this module; "" if
+ * that is not known. [-0, +1, m] */
 void options_push_where(lua_State *L);
 
-/* Raises if there is an argument that is not nil above the stack index `last`. `count` is how many
- * the function or method takes, the client itself not counted. [-0, +0, e] */
+/* Raises an error if an argument above the stack index `last` is not nil. `count`: how many
+ * arguments `method` takes, not counting the client; for the message. [-0, +0, v] */
 void options_refuse_surplus(lua_State *L, int last, int count, const char *method);
 
-/* Raises "bad argument #n to 'method' (...)" with the place of the call. */
+/* Raises the error "bad argument #n to 'method' (...)", with the position of the call. `format` is
+ * that of lua_pushfstring. Does not return. [-0, +0, v] */
 int options_argument_error(lua_State *L, int argument, const char *method, const char *format, ...);
 
 #endif

@@ -1,4 +1,4 @@
-/* The door: what require("podero") returns. */
+/* The entry point: makes the table that require("podero") returns. */
 #include "core/rfc3339.h"
 #include "lua/cjson.h"
 #include "lua/client.h"
@@ -9,8 +9,8 @@
 #include "lua/role.h"
 #include "version.h"
 
-/* podero.time(s) -> seconds since 1970 UTC, an integer unless the text has a fraction, or nil and
- * a message. [-0, +1|2, v] */
+/* podero.time(text) -> seconds since 1970-01-01 UTC, an integer if the text has no fraction; or nil
+ * and a message if it is no RFC 3339 date-time. [1.., +1|2, v] */
 static int time_of(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
     return options_argument_error(L, 1, "time", "string expected, got %s", luaL_typename(L, 1));

@@ -2,22 +2,26 @@
 
 #include "lua/user_schema.h"
 
+/* __newindex [3, +0] */
 static int role_newindex(lua_State *L) {
   return luaL_error(L, "podero.Role cannot be changed");
 }
 
+/* __index for keys that do not exist [2, +0] */
 static int role_index(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING)
     return luaL_error(L, "podero.Role has no key of type %s", luaL_typename(L, 2));
   return luaL_error(L, "podero.Role has no '%s'", lua_tostring(L, 2));
 }
 
+/* The iterator of __pairs [2, +1|2] */
 static int role_next(lua_State *L) {
   lua_settop(L, 2);
   return lua_next(L, 1) ? 2 : 0;
 }
 
-/* For __pairs: the table that users see is empty, so that writes are noticed. */
+/* __pairs. podero.Role itself is empty, so that __newindex is called for each assignment; upvalue 1
+ * is the table with the roles. [1.., +3] */
 static int role_pairs(lua_State *L) {
   lua_pushcfunction(L, role_next);
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -25,7 +29,7 @@ static int role_pairs(lua_State *L) {
   return 3;
 }
 
-/* Pushes { ADMIN = "admin", ... }. [0, +1] */
+/* Pushes { ADMIN = "admin", ... }. [-0, +1, m] */
 static void push_names(lua_State *L) {
   lua_newtable(L);
   for (const char *const *role = user_roles; *role != NULL; role++) {
@@ -40,10 +44,10 @@ static void push_names(lua_State *L) {
 }
 
 void role_push(lua_State *L) {
-  lua_newtable(L); /* what users see */
+  lua_newtable(L); /* podero.Role */
   lua_newtable(L); /* its metatable */
   push_names(L);
-  lua_newtable(L); /* the metatable of that */
+  lua_newtable(L); /* the metatable of the table with the roles */
   lua_pushcfunction(L, role_index);
   lua_setfield(L, -2, "__index");
   lua_setmetatable(L, -2);

@@ -4,7 +4,8 @@
 
 #include "lua/compat.h"
 
-/* Pushes the table: read-only, and raising at names that it lacks. [-0, +1, m] */
+/* Pushes a read-only table { ADMIN = "admin", ... }, which raises an error for other keys.
+ * [-0, +1, m] */
 void role_push(lua_State *L);
 
 #endif

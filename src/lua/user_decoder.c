@@ -12,8 +12,8 @@
 
 _Static_assert(USER_FIELD_COUNT <= USER_FIELDS_MAX, "more fields than bits");
 
-/* The state is an array: the names of the fields, the roles, the last values of fields that repeat,
- * and, between two calls, what lay on the stack. */
+/* Elements of the state: the names of the fields; the roles; the last values of fields that repeat;
+ * and between two calls of user_decode the values from the stack. */
 enum { STATE_NAMES = 1 };
 #define STATE_ROLES (STATE_NAMES + USER_FIELD_COUNT)
 #define STATE_LAST (STATE_ROLES + USER_ROLE_COUNT)
@@ -27,24 +27,24 @@ static uint64_t bit_of(int field) {
 
 enum place { PLACE_START, PLACE_LIST, PLACE_USER, PLACE_NESTED };
 
-/* One call of user_decode. While a user is read, the stack holds, from `base`:
- *   the user's table, or nil as long as it has no keys but the schema's;
- *   any number of times a key and its value, of fields in the schema;
- *   where the value of another key is read, that key;
- *   the tables inside each other that this value consists of, an object's followed by the key of
- *   the member that is being read.
- * The table of a user without other keys is made when its size is known, in finish_user. */
+/* One call of user_decode. While a user is read, the stack holds, from index `base` on:
+ *   the user's table, or nil while it has only keys of the schema;
+ *   pairs of a key and its value, for fields of the schema;
+ *   an unknown key, while its value is read;
+ *   the nested tables of that value, each object followed by the key whose value is read.
+ * A user without unknown keys gets its table in finish_user, when its size is known: then Lua need
+ * not grow it. */
 struct run {
   lua_State *L;
   struct user_decoder *d;
   int state, list, base;
-  int names; /* where the names of the fields lie on the stack; 0: they do not */
+  int names; /* stack index of the first name of a field; 0: the names are not on the stack */
 };
 
-/* What a step says: go on, or return this. */
-enum step { STEP_ON, STEP_MORE, STEP_READY, STEP_FAILED };
+/* Result of handling an event: go on with the next one, or return. */
+enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_FAILED };
 
-/* Slots that reading a user needs, those for passing values included. */
+/* Stack size that reading a user needs, including temporary values. */
 #define USER_SLOTS (1 + 2 * USER_FIELD_COUNT + 10)
 
 static void set_error(struct user_decoder *d, enum user_fault fault, uint64_t offset) {
@@ -59,7 +59,7 @@ static enum step memory_error(struct user_decoder *d) {
   return STEP_FAILED;
 }
 
-/* The reader bounds one string or number; this bounds what a user is made of. */
+/* The reader limits the size of one string or number; this limits that of a user. */
 static inline bool is_beyond_limit(const struct user_decoder *d, uint64_t offset) {
   return offset - d->user_offset >= d->limit;
 }
@@ -89,8 +89,8 @@ static enum step too_many_values(struct user_decoder *d) {
   return STEP_FAILED;
 }
 
-/* Translates the reader's error. Beyond the limit it matters no more: whether a key there is seen
- * before what is wrong depends on where the pieces end. */
+/* Sets `error` from the reader's. If a user is both too large and malformed, it is always reported
+ * as too large: which of the two is found first depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
   enum user_fault fault = USER_FAULT_DECODE;
@@ -104,7 +104,7 @@ static enum step reader_error(struct user_decoder *d) {
   return STEP_FAILED;
 }
 
-/* JSON's name for the type of what an event began. */
+/* Returns JSON's name for the type of the value that an event begins. */
 static const char *event_type(enum json_event event) {
   switch (event) {
   case JSON_NULL: return "null";
@@ -136,7 +136,7 @@ static inline void push_name(const struct run *run, int field) {
 
 /* ---- Scalars --------------------------------------------------------------------------------- */
 
-/* Pushes a scalar as it came, null as NULL. [-0, +1, m] */
+/* Pushes a scalar of any type; null as the lightuserdata NULL. [-0, +1, m] */
 static void push_any(lua_State *L, const struct json_reader *r, enum json_event event) {
   switch (event) {
   case JSON_FALSE: lua_pushboolean(L, 0); break;
@@ -148,7 +148,8 @@ static void push_any(lua_State *L, const struct json_reader *r, enum json_event 
   }
 }
 
-/* [-0, +1, m] */
+/* Pushes a role. The known ones are taken from the state, which saves Lua hashing them.
+ * [-0, +1, m] */
 static void push_role(const struct run *run, const struct json_reader *r) {
   for (int i = 0; i < USER_ROLE_COUNT; i++) {
     if (strlen(user_roles[i]) == r->size && memcmp(user_roles[i], r->text, r->size) == 0) {
@@ -159,7 +160,8 @@ static void push_role(const struct run *run, const struct json_reader *r) {
   lua_pushlstring(run->L, r->text, r->size);
 }
 
-/* Pushes the string of a field that often has the same value as in the user before. [-0, +1, m] */
+/* Pushes the string of a field with USER_REPEATS: comparing it to that of the user before is faster
+ * than having Lua find the string. [-0, +1, m] */
 static void push_repeating(const struct run *run, const struct json_reader *r, int field) {
   lua_State *L = run->L;
   size_t size;
@@ -172,7 +174,7 @@ static void push_repeating(const struct run *run, const struct json_reader *r, i
   lua_rawseti(L, run->state, STATE_LAST + field);
 }
 
-/* Whether a double stands for an integer, as 2.0 does; then `*integer` is it. */
+/* Returns whether a double is an integer, as 2.0 is, and sets `*integer`. */
 static bool to_integer(double number, int64_t *integer) {
   const double limit = 9223372036854775808.0; /* 2^63 */
   if (!(number >= -limit && number < limit)) return false;
@@ -180,8 +182,8 @@ static bool to_integer(double number, int64_t *integer) {
   return (double)*integer == number;
 }
 
-/* Pushes a known field's scalar as the schema wants it. False, and nothing pushed, if it has
- * another type. [-0, +(0|1), m] */
+/* Pushes a scalar of a field with the type that the schema has. Returns false, and pushes nothing,
+ * if it is of another type. [-0, +(0|1), m] */
 static bool push_typed(const struct run *run, enum json_event event) {
   lua_State *L = run->L;
   const struct json_reader *r = &run->d->reader;
@@ -230,8 +232,8 @@ static bool field_is(int field, const char *text, size_t size) {
   return user_fields[field].size == size && memcmp(user_fields[field].name, text, size) == 0;
 }
 
-/* The field of that name, or UNKNOWN. The search begins with the field that follows the last one,
- * and so mostly ends there. */
+/* Returns the field of that name, or UNKNOWN. Begins with the field after the last one, since the
+ * API sends them in order. */
 static int find_field(const struct user_decoder *d, const char *text, size_t size) {
   for (int i = d->next; i < USER_FIELD_COUNT; i++)
     if (field_is(i, text, size)) return i;
@@ -240,25 +242,26 @@ static int find_field(const struct user_decoder *d, const char *text, size_t siz
   return UNKNOWN;
 }
 
-/* [-0, +(0|2), m] */
-static enum step take_field(const struct run *run, enum json_event event) {
+/* Pushes the field whose value is the scalar of this event. [-0, +(0|2), m] */
+static enum step handle_field(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   if (event == JSON_NULL) {
     if (d->validate && (user_fields[d->field].flags & USER_NULLABLE) == 0)
       return wrong_type(d, event);
-    return STEP_ON;
+    return STEP_CONTINUE;
   }
   push_name(run, d->field);
   if (!push_typed(run, event)) {
     if (d->validate) return wrong_type(d, event);
     push_any(run->L, &d->reader, event);
   }
-  return STEP_ON;
+  return STEP_CONTINUE;
 }
 
-/* Puts a key that the schema lacks, and its value, from the top of the stack into the user's table.
+/* Stores an unknown key and its value, both on top, in the user's table, which is made if
+ * necessary.
  * [-2, +0, m] */
-static void keep_unknown(const struct run *run) {
+static void store_unknown(const struct run *run) {
   struct user_decoder *d = run->d;
   if (!d->has_table) {
     int more = d->unknown_before > 0 ? d->unknown_before : 1;
@@ -270,12 +273,12 @@ static void keep_unknown(const struct run *run) {
   d->unknown++;
 }
 
-/* The key is on the top of the stack. [-1, +0, m] */
-static void take_unknown(const struct run *run, enum json_event event) {
+/* Stores the unknown key on top with the scalar of this event. [-1, +0, m] */
+static void handle_unknown(const struct run *run, enum json_event event) {
   if (event != JSON_NULL) {
     push_any(run->L, &run->d->reader, event);
-    keep_unknown(run);
-  } else if (run->d->has_table) { /* perhaps an equal key had a value */
+    store_unknown(run);
+  } else if (run->d->has_table) { /* an equal key before may have had a value */
     lua_pushnil(run->L);
     lua_rawset(run->L, run->base);
   } else {
@@ -283,9 +286,9 @@ static void take_unknown(const struct run *run, enum json_event event) {
   }
 }
 
-/* A field comes for the second time, and the last one wins: takes the first one's pair, if there is
- * one, from the stack. [-(0|2), +0, -] */
-static void forget_pair(const struct run *run, int field) {
+/* Removes the pair of a field from the stack, if there is one: the field comes for the second time,
+ * and the last one counts. [-(0|2), +0, -] */
+static void remove_pair(const struct run *run, int field) {
   push_name(run, field);
   int top = lua_gettop(run->L);
   for (int i = run->base + 1; i < top; i += 2) {
@@ -297,16 +300,17 @@ static void forget_pair(const struct run *run, int field) {
   lua_pop(run->L, 1);
 }
 
-/* What comes next is the value of a field of the schema. */
+/* Handles the key of a field. [-(0|2), +0, -] */
 static inline void expect_field(const struct run *run, int field) {
   struct user_decoder *d = run->d;
-  if ((d->seen & bit_of(field)) != 0) forget_pair(run, field);
+  if ((d->seen & bit_of(field)) != 0) remove_pair(run, field);
   d->seen |= bit_of(field);
   d->field = (signed char)field;
   d->next = (unsigned char)(field + 1);
 }
 
-/* Pushes a key that the schema lacks, of the user or of the object that `object` tells from others.
+/* Pushes an unknown key of the user (`object` is 0) or of a nested object, which `object`
+ * identifies.
  * [-0, +1, m] */
 static enum step push_key(const struct run *run, uintptr_t object) {
   struct user_decoder *d = run->d;
@@ -318,23 +322,23 @@ static enum step push_key(const struct run *run, uintptr_t object) {
     return STEP_FAILED;
   }
   lua_pushlstring(run->L, r->text, r->size);
-  return STEP_ON;
+  return STEP_CONTINUE;
 }
 
-/* [-0, +(0|1), m] */
-static enum step take_key(const struct run *run) {
+/* Handles a key of the user. [-0, +(0|1), m] */
+static enum step handle_key(const struct run *run) {
   const struct json_reader *r = &run->d->reader;
   int field = find_field(run->d, r->text, r->size);
   if (field != UNKNOWN) {
     expect_field(run, field);
-    return STEP_ON;
+    return STEP_CONTINUE;
   }
   run->d->field = UNKNOWN;
   return push_key(run, 0);
 }
 
-/* The reader's next event inside a user, but for the key that is expected next, which it recognizes
- * by one comparison. */
+/* Returns the reader's next event in a user. If the next key is the one expected, which takes one
+ * comparison, handles it, and returns the event of its value. */
 static inline enum json_event next_in_user(const struct run *run) {
   struct user_decoder *d = run->d;
   const struct user_field *f = &user_fields[d->next];
@@ -362,7 +366,7 @@ static void begin_user(const struct run *run) {
 }
 
 static enum step check_required(struct user_decoder *d) {
-  if ((d->required & ~d->seen) == 0) return STEP_ON;
+  if ((d->required & ~d->seen) == 0) return STEP_CONTINUE;
   int field = 0;
   while ((d->required & ~d->seen & bit_of(field)) == 0)
     field++;
@@ -372,7 +376,7 @@ static enum step check_required(struct user_decoder *d) {
   return STEP_FAILED;
 }
 
-/* Turns what lies on the stack into a user, which is appended to the list or left there.
+/* Makes the user from the values on the stack, and appends it to the list or pushes it.
  * [-(1 + 2 * pairs), +(0|1), m] */
 static enum step finish_user(const struct run *run) {
   struct user_decoder *d = run->d;
@@ -389,7 +393,7 @@ static enum step finish_user(const struct run *run) {
   d->users++;
   d->place = PLACE_LIST;
   if (run->list == 0) return STEP_READY;
-  return compat_set_element(L, run->list, d->users) ? STEP_ON : memory_error(d);
+  return compat_set_element(L, run->list, d->users) ? STEP_CONTINUE : memory_error(d);
 }
 
 /* ---- Arrays and objects inside a user -------------------------------------------------------- */
@@ -401,7 +405,7 @@ static bool push_container(lua_State *L) {
   return true;
 }
 
-/* The current key's value is an array or object; it is read by nested_step. [-0, +(1|2), m] */
+/* Begins an array or object that is the value of the current key. [-0, +(1|2), m] */
 static enum step begin_nested(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   if (d->field != UNKNOWN) {
@@ -409,16 +413,16 @@ static enum step begin_nested(const struct run *run, enum json_event event) {
     push_name(run, d->field);
   }
   d->place = PLACE_NESTED;
-  return push_container(run->L) ? STEP_ON : memory_error(d);
+  return push_container(run->L) ? STEP_CONTINUE : memory_error(d);
 }
 
-/* Puts the value on the top into the array or object below it. [-(1|2), +0, m] */
+/* Stores the value on top in the array or object below it. [-(1|2), +0, m] */
 static enum step store(const struct run *run) {
   lua_State *L = run->L;
   if (json_in_array(&run->d->reader))
-    return compat_set_element(L, -2, lua_rawlen(L, -2) + 1) ? STEP_ON : memory_error(run->d);
+    return compat_set_element(L, -2, lua_rawlen(L, -2) + 1) ? STEP_CONTINUE : memory_error(run->d);
   lua_rawset(L, -3);
-  return STEP_ON;
+  return STEP_CONTINUE;
 }
 
 static enum step store_scalar(const struct run *run, enum json_event event) {
@@ -429,13 +433,13 @@ static enum step store_scalar(const struct run *run, enum json_event event) {
   return store(run);
 }
 
-/* An array or object inside a user is complete, and is the top of the stack. */
+/* Ends the array or object on top. */
 static enum step end_nested(const struct run *run) {
   struct user_decoder *d = run->d;
   if (json_depth(&d->reader) > 2) return store(run);
   d->place = PLACE_USER;
-  if (d->field == UNKNOWN) keep_unknown(run);
-  return STEP_ON;
+  if (d->field == UNKNOWN) store_unknown(run);
+  return STEP_CONTINUE;
 }
 
 static enum step nested_step(const struct run *run, enum json_event event) {
@@ -445,7 +449,7 @@ static enum step nested_step(const struct run *run, enum json_event event) {
   switch (event) {
   case JSON_KEY: return push_key(run, (uintptr_t)lua_topointer(run->L, -1));
   case JSON_ARRAY_BEGIN:
-  case JSON_OBJECT_BEGIN: return push_container(run->L) ? STEP_ON : memory_error(d);
+  case JSON_OBJECT_BEGIN: return push_container(run->L) ? STEP_CONTINUE : memory_error(d);
   case JSON_ARRAY_END:
   case JSON_OBJECT_END: return end_nested(run);
   default: return store_scalar(run, event);
@@ -456,29 +460,29 @@ static enum step nested_step(const struct run *run, enum json_event event) {
 
 static enum step user_step(const struct run *run, enum json_event event) {
   switch (event) {
-  case JSON_KEY: return take_key(run);
+  case JSON_KEY: return handle_key(run);
   case JSON_OBJECT_END: return finish_user(run);
   case JSON_ARRAY_BEGIN:
   case JSON_OBJECT_BEGIN: return begin_nested(run, event);
   default:
-    if (run->d->field != UNKNOWN) return take_field(run, event);
-    take_unknown(run, event);
-    return STEP_ON;
+    if (run->d->field != UNKNOWN) return handle_field(run, event);
+    handle_unknown(run, event);
+    return STEP_CONTINUE;
   }
 }
 
-/* Before the list, in it between two users, and after it. */
+/* Handles an event outside of a user. */
 static enum step list_step(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   if (d->reader.values > d->max_values) return too_many_values(d);
   if (d->place == PLACE_START && event == JSON_ARRAY_BEGIN) {
     d->place = PLACE_LIST;
-    return STEP_ON;
+    return STEP_CONTINUE;
   }
-  if (d->place == PLACE_LIST && event == JSON_ARRAY_END) return STEP_ON;
+  if (d->place == PLACE_LIST && event == JSON_ARRAY_END) return STEP_CONTINUE;
   if (d->place == PLACE_LIST && event == JSON_OBJECT_BEGIN) {
     begin_user(run);
-    return STEP_ON;
+    return STEP_CONTINUE;
   }
   set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
   if (d->place == PLACE_START)
@@ -490,7 +494,7 @@ static enum step list_step(const struct run *run, enum json_event event) {
   return STEP_FAILED;
 }
 
-/* No event, but the end of the bytes, or an error. */
+/* Handles JSON_NEED_MORE, JSON_END and JSON_ERROR. */
 static enum step no_event(struct user_decoder *d, enum json_event event) {
   return event == JSON_ERROR ? reader_error(d) : STEP_MORE;
 }
@@ -503,14 +507,14 @@ static enum step read_user(const struct run *run) {
     if (is_too_large(run->d)) return too_large(run->d);
     if (has_too_many_values(run->d)) return too_many_values(run->d);
     step = user_step(run, event);
-  } while (step == STEP_ON && run->d->place == PLACE_USER);
+  } while (step == STEP_CONTINUE && run->d->place == PLACE_USER);
   return step;
 }
 
-static enum step read_on(const struct run *run) {
+static enum step read_events(const struct run *run) {
   struct user_decoder *d = run->d;
-  enum step step = STEP_ON;
-  while (step == STEP_ON) {
+  enum step step = STEP_CONTINUE;
+  while (step == STEP_CONTINUE) {
     if (d->place == PLACE_USER) {
       step = read_user(run);
       continue;
@@ -524,7 +528,7 @@ static enum step read_on(const struct run *run) {
 
 /* ---- Between calls --------------------------------------------------------------------------- */
 
-/* Moves a half-read user from the stack into the state. [-n, +0, m] */
+/* Moves the values of an incomplete user from the stack to the state. [-n, +0, m] */
 static void save_stack(const struct run *run) {
   struct user_decoder *d = run->d;
   d->saved = lua_gettop(run->L) - run->base + 1;
@@ -532,11 +536,12 @@ static void save_stack(const struct run *run) {
     lua_rawseti(run->L, run->state, STATE_SAVED + i - 1);
 }
 
-/* And back. The state must not keep them: a long string would live on. [-0, +n, m] */
+/* Pushes the values that save_stack has saved, and removes them from the state: else it would keep
+ * long strings alive. Returns false on out of memory. [-0, +n, m] */
 static bool restore_stack(struct run *run) {
   struct user_decoder *d = run->d;
   if (!lua_checkstack(run->L, USER_FIELD_COUNT + d->saved + USER_SLOTS)) return false;
-  if (run->list != 0) { /* many users in one call: it pays to have the names at hand */
+  if (run->list != 0) { /* many users in one call: pushing a name from the stack is faster */
     run->names = run->base;
     for (int i = 0; i < USER_FIELD_COUNT; i++)
       lua_rawgeti(run->L, run->state, STATE_NAMES + i);
@@ -584,13 +589,13 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, int state, in
                     top + 1, 0};
   enum step step = STEP_FAILED;
   *used = 0;
-  if (d->entered) memory_error(d); /* a Lua error has ended the last call in its middle */
+  if (d->entered) memory_error(d); /* the last call has raised a Lua error */
   if (d->error.fault != USER_FAULT_NONE) return USER_FAILED;
   d->entered = true;
   json_feed(&d->reader, bytes, size);
-  step = restore_stack(&run) ? read_on(&run) : memory_error(d);
+  step = restore_stack(&run) ? read_events(&run) : memory_error(d);
   *used = size - json_unread(&d->reader);
-  json_feed(&d->reader, NULL, 0); /* the bytes may be gone when we come back */
+  json_feed(&d->reader, NULL, 0); /* the bytes are valid only during this call */
   if (step == STEP_MORE) save_stack(&run);
   if (step != STEP_READY) lua_settop(L, top);
   d->entered = false;
@@ -607,7 +612,7 @@ bool user_decode_end(struct user_decoder *d) {
     reader_error(d);
     return false;
   }
-  /* Only a number as the whole input is first known to be complete here. */
+  /* An input that is only a number is complete first at its end: an error of the schema. */
   struct run run = {.d = d};
   list_step(&run, event);
   return false;

@@ -1,5 +1,5 @@
-/* The slots that lie beside each of our userdata, with the Lua values that belong to it: user
- * values on Lua 5.4, before that a table. */
+/* User values: numbered Lua values that belong to a userdata of this module. On Lua 5.4 they are
+ * those of lua_newuserdatauv, on older Luas elements of a table that is the one user value. */
 #ifndef PODERO_USER_VALUE_H
 #define PODERO_USER_VALUE_H
 
@@ -7,14 +7,14 @@
 
 #include "lua/compat.h"
 
-/* Pushes a userdata of `size` zero bytes with the metatable registered as `type` and room for
- * `slots`. [-0, +1, m] */
-static inline void *user_value_new_object(lua_State *L, size_t size, int slots, const char *type) {
+/* Pushes and returns a new userdata of `size` zero bytes, with `count` user values, all nil, and
+ * the metatable registered as `type`. [-0, +1, m] */
+static inline void *user_value_new_object(lua_State *L, size_t size, int count, const char *type) {
 #if LUA_VERSION_NUM >= 504
-  void *object = lua_newuserdatauv(L, size, slots);
+  void *object = lua_newuserdatauv(L, size, count);
 #else
   void *object = lua_newuserdata(L, size);
-  lua_createtable(L, slots, 0);
+  lua_createtable(L, count, 0);
   lua_setuservalue(L, -2);
 #endif
   memset(object, 0, size);
@@ -23,7 +23,7 @@ static inline void *user_value_new_object(lua_State *L, size_t size, int slots, 
   return object;
 }
 
-/* Sets slot `n` of the userdata at `index` to the value on top. [-1, +0, m] */
+/* Sets user value `n`, from 1 on, of the userdata at `index` to the value on top. [-1, +0, m] */
 static inline void user_value_set(lua_State *L, int index, int n) {
 #if LUA_VERSION_NUM >= 504
   lua_setiuservalue(L, index, n);
@@ -35,7 +35,7 @@ static inline void user_value_set(lua_State *L, int index, int n) {
 #endif
 }
 
-/* Pushes slot `n` of the userdata at `index`. [-0, +1, -] */
+/* Pushes user value `n` of the userdata at `index`. [-0, +1, -] */
 static inline void user_value_get(lua_State *L, int index, int n) {
 #if LUA_VERSION_NUM >= 504
   lua_getiuservalue(L, index, n);

@@ -16,14 +16,16 @@
 #define POOL_TYPE "podero.wakeup_pool"
 #define NOTIFIER_TYPE "podero.notifier"
 
-/* ---- what there is to do ---- */
+/* ---- calls ---- */
 
+/* [0, +1] */
 static int monotonic(lua_State *L) {
   lua_pushnumber(L, clock_monotonic());
   return 1;
 }
 
-/* Seconds until something is due for one of the calls at index 1, whatever arrives. */
+/* Returns the seconds until a pause or a time limit of one of the calls at index 1 ends.
+ * [-0, +0, -] */
 static double due_of(lua_State *L) {
   double seconds = INFINITY;
   int count = calls_count(L, 1);
@@ -34,7 +36,8 @@ static double due_of(lua_State *L) {
   return seconds;
 }
 
-/* Whether there is something to do for one of the calls at index 1, and bytes for all of them. */
+/* Returns whether call_step has something to do for one of the calls at index 1. `*bytes`: how many
+ * bytes the calls have not read. [-0, +0, -] */
 static bool is_ready(lua_State *L, size_t *bytes) {
   bool ready = false;
   int count = calls_count(L, 1);
@@ -48,17 +51,19 @@ static bool is_ready(lua_State *L, size_t *bytes) {
   return ready;
 }
 
-/* NULL once the client is closed. */
+/* Returns the reactor of the calls at index 1; NULL if the client is closed. [-0, +0, -] */
 static struct reactor *reactor_of(lua_State *L) {
   struct session *session = calls_session(L, 1);
   return session == NULL ? NULL : session_reactor(session);
 }
 
+/* [1, +1] */
 static int due(lua_State *L) {
   lua_pushnumber(L, due_of(L));
   return 1;
 }
 
+/* [1, +1] */
 static int timer(lua_State *L) {
   struct session *session = client_session(L, 1);
   struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
@@ -66,6 +71,7 @@ static int timer(lua_State *L) {
   return 1;
 }
 
+/* [1, +0|1] */
 static int pending(lua_State *L) {
   size_t bytes;
   if (!is_ready(L, &bytes)) return 0;
@@ -73,6 +79,7 @@ static int pending(lua_State *L) {
   return 1;
 }
 
+/* [1, 0] */
 static int block(lua_State *L) {
   size_t bytes;
   struct reactor *reactor = reactor_of(L);
@@ -80,6 +87,7 @@ static int block(lua_State *L) {
   return 0;
 }
 
+/* [2, +0|1] */
 static int run(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session == NULL) return 0;
@@ -92,9 +100,9 @@ static int run(lua_State *L) {
 
 /* ---- wakeups ---- */
 
-/* Wakeups that nobody uses now are kept for the next, of whatever client: some event loops must be
- * told before a descriptor is closed that they have watched. There are few, since each holds two
- * descriptors. */
+/* The pool keeps wakeups that are not in use for the next waiter of any client: some event loops go
+ * wrong if a descriptor that they have watched is closed before they are told. It is small because
+ * each wakeup has two descriptors. */
 #define POOL_SIZE 8
 
 struct pool {
@@ -102,9 +110,10 @@ struct pool {
   size_t count;
 };
 
-static char pool_key; /* its address is the pool's key in the registry */
+static char pool_key; /* its address is the key of the pool in the registry */
 
-/* NULL if there is none any more: the Lua state is being closed. [-0, +0, -] */
+/* Returns NULL if the pool has been collected, because the Lua state is being closed.
+ * [-0, +0, -] */
 static struct pool *pool_of(lua_State *L) {
   lua_pushlightuserdata(L, &pool_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
@@ -120,7 +129,7 @@ static int pool_gc(lua_State *L) {
   return 0;
 }
 
-/* One from the pool, or a new one; NULL if there can be none. */
+/* Returns a wakeup from the pool or a new one, owned by the caller; NULL on failure, with errno. */
 static struct wakeup *take_wakeup(struct pool *pool) {
   while (pool->count > 0) {
     struct wakeup *wakeup = pool->wakeups[--pool->count];
@@ -133,43 +142,45 @@ static struct wakeup *take_wakeup(struct pool *pool) {
   return wakeup_new();
 }
 
+/* A wakeup in Lua is a userdata that holds a pointer, which is NULL after keep_wakeup. Returns NULL
+ * for that and for nil. [-0, +0, -] */
 static struct wakeup *wakeup_at(lua_State *L, int index) {
-  struct wakeup **place = lua_touserdata(L, index);
-  return place == NULL ? NULL : *place;
+  struct wakeup **udata = lua_touserdata(L, index);
+  return udata == NULL ? NULL : *udata;
 }
 
-/* new_wakeup(calls, tried) -> a wakeup or nil. If no descriptor is left, a collection may bring
- * back those of calls that were dropped; that is tried once for each waiter. [2, +0|1] */
+/* new_wakeup(calls, tried) -> a wakeup or nil. Calls that nobody refers to hold descriptors until
+ * they are collected, so a collection may free some. [2, +0|1] */
 static int new_wakeup(lua_State *L) {
-  struct wakeup **place = lua_newuserdata(L, sizeof(struct wakeup *));
-  *place = NULL;
+  struct wakeup **udata = lua_newuserdata(L, sizeof(struct wakeup *));
+  *udata = NULL;
   luaL_getmetatable(L, WAKEUP_TYPE);
   lua_setmetatable(L, -2);
   if (reactor_of(L) == NULL) return 0;
   errno = 0;
-  *place = take_wakeup(pool_of(L));
-  if (*place == NULL && (errno == EMFILE || errno == ENFILE) && !lua_toboolean(L, 2)) {
+  *udata = take_wakeup(pool_of(L));
+  if (*udata == NULL && (errno == EMFILE || errno == ENFILE) && !lua_toboolean(L, 2)) {
     lua_gc(L, LUA_GCCOLLECT, 0);
-    *place = take_wakeup(pool_of(L));
+    *udata = take_wakeup(pool_of(L));
   }
-  struct reactor *reactor = reactor_of(L); /* a finalizer may have closed the client */
-  return *place != NULL && reactor != NULL && wakeup_attach(*place, reactor) ? 1 : 0;
+  struct reactor *reactor = reactor_of(L); /* again: a finalizer may have closed the client */
+  return *udata != NULL && reactor != NULL && wakeup_attach(*udata, reactor) ? 1 : 0;
 }
 
 /* keep_wakeup(wakeup), __gc [1, 0] */
 static int keep_wakeup(lua_State *L) {
-  struct wakeup **place = lua_touserdata(L, 1);
+  struct wakeup **udata = lua_touserdata(L, 1);
   struct pool *pool = pool_of(L);
-  if (*place != NULL) wakeup_detach(*place);
-  if (*place != NULL && pool != NULL && pool->count < POOL_SIZE)
-    pool->wakeups[pool->count++] = *place;
+  if (*udata != NULL) wakeup_detach(*udata);
+  if (*udata != NULL && pool != NULL && pool->count < POOL_SIZE)
+    pool->wakeups[pool->count++] = *udata;
   else
-    wakeup_release(*place);
-  *place = NULL;
+    wakeup_release(*udata);
+  *udata = NULL;
   return 0;
 }
 
-/* [2, 0] */
+/* set_wakeup(calls, wakeup) [2, 0] */
 static int set_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 2);
   struct reactor *reactor = reactor_of(L);
@@ -182,20 +193,20 @@ static int set_wakeup(lua_State *L) {
   return 0;
 }
 
-/* Whether it was neither given back, as by a finalizer, nor made by a parent process. [1, +1] */
+/* is_usable(wakeup) -> boolean [1, +1] */
 static int is_usable(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
   lua_pushboolean(L, wakeup != NULL && wakeup_is_usable(wakeup));
   return 1;
 }
 
-/* [1, +1] */
+/* descriptor(wakeup) -> fd [1, +1] */
 static int descriptor(lua_State *L) {
   lua_pushinteger(L, wakeup_descriptor(wakeup_at(L, 1)));
   return 1;
 }
 
-/* [1, +1] */
+/* clear(wakeup) -> boolean [1, +1] */
 static int clear(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
   lua_pushboolean(L, wakeup != NULL && wakeup_is_readable(wakeup));
@@ -203,39 +214,40 @@ static int clear(lua_State *L) {
   return 1;
 }
 
-/* [1, 0] */
+/* signal(wakeup) [1, 0] */
 static int signal_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
   if (wakeup != NULL) wakeup_signal(wakeup);
   return 0;
 }
 
-/* poll(seconds [, fd]): blocks until the descriptor is readable, for so many seconds (not more than
- * 60) at most. [1|2, 0] */
+/* poll(seconds [, fd]). A negative descriptor is ignored by poll, which then only sleeps.
+ * [1|2, 0] */
 static int poll_descriptor(lua_State *L) {
   double seconds = fmin(fmax(lua_tonumber(L, 1), 0), 60);
-  int fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2);
-  struct pollfd watched = {.fd = fd, .events = POLLIN};
-  poll(&watched, 1, (int)ceil(seconds * 1000));
+  struct pollfd entry = {.fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2),
+                         .events = POLLIN};
+  poll(&entry, 1, (int)ceil(seconds * 1000));
   return 0;
 }
 
 /* ---- notifiers ---- */
 
-/* NULL once closed: that is the pump's to do, or a finalizer's as the Lua state is closed, and
- * other finalizers may run after it. */
+/* A notifier in Lua is a userdata that holds a pointer. Returns NULL after notifier_close, and
+ * after the finalizer: when the Lua state is closed, other finalizers may still use it. [-0, +0, -]
+ */
 static struct notifier *notifier_at(lua_State *L, int index) {
-  struct notifier **place = lua_touserdata(L, index);
-  return *place;
+  struct notifier **udata = lua_touserdata(L, index);
+  return *udata;
 }
 
-/* [0, +0|3] */
-static int open_notifier(lua_State *L) {
-  struct notifier **place = lua_newuserdata(L, sizeof(struct notifier *));
-  *place = NULL;
+/* notifier_new() -> notifier, cookie, path or port; or nothing [0, +0|3] */
+static int new_notifier(lua_State *L) {
+  struct notifier **udata = lua_newuserdata(L, sizeof(struct notifier *));
+  *udata = NULL;
   luaL_getmetatable(L, NOTIFIER_TYPE);
   lua_setmetatable(L, -2);
-  struct notifier *notifier = *place = notifier_new();
+  struct notifier *notifier = *udata = notifier_new();
   if (notifier == NULL) return 0;
   lua_pushlstring(L, notifier_cookie(notifier), NOTIFIER_COOKIE_BYTES);
   if (notifier_path(notifier) != NULL)
@@ -245,15 +257,15 @@ static int open_notifier(lua_State *L) {
   return 3;
 }
 
-/* [1, +1] */
+/* notifier_start(notifier) -> boolean [1, +1] */
 static int start_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   lua_pushboolean(L, notifier != NULL && notifier_start(notifier));
   return 1;
 }
 
-/* [2, +1] */
-static int watch(lua_State *L) {
+/* notifier_watch(notifier, client) -> boolean [2, +1] */
+static int watch_client(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   struct session *session = client_session(L, 2);
   struct reactor *reactor = session == NULL ? NULL : session_reactor(session);
@@ -261,28 +273,28 @@ static int watch(lua_State *L) {
   return 1;
 }
 
-/* [2, 0] */
-static int wake_in(lua_State *L) {
+/* notifier_wake_in(notifier, seconds) [2, 0] */
+static int wake_notifier_in(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake_at(notifier, clock_monotonic() + lua_tonumber(L, 2));
   return 0;
 }
 
-/* [1, 0] */
-static int wake(lua_State *L) {
+/* notifier_wake(notifier) [1, 0] */
+static int wake_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake(notifier);
   return 0;
 }
 
-/* [1, 0] */
+/* notifier_signal(notifier) [1, 0] */
 static int signal_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_signal(notifier);
   return 0;
 }
 
-/* [1, 0] */
+/* notifier_clear(notifier) [1, 0] */
 static int clear_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_clear(notifier);
@@ -291,15 +303,15 @@ static int clear_notifier(lua_State *L) {
 
 /* notifier_close(notifier), __gc [1, 0] */
 static int close_notifier(lua_State *L) {
-  struct notifier **place = lua_touserdata(L, 1);
-  notifier_free(*place);
-  *place = NULL;
+  struct notifier **udata = lua_touserdata(L, 1);
+  notifier_free(*udata);
+  *udata = NULL;
   return 0;
 }
 
 /* ---- the functions ---- */
 
-/* Registers a metatable with one function. [-0, +1, m] */
+/* Registers and pushes a metatable with the finalizer `gc`. [-0, +1, m] */
 static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
   luaL_newmetatable(L, name);
   lua_pushcfunction(L, gc);
@@ -314,7 +326,9 @@ void wait_open(lua_State *L) {
   *pool = (struct pool){0};
   new_metatable(L, POOL_TYPE, pool_gc);
   lua_setmetatable(L, -2);
-  lua_rawset(L, LUA_REGISTRYINDEX); /* made before any wakeup: collected after them */
+  /* When the Lua state is closed, userdata are finalized in the reverse order of their creation:
+   * the pool, which exists before any wakeup, is finalized after them. */
+  lua_rawset(L, LUA_REGISTRYINDEX);
   lua_pop(L, 2);
 }
 
@@ -333,11 +347,11 @@ void wait_set_functions(lua_State *L) {
                                        {"signal", signal_wakeup},
                                        {"poll", poll_descriptor},
                                        {"run", run},
-                                       {"notifier_new", open_notifier},
+                                       {"notifier_new", new_notifier},
                                        {"notifier_start", start_notifier},
-                                       {"notifier_watch", watch},
-                                       {"notifier_wake_in", wake_in},
-                                       {"notifier_wake", wake},
+                                       {"notifier_watch", watch_client},
+                                       {"notifier_wake_in", wake_notifier_in},
+                                       {"notifier_wake", wake_notifier},
                                        {"notifier_signal", signal_notifier},
                                        {"notifier_clear", clear_notifier},
                                        {"notifier_close", close_notifier},

@@ -1,39 +1,56 @@
-/* How a call waits: the C functions that the Lua files of this folder wait with. */
+/* The C functions that the Lua files of this folder wait with. */
 #ifndef PODERO_WAIT_H
 #define PODERO_WAIT_H
 
 #include "lua/compat.h"
 
-/* Registers what wakeups and notifiers need. [-0, +0, m] */
+/* Registers the metatables of wakeups and notifiers, and the pool of wakeups. [-0, +0, m] */
 void wait_open(lua_State *L);
 
-/* Sets in the table on top what the Lua files wait with. `calls` is a call or a list of calls.
- * [-0, +0, m]
- *   clock() -> seconds on the monotonic clock
- *   due(calls) -> seconds until a pause or a time limit of theirs ends
- *   timer(client) -> seconds until a timer of its reactor is due
- *   pending(calls) -> nil if they have nothing to do, else how many bytes wait to be read
- *   block(calls): blocks until there is something to do
+/* Sets these functions in the table on top of the stack. `calls` is a call object or an array of
+ * them (lua/call_object.h); times are in seconds. [-0, +0, m]
  *
- *   new_wakeup(calls, tried) -> a wakeup attached to their client, or nil; `tried`: there was none
- *                               when the same waiter asked before
- *   keep_wakeup(wakeup): keeps it for the next who asks
- *   set_wakeup(calls, wakeup): the wakeup to signal when these calls have something to do
- *   is_usable(wakeup) -> whether it can still be waited on
- *   descriptor(wakeup) -> what to wait on
- *   clear(wakeup) -> whether the descriptor was readable; makes it unreadable
- *   signal(wakeup): makes it readable
- *   poll(seconds [, fd]): blocks until the descriptor is readable, or the time is up
+ *   clock() -> monotonic time
+ *   poll(seconds [, fd])
+ *     Blocks until fd is readable, or for at most `seconds` (0 to 60).
  *
- *   run(client, seconds) -> nil if none of its calls is waiting; else, having run its sockets for
- *                           about so long, the seconds until there is something to do
- *   notifier_new() -> a notifier, its cookie, and a path or a port to connect to; or nothing
+ * Calls:
+ *
+ *   due(calls) -> seconds until a pause or a time limit of one of them ends; math.huge: never
+ *   pending(calls) -> nil if call_step has nothing to do for any of them; else how many bytes of
+ *     their responses have arrived and were not read
+ *   block(calls)
+ *     Blocks until call_step has something to do for one of them.
+ *   timer(client) -> seconds until the next timer of the client's reactor; math.huge: none
+ *   run(client, seconds) -> seconds until there is something to do again, or nil
+ *     Runs the client's sockets and timers for at most about `seconds`, without waiting. nil: none
+ *     of its calls waits for anything.
+ *
+ * Wakeups (core/loop/wakeup.h):
+ *
+ *   new_wakeup(calls [, tried]) -> a wakeup attached to their client's reactor, or nil
+ *     If the process has no descriptor left, runs a collection and tries again; not if `tried` is
+ *     true: then that did not help these calls before.
+ *   keep_wakeup(wakeup)
+ *     Puts it into the pool for reuse. It can no longer be used.
+ *   set_wakeup(calls, wakeup)
+ *     Has the wakeup signalled when call_step has something to do for one of the calls.
+ *   is_usable(wakeup) -> false after keep_wakeup, in a child process, and for nil
+ *   descriptor(wakeup) -> fd, readable when the wakeup is signalled
+ *   clear(wakeup) -> whether fd was readable; makes it not readable. false for nil
+ *   signal(wakeup)
+ *
+ * Notifiers (core/loop/notifier.h); after notifier_close the others do nothing:
+ *
+ *   notifier_new() -> notifier, cookie, path or port to connect to; or nothing
  *   notifier_start(notifier) -> whether it runs
- *   notifier_watch(notifier, client) -> false if that is not possible: then its sockets have to be
- *                           looked at now and then
- *   notifier_wake_in(notifier, seconds), notifier_wake(notifier), notifier_signal(notifier),
- *   notifier_clear(notifier), notifier_close(notifier): see core/loop/notifier.h. Once closed, a
- * notifier does nothing */
+ *   notifier_watch(notifier, client) -> false if the notifier cannot watch the client's sockets:
+ *     then the caller has to poll
+ *   notifier_wake_in(notifier, seconds)
+ *   notifier_wake(notifier)
+ *   notifier_signal(notifier)
+ *   notifier_clear(notifier)
+ *   notifier_close(notifier) */
 void wait_set_functions(lua_State *L);
 
 #endif

@@ -1,19 +1,21 @@
--- Waiting in nginx. A handler that waits sleeps on a semaphore. One light thread, the pump, runs the sockets of all
--- clients of the Lua VM, and posts to the semaphores of the handlers whose calls have something to do. The pump is
--- started when a handler waits, and ends when no call has been waiting for a while. While it has nothing to do, it
--- reads from a socket to which a thread of the module (core/notifier) writes when there is something.
+-- Waiting in nginx. A handler that waits sleeps on a semaphore of its own. One light thread for each Lua VM, the pump,
+-- runs the sockets of all clients, and posts to the semaphores of the handlers whose calls have something to do. A
+-- handler that waits starts the pump, if there is none; it ends when no call has been waiting for a while. If it has
+-- nothing to do, the pump reads from a socket to which the notifier, a thread of the module (core/loop/notifier),
+-- writes a byte if a socket of a client is ready or a time has come.
 --
--- A handler may be killed while it sleeps, because its visitor has gone: nothing else depends on its coming back.
+-- nginx may kill a handler while it sleeps, for instance if its client disconnects. So no other handler depends on it.
 --
--- c      the C functions of lua/wait
--- ngx    nginx's
--- pcall  Lua's own
+-- Arguments of this chunk, from methods.c:
+--   c      C functions, see wait.h
+--   ngx    nginx's global, or nil
+--   pcall, require, setmetatable, type: Lua's
 local c, ngx, pcall, require, setmetatable, type = ...
 
--- Worker threads of nginx, and tests that stand in for it, have an `ngx` without this function.
+-- Nil outside of nginx; in nginx, worker threads (ngx.run_worker_thread) have an `ngx` without it.
 local get_phase = type(ngx) == "table" and ngx.get_phase
 
--- Where light threads may yield; and where nothing can, but blocking harms nobody.
+-- Phases in which light threads can yield; and phases in which they cannot, but blocking delays no request.
 local YIELDING = {
   rewrite = true, server_rewrite = true, access = true, precontent = true, content = true, timer = true,
   preread = true, ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true, proxy_ssl_cert = true,
@@ -21,66 +23,89 @@ local YIELDING = {
 }
 local BLOCKING = { init = true, init_worker = true, exit_worker = true }
 
--- Seconds: what one iteration of the pump may cost for the sockets of one client, for those of all clients, for the
--- handlers that it wakes, and for one of these handlers.
+-- Time limits in seconds: of one iteration of the pump, for the sockets of one client and for those of all clients; of
+-- the handlers that one iteration wakes, together; and of one step of a handler.
 local SOCKETS, ALL_SOCKETS, HANDLERS, STEP = 0.0005, 0.002, 0.002, 0.0005
 
--- How many bytes the handlers read that one iteration wakes, and how many the other work of each counts for.
+-- One iteration wakes handlers until the bytes that they will read sum up to ITERATION_BYTES. HANDLER_BYTES is added
+-- for each of them: its other work takes as long as reading so many.
 local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 
--- Seconds: how long an idle pump goes on; how long a handler waits for a pump to start, before it runs the sockets of
--- its client itself; how soon another is started if one has not started or has failed; how often sockets are looked at
--- without a notifier; how soon another notifier is tried, at first and at most; and how long a handler sleeps at most.
+-- In seconds:
+--   LINGER      how long the pump goes on without calls that wait
+--   START       how long a handler waits for the pump to start, before it runs the sockets of its client itself
+--   RESTART     pause before another pump is started, if one has not started or has failed
+--   POLL        how often sockets are looked at without a notifier
+--   REOPEN, MAX_REOPEN   pause before another notifier is tried, doubled each time; its maximum
+--   MAX_SLEEP   how long a handler sleeps at most
 local LINGER, START, RESTART, POLL, REOPEN, MAX_REOPEN, MAX_SLEEP = 0.5, 0.1, 1, 0.001, 1, 60, 60
 
--- Milliseconds: for the connection to the notifier. The pump never reads for so long: the notifier's timer comes first,
--- and nginx would log it.
+-- Milliseconds, of the connection to the notifier. nginx logs an error if a read times out: so READ_TIMEOUT is longer
+-- than the pump ever waits for the notifier.
 local CONNECT_TIMEOUT, READ_TIMEOUT = 100, 2147483
 
 local NEVER = 1 / 0 -- seconds
 
-local WEAK = { __mode = "v" } -- clients, and handlers that were killed, can be collected
+local WEAK = { __mode = "v" } -- so that clients, and the waiters of killed handlers, can be collected
 
--- The state of the scheduler. `waiters`: handlers that sleep, the longest asleep first. `clients`: those that the pump
--- runs. Both may have holes up to their counts. `crowded`: so many waiters are looked through if no pump does that.
--- `generation`: counts pumps. `running`: there is a pump. `start_at`: when the next may be started, 0 for at once.
--- `alone_at`: when a handler stops waiting for one to start. `notifier`, `connection`: the pump's, both or none.
--- `reading`: the pump waits for the notifier. `iteration`: counts the pumps' iterations. `ends`: when the time of the
--- handlers that the last one has woken is used up.
-local waiters, waiter_count, crowded = setmetatable({}, WEAK), 0, 64
+-- Scheduler state of this Lua VM. The two arrays may have holes up to their counts.
+--   waiters, waiter_count   waiters (see methods.lua) whose handlers sleep, or slept; the longest asleep first
+--   prune_count    if there are so many waiters and no pump, those that do not sleep are removed
+--   clients, client_count   clients that the pump runs
+--   generation     number of pumps so far, and one
+--   running        there is a pump
+--   start_at       when another pump may be started; 0: none was started since the last one ended well
+--   alone_at       when handlers stop waiting for a pump to start
+--   notifier, connection   of the pump; both or none
+--   reading        the pump waits for a byte of the notifier
+--   iteration      number of iterations of all pumps
+--   handlers_until when the time of the handlers that the last iteration has woken is used up
+--
+-- Fields of `shared` that are set here:
+--   pump_generation   `generation` of the pump that runs the client; nil: none does
+--   watch_iteration   the last iteration for which the notifier was told to watch the client's sockets
+--   ran_at            when a handler has last run the client's sockets itself
+--
+-- Fields of a waiter that are set here:
+--   semaphore      on which its handler sleeps
+--   sleeping       the handler sleeps
+--   listed         the waiter is in `waiters`
+--   woken          an iteration of the pump has woken it
+--   has_yielded    must_yield has returned true the last time
+local waiters, waiter_count, prune_count = setmetatable({}, WEAK), 0, 64
 local clients, client_count = setmetatable({}, WEAK), 0
 local generation, running, start_at, alone_at = 1, false, 0, 0
-local notifier, connection, reading, iteration, ends = nil, nil, false, 0, 0
-local semaphores = {} -- unused ones
+local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
+local semaphores = {} -- for reuse
 
--- While a TLS session is fetched, nginx can wait only if OpenSSL has OpenResty's patch, or is BoringSSL: both have this
--- function. Else nginx kills a handler that tries. Nil: not found out yet.
-local fetch_can_wait
+-- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is
+-- BoringSSL. Both have the function below. Otherwise nginx kills a handler that yields there. Nil: not yet known.
+local fetch_can_yield
 
-local function find_out()
+local function find_session_function()
   local ffi = require "ffi"
   ffi.cdef "const void *SSL_magic_pending_session_ptr(void);"
   return ffi.C.SSL_magic_pending_session_ptr
 end
 
--- Whether light threads may yield in a phase.
+-- Returns whether light threads can yield in a phase.
 local function is_yielding(phase)
-  if phase == "ssl_session_fetch" and fetch_can_wait == nil then fetch_can_wait = pcall(find_out) end
-  return YIELDING[phase] and (phase ~= "ssl_session_fetch" or fetch_can_wait)
+  if phase == "ssl_session_fetch" and fetch_can_yield == nil then fetch_can_yield = pcall(find_session_function) end
+  return YIELDING[phase] and (phase ~= "ssl_session_fetch" or fetch_can_yield)
 end
 
--- The phase if a call can neither wait nor block in it, or nil.
+-- Returns the current phase if a call can neither yield nor block in it, else nil.
 local function refused_phase()
   local phase = get_phase and get_phase()
   return phase and not is_yielding(phase) and not BLOCKING[phase] and phase or nil
 end
 
--- Whether a call can wait by yielding here.
+-- Returns whether a call can wait here by yielding.
 local function can_yield()
   return get_phase and is_yielding(get_phase())
 end
 
--- Wakes a waiter that sleeps.
+-- Wakes a handler that sleeps.
 local function wake(waiter)
   waiter.sleeping = false
   waiter.semaphore:post(1)
@@ -88,7 +113,7 @@ end
 
 -- The pump ------------------------------------------------------------------------------------------------------------
 
--- Wakes the handlers that have something to do, as far as the bytes for one iteration go. True if they do not suffice.
+-- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more.
 local function wake_waiters()
   local kept, more, budget = 0, false, ITERATION_BYTES
   for i = 1, waiter_count do
@@ -111,8 +136,8 @@ local function wake_waiters()
   return more
 end
 
--- Runs the sockets of all clients, and forgets those of which no call is waiting. Returns the seconds until there is
--- something to do for one of them, whatever arrives; nil if no call is waiting.
+-- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
+-- timer, pause or time limit of one of them; nil if no client is left.
 local function run_clients()
   local due, kept = nil, 0
   local each = client_count * SOCKETS > ALL_SOCKETS and ALL_SOCKETS / client_count or SOCKETS
@@ -125,20 +150,20 @@ local function run_clients()
       clients[kept] = client
       if not due or seconds < due then due = seconds end
     elseif client then
-      c.shared(client).pumped = nil
+      c.shared(client).pump_generation = nil
     end
   end
   client_count = kept
   return due
 end
 
--- Has the notifier tell of all that the pump runs, within so many seconds.
-local function arm(seconds)
+-- Has the notifier write a byte when a socket of a client is ready, or after so many seconds.
+local function arm_notifier(seconds)
   for i = 1, client_count do
     local client = clients[i]
     if client then
       if not c.notifier_watch(notifier, client) and seconds > POLL then seconds = POLL end
-      c.shared(client).armed = iteration
+      c.shared(client).watch_iteration = iteration
     end
   end
   c.notifier_wake_in(notifier, seconds)
@@ -150,7 +175,7 @@ local function close_notifier()
   notifier, connection = nil, nil
 end
 
--- Leaves `notifier` nil if there can be none now.
+-- Leaves `notifier` nil if that is not possible now.
 local function open_notifier()
   local cookie, address
   notifier, cookie, address = c.notifier_new()
@@ -166,8 +191,8 @@ local function open_notifier()
   if not (connected and connection:send(cookie) and c.notifier_start(notifier)) then close_notifier() end
 end
 
--- Waits for the notifier's byte. False if none will come any more.
-local function read()
+-- Waits for the notifier's byte. Returns false if the notifier has failed.
+local function read_byte()
   reading = true
   local byte = connection:receive(1)
   reading = false
@@ -175,16 +200,16 @@ local function read()
   return byte ~= nil
 end
 
--- Gives others of the worker their turn, and comes back when there may be something to do: at once, or within so many
--- seconds.
+-- Lets other light threads and requests of the worker run, until there may be something to do, or for so many seconds.
+-- 0: only once. ngx.sleep(0) is no replacement: with OpenResty's patches its timer runs only after nginx's next poll.
 local function pause(seconds)
   if not notifier then return ngx.sleep(POLL) end
-  if seconds == 0 then c.notifier_wake(notifier) else arm(seconds) end
-  if not read() then close_notifier() end
+  if seconds == 0 then c.notifier_wake(notifier) else arm_notifier(seconds) end
+  if not read_byte() then close_notifier() end
 end
 
--- Whether a handler sleeps: nobody waits on the semaphore of one that was killed. If that were wrong, another pump
--- would be started.
+-- Returns whether a handler sleeps. The count of a semaphore is negative while a handler waits on it; a killed handler
+-- does not. If this were wrong, the handler would start another pump.
 local function is_needed()
   for i = 1, waiter_count do
     local waiter = waiters[i]
@@ -193,8 +218,9 @@ local function is_needed()
   return false
 end
 
+-- Runs until no call waits, or, when the worker exits, no handler does.
 local function run_pump()
-  local open_at, reopen, idle_since, look_at = 0, REOPEN, nil, 0
+  local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
   while true do
     if not notifier and c.clock() >= open_at then
       open_notifier()
@@ -202,12 +228,12 @@ local function run_pump()
     end
     iteration = iteration + 1
     local exiting = ngx.worker.exiting()
-    if exiting and c.clock() >= look_at then
-      if not is_needed() then return end -- an exit does not wait for calls that nobody waits for
-      look_at = c.clock() + LINGER
+    if exiting and c.clock() >= check_at then
+      if not is_needed() then return end -- the calls of killed handlers do not delay the exit
+      check_at = c.clock() + LINGER
     end
     local due = run_clients()
-    ends = c.clock() + HANDLERS
+    handlers_until = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
     if not due then
       local now = c.clock()
@@ -221,8 +247,9 @@ local function run_pump()
   end
 end
 
+-- Callback of the timer: one pump.
 local function pump()
-  if running then return end -- two were started, since the first was late
+  if running then return end -- the timer of another one has run late
   running = true
   local ok, problem = pcall(run_pump)
   close_notifier()
@@ -233,14 +260,14 @@ local function pump()
   else
     ngx.log(ngx.ERR, "podero: waiting goes on without the pump, which has failed: ", problem)
   end
-  for i = 1, waiter_count do -- those that began to wait just now, or all if it has failed
+  for i = 1, waiter_count do -- they began to wait just now, or the pump has failed
     local waiter = waiters[i]
     if waiter and waiter.sleeping then wake(waiter) end
   end
 end
 
--- Starts a pump unless that was tried just now. nginx says nothing if it drops the timer: so a handler waits for a
--- while, but not again for another attempt.
+-- Starts a pump, unless that was tried less than RESTART ago. nginx may drop the timer without an error, if too many
+-- are running; so handlers wait for the pump until alone_at. If one was started in vain before, they do not wait.
 local function start_pump()
   local now = c.clock()
   if now < start_at then return end
@@ -252,18 +279,19 @@ end
 
 -- Waiters -------------------------------------------------------------------------------------------------------------
 
+-- Sleeps until the waiter is woken, or for so many seconds, within POLL and MAX_SLEEP.
 local function sleep(waiter, seconds)
   waiter.sleeping = true
   local ok, problem = waiter.semaphore:wait(seconds < POLL and POLL or seconds < MAX_SLEEP and seconds or MAX_SLEEP)
   waiter.sleeping = false
-  if not ok and problem ~= "timeout" then -- nginx has come to let nobody wait here
+  if not ok and problem ~= "timeout" then -- nginx does not allow it here any more
     c.block(waiter.calls)
     c.run(waiter.client, SOCKETS)
   end
 end
 
--- Forgets the handlers that do not sleep any more.
-local function forget_awake()
+-- Removes the waiters that do not sleep any more.
+local function prune_waiters()
   local kept = 0
   for i = 1, waiter_count do
     local waiter = waiters[i]
@@ -275,50 +303,51 @@ local function forget_awake()
       waiter.listed = false
     end
   end
-  waiter_count, crowded = kept, 2 * kept + 64
+  waiter_count, prune_count = kept, 2 * kept + 64
 end
 
-local function enlist(waiter)
+-- Adds the waiter and its client to those that the pump looks after.
+local function add_waiter(waiter)
   local client, shared = waiter.client, waiter.shared
   if not waiter.listed then
-    if not running and waiter_count >= crowded then forget_awake() end
+    if not running and waiter_count >= prune_count then prune_waiters() end
     waiter.listed = true
     waiter_count = waiter_count + 1
     waiters[waiter_count] = waiter
   end
-  if shared.pumped ~= generation then
-    shared.pumped = generation
+  if shared.pump_generation ~= generation then
+    shared.pump_generation = generation
     client_count = client_count + 1
     clients[client_count] = client
   end
 end
 
--- Has the pump, if it is reading, come back when the client's next timer is due, or within so many seconds.
-local function tell_timers(client, seconds)
+-- If the pump is reading, has the notifier wake it when the client's next timer is due, or after so many seconds.
+local function update_timer(client, seconds)
   if not reading then return end
   local timer = c.timer(client)
   c.notifier_wake_in(notifier, timer < seconds and timer or seconds)
 end
 
--- Tells the pump, if it is reading, what the waiter waits for.
-local function tell_pump(waiter, due)
+-- If the pump is reading, has the notifier wake it for this waiter.
+local function update_notifier(waiter, due)
   if not reading then return end
   if c.pending(waiter.calls) then return c.notifier_signal(notifier) end
   local client, shared = waiter.client, waiter.shared
-  if shared.armed ~= iteration then
-    shared.armed = iteration
+  if shared.watch_iteration ~= iteration then
+    shared.watch_iteration = iteration
     if not c.notifier_watch(notifier, client) then due = POLL end
   end
-  tell_timers(client, due)
+  update_timer(client, due)
 end
 
--- Runs the sockets of the waiter's client until there is something to do for it, or a pump has started.
+-- Waits without a pump: runs the sockets of the client until the calls have something to do, or a pump has started.
 local function wait_alone(waiter)
   local client, shared, calls = waiter.client, waiter.shared, waiter.calls
   repeat
     sleep(waiter, POLL)
     local now = c.clock()
-    if now - (shared.ran_at or 0) >= POLL / 2 then -- others may wait in the same way
+    if now - (shared.ran_at or 0) >= POLL / 2 then -- not if another handler has just done so
       shared.ran_at = now
       c.run(client, SOCKETS)
     end
@@ -326,17 +355,17 @@ local function wait_alone(waiter)
   until running or c.pending(calls) or c.due(calls) == 0
 end
 
--- Sleeps until there may be something to do for the waiter, and gives others of the worker their turn at least once.
+-- Sleeps until the calls may have something to do. Yields at least once.
 local function wait(waiter)
   if not waiter.semaphore then
     local count = #semaphores
     waiter.semaphore = semaphores[count] or require("ngx.semaphore").new()
     semaphores[count] = nil
   end
-  enlist(waiter)
+  add_waiter(waiter)
   local due = c.due(waiter.calls)
   if running then
-    tell_pump(waiter, due)
+    update_notifier(waiter, due)
     return sleep(waiter, due)
   end
   start_pump()
@@ -348,34 +377,34 @@ local function wait(waiter)
   end
 end
 
--- Whether the waiter was woken by an iteration of the pump whose time is used up, and is to wait again: the next one
--- wakes it. Not twice in a row: others may use up the time of every iteration.
-local function is_late(waiter)
-  local late = waiter.woken and not waiter.was_late and c.clock() >= ends and c.pending(waiter.calls)
-  waiter.woken, waiter.was_late = false, late
-  return late
+-- Returns whether the handler has to wait again without doing anything: the iteration that has woken it has used up its
+-- time, and the next one wakes it again. Not twice in a row, or it might never run.
+local function must_yield(waiter)
+  local must = waiter.woken and not waiter.has_yielded and c.clock() >= handlers_until and c.pending(waiter.calls)
+  waiter.woken, waiter.has_yielded = false, must
+  return must
 end
 
--- The waiter's calls have ended. Keeps for others what it has used.
+-- To be called when the waiter's calls have ended. Keeps its semaphore for reuse, if no handler waits on it.
 local function leave(waiter)
   local semaphore = waiter.semaphore
   waiter.semaphore = nil
   if semaphore and semaphore:count() == 0 then semaphores[#semaphores + 1] = semaphore end
-  tell_timers(waiter.client, NEVER) -- another call may have been waiting for a connection
+  update_timer(waiter.client, NEVER) -- another call may use the connection now
 end
 
--- The waiter's calls were stopped: by somebody else, if it sleeps.
-local function stopped(waiter)
+-- To be called when the waiter's calls were stopped, perhaps by another handler while this one sleeps.
+local function wake_stopped(waiter)
   if waiter.sleeping then wake(waiter) end
-  tell_timers(waiter.client, NEVER)
+  update_timer(waiter.client, NEVER)
 end
 
--- The client was closed: who waits for its calls is to hear of it.
+-- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
 local function wake_pump()
   if reading then c.notifier_signal(notifier) end
 end
 
 return {
-  wait = wait, leave = leave, stopped = stopped, can_yield = can_yield, refused_phase = refused_phase,
-  wake_pump = wake_pump, is_late = is_late, is_here = get_phase and true, STEP = STEP,
+  wait = wait, leave = leave, wake_stopped = wake_stopped, can_yield = can_yield, refused_phase = refused_phase,
+  wake_pump = wake_pump, must_yield = must_yield, is_nginx = get_phase and true, STEP = STEP,
 }

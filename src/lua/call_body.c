@@ -1,0 +1,179 @@
+#include "lua/call_body.h"
+
+#include <stdio.h>
+
+#include "core/syntax.h"
+#include "lua/call_object.h"
+#include "lua/collector.h"
+#include "lua/user_value.h"
+
+/* ---- a body of any JSON: METHOD_GET ---- */
+
+/* Starts a new attempt: what an earlier one has left is dropped. [-0, +0, m] */
+static void begin_value(lua_State *L, struct call_object *object) {
+  json_value_free(&object->value);
+  json_value_init(&object->value, object->max_response_bytes);
+  json_value_push_state(L);
+  user_value_set(L, 1, VALUE_STATE);
+}
+
+/* Sets the failure of a body that is not JSON. `cut_short`: its `offset` bytes are the beginning of
+ * JSON. `rest` is appended to the message. */
+static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t offset,
+                               const char *message, const char *rest) {
+  const char *what = !cut_short ? "not JSON" : offset == 0 ? "empty" : "cut short";
+  failure_set(failure, FAILURE_DECODE, "the response is %s: %s%s", what, message, rest);
+  failure->retryable = cut_short && offset > 0;
+}
+
+/* Fills `failure` with the decoder's error, if it has one. */
+static void set_value_failure(const struct json_value_error *e, struct failure *failure) {
+  switch (e->fault) {
+  case JSON_VALUE_FAULT_NONE: break;
+  case JSON_VALUE_FAULT_DECODE:
+    set_decode_failure(failure, e->cut_short, e->offset, e->message, "");
+    break;
+  case JSON_VALUE_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
+  case JSON_VALUE_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
+  }
+}
+
+/* [-0, +1, m] */
+static void feed_value(lua_State *L, struct call_object *object) {
+  user_value_get(L, 1, VALUE_STATE);
+  json_value_decode(L, &object->value, -1, object->bytes, object->size);
+  set_value_failure(&object->value.error, object->failure);
+}
+
+/* [-0, +1, m] */
+static void end_value(lua_State *L, struct call_object *object) {
+  user_value_get(L, 1, VALUE_STATE);
+  if (json_value_end(L, &object->value, -1)) user_value_set(L, 1, VALUE_DECODED);
+  set_value_failure(&object->value.error, object->failure);
+}
+
+/* ---- a body of users: all other methods ---- */
+
+/* Sets VALUE_STATE of the call at index 1: to the table that its client keeps for reuse, which then
+ * has none, or to a new one. [-0, +0, m] */
+static void acquire_state(lua_State *L) {
+  user_value_get(L, 1, VALUE_CLIENT);
+  user_value_get(L, -1, CLIENT_STATE);
+  if (lua_isnil(L, -1)) {
+    user_push_state(L);
+    lua_replace(L, -2);
+  } else {
+    lua_pushnil(L);
+    user_value_set(L, -3, CLIENT_STATE);
+  }
+  user_value_set(L, 1, VALUE_STATE);
+  lua_pop(L, 1);
+}
+
+/* Gives VALUE_STATE back to the client. Only after a complete list: the state of any other holds
+ * parts of a user. [-0, +0, m] */
+static void release_state(lua_State *L) {
+  user_value_get(L, 1, VALUE_CLIENT);
+  user_value_get(L, 1, VALUE_STATE);
+  user_value_set(L, -2, CLIENT_STATE);
+  lua_pushnil(L);
+  user_value_set(L, 1, VALUE_STATE);
+  lua_pop(L, 1);
+}
+
+/* Starts a new attempt: the users of an earlier one are dropped. [-0, +0, m] */
+static void begin_users(lua_State *L, struct call_object *object) {
+  user_decoder_free(&object->decoder);
+  user_decoder_init(&object->decoder, object->validate, 0, object->max_response_bytes);
+  acquire_state(L);
+  if (object->method == METHOD_EACH_USER) return;
+  lua_newtable(L);
+  user_value_set(L, 1, VALUE_DECODED);
+}
+
+void call_body_set_users_failure(const struct call_object *object, struct failure *failure) {
+  const struct user_error *e = &object->decoder.error;
+  unsigned long long users = object->decoder.users;
+  char after[48];
+  switch (e->fault) {
+  case USER_FAULT_NONE: return;
+  case USER_FAULT_DECODE:
+    snprintf(after, sizeof after, " (after %llu user%s)", users, users == 1 ? "" : "s");
+    set_decode_failure(failure, e->cut_short, e->offset, e->message, after);
+    break;
+  case USER_FAULT_SCHEMA: failure_set(failure, FAILURE_SCHEMA, "%s", e->message); break;
+  case USER_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
+  case USER_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
+  }
+  syntax_make_printable(failure->message);
+}
+
+/* [-0, +2, m] */
+static void feed_users(lua_State *L, struct call_object *object) {
+  size_t used;
+  user_value_get(L, 1, VALUE_STATE);
+  user_value_get(L, 1, VALUE_DECODED);
+  user_decode(L, &object->decoder, -2, -1, object->bytes, object->size, &used);
+  call_body_set_users_failure(object, object->failure);
+}
+
+/* [-0, +0, m] */
+static void end_users(lua_State *L, struct call_object *object) {
+  if (user_decode_end(&object->decoder))
+    release_state(L);
+  else
+    call_body_set_users_failure(object, object->failure);
+}
+
+/* ---- the binding ---- */
+
+int call_body_run(lua_State *L) {
+  struct call_object *object = lua_touserdata(L, 1);
+  bool users = object->method != METHOD_GET;
+  switch (object->operation) {
+  case BODY_BEGIN: users ? begin_users(L, object) : begin_value(L, object); break;
+  case BODY_FEED: users ? feed_users(L, object) : feed_value(L, object); break;
+  case BODY_END: users ? end_users(L, object) : end_value(L, object); break;
+  }
+  return 0;
+}
+
+/* Runs call_body_run with lua_pcall: a Lua error must not jump across the core. */
+static void run_protected(lua_State *L, enum body_operation operation, const char *bytes,
+                          size_t size, struct failure *failure) {
+  struct call_object *object = lua_touserdata(L, 1);
+  object->operation = operation;
+  object->bytes = bytes;
+  object->size = size;
+  object->failure = failure;
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  int code = lua_pcall(L, 1, 0, 0);
+  if (code == 0) return;
+  object->raised = code != LUA_ERRMEM;
+  user_value_set(L, 1, VALUE_RAISED); /* allocates nothing: the user value exists */
+  failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
+}
+
+static void begin(void *L, struct failure *failure) {
+  run_protected(L, BODY_BEGIN, NULL, 0, failure);
+}
+
+static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
+  const struct call_object *object = lua_touserdata(L, 1);
+  const struct json_reader *reader =
+      object->method == METHOD_GET ? &object->value.reader : &object->decoder.reader;
+  bool stopped = collector_hold(L, reader->token_offset + size);
+  run_protected(L, BODY_FEED, bytes, size, failure);
+  if (stopped) collector_release(L);
+}
+
+static void end(void *L, struct failure *failure) {
+  run_protected(L, BODY_END, NULL, 0, failure);
+}
+
+const struct call_binding call_body_binding = {
+    .begin = begin,
+    .feed = feed,
+    .end = end,
+};

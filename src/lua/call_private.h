@@ -1,0 +1,58 @@
+/* The call object from the inside, for the files that implement it: call_object.c, call_body.c,
+ * call_result.c and caller.c. All others use lua/call_object.h. */
+#ifndef PODERO_LUA_CALL_PRIVATE_H
+#define PODERO_LUA_CALL_PRIVATE_H
+
+#include "core/call.h"
+#include "core/session.h"
+#include "lua/json_value.h"
+#include "lua/options.h"
+#include "lua/user_decoder.h"
+
+/* User values of a call object. */
+enum {
+  VALUE_CLIENT = 1, /* keeps the client alive */
+  VALUE_DECODED,    /* what has been decoded so far; not visible to the caller until the end */
+  VALUE_RESULT,     /* the results of the method, see call_result_store */
+  VALUE_SECOND_RESULT,
+  VALUE_THIRD_RESULT,
+  VALUE_STATE, /* table of user_push_state (a list) or json_value_push_state (METHOD_GET) */
+  VALUE_ON_PROGRESS,
+  VALUE_RAISED, /* Lua error to raise after libcurl and the core have returned */
+  VALUES = VALUE_RAISED
+};
+
+/* The callbacks of struct call_binding. */
+enum body_operation { BODY_BEGIN, BODY_FEED, BODY_END };
+
+struct call_object {
+  struct session *session; /* not owned: `call` and the client hold references */
+  struct call *call;       /* owned; NULL after the call has ended */
+  enum method method;
+  bool validate;
+  bool has_on_progress;
+  uint64_t max_response_bytes;
+  bool raised;                 /* VALUE_RAISED holds an error to raise */
+  bool completed;              /* the results are in the user values, see call_result_store */
+  double progress_at;          /* monotonic time of the last call of on_progress */
+  struct event *event;         /* owned; being passed to on_event, or NULL */
+  struct user_decoder decoder; /* of every method but METHOD_GET */
+  struct json_value value;     /* of METHOD_GET */
+  bool busy;                   /* the core or a decoder is using the call */
+  bool stop_pending;           /* a finalizer stopped the call while it was busy */
+  enum user_status status;     /* result of the last user_decode of each_user */
+  size_t used;                 /* how many bytes that has used */
+  /* Arguments of a function that runs in lua_pcall. */
+  enum body_operation operation;
+  const char *bytes;
+  size_t size;
+  struct failure *failure;
+};
+
+/* Ends the call and frees what it holds in C; its results stay. May be called again. */
+void call_object_end(struct call_object *object);
+
+/* table[key] = value for the table on top of the stack. [-0, +0, m] */
+void call_set_integer(lua_State *L, const char *key, int64_t value);
+
+#endif
