@@ -254,8 +254,11 @@ static bool is_current(const struct registration *r, uint64_t data) {
 
 int backend_collect(struct backend *b, struct ready ready[READY_MAX], int timeout) {
   struct epoll_event events[READY_MAX];
-  /* Without a set there is no descriptor either, and time passes. */
-  int found = b->set < 0 ? poll(NULL, 0, timeout) : epoll_wait(b->set, events, READY_MAX, timeout);
+  if (b->set < 0) { /* nothing can be watched, and time passes */
+    poll(NULL, 0, timeout);
+    return 0;
+  }
+  int found = epoll_wait(b->set, events, READY_MAX, timeout);
   int count = 0;
   bool stale = false;
   for (int i = 0; i < found; i++) {
