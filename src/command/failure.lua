@@ -15,7 +15,7 @@ function failure.usage(message, command)
   error(setmetatable({ code = 2, message = message .. hint }, Failure), 0)
 end
 
---- Ends the command without a word: who read its output has had enough.
+--- Ends the command silently: whoever read its output has stopped reading.
 function failure.quiet()
   error(setmetatable({ code = 0 }, Failure), 0)
 end
