@@ -69,8 +69,9 @@ local PROGRAM = [[
   local function check(way)
     local other, most, waits = 0, 0, 0
     listener = server:listen { good_api = silence, good_token = silence }
+    -- A token request goes on without the calls that have waited for it: the last one here has to outlive it.
     client = helper.client({ url = listener.url }, { access_token = METHOD ~= "token" and "mine" or nil,
-      timeout = 20, wait = function(seconds, fd) return wait(seconds, fd) end })
+      timeout = METHOD == "token" and 1 or 20, wait = function(seconds, fd) return wait(seconds, fd) end })
     function wait(seconds, fd)
       if way == "dropped" or way == "again" then return coroutine.yield(seconds, fd) end
       waits = waits + 1
@@ -103,7 +104,6 @@ local PROGRAM = [[
     end
     if way == "inside" then coroutine.wrap(all)() else all() end
     wait = follow
-    if METHOD == "token" then collectgarbage() end -- else the client would go on with the request of those dropped
     listener:set {
       good_api = { { "respond", 200, {}, LIST } },
       good_token = { { "respond", 200, {}, '{"access_token": "abcde", "token_type": "bearer"}' } },
