@@ -201,6 +201,21 @@ describe("a client", function()
     end
   end
 
+  it("sends a request again once, though it has more idle connections that the server closes", function()
+    local first = {}
+    for i = 1, 5 do first[i] = { { "meet", 5 }, good } end
+    local listener = listen { api = first, good_api = { faults.CLOSE } }
+    local client = client_of(listener.url, { wait = yield })
+    local calls = {}
+    for i = 1, 5 do calls[i] = function() return assert(client:list_users(ORG)) end end
+    together(calls)
+    assert.equal(5, select(2, listener:received()))
+    local err = together({ function() return client:list_users(ORG) end })[1][2]
+    assert.equal("network", err.kind)
+    assert.equal(1, err.attempts)
+    assert.equal(7, #listener:received())
+  end)
+
   -- connections that go silent ---------------------------------------------------------------------------------------
 
   it("whose connection goes silent after a good answer opens another over HTTP/2", function()
