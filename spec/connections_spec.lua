@@ -201,6 +201,21 @@ describe("a client", function()
     end
   end
 
+  for grant, credentials in pairs {
+    password = { username = "ada", password = "some-secret" },
+    client_credentials = { client_id = "a", client_secret = "some-secret" },
+  } do
+    it("sends a request for a token once with the grant " .. grant, function()
+      local first = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+      local listener = listen { token = { { first } }, good_token = { faults.CLOSE }, good_api = { good } }
+      credentials.access_token, credentials.token_encoding = false, "form"
+      local client = client_of(listener.url, credentials)
+      assert(client:token())
+      helper.failed("network", client:token())
+      assert.equal(2, #listener:received())
+    end)
+  end
+
   it("sends a request again once, though it has more idle connections that the server closes", function()
     local first = {}
     for i = 1, 5 do first[i] = { { "meet", 5 }, good } end
