@@ -231,6 +231,20 @@ describe("a client", function()
     assert.equal(7, #listener:received())
   end)
 
+  it("leaves the connections of its parent open in a child that needs room for another", function()
+    local listener = listen { tls = TLS, good_api = { good } }
+    local client = client_of(listener.url, { max_connections = 1 })
+    assert(client:list_users(ORG))
+    local child = process.start(function()
+      local count = 0
+      for _ in client:each_user(ORG) do count = count + 1 end
+      return count
+    end)
+    assert.equal("3", child.result())
+    assert(client:list_users(ORG))
+    assert.equal(2, select(2, listener:received()))
+  end)
+
   -- connections that go silent ---------------------------------------------------------------------------------------
 
   it("whose connection goes silent after a good answer opens another over HTTP/2", function()
