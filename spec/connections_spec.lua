@@ -201,6 +201,50 @@ describe("a client", function()
     end
   end
 
+  for grant, credentials in pairs {
+    password = { username = "ada", password = "some-secret" },
+    client_credentials = { client_id = "a", client_secret = "some-secret" },
+  } do
+    it("sends a request for a token once with the grant " .. grant, function()
+      local first = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+      local listener = listen { token = { { first } }, good_token = { faults.CLOSE }, good_api = { good } }
+      credentials.access_token, credentials.token_encoding = false, "form"
+      local client = client_of(listener.url, credentials)
+      assert(client:token())
+      helper.failed("network", client:token())
+      assert.equal(2, #listener:received())
+    end)
+  end
+
+  it("sends a request again once, though it has more idle connections that the server closes", function()
+    local first = {}
+    for i = 1, 5 do first[i] = { { "meet", 5 }, good } end
+    local listener = listen { api = first, good_api = { faults.CLOSE } }
+    local client = client_of(listener.url, { wait = yield })
+    local calls = {}
+    for i = 1, 5 do calls[i] = function() return assert(client:list_users(ORG)) end end
+    together(calls)
+    assert.equal(5, select(2, listener:received()))
+    local err = together({ function() return client:list_users(ORG) end })[1][2]
+    assert.equal("network", err.kind)
+    assert.equal(1, err.attempts)
+    assert.equal(7, #listener:received())
+  end)
+
+  it("leaves the connections of its parent open in a child that needs room for another", function()
+    local listener = listen { tls = TLS, good_api = { good } }
+    local client = client_of(listener.url, { max_connections = 1 })
+    assert(client:list_users(ORG))
+    local child = process.start(function()
+      local count = 0
+      for _ in client:each_user(ORG) do count = count + 1 end
+      return count
+    end)
+    assert.equal("3", child.result())
+    assert(client:list_users(ORG))
+    assert.equal(2, select(2, listener:received()))
+  end)
+
   -- connections that go silent ---------------------------------------------------------------------------------------
 
   it("whose connection goes silent after a good answer opens another over HTTP/2", function()

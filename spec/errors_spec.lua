@@ -67,7 +67,8 @@ describe("an error", function()
     -- In a process of its own, which has little else to be collected: so finalizers run at nearly every allocation.
     local CLOSING = [[
       local podero = require "podero"
-      local client = podero.new { base_url = %q, access_token = "static", proxy = "", max_retries = 0 }
+      local client = podero.new { base_url = %q, access_token = "static", proxy = "", max_retries = 0,
+        on_event = function(event) assert(event.status == 403 and event.url:find("/users", 1, true)) end }
       local function on_collection(f)
         if newproxy then getmetatable(newproxy(true)).__gc = f else setmetatable({}, { __gc = f }) end
       end
@@ -104,7 +105,7 @@ describe("an error", function()
       until not closed or n == 2000
       print(closed, err.detail.detail[300])]]
 
-    it("is whole though a finalizer closes the loop while it is made", function()
+    it("is whole though a finalizer closes the loop while it, or its event, is made", function()
       local texts = {}
       for i = 1, 300 do texts[i] = ("text %d"):format(i) end
       helper.static(server, { always_api = { status = 403, body = cjson.encode { detail = texts } } })

@@ -19,8 +19,6 @@
 /* ---- ending a call ---- */
 
 void call_object_end(struct call_object *object) {
-  event_free(object->event);
-  object->event = NULL;
   call_free(object->call);
   object->call = NULL;
   user_decoder_free(&object->decoder);
@@ -248,6 +246,9 @@ static int call_gc(lua_State *L) {
       user_value_set(L, -3, CLIENT_REUSABLE);
     }
   }
+  struct call_object *object = lua_touserdata(L, 1);
+  event_free(object->event);
+  object->event = NULL;
   lua_settop(L, 1);
   return close_call(L);
 }

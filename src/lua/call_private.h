@@ -35,7 +35,7 @@ struct call_object {
   bool raised;                 /* VALUE_RAISED holds an error to raise */
   bool completed;              /* the results are in the user values, see call_result_store */
   double progress_at;          /* monotonic time of the last call of on_progress */
-  struct event *event;         /* owned; being passed to on_event, or NULL */
+  struct event *event;         /* owned; being passed to on_event, or NULL; not freed with `call` */
   struct user_decoder decoder; /* of every method but METHOD_GET */
   struct json_value value;     /* of METHOD_GET */
   bool busy;                   /* the core or a decoder is using the call */

@@ -105,15 +105,24 @@ void connection_shut_down(struct transport *t, const struct socket_entry *s) {
 
 /* Whether the connection was reused and had been closed by the server, or was shut down here, so
  * that the server may not have received the request (RFC 9112, section 9.3.1; RFC 9113, section
- * 8.7). Over HTTP/1.1, libcurl tries some other idle connections itself, which may be closed as
- * well. */
+ * 8.7). */
 static bool was_lost(const struct transfer *x, CURLcode code) {
   unsigned lost = x->shut_down ? CURL_ERROR_LOST | CURL_ERROR_LOST_STREAM : CURL_ERROR_LOST;
   long new_connections = 1;
+  if (x->repeat_stopped) return true;
   if ((curl_error_find(code)->flags & lost) == 0 || x->header_bytes > 0) return false;
   if (x->shut_down) return true;
   CURLcode got = curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &new_connections);
   return got == CURLE_OK && new_connections == 0;
+}
+
+bool connection_stops_repeat(struct transfer *x) {
+  if (x->sent_at == 0 || !can_restart(x)) return false;
+  if (x->opened_socket) /* libcurl repeats it on a new connection, as connection_retry would */
+    x->restarted = true;
+  else
+    x->repeat_stopped = true;
+  return x->repeat_stopped;
 }
 
 /* libcurl 8 keeps some HTTP/2 connections that have failed, and would use them again. */
@@ -141,7 +150,7 @@ static bool restart(struct transfer *x) {
   /* All transfers that have lost an HTTP/2 connection share the next one. */
   long fresh = x->http2 && has_restarted_another(x) ? 0 : 1;
   x->restarted = true;
-  x->shut_down = false;
+  x->shut_down = x->repeat_stopped = false;
   x->socket = NULL;
   x->opened_socket = false;
   if (x->sent_at > 0) t->unsent++;

@@ -62,6 +62,7 @@ static void submit_transfers(struct transport *t) {
 }
 
 void connection_limit_admit(struct transport *shared) {
+  transport_reset_after_fork(shared); /* admit_one closes idle connections, but not the parent's */
   while (shared->queue != NULL && admit_one(shared)) {
     struct transport *t = shared->queue;
     leave_queue(t);

@@ -84,6 +84,7 @@ struct transfer {
   /* The connection. */
   bool fresh_connection;       /* as in the request */
   bool restarted;              /* the request is being sent a second time */
+  bool repeat_stopped;         /* connection_stops_repeat has returned true */
   bool shut_down;              /* its connection was shut down by connection_shut_down */
   bool http2;                  /* its last connection used HTTP/2 */
   bool opened_socket;          /* a socket was opened for it */
@@ -186,6 +187,11 @@ enum connection_action connection_after_stop(struct transfer *transfer);
 /* Ends a connection that others use. libcurl will report an error for their transfers, which are
  * then restarted. */
 void connection_shut_down(struct transport *transport, const struct socket_entry *socket);
+
+/* To be called when libcurl is about to send the request. Returns true if it must not: libcurl has
+ * sent it before, on a connection that was closed, and would send it on another idle one, which may
+ * be closed as well. Then the transfer fails, and connection_retry sends it on a new connection. */
+bool connection_stops_repeat(struct transfer *transfer);
 
 /* To be called when a transfer has failed. Returns true if it was started again, over another
  * connection. */

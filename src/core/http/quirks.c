@@ -61,7 +61,8 @@
  *
  * all
  *   An idle TLS connection that the server has closed with close_notify is used again. The request
- *   is tried on six of them, then it fails (connection_retry in connection.c).
+ *   is tried on six of them, then it fails; here on one, then on a new connection
+ *   (connection_stops_repeat and connection_retry in connection.c).
  *   Spec: connections_spec "has been idle until the server closed"
  *
  * up to 8.13
@@ -76,8 +77,9 @@
  * all
  *   A request over a reused connection is sent again if the connection is closed without a
  *   response, even a POST that the server has read. A request that must not be repeated gets a new
- *   connection (request.fresh_connection).
- *   Spec: connections_spec "sends a refresh token once"
+ *   connection (request.fresh_connection). Others are repeated once (connection_stops_repeat in
+ *   connection.c).
+ *   Spec: connections_spec "sends a refresh token once", "sends a request again once"
  *
  * all
  *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use

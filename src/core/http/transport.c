@@ -219,6 +219,7 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
                                int local_port) {
   struct transfer *x = user;
   (void)remote, (void)local, (void)remote_port, (void)local_port;
+  if (connection_stops_repeat(x)) return 1; /* CURL_PREREQFUNC_ABORT */
   if (x->sent_at == 0) x->transport->unsent--;
   if (x->opened_socket) x->transport->connected = x;
   x->sent_at = clock_monotonic();

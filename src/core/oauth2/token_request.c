@@ -61,9 +61,9 @@ bool token_request_build(const struct token_requester *requester, const char *re
       .body = body->data,
       .body_size = body->size,
       .loopback = options->loopback,
-      /* libcurl may send a request on a kept connection twice; a server may accept a refresh token
-       * only once. */
-      .fresh_connection = refresh_token != NULL,
+      /* libcurl may send a request on a kept connection twice: a server may accept a refresh token
+       * once only, and count wrong passwords. */
+      .fresh_connection = true,
   };
   return !body->failed;
 }
