@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/buffer.h"
+#include "core/hex.h"
 #include "core/json.h"
 #include "core/utf8.h"
 
@@ -25,12 +26,6 @@ struct rest {
   bool percent, escapes;
   bool *ambiguous; /* set if something was met that can be read in several ways */
 };
-
-static int hex_value(int c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c |= 0x20;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* The next byte, or -1 at the end. */
 static int take_byte(struct rest *text) {
@@ -69,7 +64,7 @@ static size_t take_unicode_escape(struct rest *text, unsigned char out[4]) {
   if (unit >= 0xd800 && unit < 0xdc00 && take_byte(&second) == '\\' && take_byte(&second) == 'u') {
     long low = take_four_digits(&second);
     if (low >= 0xdc00 && low < 0xe000) {
-      point = 0x10000 + (((uint32_t)unit - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+      point = utf8_join_surrogates((uint32_t)unit, (uint32_t)low);
       *text = second;
     }
   }
