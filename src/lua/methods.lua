@@ -111,7 +111,8 @@ local function import_stored(shared, call)
 end
 
 -- Gets a token for a call that wants one: from the store, or by fetching one, or by waiting for one that this client or
--- another fetches. If another holds the lock for too long (see call_wait_for_lock in core/call.h), fetches one without it.
+-- another fetches. If another client holds the lock for too long (see call_wait_for_lock in core/call.h), fetches one
+-- without the lock.
 local function get_token(shared, call)
   if import_stored(shared, call) then return end
   if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
