@@ -70,7 +70,7 @@ static void check_url(const char *text, const char *path) {
   if (!accepted) return;
   demand(loopback == loopback_with_http);
   demand(loopback == (strncasecmp(text, "http:", 5) == 0));
-  demand(syntax_is_field_value(text, strlen(text)) && strpbrk(text, "@?#\\ ") == NULL);
+  demand(syntax_text_fault(text, false) == NULL && strpbrk(text, "@?#\\ ") == NULL);
   demand_plain_form(text);
   size_t size = strlen(text);
   while (size > 0 && text[size - 1] == '/') /* as base_url is stored */

@@ -1,4 +1,4 @@
---- The arguments of the command, and the options of podero.new that they stand for.
+--- Parses the arguments of the command, and makes options of podero.new from them.
 
 local argparse = require "argparse"
 local failure = require "podero.command.failure"
@@ -29,7 +29,7 @@ end
 
 -- the parser --------------------------------------------------------------------------------------------------------
 
--- Options of podero.new that go there as they are.
+-- Options of podero.new whose arguments have the same name and value.
 local PASSED = {
   "base_url", "token_url", "token_encoding", "client_auth", "scope", "timeout", "connect_timeout", "max_retries",
   "proxy", "user_agent", "allow_http",
@@ -65,7 +65,7 @@ local function add_client_options(command)
     command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
 end
 
---- The values of podero.Role, which cannot be enumerated on every Lua.
+--- Returns the values of podero.Role, which not every Lua can iterate over.
 local function roles()
   local role = podero.Role
   return { role.ADMIN, role.STAFF, role.USER, role.GUEST }
@@ -119,7 +119,7 @@ end
 
 local COMMANDS = { users = true, token = true, get = true, completion = true }
 
---- Reads the arguments; raises a failure where they are wrong. --help and --version end the program.
+--- Parses the arguments. Raises a failure if they are wrong. --help and --version end the program.
 function arguments.parse(list)
   local name = COMMANDS[list[1]] and "podero " .. list[1] or nil
   local parser = make_parser()
@@ -130,7 +130,7 @@ function arguments.parse(list)
   return parsed
 end
 
---- The options of podero.new, without credentials.
+--- Returns the options of podero.new, without credentials.
 function arguments.client_options(parsed)
   local options = { tls = {} }
   for _, name in ipairs(PASSED) do options[name] = parsed[name] end

@@ -1,5 +1,5 @@
---- The credentials: from options, from the environment, or asked for. A secret is never an argument of the command:
--- arguments are for all to see.
+--- Finds the credentials: in the arguments, in the environment, or by asking for them on the terminal. A secret is
+-- never an argument itself, because other users of the machine can see arguments.
 
 local failure = require "podero.command.failure"
 local terminal = require "podero.command.terminal"
@@ -9,7 +9,7 @@ local credentials = {}
 local NAMES = { "client_id", "client_secret", "username", "password", "access_token" }
 local FILES = { client_secret = "client_secret_file", password = "password_file", access_token = "access_token_file" }
 
---- The first line of a file.
+--- Returns the first line of a file. Raises a failure if it cannot be read or is empty.
 local function read_secret(name)
   local file, message = io.open(name, "rb")
   if not file then failure.error("cannot read " .. message) end
@@ -46,8 +46,8 @@ local function ask(found, name, question)
     name, name:gsub("_", "-"), name:upper()))
 end
 
---- The credentials as options of podero.new; none if the environment has them all. Like there, those given are never
--- mixed with those of the environment.
+--- Returns the credentials as options of podero.new; an empty table if the environment has all of them. Like
+-- podero.new, it does not mix arguments with the environment.
 function credentials.find(arguments)
   local found = from_arguments(arguments)
   local is_given = next(found) ~= nil

@@ -5,12 +5,13 @@ local json = require "podero.command.json"
 
 local csv = {}
 
--- What makes a spreadsheet take a text for a formula (OWASP, "CSV Injection"), also in the full width that Japanese
--- ones take for it. Apostrophes before it belong to it: so the guard can be taken off again, always.
+-- Beginnings of text that a spreadsheet takes for a formula (OWASP, "CSV Injection"), in ASCII and in the fullwidth
+-- forms that Japanese spreadsheets accept. Apostrophes before it are included: they get one more, so that removing one
+-- apostrophe always restores the text.
 local FORMULA = "^'*[=+%-@\t\r\n]"
 local WIDE_FORMULA = "^'*\239\188[\139\141\157\160]"
 
---- One field. A text that a spreadsheet would run as a formula is preceded by an apostrophe. Numbers are left alone:
+--- Returns one field. A text that a spreadsheet would run as a formula gets an apostrophe before it. Numbers do not:
 -- -9.139337 is a longitude.
 local function field(value)
   if type(value) ~= "string" then return json.text(value) end
@@ -23,7 +24,7 @@ function csv.header()
   return table.concat(columns, ",") .. "\r\n"
 end
 
---- The line of a user: the fields of the schema, in its order. What is nil is empty; other keys are left out.
+--- Returns the line of a user: the fields of the schema, in its order, empty if nil. Other keys are left out.
 function csv.user(user)
   local fields = {}
   for i, name in ipairs(columns) do fields[i] = field(user[name]) end

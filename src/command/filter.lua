@@ -1,12 +1,12 @@
---- Which users are wanted: the filters of Podero's back office, on this side of the API, which has none.
+--- Selects users by role and text, as Podero's back office does. The API itself has no such filters.
 
 local json = require "podero.command.json"
 local text = require "podero.command.text"
 
 local filter = {}
 
---- A function that tells whether a user has one of the `roles` (an array, empty for any) and holds the `search` text,
--- in upper or lower case, in e-mail, names or external_user_id. nil where every user is wanted.
+--- Returns a function that returns whether a user has one of the `roles` (an array, empty for any) and contains the
+-- text `search`, in either case, in e-mail, names or external_user_id. Returns nil if all users are wanted.
 function filter.new(roles, search)
   if #roles == 0 and not search then return nil end
   local wanted = {}

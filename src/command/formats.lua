@@ -1,5 +1,5 @@
---- How users are written. A format is a function of the sink and of settings; it returns an object with `add(user)`
--- and `finish()`, and keeps no more than a few users in memory.
+--- The output formats for users. A format is a function that takes a sink (see output.lua) and settings (see
+-- listing.lua), and returns an object with `add(user)` and `finish()`. It keeps only a few users in memory.
 
 local csv = require "podero.command.csv"
 local json = require "podero.command.json"
@@ -17,7 +17,7 @@ function formats.csv(sink)
   }
 end
 
---- One array. Where the list ends too early the array is left open, so that no reader takes it for the whole.
+--- One array. If the list fails in the middle, the closing bracket is missing, so that no reader accepts the output.
 function formats.json(sink)
   local separator = "[\n"
   return {

@@ -1,5 +1,5 @@
---- JSON texts (RFC 8259) of what the module hands out. lua-cjson would do, but for its 14 digits a number and keys in
--- no order.
+--- Encodes values of the module as JSON (RFC 8259). lua-cjson is not used, because it writes numbers with 14 digits and
+-- keys in no order.
 
 local columns = require "podero.command.columns"
 local podero = require "podero"
@@ -14,7 +14,7 @@ local function escape(character)
   return ESCAPES[character] or ("\\u%04x"):format(character:byte())
 end
 
---- What stands between the quotes of a string. The control characters beyond ASCII are escaped too, for JSON that is
+--- Returns a string as it is written between quotes. C1 control characters are escaped, too, because the text may be
 -- shown on a terminal.
 local function escaped(value)
   if not value:find("[%c\"\\\194]") then return value end
@@ -36,7 +36,7 @@ local function sorted_keys(object)
   return keys
 end
 
---- Members in brackets: on one line, or a line each where there is an indentation.
+--- Returns members in brackets: on one line, or if there is an indentation, each on a line of its own.
 local function bracketed(opening, members, closing, indentation)
   if #members == 0 then return opening .. closing end
   if not indentation then return opening .. table.concat(members, ",") .. closing end
@@ -44,7 +44,7 @@ local function bracketed(opening, members, closing, indentation)
   return opening .. inner .. table.concat(members, "," .. inner) .. "\n" .. indentation .. closing
 end
 
--- A table without members was an array or an object, and no longer tells; arrays are the likelier.
+-- An empty table may have been an array or an object. It is written as an array, which is more likely.
 local function encode_table(value, indentation)
   local members, inner = {}, indentation and indentation .. "  "
   if next(value) == nil or value[1] ~= nil then
@@ -58,7 +58,7 @@ local function encode_table(value, indentation)
   return bracketed("{", members, "}", indentation)
 end
 
---- The text of any value; with an `indentation` (a string of spaces, "" at the top) on several lines.
+--- Returns the JSON of any value: on one line, or with an `indentation` (a string of spaces, "" at the top) on several.
 function encode(value, indentation)
   local kind = type(value)
   if kind == "string" then return quote(value) end
@@ -69,13 +69,13 @@ end
 
 json.encode = encode
 
---- A value as text: a string is that text, nil is none, anything else is JSON.
+--- Returns a value as text: a string as it is, "" for nil, otherwise JSON.
 function json.text(value)
   if value == nil then return "" end
   return type(value) == "string" and value or encode(value)
 end
 
--- What stands before the value of a column, and before one that is a string: `,"email":` and `,"email":"`.
+-- By column: the text before its value, such as `,"email":`, and before a string, such as `,"email":"`.
 local known, prefixes, string_prefixes = {}, {}, {}
 for i, name in ipairs(columns) do
   known[name] = true
@@ -83,10 +83,10 @@ for i, name in ipairs(columns) do
   string_prefixes[i] = prefixes[i] .. "\""
 end
 
-local pieces = {} -- of the line, in a table that is used again for each
+local pieces = {} -- of the current line; reused for each
 
---- The schema's fields, null where they are not there: fills `pieces` and returns how many there are. Lists are long:
--- a line is put together in one go, and strings are not copied to be quoted.
+--- Puts the fields of the schema into `pieces`, null if they are missing, and returns the number of pieces. For speed,
+-- a line is concatenated only once, and the quotes of a string are pieces of their own.
 local function add_columns(user)
   local count = 0
   for i, name in ipairs(columns) do
@@ -102,7 +102,7 @@ local function add_columns(user)
   return count
 end
 
---- The other fields, by name.
+--- Appends the other fields, sorted by name. Returns the number of pieces.
 local function add_others(user, count)
   local names
   for name in pairs(user) do
@@ -120,7 +120,7 @@ local function add_others(user, count)
   return count
 end
 
---- The text of a user on one line: the schema's fields in its order, then the others.
+--- Returns the JSON of a user on one line: the fields of the schema in its order, then the others.
 function json.user(user)
   local count = add_others(user, add_columns(user))
   return table.concat(pieces, "", 1, count) .. "}"

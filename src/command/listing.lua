@@ -1,5 +1,5 @@
---- Users as an aligned table for a person. The first rows decide how wide the columns are; a longer cell further down
--- pushes its row to the right, and nothing is cut off.
+--- The format `table`: aligned columns for people. The first rows determine the widths. A longer cell further down is
+-- not cut off, but moves the rest of its row to the right.
 
 local json = require "podero.command.json"
 local podero = require "podero"
@@ -12,7 +12,7 @@ local SAMPLE = 200 -- rows that are kept to find the widths
 
 local ROLE_COLOURS = { admin = term.colors.yellow, staff = term.colors.cyan, guest = term.colors.dim }
 
---- A value in one cell: two spaces part the columns, so there is never more than one inside.
+--- Returns a value as a cell. It contains no two spaces in a row, because these separate the columns.
 local function cell(value)
   value = text.printable(json.text(value)):gsub(" +", " "):match("^ ?(.-) ?$")
   return value ~= "" and value or "-"
@@ -26,7 +26,7 @@ local function full_name(user)
   return cell(json.text(user.first_name) .. " " .. json.text(user.last_name))
 end
 
---- In UTC, to the minute; what cannot be read as a date-time as it came.
+--- In UTC, to the minute. A value that is not a date-time is shown as it is.
 local function last_login(user)
   local value = user.last_login
   local seconds = type(value) == "string" and podero.time(value)
@@ -47,7 +47,7 @@ local COLUMNS = {
 
 local ORGANIZATION = { "ORGANIZATION", field "organization_id" }
 
---- Settings: `colours`, whether to use them; `organizations`, whether a column is to tell which one a user is of.
+--- Settings: `colours`: use colours; `organizations`: add a column with the user's organization.
 function listing.new(sink, settings)
   local columns = {}
   if settings.organizations then columns[1] = ORGANIZATION end
@@ -59,7 +59,7 @@ function listing.new(sink, settings)
     for i, value in ipairs(row) do widths[i] = math.max(widths[i] or 0, text.width(value)) end
   end
 
-  --- Colours come after the padding, which must not count them.
+  --- Returns the padded cell in its colour. Padding is added before, because escape sequences have no width.
   local function paint(column, value, padded)
     local colour = column == "ROLE" and ROLE_COLOURS[value] or column == nil and term.colors.bright
     return colour and settings.colours and colour .. padded .. term.colors.reset or padded

@@ -1,4 +1,4 @@
---- The command `podero`: what each of its commands does, and how it ends.
+--- The command `podero`: its subcommands and exit codes.
 
 local arguments = require "podero.command.arguments"
 local credentials = require "podero.command.credentials"
@@ -13,8 +13,8 @@ local text = require "podero.command.text"
 
 local main = {}
 
---- --verbose: a line for each HTTP exchange.
-local function tell(event)
+--- For --verbose: prints a line for each HTTP request.
+local function print_event(event)
   io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
     event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
 end
@@ -22,9 +22,9 @@ end
 local function new_client(given)
   local options = arguments.client_options(given)
   for name, value in pairs(credentials.find(given)) do options[name] = value end
-  if given.verbose then options.on_event = tell end
+  if given.verbose then options.on_event = print_event end
   local ok, client, err = pcall(podero.new, options)
-  -- What it raises about an option names the place in this file, which is of no interest.
+  -- An error about an option begins with the position in this file: leave that out.
   if not ok then failure.usage(client:match("%((.*)%)$") or client, "podero " .. given.command) end
   if not client and err.kind == "argument" then failure.usage(err.message, "podero " .. given.command) end
   if not client then error(err, 0) end

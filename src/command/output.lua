@@ -1,10 +1,10 @@
---- Where the users go: standard output, or a file that gets its name once it is whole.
+--- Writes to standard output, or to a file that is renamed to its final name when it is complete.
 
 local failure = require "podero.command.failure"
 
 local output = {}
 
-local EPIPE = 32 -- everywhere
+local EPIPE = 32 -- on all systems
 local BUFFER_BYTES = 64 * 1024
 
 local Sink = {}
@@ -21,7 +21,7 @@ function Sink:write(...)
   self:check(self.file:write(...))
 end
 
---- Everything has been written.
+--- To be called after the last write. Raises a failure if not everything could be written.
 function Sink:finish()
   if not self.part then return self:check(self.file:flush()) end
   local file = self.file
@@ -31,14 +31,15 @@ function Sink:finish()
   self.part = nil
 end
 
---- Leaves nothing half done behind.
+--- To be called in place of `finish` after a failure: removes the incomplete file.
 function Sink:discard()
   if self.file and self.part then self.file:close() end
   if self.part then os.remove(self.part) end
 end
 
---- Standard output, or the file of that name. What lay there stays until all has been written: the text grows in
--- NAME.part. Devices are written to as they are. `before` is called before each write to a terminal.
+--- Returns a sink for standard output (`name` is nil) or for a file. The file is written as NAME.part, and replaces an
+-- existing one when it is complete; devices in /dev are written to directly. `before` is called before each write if
+-- standard output `is_terminal`.
 function output.open(name, is_terminal, before)
   local sink = setmetatable({ file = io.stdout, name = "standard output" }, Sink)
   if name then

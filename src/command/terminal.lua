@@ -1,4 +1,4 @@
---- What is only done where a person looks on: colours, the line of progress, asking for a secret.
+--- What needs a terminal: colours, the progress line, asking for a secret.
 
 local failure = require "podero.command.failure"
 local term = require "term"
@@ -8,22 +8,22 @@ local terminal = {}
 
 terminal.is_terminal = term.isatty
 
---- Whether a file takes colours: a terminal that knows them, and nobody who does not want them (no-color.org).
+--- Returns whether to use colours: the file is a terminal that supports them, and NO_COLOR is not set (no-color.org).
 function terminal.has_colours(file)
   local unwanted = os.getenv("NO_COLOR")
   return term.isatty(file) and os.getenv("TERM") ~= "dumb" and (unwanted == nil or unwanted == "")
 end
 
---- A line on standard error that tells how far a transfer has come. Where that is no terminal it does nothing.
+--- Returns an object that shows progress in a line on standard error. It does nothing if that is not a terminal.
 function terminal.progress()
   local started, is_shown = os.time(), false
-  local before, present = { bytes = 0, users = 0 }, { bytes = 0, users = 0 } -- lists that are done, and this one
+  local before, current = { bytes = 0, users = 0 }, { bytes = 0, users = 0 } -- complete lists; the current one
   local is_terminal = term.isatty(io.stderr)
   local progress = {}
 
-  --- For on_progress: bytes and users of the present list. `next_list` is to be called between two lists.
+  --- To be used as on_progress: bytes and users of the current list. Call `next_list` after each list.
   function progress.show(bytes, users)
-    present = { bytes = bytes, users = users }
+    current = { bytes = bytes, users = users }
     if not is_terminal then return end
     bytes, users = before.bytes + bytes, before.users + users
     local rate = bytes / math.max(1, os.difftime(os.time(), started))
@@ -34,8 +34,8 @@ function terminal.progress()
   end
 
   function progress.next_list()
-    before = { bytes = before.bytes + present.bytes, users = before.users + present.users }
-    present = { bytes = 0, users = 0 }
+    before = { bytes = before.bytes + current.bytes, users = before.users + current.users }
+    current = { bytes = 0, users = 0 }
   end
 
   function progress.clear()
@@ -46,10 +46,10 @@ function terminal.progress()
     is_shown = false
   end
 
-  --- In the end: how many users of all those that came were written, and where.
+  --- Prints how many of the received users were written, and to which file.
   function progress.summary(written, name)
     if not is_terminal then return end
-    local total = before.users + present.users
+    local total = before.users + current.users
     local of = written < total and " of " .. text.grouped(total) or ""
     io.stderr:write(("%s%s user%s%s\n"):format(text.grouped(written), of, total == 1 and "" or "s",
       name and " in " .. text.printable(name) or ""))
@@ -58,7 +58,7 @@ function terminal.progress()
   return progress
 end
 
--- The shell puts the terminal back as it was, also if it is interrupted; the secret comes through a pipe.
+-- The shell restores the terminal's settings, even if it is interrupted. The secret is read from its standard output.
 local ASK = [[
 saved=$(stty -g) || exit 1
 trap 'stty "$saved"' EXIT
@@ -68,7 +68,7 @@ printf '%%s: ' %s >&2
 IFS= read -r secret && printf '%%s' "$secret"
 ]]
 
---- Asks for a secret on the terminal, which does not show what is typed. nil where standard input is none.
+--- Asks for a secret on the terminal, which does not echo it. Returns nil if standard input is not a terminal.
 function terminal.ask(question)
   if not term.isatty(io.stdin) then return nil end
   local quoted = "'" .. text.printable(question):gsub("'", "'\\''") .. "'"

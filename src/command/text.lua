@@ -1,9 +1,9 @@
---- Text and numbers as a person or another program is to see them.
+--- Formats text and numbers for people and for other programs.
 
 local text = {}
 
---- A number with as many digits as it takes to read the same number back; whole ones without a point.
--- lua-cjson stops at 14 digits, which is too few for some coordinates.
+--- Returns a number with the fewest digits that convert back to the same number; an integer has no decimal point.
+-- lua-cjson writes 14 digits, which is too few for some coordinates.
 function text.number(n)
   if (math.type and math.type(n) == "integer") or (n % 1 == 0 and n > -2 ^ 53 and n < 2 ^ 53) then
     return ("%d"):format(n)
@@ -15,11 +15,12 @@ function text.number(n)
   return ("%.17g"):format(n)
 end
 
--- Marks that reorder what a terminal shows (Unicode Standard Annex 9): U+202A to U+202E, U+2066 to U+2069.
+-- Characters that change the order of text on a terminal (Unicode Standard Annex 9): U+202A to U+202E, U+2066 to
+-- U+2069.
 local REORDERING = { "\226\128[\170-\174]", "\226\129[\166-\169]" }
 
---- What people typed must not steer the terminal: control characters (C0, DEL, C1) and marks that reorder text
--- become "?".
+--- Replaces control characters (C0, DEL, C1) and characters that reorder text with "?", so that text of users cannot
+-- control the terminal.
 function text.printable(value)
   if not value:find("[%c\194\226]") then return value end
   value = value:gsub("%c", "?"):gsub("\194[\128-\159]", "?")
@@ -27,19 +28,19 @@ function text.printable(value)
   return value
 end
 
---- Columns that UTF-8 takes on the screen; wide characters count as one.
+--- Returns the width of UTF-8 text on the screen, counting each character as one column.
 function text.width(value)
   if not value:find("[\128-\191]") then return #value end
   return #value:gsub("[\128-\191]", "")
 end
 
---- A number with its thousands apart.
+--- Returns an integer with commas between thousands.
 function text.grouped(n)
   local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
   return (digits:gsub("^,", ""))
 end
 
---- A number of bytes for a person.
+--- Returns a number of bytes with a unit.
 function text.bytes(n)
   if n < 1e3 then return ("%d B"):format(n) end
   if n < 1e6 then return ("%.1f kB"):format(n / 1e3) end
@@ -47,7 +48,8 @@ function text.bytes(n)
   return ("%.2f GB"):format(n / 1e9)
 end
 
--- Letters with their case: Latin-1 (U+00C0 to U+00DE, lower case 32 further) and the pairs of Latin Extended-A.
+-- Letters with two cases: in Latin-1, U+00C0 to U+00DE, the lower case is 32 higher; in Latin Extended-A, upper and
+-- lower case alternate.
 local function fold_latin1(byte)
   return byte == "\151" and "\195\151" or "\195" .. string.char(byte:byte() + 32)
 end
@@ -60,7 +62,7 @@ local function fold_extended(lead, byte)
   return string.char(196 + math.floor(code / 64), 128 + code % 64)
 end
 
---- Text without the difference of upper and lower case, for comparisons.
+--- Returns text in lower case, for comparisons.
 function text.fold(value)
   value = value:lower()
   if not value:find("[\195-\197]") then return value end

@@ -28,7 +28,7 @@
 
 enum call_state {
   CALL_AUTHORIZE, /* the next step takes the token, or goes on to CALL_STORE or CALL_TOKEN */
-  CALL_STORE,     /* waits for the binding to look into the token store */
+  CALL_STORE,     /* waits for the binding to check the token store */
   CALL_TOKEN,     /* waits for a token request */
   CALL_TRANSFER,  /* waits for the API's response */
   CALL_PAUSE,     /* waits before the next attempt */
@@ -53,7 +53,7 @@ struct call {
   struct transport *private_transport; /* CALL_PULLED; the other modes use the session's */
   struct wakeup *wakeup;               /* see call_set_wakeup */
   struct token_fetch *fetch;           /* CALL_TOKEN */
-  bool check_store;                    /* CALL_TOKEN: the binding is to look into the store */
+  bool check_store;                    /* CALL_TOKEN: the binding is to check the store */
   double lock_deadline;                /* see call_wait_for_lock; 0 before the first wait */
   unsigned generation;                 /* of the token in use */
   bool waited_for_token;               /* the next token was fetched while this call waited */
@@ -236,7 +236,7 @@ static void start_transfer(struct call *call, const char *token) {
   call->state = CALL_TRANSFER;
 }
 
-/* Takes the token and starts the request, or sees to it that a token is got. */
+/* Starts the request if there is a token. Otherwise waits for the store, or for a token request. */
 static void authorize(struct call *call) {
   struct token_source *token_source = session_token_source(call->session);
   const char *token = token_source_token(token_source, call->waited_for_token, &call->generation);
@@ -274,7 +274,7 @@ bool call_import(struct call *call, const struct stored_token *token) {
   call->check_store = false;
   if (waits ? call->fetch->ended : call->state != CALL_STORE) return true;
   struct token_source *token_source = session_token_source(call->session);
-  /* Looking into the store may have taken long: count from now. */
+  /* Checking the store may have taken long: the next interval begins now. */
   if (waits) token_source_begin_store_check(token_source);
   if (!token_source_import(token_source, token)) return false;
   if (waits) leave_fetch(call);
@@ -303,17 +303,17 @@ bool call_wait_for_lock(struct call *call, double seconds) {
   return true;
 }
 
-/* Returns when to look into the store while a token request gets no answer; INFINITY if there is no
- * store. */
-static double look_due(const struct call *call) {
+/* Returns when to check the store during a token request, in monotonic seconds; INFINITY if there
+ * is no store. */
+static double store_check_due(const struct call *call) {
   if (!session_options(call->session)->has_store) return INFINITY;
   return token_source_store_check_due(session_token_source(call->session));
 }
 
-/* Makes the binding look into the store if it is time to. Only one of the waiting calls does so
- * each time. */
-static void look_into_store(struct call *call) {
-  if (clock_monotonic() < look_due(call)) return;
+/* Has the binding check the store if that is due. Of all calls that wait for the token request,
+ * only one does so each time. */
+static void check_store_if_due(struct call *call) {
+  if (clock_monotonic() < store_check_due(call)) return;
   token_source_begin_store_check(session_token_source(call->session));
   call->check_store = true;
 }
@@ -325,7 +325,7 @@ static bool wait_for_token(struct call *call) {
   const struct token_fetch *fetch = call->fetch;
   token_source_run(token_source);
   event_move(&call->events, token_source_events(token_source));
-  if (!fetch->ended) look_into_store(call);
+  if (!fetch->ended) check_store_if_due(call);
   if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
   if (fetch->abandoned || fetch->failure.kind == FAILURE_NONE) {
     call->waited_for_token = !fetch->abandoned;
@@ -574,7 +574,7 @@ bool call_is_ready(const struct call *call, size_t *bytes) {
   case CALL_STORE:
   case CALL_PAUSE: return clock_monotonic() >= call->resume_at;
   case CALL_TOKEN:
-    return call->check_store || clock_monotonic() >= look_due(call) ||
+    return call->check_store || clock_monotonic() >= store_check_due(call) ||
            token_source_is_ready(session_token_source(call->session), call->fetch);
   case CALL_TRANSFER: unread_bytes(call, bytes); return *bytes > 0 || has_response(call);
   case CALL_AUTHORIZE:
@@ -588,8 +588,8 @@ double call_due(const struct call *call) {
   if (call->state == CALL_PAUSE || call->state == CALL_STORE)
     until = fmin(until, call->resume_at);
   else if (call->state == CALL_TOKEN)
-    until =
-        fmin(until, fmin(token_source_due(session_token_source(call->session)), look_due(call)));
+    until = fmin(
+        until, fmin(token_source_due(session_token_source(call->session)), store_check_due(call)));
   return fmax(until - clock_monotonic(), 0);
 }
 

@@ -66,9 +66,9 @@ void call_free(struct call *call);
 
 /* Runs the call without waiting, until it has to wait or for about `seconds`. Returns whether it
  * has ended; then see call_result. If `run_session` is true, this also runs the sockets and timers
- * of the whole session. Otherwise somebody else has to, with session_run_for, and this only sends
- * what the call itself has started. A call whose deadline has passed fails with FAILURE_TIMEOUT,
- * unless its response has arrived and is read within 0.2 seconds more. */
+ * of the whole session. Otherwise these have to be run apart from it, with session_run_for, and
+ * this only sends what the call itself has started. A call whose deadline has passed fails with
+ * FAILURE_TIMEOUT, unless its response has arrived and is read within 0.2 seconds more. */
 bool call_step(struct call *call, void *environment, double seconds, bool run_session);
 
 /* A call succeeds only in call_step. Whatever else ends it makes it fail. */
@@ -88,7 +88,7 @@ const char *call_requested_url(const struct call *call);
 bool call_is_ready(const struct call *call, size_t *bytes);
 
 /* Returns in how many seconds call_step has something to do even if nothing arrives: at the end of
- * a pause, at the next look into the store or at the deadline. Never negative. */
+ * a pause, when the store is to be checked, or at the deadline. Never negative. */
 double call_due(const struct call *call);
 
 /* Blocks the thread until the call or the session has something to do, for a minute at most.
@@ -124,7 +124,7 @@ void call_reject_body(struct call *call, struct failure *failure);
 
 /* ---- a shared store of tokens: only if session_options.has_store is set ---- */
 
-/* Returns whether the binding is to look into the store and then to call one of call_import,
+/* Returns whether the binding is to check the store, and then to call one of call_import,
  * call_request_token and call_wait_for_lock. That is so before a token is requested, and every half
  * second while a token request gets no answer. */
 bool call_wants_token(const struct call *call);
@@ -137,9 +137,9 @@ bool call_import(struct call *call, const struct stored_token *token);
  * already. */
 void call_request_token(struct call *call);
 
-/* Makes call_wants_token false for `seconds`, because somebody else holds the store's lock. Returns
- * false if the call has waited long enough for the lock: 5 seconds, or half of the time that it had
- * left. Then request the token without the lock. */
+/* Makes call_wants_token false for `seconds`, because another client holds the store's lock.
+ * Returns false if the call has waited long enough for the lock: 5 seconds, or half of the time
+ * that it had left. Then request the token without the lock. */
 bool call_wait_for_lock(struct call *call, double seconds);
 
 #endif

@@ -7,6 +7,7 @@
 #endif
 
 #include "core/buffer.h"
+#include "core/hex.h"
 #include "core/number.h"
 #include "core/utf8.h"
 
@@ -315,23 +316,19 @@ static bool string_unit(struct json_reader *r) {
     r->state = STRING_PAIR_ESCAPE;
     return true;
   }
-  if (is_low) code = 0x10000 + ((r->surrogate - 0xD800) << 10) + (r->unit - 0xDC00);
+  if (is_low) code = utf8_join_surrogates(r->surrogate, r->unit);
   r->surrogate = 0;
   r->state = STRING_PLAIN;
   return put_code_point(r, code);
 }
 
 static bool string_hex(struct json_reader *r, const unsigned char *p) {
-  uint32_t digit;
-  if (*p >= '0' && *p <= '9') {
-    digit = *p - (uint32_t)'0';
-  } else if ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'f') {
-    digit = (*p | 0x20u) - (uint32_t)'a' + 10;
-  } else {
+  int digit = hex_value(*p);
+  if (digit < 0) {
     syntax_error(r, p, "expected four hexadecimal digits after \\u");
     return false;
   }
-  r->unit = r->unit << 4 | digit;
+  r->unit = r->unit << 4 | (uint32_t)digit;
   return ++r->digits < 4 || string_unit(r);
 }
 

@@ -4,12 +4,7 @@
 #include <string.h>
 
 #include "core/buffer.h"
-
-static int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "core/hex.h"
 
 /* Appends a part of a URL, percent-decoded (RFC 3986, section 2.1). A "%" without two hexadecimal
  * digits is kept. */

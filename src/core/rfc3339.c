@@ -36,8 +36,8 @@ static int days_in_month(int year, int month) {
  * year. */
 static int64_t days_since_epoch(int year, int month, int day) {
   static const int before[] = {306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275};
-  int64_t y =
-      year - (month <= 2 ? 1 : 0) + 400; /* 400 more, which are 146097 days: never negative */
+  /* 400 years more, which are 146097 days, so that y is not negative. */
+  int64_t y = year - (month <= 2 ? 1 : 0) + 400;
   return y * 365 + y / 4 - y / 100 + y / 400 + before[month - 1] + day - 1 - 146097 - 719468;
 }
 

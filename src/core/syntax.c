@@ -5,6 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/hex.h"
+#include "core/utf8.h"
+
 /* How many times a path may be percent-decoded: by a proxy, by the server, and by the application
  * behind it. */
 #define MAX_DECODINGS 3
@@ -14,34 +17,15 @@ static bool is_digit(unsigned char c) {
 }
 
 static bool is_hex(unsigned char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  return hex_value(c) >= 0;
 }
 
-/* Returns the length of the UTF-8 sequence at the beginning of a NUL-terminated text, or 0 if it is
- * not valid (RFC 3629, section 4). */
-static size_t utf8_length(const unsigned char *text) {
-  unsigned char c = text[0];
-  if (c < 0x80) return 1;
-  unsigned char low = 0x80, high = 0xbf;
-  size_t length;
-  if (c >= 0xc2 && c <= 0xdf) {
-    length = 2;
-  } else if (c >= 0xe0 && c <= 0xef) {
-    length = 3;
-    if (c == 0xe0) low = 0xa0;
-    if (c == 0xed) high = 0x9f;
-  } else if (c >= 0xf0 && c <= 0xf4) {
-    length = 4;
-    if (c == 0xf0) low = 0x90;
-    if (c == 0xf4) high = 0x8f;
-  } else {
-    return 0;
-  }
-  if (text[1] < low || text[1] > high) return 0;
-  for (size_t i = 2; i < length; i++) {
-    if (text[i] < 0x80 || text[i] > 0xbf) return 0;
-  }
-  return length;
+/* Returns the length of the UTF-8 character at the beginning of `size` bytes, at least one. Returns
+ * 0 if it is not valid. */
+static size_t character_length(const unsigned char *text, size_t size) {
+  if (*text < 0x80) return 1;
+  const unsigned char *end = utf8_skip(text, text + size);
+  return end == NULL ? 0 : (size_t)(end - text);
 }
 
 /* Whether the UTF-8 sequence is in U+0080 to U+009F: some terminals interpret these as the
@@ -64,10 +48,6 @@ static bool is_path_character(unsigned char c) {
          (c != '\0' && strchr("-._~!$&'()*+,;=:", c) != NULL);
 }
 
-static unsigned char hex_value(unsigned char digit) {
-  return (unsigned char)(is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10);
-}
-
 /* Sets `*byte` to the first byte of the text after it was percent-decoded `times` times. Returns
  * how many bytes of the text were read for it. */
 static size_t decode(const char *text, size_t size, unsigned times, unsigned char *byte) {
@@ -88,13 +68,13 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
 /* Like decode, but for a whole UTF-8 character, of which `*byte` is the first byte. Returns 0 if it
  * is not valid, or a C1 control character. */
 static size_t decode_character(const char *text, size_t size, unsigned times, unsigned char *byte) {
-  unsigned char bytes[5] = {0};
-  size_t ends[4] = {0}, end = 0;
-  for (size_t i = 0; i < 4 && end < size && (i == 0 || bytes[0] >= 0x80); i++) {
-    end += decode(text + end, size - end, times, &bytes[i]);
-    ends[i] = end;
+  unsigned char bytes[4] = {0};
+  size_t ends[4] = {0}, end = 0, count = 0;
+  while (count < 4 && end < size && (count == 0 || bytes[0] >= 0x80)) {
+    end += decode(text + end, size - end, times, &bytes[count]);
+    ends[count++] = end;
   }
-  size_t length = utf8_length(bytes);
+  size_t length = character_length(bytes, count);
   *byte = bytes[0];
   return length == 0 || is_c1_control(bytes) ? 0 : ends[length - 1];
 }
@@ -193,14 +173,6 @@ const char *syntax_text_fault(const char *text, bool ends_only) {
   return NULL;
 }
 
-bool syntax_is_field_value(const char *text, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if (c < 0x20 || c == 0x7f) return false;
-  }
-  return true;
-}
-
 bool syntax_is_bearer_token(const char *text) {
   if (*text == '\0') return false;
   for (; *text != '\0'; text++) {
@@ -218,9 +190,9 @@ bool syntax_is_loopback(const char *host) {
 }
 
 void syntax_make_printable(char *text) {
-  unsigned char *p = (unsigned char *)text;
-  while (*p != '\0') {
-    size_t length = utf8_length(p);
+  unsigned char *p = (unsigned char *)text, *end = p + strlen(text);
+  while (p < end) {
+    size_t length = character_length(p, (size_t)(end - p));
     if (length == 0 || *p < 0x20 || *p == 0x7f) {
       *p++ = '?';
     } else if (is_c1_control(p)) {

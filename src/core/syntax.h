@@ -1,7 +1,7 @@
 /* Checks of strings that come from the caller, the environment or a server, before they become part
  * of a request or of a message.
  *
- *   requests   syntax_is_uuid, syntax_is_path, syntax_is_field_value, syntax_is_bearer_token
+ *   requests   syntax_is_uuid, syntax_is_path, syntax_is_bearer_token
  *   URLs       syntax_url_path, syntax_is_loopback
  *   messages   syntax_text_fault, syntax_make_printable
  *
@@ -39,10 +39,6 @@ const char *syntax_url_path(const char *url);
  * line ends are allowed. Returns the name of what was found first, such as "a line feed", as a
  * static string, or NULL. */
 const char *syntax_text_fault(const char *text, bool ends_only);
-
-/* Returns whether the text can be the value of a header field: it has no control characters
- * (RFC 9110, section 5.5). It may be empty. */
-bool syntax_is_field_value(const char *text, size_t size);
 
 /* Returns whether the text can be sent as a bearer token: it has at least one character, and only
  * visible ASCII characters. RFC 6749, appendix A.12, allows spaces, RFC 6750, section 2.1, does

@@ -1,4 +1,7 @@
-/* UTF-8 (RFC 3629): checks sequences, and encodes code points. */
+/* UTF-8 (RFC 3629).
+ *
+ *   check    utf8_first, utf8_skip
+ *   encode   utf8_encode, utf8_join_surrogates */
 #ifndef PODERO_UTF8_H
 #define PODERO_UTF8_H
 
@@ -26,6 +29,12 @@ static inline const unsigned char *utf8_skip(const unsigned char *p, const unsig
   for (unsigned i = 2; i <= more; i++)
     if ((p[i] & 0xC0) != 0x80) return NULL;
   return p + more + 1;
+}
+
+/* Returns the code point of a UTF-16 surrogate pair: `high` is U+D800 to U+DBFF, `low` is U+DC00 to
+ * U+DFFF. */
+static inline uint32_t utf8_join_surrogates(uint32_t high, uint32_t low) {
+  return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
 }
 
 /* Encodes a code point, which must not be above U+10FFFF, and returns how many bytes that takes: 1

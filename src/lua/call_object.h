@@ -1,6 +1,6 @@
 /* The call object: the userdata through which Lua runs a call (core/call.h). */
-#ifndef PODERO_LUA_CALL_H
-#define PODERO_LUA_CALL_H
+#ifndef PODERO_CALL_OBJECT_H
+#define PODERO_CALL_OBJECT_H
 
 #include "core/call.h"
 #include "core/session.h"

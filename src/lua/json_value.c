@@ -1,6 +1,7 @@
 #include "lua/json_value.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,33 +14,33 @@ enum { STATE_KEY = 1, STATE_VALUE = 2 };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-static bool fail(struct json_value *v, enum json_value_fault fault, uint64_t offset) {
+/* Sets `error`; the message is formatted as by printf. Returns false. */
+__attribute__((format(printf, 4, 5))) static bool
+fail(struct json_value *v, enum json_value_fault fault, uint64_t offset, const char *format, ...) {
+  va_list arguments;
   v->error.fault = fault;
   v->error.offset = offset;
-  v->error.message[0] = '\0';
+  va_start(arguments, format);
+  vsnprintf(v->error.message, sizeof v->error.message, format, arguments);
+  va_end(arguments);
   return false;
 }
 
 static bool memory_error(struct json_value *v) {
-  fail(v, JSON_VALUE_FAULT_MEMORY, v->reader.token_offset);
-  snprintf(v->error.message, sizeof v->error.message, "out of memory");
-  return false;
+  return fail(v, JSON_VALUE_FAULT_MEMORY, v->reader.token_offset, "out of memory");
 }
 
 static bool too_large(struct json_value *v, const char *message) {
-  fail(v, JSON_VALUE_FAULT_TOO_LARGE, v->reader.token_offset);
-  snprintf(v->error.message, sizeof v->error.message, "%s", message);
-  return false;
+  return fail(v, JSON_VALUE_FAULT_TOO_LARGE, v->reader.token_offset, "%s", message);
 }
 
 static bool reader_error(struct json_value *v) {
   const struct json_reader *r = &v->reader;
   if (r->fault == JSON_FAULT_MEMORY) return memory_error(v);
-  fail(v, r->fault == JSON_FAULT_TOKEN ? JSON_VALUE_FAULT_TOO_LARGE : JSON_VALUE_FAULT_DECODE,
-       r->offset);
   v->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
-  snprintf(v->error.message, sizeof v->error.message, "%s at byte %" PRIu64, r->message, r->offset);
-  return false;
+  return fail(v,
+              r->fault == JSON_FAULT_TOKEN ? JSON_VALUE_FAULT_TOO_LARGE : JSON_VALUE_FAULT_DECODE,
+              r->offset, "%s at byte %" PRIu64, r->message, r->offset);
 }
 
 /* ---- Values ---------------------------------------------------------------------------------- */
@@ -97,14 +98,7 @@ static void end_container(const struct run *run) {
   lua_replace(L, run->base);
 }
 
-/* Pushes a scalar or a key, or what replaces it. [-0, +1, m] */
-static void push_scalar(const struct run *run, enum json_event event) {
-  lua_State *L = run->L;
-  const struct json_value *v = run->v;
-  const struct json_reader *r = &v->reader;
-  bool has_text =
-      event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-  if (has_text && v->replace != NULL && v->replace(L, r, event, v->context)) return;
+void json_value_push_scalar(lua_State *L, const struct json_reader *r, enum json_event event) {
   switch (event) {
   case JSON_FALSE: lua_pushboolean(L, 0); break;
   case JSON_TRUE: lua_pushboolean(L, 1); break;
@@ -113,6 +107,15 @@ static void push_scalar(const struct run *run, enum json_event event) {
   case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
   default: lua_pushlstring(L, r->text, r->size);
   }
+}
+
+/* Pushes a scalar or a key, or what replaces it. [-0, +1, m] */
+static void push_scalar(const struct run *run, enum json_event event) {
+  const struct json_value *v = run->v;
+  bool has_text =
+      event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
+  if (has_text && v->replace != NULL && v->replace(run->L, &v->reader, event, v->context)) return;
+  json_value_push_scalar(run->L, &v->reader, event);
 }
 
 /* [-0, +1, m] */

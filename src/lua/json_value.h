@@ -78,6 +78,9 @@ bool json_value_decode(lua_State *L, struct json_value *value, int state, const 
  * `error` set, if the input is not complete. Raises as above. [-0, +(0|1), m] */
 bool json_value_end(lua_State *L, struct json_value *value, int state);
 
+/* Pushes the reader's last value, `event`: a scalar or a key. [-0, +1, m] */
+void json_value_push_scalar(lua_State *L, const struct json_reader *reader, enum json_event event);
+
 /* Registers the metatable that json_value_push needs. [-0, +0, m] */
 void json_value_open(lua_State *L);
 

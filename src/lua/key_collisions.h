@@ -1,14 +1,17 @@
-/* Finds out in time that the keys of a body collide in Lua's tables.
+/* Detects keys of a body that collide in Lua's tables, before there are too many.
  *
- * Lua 5.1 to 5.3 hash every second or third byte of a longer key, if not fewer, and 5.1 has no
- * seed: a server can send keys that all get one hash. Each of them is then compared with all before
- * it, and when a table of n of them grows, which nothing can interrupt, so are all n: seconds for
- * some ten thousand. So the keys are given the hash of Lua 5.1, and how many pairs of keys in the
- * same object share one is estimated as they come: sums of random signs, the same for equal hashes,
- * have the number of such pairs as the mean of their squares (N. Alon, Y. Matias, M. Szegedy, The
- * Space Complexity of Approximating the Frequency Moments, 1996).
+ * Of a long key, Lua 5.1 to 5.3 hash only every second or third byte, or fewer, and 5.1 has no
+ * seed: a server can send keys that all have the same hash. Lua then compares each key with all
+ * keys before it, and again when the table grows, which cannot be interrupted: with ten thousand
+ * keys, this takes seconds.
  *
- * On other Luas there is nothing to be found out. */
+ * So the hash of Lua 5.1 is computed for each key, and the number of pairs of keys in the same
+ * object that share a hash is estimated: each object and hash has a random sign, the signs of all
+ * keys are added, and the square of the sum has the number of such pairs as its mean (N. Alon, Y.
+ * Matias, M. Szegedy, The Space Complexity of Approximating the Frequency Moments, 1996). Several
+ * such sums make the estimate more exact.
+ *
+ * On other Luas this does nothing. */
 #ifndef PODERO_KEY_COLLISIONS_H
 #define PODERO_KEY_COLLISIONS_H
 
@@ -46,8 +49,7 @@ static inline uint64_t key_collisions_hash(const char *key, size_t size) {
   return hash & 0xFFFF;
 }
 
-/* Notes a key of an object, which `object` tells from others. False if there are too many by now
- * that collide. */
+/* Counts a key of an object, which `object` identifies. Returns false if too many keys collide. */
 static inline bool key_collisions_add(struct key_collisions *k, uintptr_t object, const char *key,
                                       size_t size) {
   if (!KEY_COLLISIONS) return true;

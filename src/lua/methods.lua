@@ -76,8 +76,8 @@ end
 --   LOCK_SECONDS    lifetime of the entry
 --   UNLOCK_SECONDS  after this time the entry is not deleted but left to expire: the store may be slow, and the entry
 --                   may be another client's when it is deleted
---   LOOK_SECONDS    pause between two looks at the store while another client holds the lock
-local LOCK_SECONDS, UNLOCK_SECONDS, LOOK_SECONDS = 5, 4, 0.05
+--   CHECK_SECONDS   how often the store is checked while another client holds the lock
+local LOCK_SECONDS, UNLOCK_SECONDS, CHECK_SECONDS = 5, 4, 0.05
 
 local function call_method(store, name, ...)
   return store[name](store, ...)
@@ -111,19 +111,19 @@ local function import_stored(shared, call)
 end
 
 -- Gets a token for a call that wants one: from the store, or by fetching one, or by waiting for one that this client or
--- another fetches. If another holds the lock for too long (see call_wait_for_lock in core/call.h), fetches one without
--- it.
+-- another fetches. If another client holds the lock for too long (see call_wait_for_lock in core/call.h), fetches one
+-- without the lock.
 local function get_token(shared, call)
   if import_stored(shared, call) then return end
   if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
   local locked = c.clock()
   local added, err = call_store(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
   if added then
-    -- Look again: since then another client may have stored a token and released the lock.
+    -- Once more: since the first import another client may have stored a token and released the lock.
     local imported = import_stored(shared, call)
     shared.locked = locked
     if imported then return unlock(shared) end
-  elseif (err == nil or err == "exists") and c.postpone(call, LOOK_SECONDS) then
+  elseif (err == nil or err == "exists") and c.postpone(call, CHECK_SECONDS) then
     return
   end
   c.fetch(call)
@@ -236,7 +236,7 @@ local function yield_if_due(iterator)
   iterator.yields_at = c.clock() + in_nginx.STEP
 end
 
-local YIELD_COUNT = 16 -- users between two looks at the clock
+local YIELD_COUNT = 16 -- the clock is read once for so many users
 
 -- Returns the next user, or nil at the end. Raises the error of the call.
 function Iterator.__call(iterator)
@@ -293,7 +293,7 @@ local authorize = method(begin.authorize)
 --   ids, last      the ids to request; index of the last one that was begun
 --   concurrency    how many calls run at once
 --   calls, id_of   array of the running calls; their ids
---   last_index     index in `calls` of the call that was run last
+--   last_index     index in `calls` of the call that was run last; they are run from the last to the first
 --   waiter         of `calls`; nil if a call cannot wait here, then `no_waiter` is the error object
 --   authorized     there was a call of authorize; `refusal` is its error object, or nil
 --   results, errors: by id

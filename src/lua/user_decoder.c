@@ -1,6 +1,7 @@
 #include "lua/user_decoder.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,16 +48,20 @@ enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_FAILED };
 /* Stack size that reading a user needs, including temporary values. */
 #define USER_SLOTS (1 + 2 * USER_FIELD_COUNT + 10)
 
-static void set_error(struct user_decoder *d, enum user_fault fault, uint64_t offset) {
+/* Sets `error`; the message is formatted as by printf. Returns STEP_FAILED. */
+__attribute__((format(printf, 4, 5))) static enum step
+fail(struct user_decoder *d, enum user_fault fault, uint64_t offset, const char *format, ...) {
+  va_list arguments;
   d->error.fault = fault;
   d->error.offset = offset;
-  d->error.message[0] = '\0';
+  va_start(arguments, format);
+  vsnprintf(d->error.message, sizeof d->error.message, format, arguments);
+  va_end(arguments);
+  return STEP_FAILED;
 }
 
 static enum step memory_error(struct user_decoder *d) {
-  set_error(d, USER_FAULT_MEMORY, d->reader.token_offset);
-  snprintf(d->error.message, sizeof d->error.message, "out of memory");
-  return STEP_FAILED;
+  return fail(d, USER_FAULT_MEMORY, d->reader.token_offset, "out of memory");
 }
 
 /* The reader limits the size of one string or number; this limits that of a user. */
@@ -69,10 +74,8 @@ static inline bool is_too_large(const struct user_decoder *d) {
 }
 
 static enum step too_large(struct user_decoder *d) {
-  set_error(d, USER_FAULT_TOO_LARGE, d->user_offset);
-  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %zu bytes",
-           d->users + 1, d->limit);
-  return STEP_FAILED;
+  return fail(d, USER_FAULT_TOO_LARGE, d->user_offset, "[%" PRIu64 "]: more than %zu bytes",
+              d->users + 1, d->limit);
 }
 
 static inline bool has_too_many_values(const struct user_decoder *d) {
@@ -80,13 +83,11 @@ static inline bool has_too_many_values(const struct user_decoder *d) {
 }
 
 static enum step too_many_values(struct user_decoder *d) {
-  set_error(d, USER_FAULT_TOO_LARGE, d->reader.token_offset);
+  uint64_t offset = d->reader.token_offset;
   if (d->reader.values > d->max_values)
-    snprintf(d->error.message, sizeof d->error.message, "%s", JSON_VALUE_TOO_MANY);
-  else
-    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: more than %d values",
-             d->users + 1, USER_MAX_VALUES);
-  return STEP_FAILED;
+    return fail(d, USER_FAULT_TOO_LARGE, offset, "%s", JSON_VALUE_TOO_MANY);
+  return fail(d, USER_FAULT_TOO_LARGE, offset, "[%" PRIu64 "]: more than %d values", d->users + 1,
+              USER_MAX_VALUES);
 }
 
 /* Sets `error` from the reader's. If a user is both too large and malformed, it is always reported
@@ -98,10 +99,8 @@ static enum step reader_error(struct user_decoder *d) {
   bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
   if (in_user && is_beyond_limit(d, r->offset)) return too_large(d);
   if (r->fault == JSON_FAULT_TOKEN) fault = USER_FAULT_TOO_LARGE;
-  set_error(d, fault, r->offset);
   d->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
-  snprintf(d->error.message, sizeof d->error.message, "%s at byte %" PRIu64, r->message, r->offset);
-  return STEP_FAILED;
+  return fail(d, fault, r->offset, "%s at byte %" PRIu64, r->message, r->offset);
 }
 
 /* Returns JSON's name for the type of the value that an event begins. */
@@ -120,10 +119,8 @@ static const char *event_type(enum json_event event) {
 
 static enum step wrong_type(struct user_decoder *d, enum json_event event) {
   const struct user_field *f = &user_fields[d->field];
-  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
-  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: expected %s, got %s",
-           d->users + 1, f->name, user_type_name(f->type), event_type(event));
-  return STEP_FAILED;
+  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "[%" PRIu64 "].%s: expected %s, got %s",
+              d->users + 1, f->name, user_type_name(f->type), event_type(event));
 }
 
 /* Pushes a field's name. [-0, +1, -] */
@@ -135,18 +132,6 @@ static inline void push_name(const struct run *run, int field) {
 }
 
 /* ---- Scalars --------------------------------------------------------------------------------- */
-
-/* Pushes a scalar of any type; null as the lightuserdata NULL. [-0, +1, m] */
-static void push_any(lua_State *L, const struct json_reader *r, enum json_event event) {
-  switch (event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
-  case JSON_STRING: lua_pushlstring(L, r->text, r->size); break;
-  default: lua_pushlightuserdata(L, NULL);
-  }
-}
 
 /* Pushes a role. The known ones are taken from the state, which saves Lua hashing them.
  * [-0, +1, m] */
@@ -253,7 +238,7 @@ static enum step handle_field(const struct run *run, enum json_event event) {
   push_name(run, d->field);
   if (!push_typed(run, event)) {
     if (d->validate) return wrong_type(d, event);
-    push_any(run->L, &d->reader, event);
+    json_value_push_scalar(run->L, &d->reader, event);
   }
   return STEP_CONTINUE;
 }
@@ -276,7 +261,7 @@ static void store_unknown(const struct run *run) {
 /* Stores the unknown key on top with the scalar of this event. [-1, +0, m] */
 static void handle_unknown(const struct run *run, enum json_event event) {
   if (event != JSON_NULL) {
-    push_any(run->L, &run->d->reader, event);
+    json_value_push_scalar(run->L, &run->d->reader, event);
     store_unknown(run);
   } else if (run->d->has_table) { /* an equal key before may have had a value */
     lua_pushnil(run->L);
@@ -315,12 +300,9 @@ static inline void expect_field(const struct run *run, int field) {
 static enum step push_key(const struct run *run, uintptr_t object) {
   struct user_decoder *d = run->d;
   const struct json_reader *r = &d->reader;
-  if (!key_collisions_add(&d->collisions, object, r->text, r->size)) {
-    set_error(d, USER_FAULT_TOO_LARGE, r->token_offset);
-    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: %s", d->users + 1,
-             KEY_COLLISIONS_TOO_MANY);
-    return STEP_FAILED;
-  }
+  if (!key_collisions_add(&d->collisions, object, r->text, r->size))
+    return fail(d, USER_FAULT_TOO_LARGE, r->token_offset, "[%" PRIu64 "]: %s", d->users + 1,
+                KEY_COLLISIONS_TOO_MANY);
   lua_pushlstring(run->L, r->text, r->size);
   return STEP_CONTINUE;
 }
@@ -370,10 +352,8 @@ static enum step check_required(struct user_decoder *d) {
   int field = 0;
   while ((d->required & ~d->seen & bit_of(field)) == 0)
     field++;
-  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
-  snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "].%s: missing", d->users + 1,
-           user_fields[field].name);
-  return STEP_FAILED;
+  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "[%" PRIu64 "].%s: missing",
+              d->users + 1, user_fields[field].name);
 }
 
 /* Makes the user from the values on the stack, and appends it to the list or pushes it.
@@ -429,7 +409,7 @@ static enum step store_scalar(const struct run *run, enum json_event event) {
   if (event == JSON_NULL && !json_in_array(&run->d->reader))
     lua_pushnil(run->L);
   else
-    push_any(run->L, &run->d->reader, event);
+    json_value_push_scalar(run->L, &run->d->reader, event);
   return store(run);
 }
 
@@ -484,14 +464,12 @@ static enum step list_step(const struct run *run, enum json_event event) {
     begin_user(run);
     return STEP_CONTINUE;
   }
-  set_error(d, USER_FAULT_SCHEMA, d->reader.token_offset);
+  uint64_t offset = d->reader.token_offset;
   if (d->place == PLACE_START)
-    snprintf(d->error.message, sizeof d->error.message, "expected an array of users, got %s",
-             event_type(event));
-  else
-    snprintf(d->error.message, sizeof d->error.message, "[%" PRIu64 "]: expected object, got %s",
-             d->users + 1, event_type(event));
-  return STEP_FAILED;
+    return fail(d, USER_FAULT_SCHEMA, offset, "expected an array of users, got %s",
+                event_type(event));
+  return fail(d, USER_FAULT_SCHEMA, offset, "[%" PRIu64 "]: expected object, got %s", d->users + 1,
+              event_type(event));
 }
 
 /* Handles JSON_NEED_MORE, JSON_END and JSON_ERROR. */

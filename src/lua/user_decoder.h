@@ -71,9 +71,10 @@ struct user_decoder {
 
 /* Initializes a decoder for one body; allocates nothing.
  *   validate: a missing required field or a value of a wrong type is an error; if false, such
- * values are passed on as they are limit: maximum size of one user in bytes, which with
- * USER_MAX_VALUES bounds its memory; 0 means USER_LIMIT_DEFAULT max_bytes: the decoder fails if the
- * values of the list, JSON_VALUE_BYTES each, are more */
+ *     values are passed on as they are
+ *   limit: maximum size of one user in bytes, which with USER_MAX_VALUES bounds its memory; 0 means
+ *     USER_LIMIT_DEFAULT
+ *   max_bytes: the decoder fails if the values of the list, JSON_VALUE_BYTES each, are more */
 void user_decoder_init(struct user_decoder *decoder, bool validate, size_t limit,
                        uint64_t max_bytes);
 

@@ -34,9 +34,9 @@ void wait_open(lua_State *L);
  *   keep_wakeup(wakeup)
  *     Puts it into the pool for reuse. It can no longer be used.
  *   set_wakeup(calls, wakeup)
- *     Has the wakeup signalled when call_step has something to do for one of the calls.
+ *     Has the wakeup signaled when call_step has something to do for one of the calls.
  *   is_usable(wakeup) -> false after keep_wakeup, in a child process, and for nil
- *   descriptor(wakeup) -> fd, readable when the wakeup is signalled
+ *   descriptor(wakeup) -> fd, readable when the wakeup is signaled
  *   clear(wakeup) -> whether fd was readable; makes it not readable. false for nil
  *   signal(wakeup)
  *

@@ -1,20 +1,19 @@
 -- Waiting with the caller's own function (the option wait), and ready-made ones for some event loops (podero.waits).
 --
--- c          the C functions of lua/wait and lua/call_object
--- pcall      Lua's own
--- coroutine  Lua's library, or nil
--- debug      Lua's library, or nil, or what a sandbox has left of it
--- require    Lua's own
+-- Arguments of this chunk, from methods.c:
+--   c                 C functions, see wait.h and call_object.h
+--   coroutine, debug  Lua's libraries; nil or incomplete in a sandbox
+--   pcall, require, setmetatable, next, type, tostring: Lua's
 local c, pcall, coroutine, debug, require, setmetatable, next, type, tostring = ...
 
 -- The function may be one that only sleeps, or one that watches the descriptor, too. So the poll interval is short at
 -- first and grows up to MAX_INTERVAL, until the function has been seen to watch the descriptor TIMES times in a row.
 local MIN_INTERVAL, MAX_INTERVAL, GROWTH, LONG_INTERVAL, TIMES = 0.001, 0.02, 1.25, 1, 3
 
--- Seconds between two looks at a descriptor that an event loop refuses to watch.
+-- Seconds after which waits.luv returns at the latest if luv cannot watch the descriptor.
 local FALLBACK_INTERVAL = 0.01
 
--- The coroutine that this runs in, or nil in the main one.
+-- Returns the current coroutine, or nil in the main one.
 local function current_thread()
   local thread, is_main = nil, nil
   if coroutine then thread, is_main = coroutine.running() end
@@ -23,41 +22,41 @@ end
 
 -- Plain Lua 5.1 ----------------------------------------------------------------------------------
 
--- Whether pcall can be yielded across, once that is known: plain Lua 5.1's cannot.
-local catches
+-- Whether a coroutine can yield across pcall, which it cannot on plain Lua 5.1. Nil: not yet known.
+local pcall_yields
 
-local function find_out()
+local function test_pcall()
   local thread = coroutine.create(function() pcall(coroutine.yield) end)
   coroutine.resume(thread)
-  catches = coroutine.status(thread) == "suspended"
+  pcall_yields = coroutine.status(thread) == "suspended"
 end
 
--- The coroutine that cannot be protected while it waits, or nil.
+-- Returns the current coroutine if it cannot wait within pcall, else nil.
 local function unprotected_thread()
   local thread = current_thread()
-  if thread and catches == nil then find_out() end
-  return not catches and thread or nil
+  if thread and pcall_yields == nil then test_pcall() end
+  return not pcall_yields and thread or nil
 end
 
--- Keeps for others what the waiter has used.
+-- Keeps the waiter's wakeup for reuse.
 local function leave(waiter)
   local wakeup = waiter.wakeup
   waiter.wakeup = nil
   if wakeup then c.keep_wakeup(wakeup) end
 end
 
--- Ends the waiter's calls: an error has left its wait.
+-- Ends the waiter's calls, after an error in `wait`.
 local function abandon(waiter)
   c.stop(waiter.calls)
   leave(waiter)
 end
 
--- Coroutines that wait unprotected, by their waiters: an error out of `wait` leaves them there.
+-- Coroutines that wait outside of pcall, by their waiters. They stay here if `wait` raises an error.
 local unprotected = setmetatable({}, { __mode = "kv" })
 
 -- Calls the client's `wait`. An error in it ends the calls, and is raised again.
 local function call_wait(waiter, seconds, fd)
-  local thread = not catches and unprotected_thread()
+  local thread = not pcall_yields and unprotected_thread()
   if thread then
     unprotected[waiter] = thread
     waiter.shared.wait(seconds, fd)
@@ -71,9 +70,9 @@ local function call_wait(waiter, seconds, fd)
   end
 end
 
--- Whether this coroutine is within call_wait with this waiter.
+-- Returns whether the current coroutine is in call_wait with this waiter.
 local function is_waiting_here(waiter)
-  if not debug or not debug.getinfo or not debug.getlocal then return true end -- cannot be found out
+  if not debug or not debug.getinfo or not debug.getlocal then return true end -- not known
   local level, info = 2, debug.getinfo(2, "f")
   while info do
     if info.func == call_wait then
@@ -86,7 +85,8 @@ local function is_waiting_here(waiter)
   return false
 end
 
--- Ends the calls whose unprotected wait was left by an error: the coroutine is dead, or, having caught it, goes on.
+-- Ends the calls whose `wait` has raised an error outside of pcall: the coroutine is dead, or has caught the error and
+-- is the current one.
 local function end_abandoned()
   if next(unprotected) == nil then return end
   local current = current_thread()
@@ -108,7 +108,7 @@ local function wait(waiter)
   end
   shared.watches_descriptor = shared.watches_descriptor or 0
   local interval = shared.watches_descriptor >= TIMES and LONG_INTERVAL or waiter.interval or MIN_INTERVAL
-  local seconds, started = c.due(calls, true), c.clock()
+  local seconds, started = c.due(calls), c.clock()
   if seconds > interval then seconds = interval end
   if c.pending(calls) then seconds = 0 end
   if wakeup then c.set_wakeup(calls, wakeup) end
@@ -123,15 +123,15 @@ local function wait(waiter)
     or interval < MAX_INTERVAL and interval * GROWTH or interval
 end
 
--- Ends the wait of a waiter, with which another coroutine waits.
+-- Wakes the coroutine that waits with this waiter.
 local function wake(waiter)
   if waiter.wakeup then c.signal(waiter.wakeup) end
 end
 
 -- podero.waits -----------------------------------------------------------------------------------
 
--- Functions for the option `wait`. Each loads its library when it is first called. Outside of any coroutine they block,
--- as a client without the option does.
+-- Functions for the option `wait`. Each loads its library when it is first called. Outside of coroutines they block, as
+-- a client without the option does.
 local waits = setmetatable({}, { __index = function(_, name)
   c.raise("podero.waits has no '" .. tostring(name) .. "'; it has cqueues, luv and copas")
 end })
@@ -140,14 +140,14 @@ function waits.cqueues(seconds, fd)
   local cqueues = require "cqueues"
   if not fd then return cqueues.sleep(seconds) end
   cqueues.poll({ pollfd = fd, events = "r" }, seconds)
-  cqueues.cancel(fd) -- else it would take another descriptor with this number for the same
+  cqueues.cancel(fd) -- otherwise cqueues would mistake a later descriptor with this number for this one
 end
 
--- What ends the latest wait on a descriptor. luv refuses to watch one twice: of a coroutine that was closed, the watch
--- is still there.
+-- By descriptor: the function that ends the wait on it. luv refuses to watch a descriptor twice, and the watch of a
+-- coroutine that was closed still exists.
 local luv_stops = {}
 
--- The error that has ended a coroutine, as text: luv prints nothing else.
+-- Returns the error of a coroutine as text, because luv prints only strings.
 local function luv_message(thread, err)
   local message = tostring(err)
   return debug and debug.traceback and debug.traceback(thread, message) or message
@@ -186,7 +186,7 @@ function waits.luv(seconds, fd)
     watch:start("r", resume)
   end
   coroutine.yield()
-  stop() -- others may have resumed it
+  stop() -- the program may have resumed the coroutine itself
 end
 
 function waits.copas(seconds)

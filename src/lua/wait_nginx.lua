@@ -35,7 +35,7 @@ local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 --   LINGER      how long the pump goes on without calls that wait
 --   START       how long a handler waits for the pump to start, before it runs the sockets of its client itself
 --   RESTART     pause before another pump is started, if one has not started or has failed
---   POLL        how often sockets are looked at without a notifier
+--   POLL        how often sockets are polled without a notifier
 --   REOPEN, MAX_REOPEN   pause before another notifier is tried, doubled each time; its maximum
 --   MAX_SLEEP   how long a handler sleeps at most
 local LINGER, START, RESTART, POLL, REOPEN, MAX_REOPEN, MAX_SLEEP = 0.5, 0.1, 1, 0.001, 1, 60, 60
@@ -306,7 +306,7 @@ local function prune_waiters()
   waiter_count, prune_count = kept, 2 * kept + 64
 end
 
--- Adds the waiter and its client to those that the pump looks after.
+-- Adds the waiter and its client to those that the pump serves.
 local function add_waiter(waiter)
   local client, shared = waiter.client, waiter.shared
   if not waiter.listed then

@@ -16,9 +16,11 @@
 
 /* ---- the connection of a transfer ---- */
 
-/* libcurl names the socket in the socket callback, but for a reused connection not always. Then it
- * is found by its port. */
-struct socket_entry *connection_socket(struct transfer *x) {
+/* Returns the socket of the transfer's connection, or NULL if that is not known. The socket
+ * callback of libcurl names it, but not always for a reused connection. Then it is found by its
+ * local port.
+ */
+static struct socket_entry *find_socket(struct transfer *x) {
   long port = 0;
   if (x->socket != NULL || x->sent_at == 0) return x->socket;
   if (curl_easy_getinfo(x->handle.easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port > 0)
@@ -27,7 +29,7 @@ struct socket_entry *connection_socket(struct transfer *x) {
 }
 
 void connection_note_bytes(struct transfer *x) {
-  struct socket_entry *s = connection_socket(x);
+  struct socket_entry *s = find_socket(x);
   x->received_at = x->transport->iteration_began;
   if (s != NULL) s->received_at = x->received_at;
 }
@@ -65,8 +67,7 @@ struct other_transfers {
 static struct other_transfers find_others(struct transfer *x, const struct socket_entry *s) {
   struct other_transfers others = {.can_lose_it = true, .silent_since = INFINITY};
   for (struct transfer *y = x->transport->transfers; y != NULL; y = y->next) {
-    if (y == x || y->handle.easy == NULL || get_sent_at(y) == 0 || connection_socket(y) != s)
-      continue;
+    if (y == x || y->handle.easy == NULL || get_sent_at(y) == 0 || find_socket(y) != s) continue;
     others.count++;
     others.silent_since = fmin(others.silent_since, fmax(get_sent_at(y), y->received_at));
     others.can_lose_it = others.can_lose_it && (can_restart(y) || y->header_bytes > 0);
@@ -81,7 +82,7 @@ static struct other_transfers find_others(struct transfer *x, const struct socke
  * it is shut down when it has been silent for some time, and they are restarted. */
 enum connection_action connection_after_stop(struct transfer *x) {
   if (x->handle.easy == NULL || get_sent_at(x) == 0) return CONNECTION_DISCARD;
-  struct socket_entry *s = connection_socket(x);
+  struct socket_entry *s = find_socket(x);
   double last = fmax(get_sent_at(x), x->received_at), now = clock_monotonic();
   if (x->received_at > 0 && now - last < ALIVE_SECONDS) return CONNECTION_KEEP;
   if (s == NULL) return CONNECTION_DISCARD;
@@ -97,7 +98,7 @@ enum connection_action connection_after_stop(struct transfer *x) {
 void connection_shut_down(struct transport *t, const struct socket_entry *s) {
   shutdown(s->fd, SHUT_RDWR);
   for (struct transfer *y = t->transfers; y != NULL; y = y->next) {
-    if (y->handle.easy != NULL && connection_socket(y) == s) y->shut_down = true;
+    if (y->handle.easy != NULL && find_socket(y) == s) y->shut_down = true;
   }
 }
 

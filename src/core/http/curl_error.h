@@ -19,7 +19,7 @@ enum {
   CURL_ERROR_LOST = 4,
   /* The same, but only if the connection was shut down here. */
   CURL_ERROR_LOST_STREAM = 8,
-  /* libcurl may use the connection again, though it does not work any more. */
+  /* libcurl may use the connection again although it has failed. */
   CURL_ERROR_BROKEN = 16
 };
 

@@ -89,7 +89,7 @@ struct transfer {
   bool http2;                  /* its last connection used HTTP/2 */
   bool opened_socket;          /* a socket was opened for it */
   bool no_descriptor;          /* no socket could be opened: too many open files */
-  struct socket_entry *socket; /* NULL: not known, see connection_socket */
+  struct socket_entry *socket; /* of its connection; NULL: not known, see find_socket */
   double sent_at;              /* when the request was sent; 0: not yet, or not known */
   double received_at;          /* when response bytes last arrived; 0: never */
 
@@ -166,9 +166,6 @@ void handle_free_fields(struct handle *handle);
 void handle_free(struct handle handle);
 
 /* ---- connection.c ---- */
-
-/* Returns the socket of the transfer's connection, or NULL if that is not known. */
-struct socket_entry *connection_socket(struct transfer *transfer);
 
 /* To be called when bytes of the transfer's response arrive. */
 void connection_note_bytes(struct transfer *transfer);

@@ -31,8 +31,7 @@ struct request {
   bool loopback;               /* as set by url_check: use no proxy of the environment */
   bool fresh_connection;       /* use a new connection, and never send the request again */
   bool streamed;               /* pass on a 2xx body as it arrives, see transfer_bytes */
-  double
-      deadline; /* monotonic seconds; only for decoding, which can take long: it is stopped then */
+  double deadline;             /* monotonic seconds; stops only decoding, which can take long */
 };
 
 /* What was received. It is owned by the transfer. */

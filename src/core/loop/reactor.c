@@ -161,10 +161,10 @@ bool reactor_run_timers(struct reactor *r) {
   return expired;
 }
 
-/* Whether this run has to ask the back end, which is a system call. It does not if the last one has
- * left something to run, nor right after a timer: that mostly begins a request, whose response
- * cannot be there yet. The latter not twice in a row, so that timers cannot keep descriptors from
- * being polled. */
+/* Returns whether this run has to call backend_collect, which makes a system call. It need not if
+ * the last run has left ready descriptors. Nor if a timer has expired: that usually starts a
+ * request, whose response cannot have arrived yet. But this never holds for two runs in a row, so
+ * that timers cannot keep descriptors from being polled. */
 static bool must_poll(struct reactor *r, bool timer_expired) {
   bool poll = !has_ready(r) && !(timer_expired && r->may_skip_poll);
   r->may_skip_poll = poll || !timer_expired;

@@ -4,35 +4,31 @@
 #include <string.h>
 
 #include "core/buffer.h"
+#include "core/hex.h"
 #include "core/json.h"
 #include "core/utf8.h"
 
 #define MIN_SECRET_BYTES 4
 
-/* So many of a longer secret tell it, and what follows of it goes with them. A server chooses its
- * tokens, and could else make the search last for minutes. */
+/* If the first bytes of a longer secret are found, the rest of it is redacted as far as it follows
+ * them. A server chooses its tokens: without this limit, it could make a search take minutes. */
 #define ENOUGH_BYTES 64
 
-/* These are looked for among so many bytes: the others may be letters beyond ASCII. */
+/* How many bytes of a secret are read to get these: some may be skipped, see struct pattern. */
 #define MAX_PREFIX_BYTES 1024
 
 /* ---- Texts ----------------------------------------------------------------------------------- */
 
-/* What is left of a text, and how it is read: percent-encoding (RFC 3986, 2.1) may lie over the
- * escapes of a JSON string (RFC 8259, 7), as if a request's body is repeated in a URL. */
+/* The rest of a text, and how to decode it: percent-encoding (RFC 3986, section 2.1), the escapes
+ * of a JSON string (RFC 8259, section 7), both, or neither. Percent-encoding is decoded first, as
+ * for the body of a request that is repeated in a URL. */
 struct rest {
   const unsigned char *at, *end;
   bool percent, escapes;
-  bool *ambiguous; /* set if something was met that can be read in several ways */
+  bool *ambiguous; /* set to true if a "%" or a backslash was read: decoding makes a difference */
 };
 
-static int hex_value(int c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c |= 0x20;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The next byte, or -1 at the end. */
+/* Reads one byte, percent-decoded. Returns -1 at the end. */
 static int take_byte(struct rest *text) {
   if (text->at == text->end) return -1;
   unsigned char c = *text->at++;
@@ -44,7 +40,8 @@ static int take_byte(struct rest *text) {
   return high * 16 + low;
 }
 
-/* The number that four hexadecimal digits make, or -1, and nothing taken. */
+/* Reads four hexadecimal digits, and returns their value. If there are none, reads nothing and
+ * returns -1. */
 static long take_four_digits(struct rest *text) {
   struct rest rest = *text;
   long value = 0;
@@ -57,7 +54,8 @@ static long take_four_digits(struct rest *text) {
   return value;
 }
 
-/* The rest of "\uXXXX", or of a surrogate pair of them. */
+/* Reads the rest of "\uXXXX" or of a surrogate pair, after the "u". Writes the character in UTF-8
+ * to `out` and returns its size. Without digits, the character is the "u" itself. */
 static size_t take_unicode_escape(struct rest *text, unsigned char out[4]) {
   long unit = take_four_digits(text);
   if (unit < 0) {
@@ -69,14 +67,15 @@ static size_t take_unicode_escape(struct rest *text, unsigned char out[4]) {
   if (unit >= 0xd800 && unit < 0xdc00 && take_byte(&second) == '\\' && take_byte(&second) == 'u') {
     long low = take_four_digits(&second);
     if (low >= 0xdc00 && low < 0xe000) {
-      point = 0x10000 + (((uint32_t)unit - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+      point = utf8_join_surrogates((uint32_t)unit, (uint32_t)low);
       *text = second;
     }
   }
   return utf8_encode(point, out);
 }
 
-/* The next character, or byte, as bytes in `out`; returns how many, 0 if the text has ended. */
+/* Reads the next unit: an escape, which can stand for up to four bytes, or else one byte. Writes
+ * the bytes to `out` and returns how many there are; 0 at the end of the text. */
 static size_t take_unit(struct rest *text, unsigned char out[4]) {
   static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
   int c = take_byte(text);
@@ -89,49 +88,53 @@ static size_t take_unit(struct rest *text, unsigned char out[4]) {
   return 1;
 }
 
-/* Takes units off while they are no ASCII. */
-static void skip_letters(struct rest *text) {
+/* Skips units that are not ASCII. */
+static void skip_non_ascii(struct rest *text) {
   unsigned char unit[4];
   struct rest rest = *text;
   while (take_unit(&rest, unit) > 0 && unit[0] >= 0x80)
     *text = rest;
 }
 
-/* A form's plus stands for a space. */
+/* In form encoding, "+" stands for a space. */
 static bool is_same(unsigned char of_secret, unsigned char of_text) {
   return of_secret == of_text || (of_secret == ' ' && of_text == '+');
 }
 
 /* ---- Secrets --------------------------------------------------------------------------------- */
 
-/* The beginning of a secret, as far as it is needed. */
+/* The beginning of a secret, prepared for the search.
+ *
+ * If the secret has enough ASCII characters, only these are compared (`ascii_only`): a server that
+ * mistakes the character encoding replaces the others by different ones, which are not ASCII
+ * either. Where the secret has them, the text may have any number of bytes that are not ASCII. */
 struct pattern {
   const char *secret;
-  size_t used;                           /* bytes of it, for what follows */
-  bool loose;                            /* letters beyond ASCII need no comparison */
-  unsigned char bytes[ENOUGH_BYTES + 3]; /* to be compared; a unit is four bytes at most */
+  size_t used; /* how many bytes of the secret the pattern stands for */
+  bool ascii_only;
+  unsigned char bytes[ENOUGH_BYTES + 3]; /* to compare; the last unit may have three bytes more */
   size_t count;
-  bool gaps[ENOUGH_BYTES + 4]; /* if loose: letters may stand before this byte, or at the end */
+  bool
+      gaps[ENOUGH_BYTES + 4]; /* gaps[i]: skip non-ASCII before bytes[i]; gaps[count]: at the end */
 };
 
-/* Whether what is not ASCII in the secret needs no comparison: a server that takes one character
- * encoding for another makes other letters of it, and the others tell enough. */
-static bool is_known_by_ascii(const char *secret) {
+/* Returns whether the secret has enough ASCII characters to be found by these alone. */
+static bool has_enough_ascii(const char *secret) {
   size_t count = 0;
   for (size_t i = 0; i < MAX_PREFIX_BYTES && secret[i] != '\0' && count < MIN_SECRET_BYTES; i++)
     if ((unsigned char)secret[i] < 0x80) count++;
   return count == MIN_SECRET_BYTES;
 }
 
-static void prepare(struct pattern *p, const char *secret) {
+static void prepare_pattern(struct pattern *p, const char *secret) {
   p->secret = secret;
-  p->loose = is_known_by_ascii(secret);
+  p->ascii_only = has_enough_ascii(secret);
   p->count = 0;
   p->gaps[0] = false;
-  size_t i = 0, capacity = p->loose ? ENOUGH_BYTES : sizeof p->bytes;
+  size_t i = 0, capacity = p->ascii_only ? ENOUGH_BYTES : sizeof p->bytes;
   for (; i < MAX_PREFIX_BYTES && secret[i] != '\0' && p->count < capacity; i++) {
     unsigned char c = (unsigned char)secret[i];
-    if (p->loose && c >= 0x80) {
+    if (p->ascii_only && c >= 0x80) {
       p->gaps[p->count] = true;
     } else {
       p->bytes[p->count++] = c;
@@ -141,8 +144,9 @@ static void prepare(struct pattern *p, const char *secret) {
   p->used = i;
 }
 
-/* Takes off what stands for the bytes of the pattern from `*index` on, which is moved on; false if
- * there is nothing of the kind. */
+/* Reads one unit if it stands for the bytes of the pattern from `*index` on, and adds their number
+ * to
+ * `*index`. Otherwise returns false. */
 static bool match_unit(struct rest *text, const struct pattern *p, size_t *index) {
   unsigned char unit[4];
   struct rest rest = *text;
@@ -155,8 +159,9 @@ static bool match_unit(struct rest *text, const struct pattern *p, size_t *index
   return true;
 }
 
-/* The same for what follows of the secret. */
-static bool match_more(struct rest *text, const char **secret) {
+/* Reads one unit if it stands for the next bytes of the secret, and advances `*secret` past them.
+ * Otherwise returns false. */
+static bool match_rest(struct rest *text, const char **secret) {
   unsigned char unit[4];
   struct rest rest = *text;
   size_t size = take_unit(&rest, unit);
@@ -170,14 +175,14 @@ static bool match_more(struct rest *text, const char **secret) {
   return true;
 }
 
-/* Takes off as much as stands for what follows of a secret whose beginning was found. */
-static void skip_more(struct rest *text, const char *secret, bool loose) {
+/* Skips what stands for the rest of a secret whose pattern was found, as far as it matches. */
+static void skip_rest(struct rest *text, const char *secret, bool ascii_only) {
   for (;;) {
-    if (loose && (unsigned char)*secret >= 0x80) {
+    if (ascii_only && (unsigned char)*secret >= 0x80) {
       while ((unsigned char)*secret >= 0x80)
         secret++;
-      skip_letters(text);
-    } else if (*secret == '\0' || !match_more(text, &secret)) {
+      skip_non_ascii(text);
+    } else if (*secret == '\0' || !match_rest(text, &secret)) {
       return;
     }
   }
@@ -185,13 +190,13 @@ static void skip_more(struct rest *text, const char *secret, bool loose) {
 
 /* ---- The search ------------------------------------------------------------------------------ */
 
-/* Whether the byte is no letter beyond ASCII, and means itself however the text is read. */
+/* Returns whether the byte is ASCII and stands for itself, however the text is decoded. */
 static inline bool is_plain(unsigned char c) {
   return c < 0x80 && c != '%' && c != '\\' && c != '+';
 }
 
-/* Where what stands for the secret ends, read in that way, if it begins at the text's beginning,
- * letters beyond ASCII before the first other byte left aside; or NULL. */
+/* Returns the end of an occurrence that begins at the beginning of the text, decoded as `text`
+ * says, or NULL if there is none. gaps[0] is ignored: the caller skips what is not ASCII. */
 static const unsigned char *match(struct rest text, const struct pattern *p) {
   size_t index = 0;
   while (index < p->count && index < ENOUGH_BYTES) {
@@ -199,76 +204,79 @@ static const unsigned char *match(struct rest text, const struct pattern *p) {
       if (*text.at++ != p->bytes[index++]) return NULL;
       continue;
     }
-    if (index > 0 && p->gaps[index]) skip_letters(&text);
+    if (index > 0 && p->gaps[index]) skip_non_ascii(&text);
     if (!match_unit(&text, p, &index)) return NULL;
   }
-  if (index == p->count && p->gaps[index]) skip_letters(&text);
-  skip_more(&text, p->secret + (p->loose ? p->used : index), p->loose);
+  if (index == p->count && p->gaps[index]) skip_non_ascii(&text);
+  skip_rest(&text, p->secret + (p->ascii_only ? p->used : index), p->ascii_only);
   return text.at;
 }
 
-/* One use of redact_find. */
+/* The four ways to decode a text: any combination of these. */
+enum { DECODE_PERCENT = 1, DECODE_ESCAPES = 2, WAYS = 4 };
+
+/* One call of redact_find. */
 struct search {
   struct pattern patterns[REDACT_SECRETS_MAX];
   size_t count;
-  bool may_begin[256]; /* with what bytes an occurrence can begin */
-  bool after_letters;  /* some secret begins with letters beyond ASCII that need no comparison */
-  /* For each way of reading: such letters which were tried as the beginning of secrets. Those in
-   * their midst need not be tried again: what follows is the same. */
-  const unsigned char *letters[4], *letters_end[4];
+  bool may_begin[256]; /* the bytes with which an occurrence can begin */
+  bool has_first_gap;  /* gaps[0] of some pattern */
+  /* For each way: the last sequence of non-ASCII at whose beginning the patterns with gaps[0] were
+   * compared. Inside of it they need not be compared again: the sequence would be skipped up to the
+   * same end. */
+  const unsigned char *skipped[WAYS], *skipped_end[WAYS];
 };
 
 static void prepare_search(struct search *s, const char *const *secrets, size_t count,
                            const unsigned char *text) {
   s->count = 0;
-  s->after_letters = false;
+  s->has_first_gap = false;
   memset(s->may_begin, 0, sizeof s->may_begin);
-  for (int way = 0; way < 4; way++)
-    s->letters[way] = s->letters_end[way] = text;
+  for (int way = 0; way < WAYS; way++)
+    s->skipped[way] = s->skipped_end[way] = text;
   for (size_t i = 0; i < count && s->count < REDACT_SECRETS_MAX; i++) {
     struct pattern *p = &s->patterns[s->count];
     if (secrets[i] == NULL || strnlen(secrets[i], MIN_SECRET_BYTES) < MIN_SECRET_BYTES) continue;
-    prepare(p, secrets[i]);
+    prepare_pattern(p, secrets[i]);
     s->count++;
     s->may_begin[p->bytes[0]] = true;
     if (p->bytes[0] == ' ') s->may_begin['+'] = true;
     if (p->gaps[0]) memset(s->may_begin + 0x80, true, 0x80);
-    s->after_letters = s->after_letters || p->gaps[0];
+    s->has_first_gap = s->has_first_gap || p->gaps[0];
   }
   s->may_begin['%'] = s->may_begin['\\'] = true;
 }
 
-/* The end of the longest occurrence that begins at the text's beginning, read in that way; or NULL.
- */
+/* Returns the end of the longest occurrence that begins at the beginning of the text, decoded in
+ * this way, or NULL if there is none. */
 static const unsigned char *match_all(struct search *s, struct rest text, int way) {
   const unsigned char *end = NULL;
   struct rest after = text;
-  text.percent = after.percent = (way & 1) != 0;
-  text.escapes = after.escapes = (way & 2) != 0;
-  if (s->after_letters && text.at >= s->letters_end[way]) skip_letters(&after);
-  bool letters = after.at > text.at;
-  if (letters) {
-    s->letters[way] = text.at;
-    s->letters_end[way] = after.at;
+  text.percent = after.percent = (way & DECODE_PERCENT) != 0;
+  text.escapes = after.escapes = (way & DECODE_ESCAPES) != 0;
+  if (s->has_first_gap && text.at >= s->skipped_end[way]) skip_non_ascii(&after);
+  bool skipped = after.at > text.at;
+  if (skipped) {
+    s->skipped[way] = text.at;
+    s->skipped_end[way] = after.at;
   }
   for (size_t i = 0; i < s->count; i++) {
     const struct pattern *p = &s->patterns[i];
-    bool after_letters = letters && p->gaps[0];
-    const unsigned char *found = match(after_letters ? after : text, p);
+    const unsigned char *found = match(skipped && p->gaps[0] ? after : text, p);
     if (found != NULL && (end == NULL || found > end)) end = found;
   }
   return end;
 }
 
-/* If an occurrence ends in the midst of such letters, all of them are made part of it: else they
- * would be looked at once more for each. */
-static void take_letters(const struct search *s, const unsigned char **at,
-                         const unsigned char **end) {
+/* If an occurrence ends inside a sequence of non-ASCII that was skipped, the whole sequence is made
+ * part of it. Otherwise the sequence would be read again for each occurrence that ends in it. */
+static void include_skipped(const struct search *s, const unsigned char **at,
+                            const unsigned char **end) {
   const unsigned char *found = *end;
-  for (int way = 0; way < 4; way++) {
-    if (found <= s->letters[way] || found >= s->letters_end[way]) continue;
-    if (s->letters[way] < *at) *at = s->letters[way];
-    if (s->letters_end[way] > *end) *end = s->letters_end[way];
+  for (int way = 0; way < WAYS; way++) {
+    if (found <= s->skipped[way] || found >= s->skipped_end[way]) continue;
+    if (s->skipped[way] < *at) *at = s->skipped[way];
+    if (s->skipped_end[way] > *end) *end = s->skipped_end[way];
   }
 }
 
@@ -280,12 +288,12 @@ static bool find(struct search *s, const unsigned char *begin, const unsigned ch
     bool ambiguous = false;
     struct rest rest = {.at = at, .end = limit, .ambiguous = &ambiguous};
     const unsigned char *end = match_all(s, rest, 0);
-    for (int way = 1; way < 4 && ambiguous; way++) {
+    for (int way = 1; way < WAYS && ambiguous; way++) {
       const unsigned char *found = match_all(s, rest, way);
       if (found != NULL && (end == NULL || found > end)) end = found;
     }
     if (end == NULL) continue;
-    take_letters(s, &at, &end);
+    include_skipped(s, &at, &end);
     *start = (size_t)(at - begin);
     *length = (size_t)(end - at);
     return true;
@@ -306,7 +314,8 @@ bool redact_find(const char *const *secrets, size_t count, const char *text, siz
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-/* Whether the text is a number of JSON's, but for zeros before it; then its value. */
+/* Returns whether the text is a number in JSON's syntax, apart from leading zeros, and sets
+ * `*number` to its value. */
 static bool read_number(const char *text, double *number) {
   size_t size = strnlen(text, ENOUGH_BYTES + 1);
   if (size < MIN_SECRET_BYTES || size > ENOUGH_BYTES ||

@@ -1,0 +1,12 @@
+/* Hexadecimal digits. */
+#ifndef PODERO_HEX_H
+#define PODERO_HEX_H
+
+/* Returns the value of a hexadecimal digit in either case, or -1 if `c` is none. */
+static inline int hex_value(int c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c |= 0x20;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+#endif
