@@ -29,13 +29,16 @@ struct socket_entry *connection_socket(struct transfer *x) {
 void connection_note_bytes(struct transfer *x) {
   struct socket_entry *s = connection_socket(x);
   x->received_at = x->transport->iteration_began;
-  if (s != NULL) s->received_at = x->received_at;
+  if (s == NULL) return;
+  s->received_at = x->received_at;
+  s->fieldless_reads = 0;
 }
 
 void connection_detach(struct transport *t, const struct socket_entry *s) {
   for (struct transfer *x = t->transfers; x != NULL; x = x->next) {
     if (x->socket != s) continue;
     x->http2 = s->http2;
+    x->fieldless_reads = s->fieldless_reads;
     x->socket = NULL;
   }
 }
@@ -146,6 +149,7 @@ static bool restart(struct transfer *x) {
   x->opened_socket = false;
   if (x->sent_at > 0) t->unsent++;
   x->sent_at = 0;
+  x->fieldless_reads = 0;
   *x->error_text = '\0';
   sigpipe_block(&guard);
   curl_multi_remove_handle(t->multi, easy);

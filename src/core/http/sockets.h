@@ -18,14 +18,16 @@ struct socket_entry {
   struct socket_entry *next; /* in its bucket */
   int fd;
   bool open;
-  bool watched;            /* libcurl waits for events on it */
-  bool connected;          /* it was connected: libcurl has waited until it can be read */
-  bool http2;              /* the connection uses HTTP/2; known from the first response on */
-  int local_port;          /* 0: not known yet */
-  double received_at;      /* when response bytes last arrived, monotonic seconds; 0: never */
-  double silent_since;     /* when the request that waits longest was sent; valid if it is after
-                            * received_at */
-  struct file_id identity; /* of the file, to find out after a fork whether it is still there */
+  bool watched;             /* libcurl waits for events on it */
+  bool connected;           /* it was connected: libcurl has waited until it can be read */
+  bool http2;               /* the connection uses HTTP/2; known from the first response on */
+  int local_port;           /* 0: not known yet */
+  unsigned fieldless_reads; /* how often it was read since a request was sent, or since the last
+                             * header field of a response */
+  double received_at;       /* when response bytes last arrived, monotonic seconds; 0: never */
+  double silent_since;      /* when the request that waits longest was sent; valid if it is after
+                             * received_at */
+  struct file_id identity;  /* of the file, to find out after a fork whether it is still there */
 };
 
 #define SOCKETS_BUCKETS 64u
