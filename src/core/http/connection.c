@@ -26,19 +26,25 @@ struct socket_entry *connection_socket(struct transfer *x) {
   return x->socket;
 }
 
+uint64_t connection_count_read(const struct transfer *x) {
+  const struct socket_entry *s = x->socket;
+  if (s == NULL) return x->read_bytes;
+  uint64_t read =
+      s->open && !s->http2 && libcurl_quirks.reports_size_as_memory ? sockets_count_read(s) : 0;
+  return read > s->read_before ? read - s->read_before : 0;
+}
+
 void connection_note_bytes(struct transfer *x) {
   struct socket_entry *s = connection_socket(x);
   x->received_at = x->transport->iteration_began;
-  if (s == NULL) return;
-  s->received_at = x->received_at;
-  s->fieldless_reads = 0;
+  if (s != NULL) s->received_at = x->received_at;
 }
 
 void connection_detach(struct transport *t, const struct socket_entry *s) {
   for (struct transfer *x = t->transfers; x != NULL; x = x->next) {
     if (x->socket != s) continue;
     x->http2 = s->http2;
-    x->fieldless_reads = s->fieldless_reads;
+    x->read_bytes = connection_count_read(x);
     x->socket = NULL;
   }
 }
@@ -149,7 +155,6 @@ static bool restart(struct transfer *x) {
   x->opened_socket = false;
   if (x->sent_at > 0) t->unsent++;
   x->sent_at = 0;
-  x->fieldless_reads = 0;
   *x->error_text = '\0';
   sigpipe_block(&guard);
   curl_multi_remove_handle(t->multi, easy);

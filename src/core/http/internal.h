@@ -107,8 +107,8 @@ struct transfer {
   unsigned content_codings; /* how many it names */
   char retry_after[64];     /* values of these fields; "" if they are missing or too long */
   char date[64];
-  double error_body_until;  /* monotonic; INFINITY until the header of an error has arrived */
-  unsigned fieldless_reads; /* as in socket_entry, once that is not known any more */
+  double error_body_until; /* monotonic; INFINITY until the header of an error has arrived */
+  uint64_t read_bytes;     /* see connection_count_read; valid once its socket was closed */
   bool streamed, paused;
   size_t taken;                                 /* bytes of response.body, by transfer_take */
   bool too_large, past_deadline, out_of_memory; /* why receiving was stopped */
@@ -188,6 +188,10 @@ void handle_free(struct handle handle);
 
 /* Returns the socket of the transfer's connection, or NULL if that is not known. */
 struct socket_entry *connection_socket(struct transfer *transfer);
+
+/* Returns how many bytes were read from the transfer's connection since a request was sent over it.
+ * Returns 0 if that is not known. */
+uint64_t connection_count_read(const struct transfer *transfer);
 
 /* To be called when bytes of the transfer's response arrive. */
 void connection_note_bytes(struct transfer *transfer);

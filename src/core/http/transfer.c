@@ -22,11 +22,11 @@
 
 /* ---- why a transfer has failed ---- */
 
-/* Whether the beginning of a header field has arrived that is longer than libcurl's buffer: the
- * socket was read again and again without another field. */
+/* Whether a header field is longer than libcurl accepts: that much was read, and no end of a field
+ * was found. */
 static bool has_long_field(const struct transfer *x) {
-  unsigned reads = x->socket != NULL ? x->socket->fieldless_reads : x->fieldless_reads;
-  return (x->sent_at > 0 || x->header_bytes > 0) && !x->header_complete && reads > 1;
+  return x->sent_at > 0 && !x->header_complete &&
+         connection_count_read(x) > x->header_bytes + MAX_FIELD_BYTES;
 }
 
 /* Whether more has arrived than libcurl accepts: a header field of more than 100 KB, or more than

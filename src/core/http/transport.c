@@ -229,7 +229,7 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
   if (x->opened_socket) x->transport->connected = x;
   x->sent_at = clock_monotonic();
   struct socket_entry *s = connection_socket(x);
-  if (s != NULL) s->fieldless_reads = 0;
+  if (s != NULL && libcurl_quirks.reports_size_as_memory) s->read_before = sockets_count_read(s);
   return 0; /* CURL_PREREQFUNC_OK */
 }
 
@@ -298,8 +298,6 @@ static bool has_more(struct transport *t, int fd) {
 
 static bool on_socket(struct watcher *watcher, int fd, int events) {
   struct transport *t = (struct transport *)watcher;
-  struct socket_entry *s = sockets_find(&t->sockets, fd);
-  if (s != NULL && (events & REACTOR_READ) != 0) s->fieldless_reads++;
   size_t bytes = 0;
   bool progress = iterate(t, ON_SOCKET, fd,
                           ((events & REACTOR_READ) != 0 ? CURL_CSELECT_IN : 0) |
