@@ -502,6 +502,14 @@ static bool can_progress(const struct call *call) {
   return call->state == CALL_AUTHORIZE || has_response(call);
 }
 
+/* The time is up: if the status of an error is known, its body is not waited for. */
+static void end_error_body(struct call *call) {
+  if (call->state == CALL_TRANSFER)
+    transfer_end_error_body(call->transfer);
+  else if (call->state == CALL_TOKEN)
+    token_source_end_error_body(session_token_source(call->session), call->fetch);
+}
+
 static double deadline_of(const struct session_call *base) {
   const struct call *call = (const struct call *)base;
   return has_response(call) ? INFINITY : call->deadline;
@@ -513,6 +521,8 @@ static void fail_if_overdue(struct session_call *base, double now) {
   extend_deadline(call);
   if (now < call->deadline) return;
   wake_waiter(call);
+  end_error_body(call);
+  if (has_response(call) || (call->state == CALL_TOKEN && wait_for_token(call))) return;
   fail_timeout(call);
 }
 
@@ -543,8 +553,11 @@ bool call_step(struct call *call, void *environment, double seconds, bool run_se
     others_progressed = others_progressed || progress;
     progress = advance(call, environment) || (progress && call->mode != CALL_PULLED);
   } while (progress && call->state != CALL_ENDED && clock_monotonic() < call->until);
-  if (has_response(call) && clock_monotonic() >= call->deadline)
+  if (clock_monotonic() >= call->deadline) {
+    end_error_body(call);
+    if (call->state == CALL_TOKEN) wait_for_token(call);
     read_late_response(call, environment);
+  }
   if (!run_session) reactor_run_timers(session_reactor(session));
   extend_deadline(call);
   if (call->state != CALL_ENDED && clock_monotonic() >= call->deadline) fail_timeout(call);

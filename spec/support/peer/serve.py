@@ -129,6 +129,7 @@ class Listener:
         self.met = threading.Condition(self.lock)
         self.in_flight = 0
         self.holding, self.hold_ends = 0, threading.Condition()
+        self.gone = threading.Event()
         self.closed = False
         self.host = settings.get("host", "127.0.0.1")
         self.socket = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
@@ -269,6 +270,16 @@ class Connection:
         body = packed(head, unit, int(count))
         self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
+    def act_packed_body(self, head, unit, count):
+        """The body alone."""
+        self.sock.sendall(packed(head, unit, int(count)))
+
+    def act_gzipped(self, text, more):
+        """An answer in gzip, and more bytes after it: the same once more for "member"."""
+        body = squeeze(text.encode("latin-1"), zlib.Z_FINISH, 31)
+        body += body if more == "member" else more.encode("latin-1")
+        self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
     def act_colliding(self, head, count, tail):
         """An answer whose keys collide in Lua's table of strings."""
         self.act_respond(200, {}, head + colliding(int(count)) + tail)
@@ -315,6 +326,26 @@ class Connection:
         except OSError:
             pass
         raise HangUp
+
+    def act_flood(self, text, unit, count, end):
+        """A text, so many units and an end, as far as the client takes them. Waits until it has gone."""
+        try:
+            self.sock.sendall(text.encode("latin-1"))
+            for _ in range(int(count)):
+                self.sock.sendall(unit.encode("latin-1"))
+            self.sock.sendall(end.encode("latin-1"))
+            self.sock.settimeout(LONGEST_STALL)
+            while self.sock.recv(4096):
+                pass
+        except OSError:
+            pass
+        finally:
+            self.listener.gone.set()
+        raise HangUp
+
+    def act_await_gone(self):
+        """Waits for the end of a flood on another connection."""
+        self.listener.gone.wait(LONGEST_STALL)
 
     def act_meet(self, count):
         """Waits until so many requests have come in all."""

@@ -20,7 +20,7 @@
  * callback of libcurl names it, but not always for a reused connection. Then it is found by its
  * local port.
  */
-static struct socket_entry *find_socket(struct transfer *x) {
+struct socket_entry *connection_socket(struct transfer *x) {
   long port = 0;
   if (x->socket != NULL || x->sent_at == 0) return x->socket;
   if (curl_easy_getinfo(x->handle.easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port > 0)
@@ -28,8 +28,16 @@ static struct socket_entry *find_socket(struct transfer *x) {
   return x->socket;
 }
 
+uint64_t connection_count_read(const struct transfer *x) {
+  const struct socket_entry *s = x->socket;
+  if (s == NULL) return x->read_bytes;
+  uint64_t read =
+      s->open && !s->http2 && libcurl_quirks.reports_size_as_memory ? sockets_count_read(s) : 0;
+  return read > s->read_before ? read - s->read_before : 0;
+}
+
 void connection_note_bytes(struct transfer *x) {
-  struct socket_entry *s = find_socket(x);
+  struct socket_entry *s = connection_socket(x);
   x->received_at = x->transport->iteration_began;
   if (s != NULL) s->received_at = x->received_at;
 }
@@ -38,6 +46,7 @@ void connection_detach(struct transport *t, const struct socket_entry *s) {
   for (struct transfer *x = t->transfers; x != NULL; x = x->next) {
     if (x->socket != s) continue;
     x->http2 = s->http2;
+    x->read_bytes = connection_count_read(x);
     x->socket = NULL;
   }
 }
@@ -67,7 +76,8 @@ struct other_transfers {
 static struct other_transfers find_others(struct transfer *x, const struct socket_entry *s) {
   struct other_transfers others = {.can_lose_it = true, .silent_since = INFINITY};
   for (struct transfer *y = x->transport->transfers; y != NULL; y = y->next) {
-    if (y == x || y->handle.easy == NULL || get_sent_at(y) == 0 || find_socket(y) != s) continue;
+    if (y == x || y->handle.easy == NULL || get_sent_at(y) == 0 || connection_socket(y) != s)
+      continue;
     others.count++;
     others.silent_since = fmin(others.silent_since, fmax(get_sent_at(y), y->received_at));
     others.can_lose_it = others.can_lose_it && (can_restart(y) || y->header_bytes > 0);
@@ -82,7 +92,7 @@ static struct other_transfers find_others(struct transfer *x, const struct socke
  * it is shut down when it has been silent for some time, and they are restarted. */
 enum connection_action connection_after_stop(struct transfer *x) {
   if (x->handle.easy == NULL || get_sent_at(x) == 0) return CONNECTION_DISCARD;
-  struct socket_entry *s = find_socket(x);
+  struct socket_entry *s = connection_socket(x);
   double last = fmax(get_sent_at(x), x->received_at), now = clock_monotonic();
   if (x->received_at > 0 && now - last < ALIVE_SECONDS) return CONNECTION_KEEP;
   if (s == NULL) return CONNECTION_DISCARD;
@@ -98,7 +108,7 @@ enum connection_action connection_after_stop(struct transfer *x) {
 void connection_shut_down(struct transport *t, const struct socket_entry *s) {
   shutdown(s->fd, SHUT_RDWR);
   for (struct transfer *y = t->transfers; y != NULL; y = y->next) {
-    if (y->handle.easy != NULL && find_socket(y) == s) y->shut_down = true;
+    if (y->handle.easy != NULL && connection_socket(y) == s) y->shut_down = true;
   }
 }
 

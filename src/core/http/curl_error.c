@@ -21,6 +21,8 @@ static const struct curl_error errors[] = {
     {CURLE_COULDNT_CONNECT, FAILURE_NETWORK, RETRYABLE, SOCKET, NULL},
     {CURLE_HTTP2, FAILURE_NETWORK, RETRYABLE, LOST | BROKEN, NULL},
     {CURLE_PARTIAL_FILE, FAILURE_DECODE, RETRYABLE, LOST, NULL},
+    /* What receive_body has refused is known in transfer.c; this is one of libcurl's decoders. */
+    {CURLE_WRITE_ERROR, FAILURE_DECODE, FINAL, 0, "there are bytes after the compressed response"},
     {CURLE_OUT_OF_MEMORY, FAILURE_MEMORY, FINAL, FILE_OR_SOCKET, "out of memory"},
     {CURLE_OPERATION_TIMEDOUT, FAILURE_TIMEOUT, RETRYABLE, 0, NULL},
     {CURLE_SSL_CONNECT_ERROR, FAILURE_NETWORK, RETRYABLE, 0, NULL},

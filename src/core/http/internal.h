@@ -22,6 +22,12 @@
 /* How many header bytes are accepted, of all responses to a request (1xx, for example). */
 #define MAX_HEADER_BYTES (256u * 1024)
 
+/* How many bytes a single header field may have, with its name. */
+#define MAX_FIELD_BYTES (64u * 1024)
+
+/* How long the body of an error is read after its header. */
+#define MAX_ERROR_BODY_SECONDS 2.0
+
 /* How many easy handles are kept for further transfers. */
 #define MAX_IDLE_HANDLES 16
 
@@ -57,6 +63,7 @@ struct transport {
   double timer_at;       /* libcurl's timer; INFINITY: not set */
   double check_at;       /* when all transfers are checked, whatever libcurl's timer is */
   double check_interval; /* seconds, of the last check */
+  double error_body_at;  /* when the body of an error has taken too long; INFINITY: there is none */
 
   /* The current iteration, or the last one. It is one call of curl_multi_socket_action. */
   double iteration_began;
@@ -97,10 +104,16 @@ struct transfer {
   uint64_t max_response_bytes; /* as in the request */
   size_t header_bytes;
   bool header_complete;
+  bool refused_coding;      /* the header names a coding that is not accepted, see receive.c */
+  unsigned content_codings; /* how many it names */
+  char retry_after[64];     /* values of these fields; "" if they are missing or too long */
+  char date[64];
+  double error_body_until; /* monotonic; INFINITY until the header of an error has arrived */
+  uint64_t read_bytes;     /* see connection_count_read; valid once its socket was closed */
   bool streamed, paused;
-  size_t taken;                                      /* bytes of response.body, by transfer_take */
-  bool too_large, past_deadline, error_body_is_full; /* why receiving was stopped */
-  bool out_of_memory;                                /* so is this */
+  size_t taken;                                 /* bytes of response.body, by transfer_take */
+  bool too_large, past_deadline, out_of_memory; /* why receiving was stopped */
+  bool field_too_large;                         /* too_large is about a single field */
   struct response response;
 
   struct buffer body; /* of the request; libcurl has no copy, so it can be wiped */
@@ -127,6 +140,10 @@ void transport_remove_transfer(struct transfer *transfer);
  * out of memory. */
 bool transport_submit(struct transfer *transfer);
 
+/* Has the transfer ended at this time (monotonic seconds) if it still reads the body of an error.
+ */
+void transport_note_error_body(struct transport *transport, double until);
+
 /* CURLOPT_OPENSOCKETFUNCTION with a transfer, CURLOPT_CLOSESOCKETFUNCTION with a transport. */
 curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
                                     struct curl_sockaddr *address);
@@ -144,6 +161,9 @@ void transfer_end(struct transfer *transfer, CURLcode code);
 /* Returns whether a transfer of this result has failed because memory could not be allocated.
  * libcurl returns CURLE_OUT_OF_MEMORY for other reasons, too. */
 bool transfer_is_out_of_memory(const struct transfer *transfer, CURLcode code);
+
+/* Ends a transfer as if libcurl had reported a timeout, and sees to its connection. */
+void transfer_stop(struct transfer *transfer);
 
 /* ---- receive.c ---- */
 
@@ -166,6 +186,13 @@ void handle_free_fields(struct handle *handle);
 void handle_free(struct handle handle);
 
 /* ---- connection.c ---- */
+
+/* Returns the socket of the transfer's connection, or NULL if that is not known. */
+struct socket_entry *connection_socket(struct transfer *transfer);
+
+/* Returns how many bytes were read from the transfer's connection since a request was sent over it.
+ * Returns 0 if that is not known. */
+uint64_t connection_count_read(const struct transfer *transfer);
 
 /* To be called when bytes of the transfer's response arrive. */
 void connection_note_bytes(struct transfer *transfer);

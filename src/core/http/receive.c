@@ -11,6 +11,9 @@
 /* How much of an error's body is kept: enough to read what went wrong. */
 #define MAX_ERROR_BODY_BYTES (64u * 1024)
 
+/* A longer Retry-After counts as a year. */
+#define MAX_RETRY_AFTER_SECONDS (365.0 * 86400)
+
 /* A streamed transfer pauses while this much waits to be taken. */
 #define WINDOW_BYTES (256u * 1024)
 
@@ -20,57 +23,145 @@
 
 /* ---- the header ---- */
 
-/* Sets the response's Retry-After: a number of seconds or a date (RFC 9110, section 10.2.3). */
-static void read_retry_after(struct response *r, const char *value) {
-  size_t digits = strspn(value, "0123456789");
-  if (digits > 0 && value[digits] == '\0') {
-    r->retry_after = strtod(value, NULL);
-    r->has_retry_after = true;
-  } else if (digits == 0 && strlen(value) >= sizeof "Sun Nov  6 08:49:37 1994" - 1) {
-    time_t date = curl_getdate(value, NULL);
-    if (date == -1) return;
-    r->retry_after = fmax(0, ceil((double)date - clock_wall()));
-    r->has_retry_after = true;
-  }
+/* A part of a header field, which no NUL ends. */
+struct span {
+  const char *start;
+  size_t size;
+};
+
+static bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Copies the value of a header field, without the spaces around it. Returns false if the field has
- * another name, or the value is too long. */
-static bool get_value(const char *bytes, size_t size, const char *name, char *value,
-                      size_t capacity) {
-  size_t begin = strlen(name);
-  if (size <= begin || size - begin >= capacity || strncasecmp(bytes, name, begin) != 0)
-    return false;
-  while (begin < size && (bytes[begin] == ' ' || bytes[begin] == '\t'))
-    begin++;
-  while (size > begin && strchr(" \t\r\n", bytes[size - 1]) != NULL)
-    size--;
-  memcpy(value, bytes + begin, size - begin);
-  value[size - begin] = '\0';
+static struct span trim(struct span s) {
+  for (; s.size > 0 && is_space(*s.start); s.size--)
+    s.start++;
+  while (s.size > 0 && is_space(s.start[s.size - 1]))
+    s.size--;
+  return s;
+}
+
+static bool span_is(struct span s, const char *text) {
+  return s.size == strlen(text) && strncasecmp(s.start, text, s.size) == 0;
+}
+
+/* Sets `*value` to the value of a header field. Returns false if the field has another name, which
+ * includes the colon. */
+static bool find_value(struct span field, const char *name, struct span *value) {
+  size_t size = strlen(name);
+  if (field.size < size || strncasecmp(field.start, name, size) != 0) return false;
+  *value = trim((struct span){field.start + size, field.size - size});
   return true;
 }
 
+/* Copies a value, or the empty text if it is too long. */
+static void copy_value(struct span value, char *out, size_t capacity) {
+  if (value.size >= capacity) value.size = 0;
+  if (value.size > 0) memcpy(out, value.start, value.size);
+  out[value.size] = '\0';
+}
+
+/* Takes the next element of a comma-separated list off its beginning. */
+static struct span next_element(struct span *list) {
+  const char *comma = memchr(list->start, ',', list->size);
+  struct span element = {list->start, comma != NULL ? (size_t)(comma - list->start) : list->size};
+  size_t taken = element.size + (comma != NULL ? 1 : 0);
+  list->start += taken;
+  list->size -= taken;
+  return trim(element);
+}
+
+/* A response may have one content coding, and no transfer coding but chunked: a few bytes in
+ * several codings can take libcurl hours to decode. */
+static void note_codings(struct transfer *x, struct span value, bool for_transfer) {
+  while (value.size > 0) {
+    struct span coding = next_element(&value);
+    if (coding.size == 0 || span_is(coding, "identity")) continue;
+    if (for_transfer ? !span_is(coding, "chunked") : ++x->content_codings > 1)
+      x->refused_coding = true;
+  }
+}
+
+/* Returns the time of a date in one of HTTP's forms, or -1. */
+static time_t read_date(const char *value) {
+  if (strlen(value) < sizeof "Sun Nov  6 08:49:37 1994" - 1) return -1;
+  return curl_getdate(value, NULL);
+}
+
+/* Sets the response's Retry-After: a number of seconds or a date (RFC 9110, section 10.2.3), which
+ * is measured against the server's clock if the response has a Date. */
+static void read_retry_after(struct transfer *x) {
+  struct response *r = &x->response;
+  const char *value = x->retry_after;
+  size_t digits = strspn(value, "0123456789");
+  double seconds;
+  if (digits > 0 && value[digits] == '\0') {
+    seconds = strtod(value, NULL);
+  } else {
+    time_t date = digits == 0 ? read_date(value) : -1, now = read_date(x->date);
+    if (date == -1) return;
+    seconds = ceil((double)date - (now != -1 ? (double)now : clock_wall()));
+  }
+  r->retry_after = fmin(fmax(seconds, 0), MAX_RETRY_AFTER_SECONDS);
+  r->has_retry_after = true;
+}
+
+static void begin_header(struct transfer *x, struct span line) {
+  x->response.has_retry_after = false;
+  x->header_complete = x->refused_coding = false;
+  x->content_codings = 0;
+  *x->retry_after = *x->date = '\0';
+  if (x->socket != NULL && line.size > 5 && line.start[5] == '2') x->socket->http2 = true;
+}
+
+static void read_field(struct transfer *x, struct span field) {
+  struct span value;
+  if (find_value(field, "Retry-After:", &value))
+    copy_value(value, x->retry_after, sizeof x->retry_after);
+  else if (find_value(field, "Date:", &value))
+    copy_value(value, x->date, sizeof x->date);
+  else if (find_value(field, "Content-Encoding:", &value))
+    note_codings(x, value, false);
+  else if (find_value(field, "Transfer-Encoding:", &value))
+    note_codings(x, value, true);
+}
+
+/* Returns false if the body is not to be read. The status of a proxy's response to CONNECT is not
+ * the transfer's: it stays 0. */
+static bool end_header(struct transfer *x) {
+  struct response *r = &x->response;
+  struct transport *t = x->transport;
+  x->header_complete = true;
+  read_retry_after(x);
+  curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
+  if (r->status < 200) return true;
+  if (!response_is_success(r)) {
+    x->error_body_until = clock_monotonic() + MAX_ERROR_BODY_SECONDS;
+    transport_note_error_body(t, x->error_body_until);
+  }
+  return !x->refused_coding;
+}
+
 /* Called for the status line, for each field, and for the empty line after them; again for each
- * response, if a 1xx comes first. `bytes` is not terminated. */
+ * response, if a 1xx comes first; and for the fields of a trailer, which are ignored. `bytes` is
+ * not terminated. */
 size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct transfer *x = user;
-  char value[64];
+  struct span line = {bytes, size};
   connection_note_bytes(x);
   x->header_bytes += size;
-  if (x->header_bytes > MAX_HEADER_BYTES) {
-    x->too_large = true;
-    return 0;
-  }
-  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
-    x->response.has_retry_after = false;
-    x->header_complete = false;
-    if (x->socket != NULL && size > 5 && bytes[5] == '2') x->socket->http2 = true;
+  x->field_too_large = size > MAX_FIELD_BYTES;
+  x->too_large = x->field_too_large || x->header_bytes > MAX_HEADER_BYTES;
+  if (x->too_large) return 0;
+  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+    begin_header(x, line);
+  else if (x->header_complete)
     return size;
-  }
-  if (size > 0 && (*bytes == '\r' || *bytes == '\n')) x->header_complete = true;
-  if (get_value(bytes, size, "Retry-After:", value, sizeof value))
-    read_retry_after(&x->response, value);
+  else if (size > 0 && (*bytes == '\r' || *bytes == '\n'))
+    return end_header(x) ? size : 0;
+  else
+    read_field(x, line);
   return size;
 }
 
@@ -87,7 +178,8 @@ static void compact_window(struct transfer *x) {
 
 static bool is_past_deadline(const struct transfer *x) {
   double now = clock_monotonic();
-  return now >= x->deadline && now >= x->transport->iteration_began + MAX_ITERATION_SECONDS;
+  return now >= fmin(x->deadline, x->error_body_until) &&
+         now >= x->transport->iteration_began + MAX_ITERATION_SECONDS;
 }
 
 /* Any return value but `size` or CURL_WRITEFUNC_PAUSE makes libcurl stop the transfer with an
@@ -97,7 +189,6 @@ size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   struct transfer *x = user;
   struct response *r = &x->response;
   connection_note_bytes(x);
-  if (r->bytes == 0) curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   bool success = response_is_success(r);
   if (success && x->streamed) {
     compact_window(x);
@@ -114,7 +205,6 @@ size_t receive_body(char *bytes, size_t one, size_t size, void *user) {
   if (!success || keep == size) x->out_of_memory = !buffer_append(&r->body, bytes, keep);
   if (keep == size) return x->out_of_memory ? 0 : size;
   x->too_large = success;
-  x->error_body_is_full = !success;
   return 0;
 }
 

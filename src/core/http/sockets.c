@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,6 +102,24 @@ static void disown_socket(struct socket_entry *s, void *user) {
   if (!s->open || (d->null_fd >= 0 && dup2(d->null_fd, s->fd) >= 0)) return;
   close(s->fd);
   s->open = false;
+}
+
+uint64_t sockets_count_read(const struct socket_entry *s) {
+  uint64_t received = 0;
+#if defined(__linux__) && defined(TCP_INFO)
+  /* tcpi_bytes_received; the C library's struct tcp_info can be older than the kernel's. */
+  enum { OFFSET = 128 };
+  char info[OFFSET + sizeof received];
+  socklen_t size = sizeof info;
+  int unread = 0;
+  if (getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, info, &size) != 0 || size < sizeof info) return 0;
+  memcpy(&received, info + OFFSET, sizeof received);
+  if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
+  received -= (uint64_t)unread < received ? (uint64_t)unread : received;
+#else
+  (void)s;
+#endif
+  return received;
 }
 
 bool sockets_disown(struct sockets *sockets) {

@@ -1,6 +1,6 @@
 /* The sockets that a transport has opened, and what is known of the connections on them.
  *
- *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count
+ *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count, sockets_count_read
  *   fork      sockets_disown, sockets_close
  *   free      sockets_free
  *
@@ -11,6 +11,7 @@
 #define PODERO_SOCKETS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/fork.h"
 
@@ -25,6 +26,7 @@ struct socket_entry {
   double received_at;      /* when response bytes last arrived, monotonic seconds; 0: never */
   double silent_since;     /* when the request that waits longest was sent; valid if it is after
                             * received_at */
+  uint64_t read_before;    /* sockets_count_read when the last request was sent */
   struct file_id identity; /* of the file, to find out after a fork whether it is still there */
 };
 
@@ -48,6 +50,10 @@ struct socket_entry *sockets_find_by_port(struct sockets *sockets, long port);
 
 /* Returns how many sockets are open and are connected or being connected. */
 unsigned sockets_count(const struct sockets *sockets);
+
+/* Returns how many bytes were read from an open socket since it was connected, before decryption.
+ * Returns 0 if the system does not tell. */
+uint64_t sockets_count_read(const struct socket_entry *socket);
 
 /* To be called once in a forked child: makes the descriptors of all sockets refer to /dev/null, so
  * that libcurl can close its connections without sending anything to the parent's servers.

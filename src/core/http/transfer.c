@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,19 @@
 
 /* ---- why a transfer has failed ---- */
 
+/* Whether a header field is longer than libcurl accepts: that much was read, and no end of a field
+ * was found. */
+static bool has_long_field(const struct transfer *x) {
+  return x->sent_at > 0 && !x->header_complete &&
+         connection_count_read(x) > x->header_bytes + MAX_FIELD_BYTES;
+}
+
 /* Whether more has arrived than libcurl accepts: a header field of more than 100 KB, or more than
  * 64 MB that were decoded at once for a transfer that is paused. */
 static bool is_too_large_for_libcurl(const struct transfer *x, CURLcode code) {
   if (code == (CURLcode)QUIRKS_CURLE_TOO_LARGE) return true;
-  return libcurl_quirks.reports_size_as_memory && code == CURLE_OUT_OF_MEMORY && x->paused &&
-         !x->out_of_memory;
+  return libcurl_quirks.reports_size_as_memory && code == CURLE_OUT_OF_MEMORY &&
+         !x->out_of_memory && (x->paused || has_long_field(x));
 }
 
 /* Whether the process can open hardly any more files. */
@@ -58,6 +66,12 @@ bool transfer_is_out_of_memory(const struct transfer *x, CURLcode code) {
          !lacks_descriptor(x, code);
 }
 
+/* Whether receive.c has refused the codings, or libcurl has: it accepts five. */
+static bool is_coding_refused(const struct transfer *x, CURLcode code) {
+  return (x->refused_coding && x->header_complete) ||
+         (code == CURLE_BAD_CONTENT_ENCODING && !x->header_complete);
+}
+
 /* What is reported of a failure. */
 struct report {
   enum failure_kind kind;
@@ -80,21 +94,25 @@ static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
   if (r.text == NULL) r.text = get_error_text(x, code);
-  if (code == CURLE_OUT_OF_MEMORY && x->header_bytes > 0 && !x->header_complete)
-    r.text = "out of memory, or a header field is too long";
-  else if (code == CURLE_PARTIAL_FILE && !x->header_complete)
+  if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
     r.prefix = tls_describe(x->transport->options, code, r.text);
   return r;
 }
 
+/* Returns what is said of a transfer that was stopped because of `too_large`. */
+static const char *get_size_text(const struct transfer *x) {
+  if (x->field_too_large) return "a header field is longer than 64 KB";
+  return x->header_bytes > MAX_HEADER_BYTES ? "the header is longer than 256 KB"
+                                            : "the response exceeds max_response_bytes";
+}
+
 static struct report describe_failure(const struct transfer *x, CURLcode code) {
-  if (x->too_large)
-    return (struct report){FAILURE_TOO_LARGE, false, "",
-                           x->header_bytes > MAX_HEADER_BYTES
-                               ? "the header is too large"
-                               : "the response exceeds max_response_bytes"};
+  if (x->too_large) return (struct report){FAILURE_TOO_LARGE, false, "", get_size_text(x)};
+  if (is_coding_refused(x, code))
+    return (struct report){FAILURE_DECODE, false, "",
+                           "the response is in more codings than one, which is not decoded"};
   if (x->past_deadline)
     return (struct report){FAILURE_TIMEOUT, true, "",
                            "the time was up while the response was unpacked"};
@@ -102,8 +120,25 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (is_too_large_for_libcurl(x, code))
     return (struct report){FAILURE_TOO_LARGE, false, "",
                            x->paused ? "the response unpacks to too much at once"
-                                     : "the header is too large"};
+                                     : "the header has a field that is too long"};
   return describe_code(x, x->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
+}
+
+/* A proxy's response to CONNECT other than 2xx. Returns false if there was none. Its address is
+ * named, not its URL, which can contain a password. */
+static bool set_proxy_failure(struct transfer *x) {
+  struct failure *f = &x->response.failure;
+  const char *address = NULL;
+  long status = 0, port = 0;
+  if (x->handle.easy == NULL || x->response.status != 0) return false;
+  curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  if (status < 300) return false;
+  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_IP, &address);
+  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_PORT, &port);
+  failure_set(f, FAILURE_NETWORK, "the proxy %.100s:%ld answered CONNECT with HTTP %ld",
+              address != NULL ? address : "", port, status);
+  f->retryable = status == 408 || status == 429 || status >= 500;
+  return true;
 }
 
 static void set_failure(struct transfer *x, CURLcode code) {
@@ -146,6 +181,22 @@ static void note_descriptors(struct transfer *x, CURLcode code) {
   if (x->no_descriptor) t->lacks_descriptors = true;
 }
 
+/* Whether the header of a response has arrived whose status is not 2xx. If there are too many
+ * codings, libcurl has stopped inside the header. */
+static bool has_error_status(const struct transfer *x, CURLcode code) {
+  return (x->header_complete || is_coding_refused(x, code)) && x->response.status >= 200 &&
+         !response_is_success(&x->response);
+}
+
+/* Whether there is no response. The status of an error outranks whatever has happened to its body,
+ * unless memory could not be allocated. If receiving was stopped, the response is not whole,
+ * whatever the code is. */
+static bool has_failed(const struct transfer *x, CURLcode code) {
+  if (x->out_of_memory || transfer_is_out_of_memory(x, code)) return true;
+  if (has_error_status(x, code)) return false;
+  return code != CURLE_OK || x->too_large || x->past_deadline || x->refused_coding;
+}
+
 void transfer_end(struct transfer *x, CURLcode code) {
   note_descriptors(x, code);
   transport_remove_transfer(x);
@@ -156,9 +207,7 @@ void transfer_end(struct transfer *x, CURLcode code) {
     code = CURLE_RECV_ERROR;
     snprintf(x->error_text, sizeof x->error_text, "the connection was closed inside the header");
   }
-  /* If receive_body has stopped it, the response is not whole, whatever the code is. */
-  bool stopped = x->too_large || x->out_of_memory || x->past_deadline;
-  if (stopped || (code != CURLE_OK && !x->error_body_is_full)) set_failure(x, code);
+  if (has_failed(x, code) && !set_proxy_failure(x)) set_failure(x, code);
   release(x, code == CURLE_OK);
 }
 
@@ -193,6 +242,7 @@ struct transfer *transfer_start(struct transport *t, const struct request *reque
   x->deadline = request->deadline;
   x->streamed = request->streamed;
   x->fresh_connection = request->fresh_connection;
+  x->error_body_until = INFINITY;
   x->started_at = clock_monotonic();
   x->ended = !check_tls_files(x, request->url);
   if (x->ended) return x;
@@ -213,25 +263,27 @@ const struct response *transfer_progress(struct transfer *x) {
   return &x->response;
 }
 
-/* ---- free ---- */
+/* ---- stop, free ---- */
 
-/* Stops a transfer that has not ended. */
-static void stop(struct transfer *x) {
+void transfer_stop(struct transfer *x) {
   struct transport *t = x->transport;
   enum connection_action action = connection_after_stop(x);
   const struct socket_entry *s = x->socket;
-  transport_remove_transfer(x);
   if (action == CONNECTION_DISCARD && x->handle.easy != NULL)
     curl_easy_setopt(x->handle.easy, CURLOPT_FORBID_REUSE, 1L);
-  x->ended = true;
-  release(x, false);
+  transfer_end(x, CURLE_OPERATION_TIMEDOUT);
   if (action == CONNECTION_SHUT_DOWN && s->open) connection_shut_down(t, s);
+}
+
+void transfer_end_error_body(struct transfer *x) {
+  transport_reset_after_fork(x->transport);
+  if (!x->ended && has_error_status(x, CURLE_OK)) transfer_stop(x);
 }
 
 void transfer_free(struct transfer *x) {
   if (x == NULL) return;
   transport_reset_after_fork(x->transport);
-  if (!x->ended) stop(x);
+  if (!x->ended) transfer_stop(x);
   failure_clear(&x->response.failure);
   buffer_free(&x->response.body);
   secret_free(x->response.redirect);

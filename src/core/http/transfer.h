@@ -1,7 +1,7 @@
 /* HTTP transfers: one request and its response.
  *
  *   request    struct request, transfer_start
- *   response   struct response, transfer_response, transfer_progress
+ *   response   struct response, transfer_response, transfer_progress, transfer_end_error_body
  *   stream     transfer_bytes, transfer_take
  *   free       transfer_free
  *
@@ -41,9 +41,10 @@ struct response {
   uint64_t bytes;         /* how many bytes of the body were received, after decoding */
   double seconds;         /* duration of the transfer */
   bool has_retry_after;   /* the header had a valid Retry-After field */
-  double retry_after;     /* its value: seconds from now, at least 0 */
+  double retry_after;     /* its value: seconds from now, at least 0, at most a year */
   char *redirect;         /* absolute URL that a 3xx response redirects to, or NULL */
-  struct failure failure; /* FAILURE_NONE if a whole response was received, with any status */
+  struct failure failure; /* FAILURE_NONE if a whole response was received with a 2xx status, or the
+                           * header of one with another status: then `body` may be damaged */
 };
 
 static inline bool response_is_success(const struct response *response) {
@@ -65,6 +66,11 @@ struct transfer *transfer_start(struct transport *transport, const struct reques
 /* Returns the response if the transfer has ended, otherwise NULL. The caller may take `body` and
  * `redirect` by setting them to zero. */
 struct response *transfer_response(struct transfer *transfer);
+
+/* Ends the transfer if the header of a response has arrived whose status is not 2xx: what is
+ * missing of its body only tells more about the error. Such a transfer also ends by itself, 2
+ * seconds after the header. */
+void transfer_end_error_body(struct transfer *transfer);
 
 /* Returns what is known so far: `status`, `bytes` and `seconds`. */
 const struct response *transfer_progress(struct transfer *transfer);

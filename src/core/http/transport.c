@@ -26,13 +26,19 @@
 
 /* Sets the watcher's timer. */
 static void update_timer(struct transport *t) {
-  t->watcher.due = t->transfers == NULL ? t->timer_at : fmin(t->timer_at, t->check_at);
+  double due = fmin(t->timer_at, t->error_body_at);
+  t->watcher.due = t->transfers == NULL ? t->timer_at : fmin(due, t->check_at);
 }
 
 /* Has all transfers checked soon, and not later than planned. */
 static void check_soon(struct transport *t) {
   t->check_interval = FIRST_CHECK_SECONDS;
   t->check_at = fmin(t->check_at, clock_monotonic() + FIRST_CHECK_SECONDS);
+  update_timer(t);
+}
+
+void transport_note_error_body(struct transport *t, double until) {
+  t->error_body_at = fmin(t->error_body_at, until);
   update_timer(t);
 }
 
@@ -129,7 +135,7 @@ static int socket_callback(CURL *easy, curl_socket_t fd, int what, void *user, v
 
 bool transport_open(struct transport *t) {
   t->fork_count = fork_count();
-  t->watcher.due = t->timer_at = t->check_at = INFINITY;
+  t->watcher.due = t->timer_at = t->check_at = t->error_body_at = INFINITY;
   t->multi = curl_multi_init();
   if (t->multi == NULL) return false;
   connection_limit_apply(t);
@@ -223,6 +229,8 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
   if (x->sent_at == 0) x->transport->unsent--;
   if (x->opened_socket) x->transport->connected = x;
   x->sent_at = clock_monotonic();
+  struct socket_entry *s = connection_socket(x);
+  if (s != NULL && libcurl_quirks.reports_size_as_memory) s->read_before = sockets_count_read(s);
   return 0; /* CURL_PREREQFUNC_OK */
 }
 
@@ -302,12 +310,33 @@ static bool on_socket(struct watcher *watcher, int fd, int events) {
   return progress;
 }
 
+/* Ends the transfers that have read the body of an error for too long. Returns whether there were
+ * any. */
+static bool end_error_bodies(struct transport *t, double now) {
+  bool ended = false;
+  double next_at = INFINITY;
+  struct transfer *next;
+  if (now < t->error_body_at) return false;
+  for (struct transfer *x = t->transfers; x != NULL; x = next) {
+    next = x->next;
+    if (x->error_body_until > now) {
+      next_at = fmin(next_at, x->error_body_until);
+    } else {
+      transfer_stop(x);
+      ended = true;
+    }
+  }
+  t->error_body_at = next_at;
+  return ended;
+}
+
 static bool on_timer(struct watcher *watcher) {
   struct transport *t = (struct transport *)watcher;
   double now = clock_monotonic();
   bool check = t->transfers != NULL && now >= t->check_at;
   if (now >= t->timer_at) t->timer_at = INFINITY;                 /* until libcurl sets it again */
   bool progress = iterate(t, check ? CHECK_ALL : ON_TIMER, 0, 0); /* both run the timer */
+  progress = end_error_bodies(t, now) || progress;
   if (check) {
     t->check_interval = fmin(t->check_interval * 2, LAST_CHECK_SECONDS);
     t->check_at = clock_monotonic() + t->check_interval;

@@ -36,7 +36,8 @@ static void add_grant(struct buffer *body, bool json, const struct token_request
   } else {
     add_parameter(body, json, "grant_type", "client_credentials");
   }
-  add_parameter(body, json, "scope", options->scope);
+  /* A refresh asks for the scope that was granted (RFC 6749, section 6), which may be less. */
+  if (refresh_token == NULL) add_parameter(body, json, "scope", options->scope);
 }
 
 /* A client without a secret still identifies itself by its client_id (RFC 6749, section 3.2.1). */

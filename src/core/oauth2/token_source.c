@@ -149,7 +149,8 @@ static void set_scope(struct token_source *s, char *scope) {
 static void keep_token(struct token_source *s, struct token_response *t) {
   replace_token(s, &s->access_token, t->access_token);
   if (t->refresh_token != NULL) replace_token(s, &s->refresh_token, t->refresh_token);
-  set_scope(s, t->scope);
+  /* A refresh without a scope in the response has not changed it (RFC 6749, sections 5.1 and 6). */
+  if (t->scope != NULL || s->refresh_token_sent == NULL) set_scope(s, t->scope);
   t->access_token = t->refresh_token = t->scope = NULL;
   s->generation++;
   s->dirty = true;
@@ -276,6 +277,10 @@ void token_source_leave(struct token_source *s, struct token_fetch *fetch,
                         enum failure_kind reason) {
   if (ends_on_leave(s, fetch, reason)) abandon(s, reason);
   release(fetch);
+}
+
+void token_source_end_error_body(struct token_source *s, const struct token_fetch *fetch) {
+  if (ends_on_leave(s, fetch, FAILURE_TIMEOUT)) transfer_end_error_body(s->transfer);
 }
 
 bool token_source_is_fetching(const struct token_source *s) {
@@ -424,6 +429,7 @@ bool token_source_run(struct token_source *s) {
   if (abandon_fetch_of_parent(s)) return true;
   if (s->fetch == NULL) return false;
   bool is_late = clock_monotonic() >= s->deadline;
+  if (is_late) transfer_end_error_body(s->transfer);
   struct response *r = transfer_response(s->transfer);
   if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))
     abandon(s, FAILURE_TIMEOUT);

@@ -6,7 +6,8 @@
  *   token       token_source_token, token_source_expires_at, token_source_scope,
  *               token_source_reject
  *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
- *               token_source_is_ready, token_source_is_fetching, token_source_events
+ *               token_source_is_ready, token_source_is_fetching, token_source_events,
+ *               token_source_end_error_body
  *   store       token_source_import, token_source_is_dirty, token_source_take_dirty,
  *               token_source_store_check_due, token_source_begin_store_check
  *   redaction   token_source_find_secret, token_source_is_secret_number, token_source_redact
@@ -103,6 +104,12 @@ struct token_fetch *token_source_join(struct token_source *token_source);
  * timeout would leave it behind for a moment. */
 void token_source_leave(struct token_source *token_source, struct token_fetch *fetch,
                         enum failure_kind reason);
+
+/* For a caller that has run out of time: if leaving the fetch would abandon it, but the token
+ * endpoint has answered with an error whose body is still arriving, the body is not waited for any
+ * more, and token_source_run processes the response. */
+void token_source_end_error_body(struct token_source *token_source,
+                                 const struct token_fetch *fetch);
 
 /* Processes the response of the fetch that is in progress if it has arrived, and abandons the fetch
  * if its time is up. Never waits. To be called after the reactor has run. Returns true if it has
