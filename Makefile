@@ -119,7 +119,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx format
 help:
 	@echo 'make demo       a table of users from the mock Partner API'
 	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
@@ -130,6 +130,8 @@ help:
 	@echo 'make coverage   what of src the specs run: at least 98 % of its lines, 90 % of its branches'
 	@echo 'make soak       calls of all kinds for SOAK_SECONDS=600: memory and descriptors stay what they were'
 	@echo 'make soak-nginx  lists in nginx, SOAK_SECONDS=60 for each of eight loads, with reloads: every one is whole'
+	@echo 'make chaos-nginx  calls in nginx while the API fails, requests are aborted and nginx reloads, for SOAK_SECONDS=60;'
+	@echo '                and memory after 200,000 calls'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
 	@echo 'make bench-nginx  handlers in nginx against what one would write instead; bench/RESULTS-nginx.md'
@@ -251,6 +253,10 @@ soak: packages-test
 soak-nginx: packages-soak-nginx
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=luajit all
 	@lua5.4 spec/support/soak_nginx.lua $(or $(SOAK_SECONDS),60)
+
+chaos-nginx: packages-chaos-nginx
+	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=luajit all
+	@LUA_CPATH="build/luajit/?.so;;" luajit spec/support/chaos_nginx.lua $(or $(SOAK_SECONDS),60)
 
 # ---- fuzzers ----
 

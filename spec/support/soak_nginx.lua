@@ -1,10 +1,10 @@
---- Lists in nginx under load for a long time. Visitors ask one worker for lists, some at a time; a handler reads a list
--- and answers with the number of its users and a checksum of their ids, and no answer may be anything but that of the
--- whole list: while nothing else happens, and while nginx is told to reload again and again. Then visitors who go away
--- early, and how long a worker takes to exit.
+--- Lists in nginx for a long time, under a steady load. chaos_nginx.lua instead checks failures of all kinds, and
+-- memory. One worker gets several requests at a time. A handler reads a list, and responds with the number of its users
+-- and a checksum of their ids: each response has to be that of the whole list, without and with reloads of nginx. At the end
+-- some requests are aborted by their clients, and the time that a worker takes to exit is measured.
 --   lua5.4 spec/support/soak_nginx.lua [SECONDS]      from the root of the repository
--- SECONDS are those of each line. PODERO_TEST_NGINX names another nginx than the installed one, see nginx.lua.
--- The exit code is 1 if anything was not as it has to be.
+-- SECONDS are for each of the loads. PODERO_TEST_NGINX names another nginx than the installed one, see nginx.lua.
+-- The exit code is 1 if a check fails.
 
 package.path = "./?.lua;" .. package.path
 

@@ -1,8 +1,12 @@
---- Calls in nginx for a long time, on the nginx that the specs run (see spec/support/nginx.lua). Needs wrk.
---   LUA_CPATH="build/luajit/?.so;;" luajit spec/support/nginx_chaos.lua [SECONDS [PART...]]      from the root
--- memory   200,000 small lists, and 200,000 loops over them: resident memory is then what it was after the first 50,000
--- chaos    calls of all kinds, good and failing ones, handlers that are killed, clients made and closed, reloads, for
---          SECONDS: lists that come are whole, no call goes on afterwards, and the log stays clean
+--- Calls in nginx for a long time, with failures of all kinds at random. soak_nginx.lua instead checks each response
+-- under a steady load, and the speed. Needs wrk.
+--   LUA_CPATH="build/luajit/?.so;;" luajit spec/support/chaos_nginx.lua [SECONDS [PART...]]      from the root
+-- PODERO_TEST_NGINX names another nginx than the installed one, see nginx.lua. The exit code is 1 if a check fails.
+-- Parts:
+--   memory   200,000 small lists, and 200,000 loops over them. Then the resident memory may be only a little more than
+--            after the first 50,000.
+--   chaos    for SECONDS: calls of all kinds, an API that fails in many ways, aborted requests, clients that are made
+--            and closed, reloads. No list may be truncated, no call may go on afterwards, and nothing may be logged.
 
 package.path = "./?.lua;" .. package.path
 
@@ -56,20 +60,21 @@ end
 
 -- chaos -------------------------------------------------------------------------------------------------------------
 
-local MOODS = {
+local BEHAVIOURS = {
   {}, { status = 500 }, {}, { status = 401 }, { delay = 0.05 }, {}, { fault = "truncate", after = 700 },
   { status = 503, headers = { ["Retry-After"] = "0" } }, {}, { status = 200, body = "<html>" }, { delay = 0.3 },
   { delay = 10 }, { fault = "stall", after = 1000, seconds = 2 }, { fault = "reset", after = 100 }, { status = 404 },
 }
-local MOOD_SECONDS, RELOADS = 0.3, 6
+local BEHAVIOUR_SECONDS, RELOADS = 0.3, 6
 
 local METHODS = { "list_users", "each_user", "list_users_of", "get", "token" }
 
---- The paths of calls of all kinds: of a client for all, of one for each visitor, of one that is closed now and then.
+--- Returns the paths of calls of all kinds: of a client that all requests share, of one for each request, of one that
+-- is closed now and then.
 local function chaotic_paths()
   local paths = {}
   for _, method in ipairs(METHODS) do
-    for _, client in ipairs { "short", "own", "doomed" } do
+    for _, client in ipairs { "short", "own", "closing" } do
       paths[#paths + 1] = ("/chaos?method=%s&client=%s"):format(method, client)
     end
   end
@@ -80,21 +85,22 @@ local function chaotic_paths()
   return paths
 end
 
---- Sends a request, and closes the connection before the answer has come.
-local function send_victim(server, victims, paths)
-  victims[#victims + 1] = { server:send(paths[math.random(#paths)]), socket.gettime() + math.random() * 0.05 }
+--- Sends a request whose connection close_aborted closes soon, mostly before the response has come.
+local function send_aborted(server, aborted, paths)
+  aborted[#aborted + 1] = { server:send(paths[math.random(#paths)]), socket.gettime() + math.random() * 0.05 }
 end
 
-local function kill_victims(victims)
-  for i = #victims, 1, -1 do
-    if socket.gettime() >= victims[i][2] then
-      victims[i][1]:close()
-      table.remove(victims, i)
+local function close_aborted(aborted)
+  for i = #aborted, 1, -1 do
+    if socket.gettime() >= aborted[i][2] then
+      aborted[i][1]:close()
+      table.remove(aborted, i)
     end
   end
 end
 
---- Whether an answer of `whole` is a list that is not whole, or a call of 25 users has another number of them.
+--- Returns whether a response of /whole is a truncated list, or a call has returned another number of users than 25, or
+-- 50 for two lists.
 local function is_wrong(answer, expected)
   local path, body = answer:match("^(.-): (.*)$")
   if path:find("^/whole") then return body ~= expected and not body:find("^podero: ") end
@@ -107,51 +113,51 @@ function parts.chaos()
     after = [[
       function new_short() return new_client { timeout = 1 } end
       short = new_short()
-      client, state = short, { doomed = new_short() }
+      client, state = short, { closing = new_short() }
     ]],
     locations = [[
       location /chaos {
         content_by_lua_block {
           local name = ngx.var.arg_client
-          local of = name == "short" and short or name == "own" and new_short() or state.doomed
+          local of = name == "short" and short or name == "own" and new_short() or state.closing
           say(calls[ngx.var.arg_method](nil, of, ngx.var.arg_method ~= "token" and { timeout = 1 } or nil))
         }
       }
       location /close {
         content_by_lua_block {
-          state.doomed:close()
-          state.doomed = new_short()
+          state.closing:close()
+          state.closing = new_short()
           say("closed")
         }
       }
     ]],
   })
-  local expected, paths, victims = worker.whole(25, SEED), chaotic_paths(), {}
-  local start, mood_at, reload_at = socket.gettime(), 0, socket.gettime() + SECONDS / RELOADS
-  local killed = 0
+  local expected, paths, aborted = worker.whole(25, SEED), chaotic_paths(), {}
+  local start, behave_at, reload_at = socket.gettime(), 0, socket.gettime() + SECONDS / RELOADS
+  local aborted_count = 0
   local answers, received = server:load(paths, function() return socket.gettime() - start < SECONDS end, 20, function()
     local now = socket.gettime()
-    if now >= mood_at then
-      mood_at = now + MOOD_SECONDS
-      api:patch { always_api = MOODS[math.random(#MOODS)] }
+    if now >= behave_at then
+      behave_at = now + BEHAVIOUR_SECONDS
+      api:patch { always_api = BEHAVIOURS[math.random(#BEHAVIOURS)] }
     end
     if now >= reload_at then
       reload_at = now + SECONDS / RELOADS
       server:signal("HUP")
     end
     if math.random() < 0.3 then
-      send_victim(server, victims, paths)
-      killed = killed + 1
+      send_aborted(server, aborted, paths)
+      aborted_count = aborted_count + 1
     end
-    kill_victims(victims)
+    close_aborted(aborted)
   end)
-  for _, victim in ipairs(victims) do victim[1]:close() end
+  for _, request in ipairs(aborted) do request[1]:close() end
   api:configure {}
   for answer, times in pairs(answers) do assert(not is_wrong(answer, expected), answer .. ", " .. times .. " times") end
   local seconds = worker.eventually(function() return server:get("/timers") == "0 running" end, "the pump goes on", 5)
   worker.eventually(function() return #server:ids() == 1 end, "old workers stay", 5)
   assert(server:get("/whole?method=list_users") == expected)
-  say("chaos: %d answers and %d visitors who left, the last call ended %.1f s later", received, killed, seconds)
+  say("chaos: %d responses and %d aborted requests, the last call ended %.1f s later", received, aborted_count, seconds)
   assert(server:complaints() == "", server:complaints())
   server:stop()
 end
