@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "core/json.h"
-#include "core/syntax.h"
 #include "core/oauth2/token_response.h"
+#include "core/syntax.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 --- Lists in nginx for a long time, under a steady load. chaos_nginx.lua instead checks failures of all kinds, and
 -- memory. One worker gets several requests at a time. A handler reads a list, and responds with the number of its users
--- and a checksum of their ids: each response has to be that of the whole list, without and with reloads of nginx. Then
--- some requests are aborted by their clients, and the time that a worker takes to exit is measured.
+-- and a checksum of their ids: each response has to be that of the whole list, without and with reloads of nginx. At
+-- the end some requests are aborted by their clients, and the time that a worker takes to exit is measured.
 --   lua5.4 spec/support/soak_nginx.lua [SECONDS]      from the root of the repository
 -- SECONDS are for each of the loads. PODERO_TEST_NGINX names another nginx than the installed one, see nginx.lua.
 -- The exit code is 1 if a check fails.

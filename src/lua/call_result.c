@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "core/syntax.h"
 #include "lua/call_object.h"
 #include "lua/error.h"
 #include "lua/user_value.h"

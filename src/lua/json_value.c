@@ -98,17 +98,6 @@ static void end_container(const struct run *run) {
   lua_replace(L, run->base);
 }
 
-void json_value_push_scalar(lua_State *L, const struct json_reader *r, enum json_event event) {
-  switch (event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
-  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
-  default: lua_pushlstring(L, r->text, r->size);
-  }
-}
-
 /* Pushes a scalar or a key, or what replaces it. [-0, +1, m] */
 static void push_scalar(const struct run *run, enum json_event event) {
   const struct json_value *v = run->v;

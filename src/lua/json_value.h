@@ -79,7 +79,17 @@ bool json_value_decode(lua_State *L, struct json_value *value, int state, const 
 bool json_value_end(lua_State *L, struct json_value *value, int state);
 
 /* Pushes the reader's last value, `event`: a scalar or a key. [-0, +1, m] */
-void json_value_push_scalar(lua_State *L, const struct json_reader *reader, enum json_event event);
+static inline void json_value_push_scalar(lua_State *L, const struct json_reader *r,
+                                          enum json_event event) {
+  switch (event) {
+  case JSON_FALSE: lua_pushboolean(L, 0); break;
+  case JSON_TRUE: lua_pushboolean(L, 1); break;
+  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
+  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
+  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
+  default: lua_pushlstring(L, r->text, r->size);
+  }
+}
 
 /* Registers the metatable that json_value_push needs. [-0, +0, m] */
 void json_value_open(lua_State *L);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
-#include <stdlib.h>
 
 #include "core/clock.h"
 #include "core/loop/notifier.h"
