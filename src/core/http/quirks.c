@@ -22,8 +22,18 @@
  * up to 8.5 *
  *   A header field of more than 100 KB, and more than 64 MB that are decoded for a paused
  *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
- *   (is_too_large_for_libcurl in transfer.c).
- *   Spec: faults_spec "a header field without end", "a gzip bomb in a gzip bomb"
+ *   (is_too_large_for_libcurl in transfer.c). So that a long field does not end other transfers,
+ * the bytes that were read are counted, which takes Linux (has_long_field in transfer.c). Spec:
+ * faults_spec "a header field without end", status_spec "fails that call alone"
+ *
+ * all
+ *   The codings of a body are decoded one after the other for as long as that takes, without a call
+ *   of receive_body if nothing comes out. Only one is accepted (note_codings in receive.c).
+ *   Spec: status_spec "two codings, in two fields"
+ *
+ * all
+ *   Bytes after a compressed body are reported as CURLE_WRITE_ERROR (describe_code in transfer.c).
+ *   Spec: status_spec "a line feed"
  *
  * up to 8.5
  *   After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE. Only handles of
