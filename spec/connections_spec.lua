@@ -245,6 +245,15 @@ describe("a client", function()
     assert.equal(2, select(2, listener:received()))
   end)
 
+  it("gives the connections of loops that were left to others, though few may be open", function()
+    local listener = listen { good_api = { { "send", "HTTP/1.1 200 OK\r\n\r\n" .. good[4]:sub(1, -2) }, faults.STALL } }
+    local client = client_of(listener.url, { max_connections = 4, timeout = 3 })
+    for _ = 1, 8 do
+      local iterator = client:each_user(ORG)
+      assert.is_string(iterator().id)
+    end
+  end)
+
   -- connections that go silent ---------------------------------------------------------------------------------------
 
   it("whose connection goes silent after a good answer opens another over HTTP/2", function()

@@ -136,7 +136,7 @@ unsigned session_count_calls(const struct session *session);
 void session_signal(struct session *session, const struct session_call *except);
 
 /* Returns whether a connection has failed for lack of a file descriptor since the last call of this
- * function. */
+ * function, or calls wait because of max_connections: calls that nobody refers to may hold some. */
 bool session_lacks_descriptors(struct session *session);
 
 /* Notes that one has, for the owners of transports from session_new_transport. */

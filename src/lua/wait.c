@@ -91,6 +91,11 @@ static int run(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session == NULL) return 0;
   session_run_for(session, lua_tonumber(L, 2));
+  if (session_lacks_descriptors(session)) {
+    lua_gc(L, LUA_GCCOLLECT, 0); /* as in run_step of lua/call_object */
+    session = client_session(L, 1);
+    if (session == NULL) return 0;
+  }
   double seconds = session_due(session);
   if (isinf(seconds)) return 0;
   lua_pushnumber(L, seconds);

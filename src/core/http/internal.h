@@ -78,7 +78,8 @@ struct transport {
   bool queued;              /* private: it waits to be admitted */
   struct transport *next;   /* private: in the queue */
   struct transport *queue, **queue_end; /* shared: private transports that wait */
-  unsigned private_count;               /* shared: private transports that are admitted */
+  double collect_at;      /* shared: when transport_lacks_descriptors returns true if any wait */
+  unsigned private_count; /* shared: private transports that are admitted */
 };
 
 struct transfer {

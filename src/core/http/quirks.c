@@ -22,9 +22,9 @@
  * up to 8.5 *
  *   A header field of more than 100 KB, and more than 64 MB that are decoded for a paused
  *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
- *   (is_too_large_for_libcurl in transfer.c). So that a long field does not end other transfers,
- * the bytes that were read are counted, which takes Linux (has_long_field in transfer.c). Spec:
- * faults_spec "a header field without end", status_spec "fails that call alone"
+ *   (is_too_large_for_libcurl in transfer.c). A long field must not end other transfers. It is
+ *   recognized by the number of bytes that were read, on Linux only (has_long_field in transfer.c).
+ *   Spec: faults_spec "a header field without end", status_spec "fails that call alone"
  *
  * all
  *   The codings of a body are decoded one after the other for as long as that takes, without a call

@@ -18,6 +18,9 @@
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
 
+/* How often a collection is asked for while private transports wait for connections. */
+#define COLLECT_SECONDS 0.5
+
 /* A socket is read again at once until this much has arrived: for long responses that is as fast as
  * a larger receive buffer. */
 #define MAX_READ_BYTES (96u * 1024)
@@ -28,6 +31,7 @@
 static void update_timer(struct transport *t) {
   double due = fmin(t->timer_at, t->error_body_at);
   t->watcher.due = t->transfers == NULL ? t->timer_at : fmin(due, t->check_at);
+  if (t->queue != NULL) t->watcher.due = fmin(t->watcher.due, t->collect_at);
 }
 
 /* Has all transfers checked soon, and not later than planned. */
@@ -386,5 +390,10 @@ void transport_free(struct transport *t) {
 bool transport_lacks_descriptors(struct transport *t) {
   bool lacks = t->lacks_descriptors;
   t->lacks_descriptors = false;
-  return lacks;
+  if (t->queue == NULL) return lacks;
+  double now = clock_monotonic();
+  if (now < t->collect_at) return lacks;
+  t->collect_at = now + COLLECT_SECONDS;
+  update_timer(t);
+  return true;
 }

@@ -53,7 +53,8 @@ struct transport *transport_new_private(struct transport *shared);
 void transport_free(struct transport *transport);
 
 /* Returns whether a transfer has failed since the last call because the process had no descriptor
- * left. A private transport reports such a failure through its shared transport. */
+ * left; also true, from time to time, while private transports wait for connections
+ * (max_connections). A private transport reports both through its shared transport. */
 bool transport_lacks_descriptors(struct transport *transport);
 
 #endif
