@@ -104,22 +104,26 @@ static void disown_socket(struct socket_entry *s, void *user) {
   s->open = false;
 }
 
-uint64_t sockets_count_read(const struct socket_entry *s) {
+uint64_t sockets_count_received(const struct socket_entry *s) {
   uint64_t received = 0;
 #if defined(__linux__) && defined(TCP_INFO)
   /* tcpi_bytes_received; the C library's struct tcp_info can be older than the kernel's. */
   enum { OFFSET = 128 };
   char info[OFFSET + sizeof received];
   socklen_t size = sizeof info;
-  int unread = 0;
   if (getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, info, &size) != 0 || size < sizeof info) return 0;
   memcpy(&received, info + OFFSET, sizeof received);
-  if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
-  received -= (uint64_t)unread < received ? (uint64_t)unread : received;
 #else
   (void)s;
 #endif
   return received;
+}
+
+uint64_t sockets_count_read(const struct socket_entry *s) {
+  uint64_t received = sockets_count_received(s);
+  int unread = 0;
+  if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
+  return (uint64_t)unread < received ? received - (uint64_t)unread : 0;
 }
 
 bool sockets_disown(struct sockets *sockets) {

@@ -1,8 +1,8 @@
 /* The sockets that a transport has opened, and what is known of the connections on them.
  *
- *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count, sockets_count_read
- *   fork      sockets_disown, sockets_close
- *   free      sockets_free
+ *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count,
+ * sockets_count_received, sockets_count_read fork      sockets_disown, sockets_close free
+ * sockets_free
  *
  * Entries are found by descriptor. They live until sockets_free, because libcurl can return an
  * entry (curl_multi_assign) after its socket was closed. If another socket gets the descriptor, it
@@ -26,7 +26,7 @@ struct socket_entry {
   double received_at;      /* when response bytes last arrived, monotonic seconds; 0: never */
   double silent_since;     /* when the request that waits longest was sent; valid if it is after
                             * received_at */
-  uint64_t read_before;    /* sockets_count_read when the last request was sent */
+  uint64_t read_before;    /* bytes, when the last request was sent */
   struct file_id identity; /* of the file, to find out after a fork whether it is still there */
 };
 
@@ -51,8 +51,9 @@ struct socket_entry *sockets_find_by_port(struct sockets *sockets, long port);
 /* Returns how many sockets are open and are connected or being connected. */
 unsigned sockets_count(const struct sockets *sockets);
 
-/* Returns how many bytes were read from an open socket since it was connected, before decryption.
- * Returns 0 if the system does not tell. */
+/* Return how many bytes an open socket has received since it was connected, before decryption, and
+ * how many of them were read. Return 0 if the system does not tell. */
+uint64_t sockets_count_received(const struct socket_entry *socket);
 uint64_t sockets_count_read(const struct socket_entry *socket);
 
 /* To be called once in a forked child: makes the descriptors of all sockets refer to /dev/null, so

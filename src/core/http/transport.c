@@ -234,7 +234,9 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
   if (x->opened_socket) x->transport->connected = x;
   x->sent_at = clock_monotonic();
   struct socket_entry *s = connection_socket(x);
-  if (s != NULL && libcurl_quirks.reports_size_as_memory) s->read_before = sockets_count_read(s);
+  /* Nothing is unread: an idle connection on which something arrives is not reused. */
+  if (s != NULL && !s->http2 && libcurl_quirks.reports_size_as_memory)
+    s->read_before = sockets_count_received(s);
   return 0; /* CURL_PREREQFUNC_OK */
 }
 
