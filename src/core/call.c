@@ -384,8 +384,6 @@ static void describe_response(struct call *call, struct response *r, void *envir
  * 401, retries or fails. */
 static void finish_transfer(struct call *call) {
   const struct response *r = transfer_progress(call->transfer);
-  if (call->private_transport != NULL && transport_lacks_descriptors(call->private_transport))
-    session_set_lacks_descriptors(call->session);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
   call->failure.status = r->status;
   call->received = r->bytes;

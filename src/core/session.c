@@ -258,7 +258,7 @@ static void fail_overdue_calls(struct session *s) {
 bool session_run(struct session *s, double until) {
   bool progress = reactor_run(s->reactor, until);
   progress = token_source_run(s->token_source) || progress;
-  if (transport_lacks_descriptors(s->transport)) session_set_lacks_descriptors(s);
+  if (transport_lacks_descriptors(s->transport)) s->lacks_descriptors = true;
   fail_overdue_calls(s);
   return progress;
 }
@@ -289,10 +289,6 @@ bool session_lacks_descriptors(struct session *s) {
   bool lacks = s->lacks_descriptors;
   s->lacks_descriptors = false;
   return lacks;
-}
-
-void session_set_lacks_descriptors(struct session *s) {
-  s->lacks_descriptors = true;
 }
 
 unsigned session_count_calls(const struct session *s) {

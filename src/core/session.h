@@ -6,7 +6,7 @@
  *   parts     session_reactor, session_transport, session_token_source, session_new_transport
  *   run       session_enter, session_leave, session_run, session_run_for, session_due
  *   calls     session_add_call, session_remove_call, session_count_calls, session_signal
- *   shortage  session_lacks_descriptors, session_set_lacks_descriptors
+ *   shortage  session_lacks_descriptors
  *
  * To be used by one thread at a time. */
 #ifndef PODERO_SESSION_H
@@ -138,8 +138,5 @@ void session_signal(struct session *session, const struct session_call *except);
 /* Returns whether a connection has failed for lack of a file descriptor since the last call of this
  * function, or calls wait because of max_connections: calls that nobody refers to may hold some. */
 bool session_lacks_descriptors(struct session *session);
-
-/* Notes that one has, for the owners of transports from session_new_transport. */
-void session_set_lacks_descriptors(struct session *session);
 
 #endif
