@@ -28,6 +28,29 @@ struct socket_entry *connection_socket(struct transfer *x) {
   return x->socket;
 }
 
+/* Asking the system before each request would take a twentieth of the time of a small call. So what
+ * responses have had is added up, and asked for when this much has come together: until then the
+ * bytes of TLS records and chunk headers are missing. */
+#define MAX_UNCOUNTED_BYTES (256u * 1024)
+
+void connection_note_request(struct socket_entry *s) {
+  if (s->http2 || !libcurl_quirks.reports_size_as_memory || s->uncounted <= MAX_UNCOUNTED_BYTES)
+    return;
+  /* Nothing is unread: an idle connection on which something arrives is not reused. */
+  s->read_before = sockets_count_received(s);
+  s->uncounted = 0;
+}
+
+void connection_note_response(struct transfer *x) {
+  struct socket_entry *s = x->socket;
+  curl_off_t body = 0;
+  if (s == NULL || s->http2 || !libcurl_quirks.reports_size_as_memory) return;
+  curl_easy_getinfo(x->handle.easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
+  uint64_t bytes = x->header_bytes + (body > 0 ? (uint64_t)body : 0);
+  s->read_before += bytes;
+  s->uncounted += bytes;
+}
+
 uint64_t connection_count_read(const struct transfer *x) {
   const struct socket_entry *s = x->socket;
   if (s == NULL) return x->read_bytes;

@@ -17,7 +17,6 @@ static CURLcode set_behaviour(CURL *easy) {
   SET_OPTION(CURLOPT_FOLLOWLOCATION, 0L);
   SET_OPTION(CURLOPT_NOSIGNAL, 1L);
   SET_OPTION(CURLOPT_ACCEPT_ENCODING, ""); /* decode; the field is set by set_fields */
-  SET_OPTION(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
   return code;
 }
 
@@ -143,11 +142,13 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
+  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
   /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
    * too. Without TLS it is not, and libcurl would only know after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
+  SET_OPTION(CURLOPT_BUFFERSIZE, expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
   if (request->body != NULL) {

@@ -16,8 +16,10 @@
 #include "core/http/transport.h"
 
 /* CURLOPT_BUFFERSIZE. libcurl decodes all that it has read before it returns, up to a thousand
- * times as much with gzip, so a larger buffer would block other transfers for longer. */
-#define RECEIVE_BUFFER_BYTES (16L * 1024)
+ * times as much with gzip, which blocks other transfers meanwhile. So the larger buffer, which
+ * takes fewer system calls, is used only if no response of the transport had a content coding. */
+#define SMALL_BUFFER_BYTES (12L * 1024)
+#define LARGE_BUFFER_BYTES (32L * 1024)
 
 /* How many header bytes are accepted, of all responses to a request (1xx, for example). */
 #define MAX_HEADER_BYTES (256u * 1024)
@@ -58,6 +60,9 @@ struct transport {
   bool tls_files_work;       /* a TLS response has arrived: they need no further check */
   bool skip_idle_connection; /* the next transfer opens a connection: an idle one was dead */
   bool lacks_descriptors;    /* see transport_lacks_descriptors */
+
+  /* Whether there were responses with and without a content coding: see SMALL_BUFFER_BYTES. */
+  bool has_received_coded, has_received_uncoded;
 
   /* Timers, monotonic seconds. */
   double timer_at;       /* libcurl's timer; INFINITY: not set */
@@ -191,8 +196,13 @@ void handle_free(struct handle handle);
 /* Returns the socket of the transfer's connection, or NULL if that is not known. */
 struct socket_entry *connection_socket(struct transfer *transfer);
 
-/* Returns how many bytes were read from the transfer's connection since a request was sent over it.
- * Returns 0 if that is not known. */
+/* To be called when a request is about to be sent over the connection, and when the transfer has
+ * received a whole response: they count what earlier responses had for connection_count_read. */
+void connection_note_request(struct socket_entry *socket);
+void connection_note_response(struct transfer *transfer);
+
+/* Returns how many bytes were read from the transfer's connection since its request was sent over
+ * it. Up to a few KB of earlier responses can be among them. Returns 0 if that is not known. */
 uint64_t connection_count_read(const struct transfer *transfer);
 
 /* To be called when bytes of the transfer's response arrive. */

@@ -98,7 +98,7 @@
  *
  * all
  *   All bytes that were read are decoded before libcurl returns, into memory if the transfer is
- *   paused. So only a few are read at a time (RECEIVE_BUFFER_BYTES in internal.h).
+ *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
  *   Spec: connections_spec "lets others have their turn within 50 ms"
  *
  * 7.88

@@ -138,6 +138,10 @@ static bool end_header(struct transfer *x) {
   if (!response_is_success(r)) {
     x->error_body_until = clock_monotonic() + MAX_ERROR_BODY_SECONDS;
     transport_note_error_body(t, x->error_body_until);
+  } else if (x->content_codings > 0) {
+    t->has_received_coded = true;
+  } else {
+    t->has_received_uncoded = true;
   }
   return !x->refused_coding;
 }

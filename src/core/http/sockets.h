@@ -26,7 +26,8 @@ struct socket_entry {
   double received_at;      /* when response bytes last arrived, monotonic seconds; 0: never */
   double silent_since;     /* when the request that waits longest was sent; valid if it is after
                             * received_at */
-  uint64_t read_before;    /* bytes, when the last request was sent */
+  uint64_t read_before;    /* bytes of earlier responses, see connection_count_read */
+  uint64_t uncounted;      /* how many of them are known from the responses alone */
   struct file_id identity; /* of the file, to find out after a fork whether it is still there */
 };
 

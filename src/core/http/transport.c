@@ -234,9 +234,7 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
   if (x->opened_socket) x->transport->connected = x;
   x->sent_at = clock_monotonic();
   struct socket_entry *s = connection_socket(x);
-  /* Nothing is unread: an idle connection on which something arrives is not reused. */
-  if (s != NULL && !s->http2 && libcurl_quirks.reports_size_as_memory)
-    s->read_before = sockets_count_received(s);
+  if (s != NULL) connection_note_request(s);
   return 0; /* CURL_PREREQFUNC_OK */
 }
 
@@ -250,6 +248,7 @@ static void end_completed(struct transport *t) {
     struct transfer *x = transfer_of(message->easy_handle);
     if (transfer_is_out_of_memory(x, code)) t->out_of_memory = true;
     if (code != CURLE_OK && connection_retry(x, code)) continue;
+    if (code == CURLE_OK) connection_note_response(x);
     transfer_end(x, code != CURLE_OK && t->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
     t->made_progress = true;
   }
@@ -299,7 +298,7 @@ static bool iterate(struct transport *t, enum action action, int fd, int events)
 /* Whether there is probably more to read: libcurl reads a socket only once in an iteration. */
 static bool has_more(struct transport *t, int fd) {
   const struct socket_entry *s = sockets_find(&t->sockets, fd);
-  return t->iteration_bytes >= RECEIVE_BUFFER_BYTES / 2 && t->transfers != NULL && s != NULL &&
+  return t->iteration_bytes >= SMALL_BUFFER_BYTES / 2 && t->transfers != NULL && s != NULL &&
          s->open;
 }
 
