@@ -61,7 +61,7 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
     end += decode(text + end, size - end, times - 1, &digits[i]);
     if (!is_hex(digits[i])) return used;
   }
-  *byte = (unsigned char)(hex_value(digits[0]) << 4 | hex_value(digits[1]));
+  *byte = (unsigned char)(hex_value(digits[0]) * 16 + hex_value(digits[1]));
   return end;
 }
 
