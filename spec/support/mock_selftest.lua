@@ -315,10 +315,10 @@ describe("mock server", function()
       assert.equal(200, with(access).status)
       server:revoke()
       assert.equal(401, with(access).status)
-      configure { token_lifetime = 0.2 }
+      configure { token_lifetime = 1 }
       access = token(CLIENT .. " " .. FORM_GRANT).answer.access_token
       assert.equal(200, with(access).status)
-      socket.sleep(0.25)
+      socket.sleep(1.05)
       assert.equal(401, with(access).status)
     end)
 

@@ -131,6 +131,7 @@ static void shift_left(struct natural *n, int bits) {
   unsigned limbs = (unsigned)bits / 32;
   if (n->count == 0) return;
   multiply(n, UINT32_C(1) << bits % 32, 0);
+  if (limbs == 0) return;
   memmove(n->limbs + limbs, n->limbs, n->count * sizeof *n->limbs);
   memset(n->limbs, 0, limbs * sizeof *n->limbs);
   n->count += limbs;

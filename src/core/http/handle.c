@@ -34,11 +34,13 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
 
 /* Creates a handle with the options that are the same for all transfers. If it fails, the handle
  * has to be freed nevertheless. */
-static CURLcode create(struct transport *t, struct handle *h) {
+static CURLcode create(struct transport *t, struct handle *h, long buffer_bytes) {
   CURL *easy = h->easy = curl_easy_init();
   h->url = curl_url();
   if (easy == NULL || h->url == NULL) return CURLE_OUT_OF_MEMORY;
   CURLcode code = set_behaviour(easy);
+  h->buffer_bytes = buffer_bytes;
+  SET_OPTION(CURLOPT_BUFFERSIZE, buffer_bytes);
   SET_OPTION(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(t->options->connect_timeout * 1000 + 1, 1e9));
   if (code == CURLE_OK) code = tls_set_options(easy, t->options);
   if (code == CURLE_OK) code = set_callbacks(easy, t);
@@ -142,13 +144,11 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
-  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
   /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
    * too. Without TLS it is not, and libcurl would only know after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
-  SET_OPTION(CURLOPT_BUFFERSIZE, expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
   if (request->body != NULL) {
@@ -170,21 +170,36 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
 
 /* ---- acquire and release ---- */
 
-CURLcode handle_acquire(struct transfer *x, const struct request *request) {
-  struct transport *t = x->transport;
-  CURLcode code = CURLE_OK;
-  if (t->idle_count > 0)
-    x->handle = t->idle[--t->idle_count];
-  else
-    code = create(t, &x->handle);
-  return code == CURLE_OK ? set_request(x, request) : code;
-}
-
 void handle_free(struct handle h) {
   curl_easy_cleanup(h.easy);
   curl_url_cleanup(h.url);
   free(h.origin);
   handle_free_fields(&h);
+}
+
+/* Returns the size of the buffer for the next response, see SMALL_BUFFER_BYTES. */
+static long choose_buffer(const struct transport *t) {
+  return t->has_received_uncoded && !t->has_received_coded ? LARGE_BUFFER_BYTES
+                                                           : SMALL_BUFFER_BYTES;
+}
+
+/* Takes an idle handle whose buffer has this size. Returns false if there is none: the others are
+ * freed, because libcurl 7.88 refuses another size once it has allocated the buffer. */
+static bool take_idle(struct transport *t, struct handle *h, long buffer_bytes) {
+  while (t->idle_count > 0) {
+    *h = t->idle[--t->idle_count];
+    if (h->buffer_bytes == buffer_bytes) return true;
+    handle_free(*h);
+  }
+  return false;
+}
+
+CURLcode handle_acquire(struct transfer *x, const struct request *request) {
+  struct transport *t = x->transport;
+  long buffer_bytes = choose_buffer(t);
+  CURLcode code = CURLE_OK;
+  if (!take_idle(t, &x->handle, buffer_bytes)) code = create(t, &x->handle, buffer_bytes);
+  return code == CURLE_OK ? set_request(x, request) : code;
 }
 
 /* All idle handles have the fields of the same token, that of the last transfer that succeeded.

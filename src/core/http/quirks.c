@@ -36,9 +36,10 @@
  *   Spec: status_spec "a line feed"
  *
  * up to 8.5
- *   After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE. Only handles of
- *   transfers that have succeeded are used again (handle_release in handle.c).
- *   Spec: faults_spec "reset in the body"
+ *   A handle that has its buffer refuses another CURLOPT_BUFFERSIZE, and can keep the buffer after
+ *   a transfer. Only handles of transfers that have succeeded are used again, and with the size
+ *   that they were created with (handle_release, take_idle in handle.c).
+ *   Spec: faults_spec "reset in the body", connections_spec "makes one connection for all calls"
  *
  * 7.88 to 8.1 *
  *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
