@@ -1,15 +1,15 @@
-# make                 builds podero.so for $(LUA), in build/$(LUA)
-# make demo            a table of users from the mock Partner API
-# make test            everything that is checked, for each Lua
-# make install         module and command for $(LUA), types and man page, under $(DESTDIR)$(PREFIX)
-# make help            the other targets
+# make                 builds podero.so for $(LUA) in build/$(LUA)
+# make demo            prints a table of users from the mock Partner API
+# make test            runs lint, fuzzers and specs, with a build for each Lua
+# make install         installs module and command for $(LUA), types and man page under $(DESTDIR)$(PREFIX)
+# make help            lists the other targets
 
 LUA ?= lua5.4
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
 WERROR ?=
 
-# LuaRocks names the folder of Lua's headers; else pkg-config knows it.
+# LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise pkg-config finds it.
 ifdef LUA_INCDIR
 LUA_CFLAGS := -I$(LUA_INCDIR)
 BUILD := build/rock$(subst /,-,$(LUA_INCDIR))
@@ -32,14 +32,14 @@ endif
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 
-# Each flag that the compiler takes without a word beside CPPFLAGS and CFLAGS; what is set there, by
-# a packager perhaps, is left alone. Asked for once, when first needed.
+# Those of these flags that the compiler accepts without a warning, together with CPPFLAGS and CFLAGS: a flag that
+# conflicts with what a packager has set there is left out. Evaluated once, when first used.
 HARDENING = $(eval HARDENING := $(foreach flag,-fstack-protector-strong -fstack-clash-protection \
   -fcf-protection -mbranch-protection=standard -D_FORTIFY_SOURCE=3,$(call accepted,$(flag))))$(HARDENING)
 accepted = $(shell $(CC) -Werror $(1) $(CPPFLAGS) $(CFLAGS) -include string.h -x c -c -o /dev/null /dev/null \
   2>/dev/null && echo '$(1)')
 
-# _DEFAULT_SOURCE: POSIX and getentropy beside C11.
+# _DEFAULT_SOURCE: declares POSIX functions and getentropy in addition to those of C11.
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc -I$(BUILD) $(WARNINGS) $(WERROR) \
   $(LUA_CFLAGS) $(CURL_CFLAGS) $(HARDENING) $(CPPFLAGS) $(CFLAGS)
 
@@ -47,18 +47,18 @@ ifeq ($(shell uname -s),Darwin)
 LIBFLAG ?= -bundle -undefined dynamic_lookup
 else
 LIBFLAG ?= -shared
-# Never unloaded: a thread of libcurl's that resolves a name may outlive the Lua state.
+# -z nodelete: the module is never unloaded, since a resolver thread of libcurl may outlive the Lua state.
 MODULE_LDFLAGS := -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now
 endif
 
 PREFIX ?= /usr/local
 LUA_VERSION = $(if $(filter luajit%,$(LUA)),5.1,$(LUA:lua%=%))
-# Where Lua of this version looks for C modules and for Lua modules.
+# The folders in which this version of Lua looks for C modules and for Lua modules.
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_BINDIR ?= $(PREFIX)/bin
 INST_MANDIR ?= $(PREFIX)/share/man
-# For the editor's language server: this folder is its workspace.library.
+# Type annotations for editors: set workspace.library of the Lua language server to this folder.
 INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
 .PHONY: all install install-lua clean
@@ -71,13 +71,13 @@ $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# The module carries its Lua as bytes; lines keep their numbers.
+# Lua sources are compiled into the module as arrays of bytes. Comments become empty lines, so that line numbers stay.
 $(BUILD)/lua/methods.o: $(BUILD)/methods.inc $(BUILD)/wait_function.inc $(BUILD)/wait_nginx.inc
 $(BUILD)/%.inc: src/lua/%.lua
 	@mkdir -p $(@D)
 	sed 's/^ *--.*//; s/^ *//' $< | od -An -v -tx1 | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
 
-# The reader, the decoders and the search for secrets by themselves, for specs and benchmarks.
+# A module with only the JSON reader, the decoders and the redaction of secrets, for specs and benchmarks.
 DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
@@ -87,7 +87,7 @@ $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
-# The module again, with allocations that can be made to fail, for specs.
+# The module with allocations that can be made to fail, for specs.
 ALLOCATIONS := $(BUILD)/allocations.so
 .PHONY: allocations
 allocations: $(ALLOCATIONS)
@@ -103,7 +103,7 @@ install: install-lua
 	install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 
-# What LuaRocks takes from here; it copies the folders docs and types by itself.
+# The part that LuaRocks uses. It copies the folders docs and types itself.
 install-lua: $(MODULE)
 	install -d "$(DESTDIR)$(INST_LIBDIR)" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -114,37 +114,38 @@ install-lua: $(MODULE)
 clean:
 	rm -rf build
 
-# ---- for those who work on it ----
+# ---- development ----
 
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
 .PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx format
 help:
-	@echo 'make demo       a table of users from the mock Partner API'
-	@echo 'make demo-nginx the nginx site of examples/nginx, in front of the mock Partner API'
-	@echo 'make test       lint, builds with warnings as errors, the specs for each of: $(LUAS);'
-	@echo '                and a minute of fuzzing'
-	@echo 'make specs      the specs alone'
-	@echo 'make check      what checkers find: analyze, sanitize and valgrind, each a target of its own'
-	@echo 'make coverage   what of src the specs run: at least 98 % of its lines, 90 % of its branches'
-	@echo 'make soak       calls of all kinds for SOAK_SECONDS=600: memory and descriptors stay what they were'
-	@echo 'make soak-nginx  lists in nginx, SOAK_SECONDS=60 for each of eight loads, with reloads: every one is whole'
-	@echo 'make chaos-nginx  calls in nginx while the API fails, requests are aborted and nginx reloads, for SOAK_SECONDS=60;'
-	@echo '                and memory after 200,000 calls'
-	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make bench      against what one would write instead; figures go to bench/RESULTS.md'
-	@echo 'make bench-nginx  handlers in nginx against what one would write instead; bench/RESULTS-nginx.md'
-	@echo 'make docs       the documentation as a site, in build/docs'
+	@echo 'make demo       prints a table of users from the mock Partner API'
+	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
+	@echo 'make test       runs lint, builds with warnings as errors, runs each fuzzer for eight seconds,'
+	@echo '                and runs the specs for each of: $(LUAS)'
+	@echo 'make specs      runs the specs only'
+	@echo 'make check      runs the targets analyze, sanitize and valgrind'
+	@echo 'make coverage   measures which part of src the specs execute; fails below 98 % of lines or 90 % of branches'
+	@echo 'make soak       makes calls of all kinds for SOAK_SECONDS=600; fails if memory or open descriptors grow'
+	@echo 'make soak-nginx  reads lists in nginx under eight kinds of load, each for SOAK_SECONDS=60, some with reloads;'
+	@echo '                fails if a list is not complete'
+	@echo 'make chaos-nginx  makes calls in nginx for SOAK_SECONDS=60 while the API fails, requests are aborted and nginx'
+	@echo '                reloads; and measures memory after 200,000 calls'
+	@echo 'make fuzz       runs each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make bench      compares the speed with that of other Lua libraries; writes bench/RESULTS.md'
+	@echo 'make bench-nginx  the same for handlers in nginx; writes bench/RESULTS-nginx.md'
+	@echo 'make docs       builds the documentation as a web site in build/docs'
 	@echo 'make picture    records docs/podero.svg'
 	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
-	@echo 'make format     clang-format on all sources'
+	@echo 'make format     runs clang-format on all C sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
 packages-%:
 	@.ci/packages $*
 
-# The command as it is installed, for what is shown to people.
+# Runs the installed command, for demonstrations and recordings.
 INSTALLED = PATH="$(CURDIR)/build/demo/bin:$$PATH" LUA_PATH="$(CURDIR)/build/demo/share/lua/5.4/?.lua;;" \
   LUA_CPATH="$(CURDIR)/build/demo/lib/lua/5.4/?.so;;"
 .PHONY: installed
@@ -155,7 +156,7 @@ demo: packages-demo
 	@$(MAKE) --no-print-directory -s installed
 	@$(INSTALLED) lua5.4 spec/support/demo.lua
 
-# The terminal in README.md.
+# Records the terminal session that README.md shows.
 picture: packages-picture installed
 	@$(INSTALLED) lua5.4 docs/picture.lua
 
@@ -186,19 +187,19 @@ lint:
 	@$(call forbid,an upward include in src/core/oauth2,"core/(session|call),src/core/oauth2 $(wildcard src/core/retry.*))
 	@$(call forbid,an upward include in src/core/session,"core/call,$(wildcard src/core/session.*))
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
-	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key whose address may be shared' >&2; exit 1; }
+	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
-# Fails with the message $1 if a file in $3, but for those in $4, includes what matches $2.
+# Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -v '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
-# What every other file may include.
+# The files that every other file may include.
 BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch]))
 
 # ---- checkers ----
 
 check: analyze sanitize valgrind
 
-# What compilers and others find by reading.
+# Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
 analyze: packages-check
 	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
@@ -209,7 +210,7 @@ analyze: packages-check
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
-# The specs on a Lua that has the sanitizers in it.
+# Runs the specs with a Lua interpreter that is linked with the sanitizers.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g $(SANITIZERS)' LDFLAGS='$(SANITIZERS)' \
@@ -228,14 +229,14 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
   --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
   --child-silent-after-fork=yes --suppressions=spec/support/valgrind.supp
 
-# Only what nothing points to is a leak: interpreters keep what they have loaded. Cases of which there
-# are thousands alike are thinned out: else it takes half an hour.
+# Reports only blocks that nothing points to as leaks, since interpreters never unload modules. SPARSE=25: of thousands
+# of similar cases, specs run one in 25; all of them would take half an hour.
 valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
-# What of src the specs run on Lua 5.4, by gcov. Lines and branches that cannot be reached are marked
-# where they stand, with the reason.
+# Measures with gcov which part of src the specs execute on Lua 5.4. Comments in the sources mark the lines and branches
+# that cannot be reached, and give the reason.
 COVERAGE := build/lua5.4-coverage
 coverage: packages-coverage
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 VARIANT=-coverage HARDENING=-fstack-protector-strong \
@@ -244,7 +245,7 @@ coverage: packages-coverage
 	@VARIANT=-coverage spec/support/run.sh lua5.4
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered --html-details $(COVERAGE)/index.html \
 	  --fail-under-line 98 --fail-under-branch 90
-	@echo 'line by line: $(COVERAGE)/index.html'
+	@echo 'details: $(COVERAGE)/index.html'
 
 soak: packages-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 all
@@ -283,7 +284,7 @@ bench-nginx: packages-bench-nginx
 	@$(MAKE) --no-print-directory LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# From types/podero.lua, README.md, examples and the man page.
+# Builds the documentation from types/podero.lua, README.md, examples and the man page.
 docs: packages-docs
 	@mkdir -p build/ldoc build/docs
 	lua5.4 docs/annotate.lua <types/podero.lua >build/ldoc/podero.lua

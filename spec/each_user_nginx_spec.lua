@@ -6,24 +6,15 @@ local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
+local worker = require "spec.support.worker"
 
 local ORG = helper.ORG
 
-local CONFIGURATION = [[
-pid nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  lua_package_cpath "%s";
+local HTTP = [[
   init_by_lua_block {
-    client = assert(require("podero").new { base_url = %q, access_token = "static", proxy = "", timeout = 10 })
+    client = assert(require("podero").new {
+      base_url = "${base_url}", access_token = "static", proxy = "", timeout = 10,
+    })
     function count_from(iterator)
       local count = 0
       while iterator() do count = count + 1 end
@@ -46,11 +37,11 @@ http {
     end
   }
   server {
-    listen 127.0.0.1:%s;
-    location /all { content_by_lua_block { say_all(start_threads((client:each_user(%q)))) } }
+    listen 127.0.0.1:${plain};
+    location /all { content_by_lua_block { say_all(start_threads((client:each_user("${org}")))) } }
     location /close {
       content_by_lua_block {
-        local iterator = client:each_user(%q)
+        local iterator = client:each_user("${org}")
         local threads = start_threads(iterator)
         ngx.sleep(0.1)
         iterator:close()
@@ -58,7 +49,6 @@ http {
       }
     }
   }
-}
 ]]
 
 describe("in nginx, the iterator of each_user", function()
@@ -69,8 +59,7 @@ describe("in nginx, the iterator of each_user", function()
     server = nginx.start {
       name = "podero-nginx", ports = { "plain" },
       configuration = function(ports)
-        return nginx.find().load_modules .. CONFIGURATION:format(
-          nginx.output_of("pwd") .. "/" .. package.cpath:gsub(";.*", "") .. ";;", api.url, ports.plain, ORG, ORG)
+        return worker.configuration(HTTP, { plain = ports.plain, base_url = api.url, org = ORG })
       end,
     }
   end)

@@ -7,24 +7,14 @@ local nginx = require "spec.support.nginx"
 local redis = require "spec.support.redis"
 local site = require "spec.support.site"
 local socket = require "socket"
+local worker = require "spec.support.worker"
 
-local CONFIGURATION = [[
-%s
-pid nginx.pid;
-error_log stderr error;
-events {}
-http {
-  access_log off;
-  client_body_temp_path client_body_temp;
-  proxy_temp_path proxy_temp;
-  fastcgi_temp_path fastcgi_temp;
-  uwsgi_temp_path uwsgi_temp;
-  scgi_temp_path scgi_temp;
-  lua_package_path "%s/examples/nginx/lua/?.lua;;";
+local HTTP = [[
+  lua_package_path "${root}/examples/nginx/lua/?.lua;;";
   lua_socket_log_errors off;
   init_by_lua_block { Store = require "site.redis_store" }
   server {
-    listen 127.0.0.1:%s;
+    listen 127.0.0.1:${listen};
     location / {
       content_by_lua_block {
         ngx.req.read_body()
@@ -32,25 +22,26 @@ http {
       }
     }
   }
-}
 ]]
 
 describe("the token store on Redis", function()
   local root = nginx.output_of("pwd")
 
   describe("behaves as ngx.shared.DICT:", function()
-    local server, worker
+    local server, handlers
 
     setup(function()
       server = redis.start()
-      worker = nginx.start {
+      handlers = nginx.start {
         name = "podero-redis-worker", ports = { "listen" },
-        configuration = function(ports) return CONFIGURATION:format(nginx.find().load_modules, root, ports.listen) end,
+        configuration = function(ports)
+          return worker.configuration(HTTP, { level = "error", root = root, listen = ports.listen })
+        end,
         environment = { LUA_PATH = false, LUA_CPATH = false },
       }
     end)
     teardown(function()
-      worker:stop()
+      handlers:stop()
       server:stop()
     end)
     before_each(function() server:command("flushall") end)
@@ -58,8 +49,8 @@ describe("the token store on Redis", function()
     --- What a program returns in a handler; there, `store` is a store on the server, or one with other options.
     local function run(program, options)
       local text = ("local store = Store.new { %s }\n%s"):format(options or ("path = %q"):format(server.path), program)
-      local answer, status = http.request("http://127.0.0.1:" .. worker.ports.listen, text)
-      assert.equal(200, status, answer .. worker:log())
+      local answer, status = http.request("http://127.0.0.1:" .. handlers.ports.listen, text)
+      assert.equal(200, status, answer .. handlers:log())
       return answer
     end
 

@@ -4,47 +4,33 @@ if not rawget(_G, "jit") then return end
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
+local worker = require "spec.support.worker"
 
 -- Seconds: an answer that comes too late for every client.
 local SILENT = 10
 
-local CONFIGURATION = [[
-%s
-pid nginx.pid;
-error_log stderr warn;
-events {}
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  lua_package_cpath "%s";
-  lua_shared_dict tokens 1m;
-  lua_check_client_abort on;
+local HTTP = [[
   lua_socket_log_errors off;
   init_by_lua_block {
     podero = require "podero"
     clients = {}
   }
   server {
-    listen 127.0.0.1:%s;
+    listen 127.0.0.1:${plain};
     location /flush { content_by_lua_block { ngx.shared.tokens:flush_all() } }
     location /list {
       content_by_lua_block {
         local arg = ngx.req.get_uri_args()
         local client = clients[arg.client] or assert(podero.new {
-          base_url = "%s", client_id = "demo-client", client_secret = "demo-secret", proxy = "", max_retries = 0,
-          timeout = tonumber(arg.timeout), token_store = arg.store and ngx.shared.tokens,
+          base_url = "${base_url}", client_id = "demo-client", client_secret = "demo-secret", proxy = "",
+          max_retries = 0, timeout = tonumber(arg.timeout), token_store = arg.store and ngx.shared.tokens,
         })
         clients[arg.client] = client
-        local users, err = client:list_users "%s"
+        local users, err = client:list_users "${org}"
         ngx.print(users and #users .. " users" or tostring(err))
       }
     }
   }
-}
 ]]
 
 describe("handlers of nginx that wait for a token", function()
@@ -55,8 +41,7 @@ describe("handlers of nginx that wait for a token", function()
     server = nginx.start {
       name = "podero-token-nginx", ports = { "plain" },
       configuration = function(ports)
-        return CONFIGURATION:format(nginx.find().load_modules, nginx.output_of("pwd") .. "/"
-          .. package.cpath:gsub(";.*", "") .. ";;", ports.plain, api.url, mock.ORG)
+        return worker.configuration(HTTP, { plain = ports.plain, base_url = api.url, org = mock.ORG })
       end,
     }
   end)

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs fuzzers for FUZZ_SECONDS each (600), as many at a time as there are processors, on what is in
-# spec/fuzz/corpus and on what earlier runs have found. Says how far each has come; where one has found
-# something, its words are shown, and the input that did it stays in build/fuzz.
+# Runs fuzzers, each for FUZZ_SECONDS (600), as many in parallel as there are processors. They start
+# with the inputs in spec/fuzz/corpus and those that earlier runs have collected in build/fuzz/corpus.
+# Prints the number of inputs that each has tried. If one finds a fault, prints the end of its output;
+# the input that causes the fault is kept in build/fuzz.
 #   spec/fuzz/run.sh FOLDER-OF-PROGRAMS NAME...
 set -u
 if [ "${1:-}" = --one ]; then
@@ -9,7 +10,7 @@ if [ "${1:-}" = --one ]; then
   mkdir -p "$found"
   words=
   if [ -e "$dictionary" ]; then words=-dict=$dictionary; fi
-  # Lua's collector makes every input look as if it had leaked.
+  # Memory that Lua's collector has not freed yet would be reported as a leak after each input.
   if [ -e "spec/fuzz/$name.lua" ]; then words="$words -detect_leaks=0"; fi
   export ASAN_OPTIONS=quarantine_size_mb=64
   if "$FUZZERS/$name" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=1024 -timeout=20 -rss_limit_mb=2048 \

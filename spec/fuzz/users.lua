@@ -8,7 +8,7 @@ local function check_pieces(text, validate, limit, sizes)
     local cut = { decoder.decode(text, validate, sizes, { copy = true, limit = limit, each = each }) }
     for i = 1, 6 do
       if not oracle.same(whole[i], cut[i]) then
-        error(("the pieces matter: %s, not %s"):format(tostring(cut[i]), tostring(whole[i])))
+        error(("the result depends on the pieces: %s, not %s"):format(tostring(cut[i]), tostring(whole[i])))
       end
     end
   end

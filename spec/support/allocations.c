@@ -1,14 +1,16 @@
-/* A test module: podero, with every allocation counted, and any of them made to fail.
+/* A test module: podero, with its allocations counted, and with a way to make any of them fail.
  *
- *   allocations.podero          the module, made of the same objects as podero.so
+ *   allocations.podero          the module, linked from the same objects as podero.so
  *   allocations.fail(which, n, how)
- *       which: "lua", this state's; "own", podero's from C; "libcurl". The n-th from now on fails.
- *       how: "once", "on" (so do all after it), or "retried" (Lua 5.2 and later: it succeeds when
- *       Lua tries again after a full collection).
- *   allocations.stop()          no more failures; whether there was one
- *   allocations.live()          how many blocks of podero's and libcurl's exist
+ *       makes the n-th allocation from now on fail.
+ *       which: "lua" (by this Lua state), "own" (by podero's C code) or "libcurl".
+ *       how: "once", "on" (all later ones fail too), or "retried" (Lua 5.2 and later: Lua's second
+ *       attempt, after a full collection, succeeds).
+ *   allocations.stop()          ends that; returns whether an allocation has failed
+ *   allocations.live()          returns how many blocks podero and libcurl have allocated now
  *
- * To be loaded before anything else uses libcurl. Linked with --wrap for each function below. */
+ * Must be loaded before anything else uses libcurl. Linked with --wrap for malloc, calloc, realloc,
+ * strdup and free. */
 #include <curl/curl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,9 +21,9 @@
 
 enum how { ONCE, ON, RETRIED };
 
-/* Atomic since a thread of libcurl's that resolves a name allocates, too. */
+/* Atomic, since libcurl's resolver threads allocate, too. */
 struct failing {
-  atomic_long left; /* until one fails; 0: none is to */
+  atomic_long left; /* allocations until one fails; 0 if none has to fail */
   enum how how;
   atomic_bool failed;
 };
@@ -40,15 +42,15 @@ static bool is_to_fail(struct failing *f) {
   return true;
 }
 
-/* ---- podero's own, and libcurl's ------------------------------------------------------------- */
+/* ---- podero and libcurl ---------------------------------------------------------------------- */
 
 static void *counted(void *block) {
   if (block != NULL) live_blocks++;
   return block;
 }
 
-/* The functions of C's that allocate, as podero is linked with them, or as libcurl is given them.
- */
+/* Defines the allocating functions of the C library: for podero by --wrap, for libcurl by
+ * curl_global_init_mem. */
 #define ALLOCATING(prefix, failing, real)                                                          \
   void *prefix##malloc(size_t size);                                                               \
   void *prefix##calloc(size_t count, size_t size);                                                 \
@@ -85,14 +87,14 @@ void __wrap_free(void *block) {
   __real_free(block);
 }
 
-/* ---- Lua's ----------------------------------------------------------------------------------- */
+/* ---- Lua ------------------------------------------------------------------------------------- */
 
 static lua_Alloc real_alloc;
 
 static void *failing_alloc(void *state, void *block, size_t before, size_t after) {
   static const void *refused;
   static size_t refused_size;
-  size_t size = block == NULL ? 0 : before; /* without a block, `before` may tell of its type */
+  size_t size = block == NULL ? 0 : before; /* without a block, `before` may be a type */
   if (after > size) {
     bool again = refused_size == after && refused == block && lua_failing.how == ONCE;
     refused_size = 0;

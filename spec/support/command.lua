@@ -7,7 +7,7 @@ local command = {}
 
 local folder
 
---- A temporary folder, where the command's modules lie as Lua looks for them.
+--- Makes and returns a temporary folder in which Lua finds the command's modules.
 function command.open()
   folder = helper.shell("mktemp -d \"${TMPDIR:-/tmp}/podero-command.XXXXXX\""):gsub("%s+$", "")
   helper.shell(("mkdir %s/podero && ln -s \"$PWD/src/command\" %s/podero/command"):format(folder, folder))
@@ -18,7 +18,8 @@ function command.close()
   helper.shell("rm -rf " .. folder)
 end
 
---- Environment variables for the server and its client credentials; `more` is put over them, false takes one out.
+--- Returns environment variables for the server and its client credentials. `more` adds or replaces some; false removes
+-- one.
 function command.environment(server, more)
   local environment = {
     PODERO_BASE_URL = server.url,
@@ -29,14 +30,14 @@ function command.environment(server, more)
   return environment
 end
 
---- The shell's line for the command. `arguments` is a piece of that line itself.
+--- Returns the shell command that runs the command. `arguments` is inserted into it as it is.
 function command.line(arguments, environment)
   local paths = ("package.path, package.cpath = %q, %q"):format(folder .. "/?.lua;" .. package.path, package.cpath)
   return ("%s %s -e %s src/command/podero %s"):format(helper.environment(environment),
     helper.quoted(helper.interpreter()), helper.quoted(paths), arguments)
 end
 
---- Runs a line of the shell without a terminal: its exit code, standard output and standard error.
+--- Runs a shell command without a terminal. Returns its exit code, standard output and standard error.
 function command.shell(line)
   local _, code = helper.shell(("{ %s\n} >%s/out 2>%s/err </dev/null"):format(line, folder, folder))
   return code, helper.read(folder .. "/out"), helper.read(folder .. "/err")
@@ -46,13 +47,13 @@ function command.run(arguments, environment)
   return command.shell(command.line(arguments, environment))
 end
 
---- Runs a line on a terminal of its own, with `input` typed once `prompt` is shown; what the terminal showed, and the
--- exit code. Lines end as terminals have it: CR, LF.
+--- Runs a shell command on a new terminal, and types `input` when `prompt` is shown. Returns what the terminal showed,
+-- with lines that end in CR LF, and the exit code.
 function command.on_terminal(line, prompt, input)
   local screen = folder .. "/screen"
   local run = ("TERM=xterm script -qefc %s /dev/null >%s"):format(helper.quoted(line), screen)
   if prompt then
-    -- Not for ever: there may be no terminal to be had.
+    -- Waits ten seconds at most, since no terminal may be available.
     local await = ("for i in $(seq 500); do grep -qF %s %s 2>/dev/null && break; sleep 0.02; done"):format(
       helper.quoted(prompt), screen)
     run = ("{ %s; printf '%%s\\n' %s; sleep 0.2; } | %s"):format(await, helper.quoted(input), run)

@@ -1,4 +1,4 @@
-"""Reads what the command wrote with Python's own parsers and compares it with the JSON that the API sent.
+"""Parses the command's output with Python's parsers and compares it with the JSON that the API sent.
 
     compare.py table|csv|json|ndjson SOURCE RESULT
 """
@@ -15,7 +15,7 @@ FORMULA = re.compile("'*[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]")
 
 
 def whole(user):
-    """With null for every field of the schema that is not there."""
+    """Returns the user with null for every absent field of the schema."""
     return {**dict.fromkeys(FIELDS), **user}
 
 
@@ -42,7 +42,7 @@ def check_csv(expected, row, where):
 
 
 def shown(text):
-    """What a table shows of a text: no control characters, one space where there were more."""
+    """Returns what a table shows for a text: without control characters, with single spaces."""
     text = re.sub("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", text or "")
     return re.sub(" +", " ", text).strip(" ") or "-"
 

@@ -1,7 +1,7 @@
 --- Compiles a C module for the Lua that runs the specs, and loads it.
 -- Needs a C compiler, pkg-config and the headers of this Lua.
 
--- LuaJIT's package has the name of the Lua that it is taken for, or its own.
+-- Distributions name Lua's pkg-config package differently: the first of these names that exists is used.
 local BUILD = [[
 set -e
 for name in %s; do
@@ -10,7 +10,8 @@ done
 ${CC:-cc} -shared -fPIC $flags -o %s/%s.so %s/%s.c %s
 ]]
 
---- The module whose C source opens as luaopen_NAME; `flags`: for the compiler, none by default.
+--- Compiles `source`, a C module with the function luaopen_NAME, and returns the module. `flags` are further arguments
+-- of the compiler.
 return function(name, source, flags)
   local pipe = io.popen("mktemp -d \"${TMPDIR:-/tmp}/podero-spec.XXXXXX\"")
   local folder = pipe:read("*l")

@@ -1,21 +1,21 @@
-/* A test module around the reader, the decoders and the search for secrets; not part of the
+/* A test module with the JSON reader, the decoders and the redaction of secrets; not part of the
  * library.
  *
  *   decoder.decode(text [, validate [, pieces [, options]]])
  *       users | nil, kind, message, offset, count, cut_short
  *   decoder.decode_any(text [, pieces [, options]])
  *       true, value | false, fault, message, offset, cut_short      null is the lightuserdata NULL
- *   decoder.value(text [, pieces [, options]])      as client:get has it
+ *   decoder.value(text [, pieces [, options]])      decodes as client:get does
  *       true, value | false, kind, message, offset, cut_short
- *   decoder.value_at_once(text)                     as error bodies are read: true, value | false
- *   decoder.number(x)           the text of a number
+ *   decoder.value_at_once(text)      decodes as for err.detail: true, value | false
+ *   decoder.number(x)           returns the text of a number
  *   decoder.redact(secrets, text)
  *   decoder.stream([validate [, limit]]), stream:feed(bytes, from), stream:finish(), stream:count()
- *   decoder.fail_after(n)       the n-th allocation in C from now on fails; 0: none does
+ *   decoder.fail_after(n)       makes the n-th allocation in C from now on fail; 0: none
  *
- * `pieces`: nil, a size, or an array of sizes used in turn. `options`: copy (each piece gets a
- * block of its own, which is spoilt afterwards), each (one user at a time), limit, depth, token,
- * max (bytes of the whole, of which each value counts 16). */
+ * `pieces`: nil, a size, or an array of sizes used in turn. `options`: copy (copies each piece to a
+ * new block, which is overwritten afterwards), each (one user at a time), limit, depth, token, max
+ * (bytes of the whole, with 16 for each value). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +129,7 @@ static void any_push(lua_State *L, const struct json_reader *r, enum json_event 
   }
 }
 
-/* `spare`: a stack slot for the whole value. */
+/* `spare`: the stack index for the whole value. */
 static void any_event(lua_State *L, const struct json_reader *r, enum json_event event, int spare) {
   if (event != JSON_ARRAY_END && event != JSON_OBJECT_END) any_push(L, r, event);
   if (event == JSON_KEY || event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) return;
@@ -180,7 +180,7 @@ static int l_decode_any(lua_State *L) {
   return 2;
 }
 
-/* ---- Values as the library has them ---------------------------------------------------------- */
+/* ---- Values as client:get returns them ------------------------------------------------------- */
 
 static int l_gc_value(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
@@ -268,7 +268,7 @@ static int user_failure(lua_State *L, const struct user_decoder *d) {
   return 6;
 }
 
-/* Appends users to the list at 7, as the library does it. */
+/* Appends users to the list at 7, as the library does. */
 static enum user_status decode_list(lua_State *L, struct user_decoder *d, const char *bytes,
                                     size_t size) {
   size_t used;

@@ -1,4 +1,4 @@
--- Runs `podero users` against a mock Partner API of its own; arguments go to it.
+-- Starts a mock Partner API and runs `podero users` with it and with the given arguments.
 --   lua5.4 spec/support/demo.lua ORGANIZATION_ID [...]
 local mock = require "spec.support.mock"
 

@@ -1,9 +1,9 @@
--- Runs the site of examples/nginx against a mock Partner API of its own, until it is interrupted.
+-- Starts a mock Partner API and runs the site of examples/nginx with it until it is interrupted.
 --   lua5.4 spec/support/demo_nginx.lua
 local mock = require "spec.support.mock"
 local site = require "spec.support.site"
 
--- Hostile texts, and a list that is long.
+-- A user whose names are an HTML and a spreadsheet injection.
 local HOSTILE = [==[[{"id": "00000000-0000-4000-8000-000000000001", "role": "guest", "num_inverters": 0,
   "organization_id": "00000000-0000-4000-8000-000000000bad", "num_heat_pumps": 1, "num_electric_vehicles": 0,
   "num_wallboxes": 0, "email": "mallory@example.com", "first_name": "<script>alert(1)</script>",
@@ -35,10 +35,11 @@ show("hostile texts", "/orgs/00000000-0000-4000-8000-000000000bad/roster")
 show("100,000 users", "/orgs/00000000-0000-4000-8000-000000100000/users.csv")
 show("unknown organization", "/orgs/00000000-0000-4000-8000-000000000404/roster")
 show("health", "/health")
-print(("Log: %s/nginx.log\nCtrl-C ends it."):format(server.dir))
+print(("Log: %s/nginx.log\nPress Ctrl-C to stop."):format(server.dir))
 io.stdout:flush()
 
--- A child waits, as a signal of the terminal ends it and not us (system(3)); it ends by itself when we do.
+-- Waits in a child: system(3) ignores the terminal's signals in this process while the child, which they end, runs.
+-- The child also exits when this process has ended.
 os.execute("trap 'exit 0' INT TERM; while kill -0 $PPID 2>/dev/null; do sleep 1; done")
 server:stop()
 api:stop()

@@ -1,5 +1,5 @@
---- What can go wrong on the wire, as data, and how one fault is put to a client: shared by the specs of the faults and
--- of the secrets. The server is spec.support.peer.
+--- Network faults as data, and a function that tries one with a client. Used by the specs of faults and of secrets. The
+-- server is spec.support.peer.
 
 local cjson = require "cjson"
 local mime = require "mime"
@@ -12,8 +12,8 @@ local faults = {}
 
 -- secrets -------------------------------------------------------------------------------------------------------------
 
--- Each begins with letters enough for malloc to write over when it is freed, then holds the mark, which no encoding
--- changes, and ends in characters that encodings do change.
+-- Each begins with as many letters as free may overwrite with its own data, followed by the mark, which no encoding
+-- changes, and characters that encodings do change.
 local MARK = "Zq7"
 local function secret(name, rest)
   return ("%-40s"):format(name):gsub(" ", "x") .. MARK .. rest
@@ -37,7 +37,7 @@ local function json_escaped(text)
   return (text:gsub("[\"\\]", "\\%0"))
 end
 
---- The secrets as they are, and in all the forms in which they are sent, by name.
+--- The secrets, as they are and in all encodings in which they are sent, by name.
 faults.forms = {
   ["Basic credentials"] = mime.b64(CREDENTIALS.client_id .. ":" .. form_encoded(CREDENTIALS.client_secret)),
 }
@@ -48,7 +48,7 @@ for name, text in pairs(faults.secrets) do
   faults.forms[name .. ", in base64"] = mime.b64(text)
 end
 
---- Texts that must be seen nowhere. The mark stands for the secrets in all forms that keep letters.
+--- Texts that must not occur in anything that the module returns. The mark covers all encodings that keep letters.
 faults.telltales = { MARK }
 for _, text in pairs(faults.forms) do
   if not text:find(MARK, 1, true) then table.insert(faults.telltales, text) end
@@ -70,7 +70,7 @@ local function send(...)
   return { "send", table.concat({ ... }, "\r\n") }
 end
 
---- The beginning of an answer, header fields and a blank line.
+--- Sends the head of a response: status line, header fields and an empty line.
 local function head(...)
   return send("HTTP/1.1 200 OK", "Content-Type: application/json", ..., "", "")
 end
@@ -84,21 +84,22 @@ local CLOSE, RESET, STALL = { "close" }, { "reset" }, { "stall" }
 -- the list ------------------------------------------------------------------------------------------------------------
 --
 -- A fault has a `name`, and
---   acts                 what the server does to the request (a function makes them, given the URL of another server,
---                        which must hear nothing), or
---   answers              acts for one request after the other;
---   accept, state, tls   of the listener, see peer.listen; `scheme`, where the client expects another
---   recovers             what is changed before the good call that follows
---   options              for the client
---   good                 the call succeeds nevertheless; else the error has
---   kind, status, retryable, retry_after, delivered, and `message`, a text in it
---   waits                it ends only with the timeout; `at_least`, or takes so many seconds
---   timeout              where the usual one is too short
---   requests             that the server gets of the call: 1; `token_requests`: 1
---   methods              it is tried with each_user and get, too; these are keys for what is different there
---   token                and this is for what is different where it is the token endpoint that answers so
+--   acts                 how the server treats the request: a list, or a function that returns one and is given the URL
+--                        of another server, which must not receive anything; or
+--   answers              the acts for each of several requests
+--   accept, state, tls   settings of the listener, see peer.listen; `scheme`, if the client's URL has another one
+--   recovers             settings of the listener for the good call that follows
+--   options              of the client
+--   good                 true if the call succeeds nevertheless; otherwise, of the expected error:
+--   kind, status, retryable, retry_after, delivered, and `message`, a part of its message
+--   waits                true if the call ends only at its timeout; `at_least`: seconds that it takes
+--   timeout              of the client, if the usual one is too short
+--   requests             API requests that the server receives (1); `token_requests`: token requests (1)
+--   methods              true if it is tried with each_user and get, too; the keys `each_user` and `get` have what
+--                        differs then
+--   token                what differs if the token endpoint has the fault
 
---- Of a response, whatever it was asked for.
+--- Faults of responses of both endpoints.
 faults.responses = {
   { name = "reset before the header", acts = { RESET }, kind = "network", retryable = true },
   { name = "closed before the header", acts = { CLOSE }, kind = "network", retryable = true },
@@ -235,7 +236,7 @@ for name, location in pairs {
 end
 
 
---- Of the API alone.
+--- Faults of the API only.
 faults.api = {
   { name = "401 for ever", answers = { { respond(401, "{}") }, { respond(401, "{}") } }, kind = "auth", status = 401,
     retryable = false, requests = 2, token_requests = 2, methods = true },
@@ -264,7 +265,7 @@ faults.api = {
     status = 302 },
 }
 
---- An answer of the token endpoint, as JSON, with these members or without.
+--- Returns the JSON text of a token response with these members.
 function faults.token_answer(members)
   local all = { access_token = faults.secrets.access_token, token_type = "Bearer" }
   for name, value in pairs(members) do all[name] = value end
@@ -275,7 +276,7 @@ local function token_answer(members)
   return { respond(200, faults.token_answer(members)) }
 end
 
---- Of the token endpoint alone: answers that hold a token, good or not.
+--- Faults of the token endpoint only, and odd token responses that are accepted.
 faults.tokens = {
   { name = "a token of 64 KB", acts = token_answer { access_token = MARK .. ("x"):rep(65533) }, good = true },
   { name = "a token of 1 MB", acts = token_answer { access_token = MARK .. ("x"):rep(1100000) }, kind = "too_large",
@@ -304,7 +305,7 @@ faults.tokens = {
   { name = "an answer nested beyond measure", acts = { respond(200, ("["):rep(100000)) }, kind = "auth" },
 }
 
---- Answers that repeat what was sent, for the secrets in it; at either endpoint.
+--- Responses of both endpoints that repeat the request with its secrets.
 faults.echoes = {}
 for _, status in ipairs { 302, 400, 403, 500 } do
   for _, form in ipairs { "json", "text" } do
@@ -315,7 +316,7 @@ end
 
 local GOOD_TLS = { certificate = "server" }
 
---- Of connections, before any request; `scheme` where it is not what the listener speaks.
+--- Faults of connections, before any request.
 faults.connections = {
   { name = "refused", state = "refusing", kind = "network", retryable = true, recovers = { state = "listening" } },
   { name = "that hangs", state = "deaf", kind = "timeout", retryable = true, recovers = { state = "listening" },
@@ -349,7 +350,7 @@ for name, certificate in pairs {
     kind = "network", retryable = false, message = "certificate", recovers = { tls = GOOD_TLS } })
 end
 
---- Of HTTP over TLS. A list that is whole is taken, whoever has ended the connection: JSON says where it ends.
+--- Faults of HTTP over TLS. A complete list is accepted however the connection has ended: JSON has an end of its own.
 faults.tls = {
   { name = "a list that ends with its connection, without TLS's good-bye", good = true,
     acts = { head "Connection: close", { "send", USERS }, CLOSE } },
@@ -364,7 +365,7 @@ faults.tls = {
   { name = "silence", acts = { STALL }, kind = "timeout", waits = true },
 }
 
---- Of HTTP/2. Error codes: RFC 9113, 7.
+--- Faults of HTTP/2. Error codes: RFC 9113, section 7.
 faults.http2 = {
   { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true },
   { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
@@ -399,7 +400,7 @@ faults.http2 = {
     retry_after = 60, retryable = true, token = { kind = "auth" } },
 }
 
---- Of a proxy that is asked for a tunnel.
+--- Responses of a proxy to CONNECT.
 faults.proxies = {
   { name = "407", acts = { respond(407, "", { ["Proxy-Authenticate"] = "Basic realm=\"x\"" }) } },
   { name = "403", acts = { respond(403) } },
@@ -411,13 +412,13 @@ faults.proxies = {
   { name = "silence", acts = { STALL }, waits = true },
 }
 
---- For listeners of a spec's own: answers, and acts.
+--- Good responses and some acts, for other listeners of a spec.
 faults.good = { api = { respond(200, USERS) }, token = { respond(200, TOKEN) } }
 faults.CLOSE, faults.RESET, faults.STALL = CLOSE, RESET, STALL
 
--- putting one to a client ---------------------------------------------------------------------------------------------
+-- trying one with a client --------------------------------------------------------------------------------------------
 
-local LONG, SHORT = 5, 0.25 -- seconds: the timeout where it is not to matter, and where it is
+local LONG, SHORT = 5, 0.25 -- seconds: timeouts that are not reached, and that are reached
 
 local function merged(...)
   local all = {}
@@ -427,23 +428,23 @@ local function merged(...)
   return all
 end
 
---- The listener that has the fault; `other` is the URL of another one.
+--- Opens the listener that has the fault. `other` is the URL of another one.
 local function listen(peer, row, at, other)
   local acts = type(row.acts) == "function" and row.acts(other) or row.acts
   return peer:listen {
     state = row.state, accept = row.accept, tls = row.tls, [at] = row.answers or acts and { acts } or {},
     good_api = faults.good.api,
-    good_token = { respond(200, TOKEN, { Connection = "close" }) }, -- so that what follows has a connection of its own
+    good_token = { respond(200, TOKEN, { Connection = "close" }) }, -- so that the next request uses a new connection
   }
 end
 
---- The URL of the listener, as the client is told.
+--- Returns the URL that the client gets.
 local function url_of(listener, row)
   if not row.scheme then return listener.url end
   return ("%s:%d"):format(row.scheme == "https" and "https://localhost" or "http://127.0.0.1", listener.port)
 end
 
---- Calls a method; returns the number of users, or of what else came, or nil and the error.
+--- Calls a method. Returns the number of users or other elements, or nil and the error.
 local function call(client, method, opts)
   if method == "each_user" then
     local count = 0
@@ -462,16 +463,16 @@ local function call(client, method, opts)
   return result and #result, err
 end
 
---- Puts a fault to a new client, and afterwards a good call. `how`:
+--- Makes a call with a new client to a server that has a fault, then a good call. `how`:
 --   method   "list_users" (the default), "each_user" or "get"
---   at       "api" (the default) or "token": the endpoint that answers so
---   retries  of the client: 0
---   tls      of the listener
---   static   the client has a token, and asks for none
---   options  more of them, for the client
--- Returns what came of it: `count` or `err`, `seconds`, `timeout`, the `requests` by kind, `connections`; how many
--- connections reached another server, `elsewhere`; `recovered` or `problem`, of the good call; and `seen`, all that was
--- told to anyone.
+--   at       "api" (the default) or "token": the endpoint that has the fault
+--   retries  max_retries of the client (0)
+--   tls      setting of the listener
+--   static   true if the client has an access token
+--   options  further options of the client
+-- Returns a table: `count` or `err`, `seconds`, `timeout`, the number of `requests` by kind, and of `connections`;
+-- `elsewhere`, the number of connections to the other server; `recovered` or `problem`, the results of the good call;
+-- and `seen`, everything that callbacks and errors have contained.
 function faults.run(peer, row, how)
   row = merged(row, { tls = how.tls or row.tls or nil })
   local outcome = { seen = {}, requests = { api = 0, token = 0 }, timeout = row.timeout or row.waits and SHORT or LONG }

@@ -1,4 +1,4 @@
---- What the specs share: clients for a mock server, checks of errors and of users, child processes.
+--- Functions that specs share: clients for a mock server, checks of errors and of users, child processes.
 
 local cjson = require "cjson"
 local lfs = require "lfs"
@@ -9,8 +9,7 @@ local socket = require "socket"
 
 local helper = {}
 
-helper.ORG = mock.ORG
-helper.OTHER_ORG = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
+helper.ORG, helper.OTHER_ORG = mock.ORG, mock.OTHER_ORG
 helper.TOKEN_PATH = "/api/partners/v2.0/auth/token"
 helper.API = "/api/partners/v2.0"
 
@@ -47,7 +46,7 @@ function helper.read(name)
   return text
 end
 
---- What a command prints, its error output included, and its exit code.
+--- Runs a shell command. Returns its output, with that to standard error, and its exit code.
 function helper.shell(command)
   local pipe = io.popen("{ " .. command .. "\n} 2>&1; printf '\\nexit %d' $?")
   local text = pipe:read("*a")
@@ -63,7 +62,8 @@ function helper.interpreter()
   return index < 0 and arg[index] or "lua"
 end
 
---- The beginning of a shell command: with these environment variables and no others of the module or of proxies.
+--- Returns the beginning of a shell command that sets these environment variables, and unsets all others that the
+-- module or libcurl's proxy settings use.
 function helper.environment(environment)
   local command = { "env" }
   for _, list in ipairs { VARIABLES, PROXY_VARIABLES } do
@@ -73,14 +73,13 @@ function helper.environment(environment)
   return table.concat(command, " ")
 end
 
---- The command that runs a program in a Lua of its own, with these environment variables and no others of the module
--- or of proxies.
+--- Returns the shell command that runs a Lua program in a new interpreter, with the environment of helper.environment.
 function helper.command(program, environment)
   local paths = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath)
   return ("%s %s -e %s"):format(helper.environment(environment), quoted(helper.interpreter()), quoted(paths .. program))
 end
 
---- Runs it. Returns what it prints and its exit code.
+--- Runs such a program. Returns its output and its exit code.
 function helper.run(program, environment)
   return helper.shell(helper.command(program, environment))
 end
@@ -111,8 +110,8 @@ end
 
 local clients = {}
 
---- Options for a client of the server: the client credentials that it takes, and no proxy whatever the environment
--- says. `more` is put over them; where it has credentials of any kind, these are the only ones.
+--- Returns options for a client of the server: its client credentials, and no proxy. `more` adds or replaces options;
+-- if it has credentials of any kind, only these are used.
 function helper.options(server, more)
   local options = { base_url = server.url, proxy = "" }
   more = more or {}
@@ -172,13 +171,13 @@ function helper.token_requests(server)
   return list
 end
 
---- A server whose every token is refused, or with one token that is always good: no token requests to count.
+--- Configures a server that accepts the token "static", for clients that make no token requests.
 function helper.static(server, settings)
   settings.accept_tokens = { "static" }
   server:configure(settings)
 end
 
---- A loopback port where nobody listens.
+--- Returns a loopback port on which nothing listens.
 function helper.closed_port()
   local holder = assert(socket.bind("127.0.0.1", 0))
   local _, port = holder:getsockname()
@@ -209,7 +208,7 @@ end
 
 local SECRETS = { mock.credentials.client_secret, mock.credentials.password, "correct+horse" }
 
---- Fails if one of the texts stands somewhere in the value.
+--- Fails if one of the texts occurs in a string of the value.
 function helper.without(value, texts)
   helper.strings(value, function(text)
     for _, secret in ipairs(texts) do
@@ -228,7 +227,7 @@ local TYPES = {
   retry_after = "number", attempts = "number", retryable = "boolean", url = "string",
 }
 
---- Checks that a call has failed with this kind, and what holds for every error; returns the error.
+--- Checks that a call has failed with this kind, and that the error is well-formed. Returns the error.
 function helper.failed(kind, result, err)
   assert.is_true(result == nil, "the call has succeeded")
   assert.is_table(err)
@@ -265,7 +264,7 @@ end
 local FLOATS = { latitude = true, longitude = true }
 local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true, num_wallboxes = true }
 
---- The users of a JSON text as the module is to give them: made by another decoder, nulls removed.
+--- Returns the users of a JSON text as the module has to return them: decoded by lua-cjson, without nulls.
 function helper.oracle(text)
   local list = cjson.decode(text)
   for _, user in ipairs(list) do
@@ -284,7 +283,8 @@ local function kind_of(value)
   return math.type and math.type(value) or type(value)
 end
 
---- Where two values differ, in words, or nil. Integers and floats are different where Lua tells them apart.
+--- Returns a description of the first difference between two values, or nil. Integers and floats differ on Luas that
+-- distinguish them.
 function helper.difference(expected, actual, place)
   place = place or "value"
   if kind_of(expected) ~= kind_of(actual) then

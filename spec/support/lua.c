@@ -1,5 +1,5 @@
-/* A Lua interpreter with a sanitizer's runtime in it, for specs: a preloaded one would come into
- * every other program that they start.   lua [-e program]... [script [argument]...] */
+/* A Lua interpreter that is linked with the sanitizers, for specs. (With LD_PRELOAD instead, every
+ * program that the specs start would load them.)   lua [-e program]... [script [argument]...] */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -16,13 +16,14 @@ static void interrupt(lua_State *L, lua_Debug *where) {
   luaL_error(L, "interrupted!");
 }
 
-/* As lua does it: the signal sets a hook, which raises an error at the next instruction. */
+/* Does what the standard interpreter does: sets a hook that raises an error at the next
+ * instruction. */
 static void handle_interrupt(int number) {
   signal(number, SIG_DFL);
   lua_sethook(interruptible, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
-/* The message at index 1, with a traceback. [1, +1] */
+/* Returns the message at index 1 with a traceback. [1, +1] */
 static int traceback(lua_State *L) {
   lua_getglobal(L, "debug");
   lua_getfield(L, -1, "traceback");
@@ -31,14 +32,15 @@ static int traceback(lua_State *L) {
   return 1;
 }
 
-/* Runs the chunk on top, below which lies traceback, with `arguments`. Zero where all is well. */
+/* Runs the chunk on top of the stack with `arguments`, if `loaded` is 0; the function traceback is
+ * below the chunk. Returns 0 on success. */
 static int run(lua_State *L, int loaded, char **arguments) {
   int count = 0;
   for (; loaded == 0 && arguments != NULL && arguments[count] != NULL; count++)
     lua_pushstring(L, arguments[count]);
   if (loaded != 0 || lua_pcall(L, count, 0, 1) != 0) {
     const char *message = lua_tostring(L, -1);
-    fprintf(stderr, "lua: %s\n", message != NULL ? message : "an error that is no text");
+    fprintf(stderr, "lua: %s\n", message != NULL ? message : "(error object is not a string)");
     return 1;
   }
   return 0;
@@ -54,7 +56,7 @@ static void set_arg(lua_State *L, int count, char **arguments, int script) {
   lua_setglobal(L, "arg");
 }
 
-/* Modules stay loaded, so that a leak is reported with the names of the functions it comes from. */
+/* Keeps modules loaded, so that leak reports can name their functions. */
 int dlclose(void *library);
 int dlclose(void *library) {
   (void)library;

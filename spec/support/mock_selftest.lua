@@ -9,7 +9,7 @@ local users = require "spec.support.mock.users"
 
 local TOKEN_PATH = "/api/partners/v2.0/auth/token"
 local USERS_PATH = "/api/partners/v2.0/org/" .. mock.ORG .. "/users"
-local OTHER_ORG = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
+local OTHER_ORG = mock.OTHER_ORG
 local FORM_GRANT = "-d grant_type=client_credentials"
 local JSON_GRANT = "-H 'Content-Type: application/json' -d '{\"grant_type\": \"client_credentials\"}'"
 local CLIENT = "-u demo-client:demo-secret"

@@ -1,5 +1,5 @@
---- Changes a text at random, to compare decoders on what is nearly JSON: puts one of the pieces in or over, cuts up to
--- `cut` bytes out, or copies up to `copy` bytes to another place.
+--- Returns a text with a random change, to compare decoders on almost valid JSON: inserts one of the pieces, overwrites
+-- with one, removes up to `cut` bytes, or copies up to `copy` bytes to another position.
 return function(text, pieces, cut, copy)
   local at, what = math.random(0, #text), math.random(4)
   local piece = pieces[math.random(#pieces)]

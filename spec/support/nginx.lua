@@ -1,4 +1,4 @@
---- Finds nginx, and runs it with configurations of one's own on free loopback ports.
+--- Finds nginx, and runs it with given configurations on free loopback ports.
 -- Needs nginx with its Lua module, and LuaSocket.
 
 local socket = require "socket"
@@ -51,12 +51,12 @@ end
 
 -- program ------------------------------------------------------------------------------------------------------------
 
--- Ordinary users often have no sbin folder on their path.
+-- The PATH of ordinary users often has no sbin folder.
 local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
 
 local FOLDERS = { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
 
---- The lines that load the Lua module from the first of these folders that has it: none if it is built in.
+--- Returns the lines that load the Lua module from the first of these folders that has it; "" if it is built in.
 local function load_modules(folders)
   for _, folder in ipairs(folders) do
     if nginx.read_file(folder .. "/ngx_http_lua_module.so") then
@@ -71,8 +71,8 @@ local function load_modules(folders)
   return ""
 end
 
---- The value of an environment variable with a list in the manner of LUA_PATH, or nil. An entry without "?" is a
--- folder, in which `file` is looked for.
+--- Returns the value of an environment variable with a list as in LUA_PATH, or nil. For an entry without "?", a folder,
+-- "/" and `file` are appended.
 function nginx.templates(variable, file)
   local list = {}
   for entry in (os.getenv(variable) or ""):gmatch("[^;]+") do
@@ -86,7 +86,7 @@ local function found_on_path()
   return program ~= "" and program or nil
 end
 
---- `folders`: where to look for its modules, beside the folder that the program itself names.
+--- Describes a program. `folders`: where to look for its modules, in addition to the folder that the program prints.
 local function describe(program, folders, paths)
   local all = {}
   all[1] = nginx.output_of(quoted(program) .. " -V 2>&1"):match("%-%-modules%-path=(%S+)")
@@ -97,9 +97,9 @@ end
 local tested, installed
 
 --- The nginx under test: `program`, and `load_modules`, the lines for nginx.conf that load its Lua module.
--- PODERO_TEST_NGINX names one that is not the installed one, such as an OpenResty built by hand; it loads no modules
--- but its own. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH say where it finds the Lua and C modules that it needs
--- (lua-resty-core, lua-cjson): `nginx.command` makes them part of its default paths, the ";;" of lua_package_path.
+-- PODERO_TEST_NGINX names another one than the installed one, such as an OpenResty built by hand; it loads modules from
+-- its own folder only. PODERO_TEST_LUA_PATH and PODERO_TEST_LUA_CPATH are where it finds Lua and C modules that it
+-- needs (lua-resty-core, lua-cjson): `nginx.command` adds them to its default paths, the ";;" of lua_package_path.
 function nginx.find()
   if tested then return tested end
   local given = os.getenv("PODERO_TEST_NGINX")
@@ -112,8 +112,8 @@ function nginx.find()
   return tested
 end
 
---- The nginx for servers that are not under test (the mock API, a benchmark's upstream): the installed one whatever
--- PODERO_TEST_NGINX says, or that if none is installed.
+--- The nginx for servers that are not under test (the mock API, a benchmark's upstream): the installed one, or that of
+-- PODERO_TEST_NGINX if none is installed.
 function nginx.installed()
   if installed then return installed end
   local program = os.getenv("PODERO_TEST_NGINX") and found_on_path()
@@ -121,8 +121,8 @@ function nginx.installed()
   return installed
 end
 
---- The beginning of a shell command: the program of `nginx.find` or `nginx.installed`. `environment`: variables to set,
--- or to take away if false.
+--- Returns the beginning of a shell command that runs the program of `nginx.find` or `nginx.installed`. `environment`:
+-- variables to set, or to unset if false.
 function nginx.command(which, environment)
   local values = {}
   for name, value in pairs(environment or {}) do values[name] = value end
@@ -133,13 +133,13 @@ function nginx.command(which, environment)
   end
   local words = { "env" }
   for name, value in pairs(values) do
-    -- env wants what it takes away to come first.
+    -- Options of env, such as -u, must come before assignments.
     table.insert(words, value and #words + 1 or 2, value and quoted(name .. "=" .. value) or "-u " .. name)
   end
   return table.concat(words, " ") .. " " .. quoted(which.program)
 end
 
---- Free loopback ports, by name. All are held until all are found; the second value says whether ::1 exists here.
+--- Returns free loopback ports by name, and whether ::1 exists. All ports stay bound until all are found.
 function nginx.free_ports(names)
   local ports, held, ipv6 = {}, {}, false
   for _, name in ipairs(names) do
@@ -172,9 +172,9 @@ wait $server
 rm -rf %s
 ]]
 
---- Runs a server in its folder, with its output in `name`.log there, until the pipe that is returned is closed: so it
--- ends with whoever started it, whatever becomes of that. Then the folder is removed. The shell and `cat` ignore the
--- signals of a terminal; a server has handlers of its own.
+--- Runs a server in its folder, with its output in the file `name`.log, until the returned pipe is closed, which the
+-- system does even if this process is killed. Then the folder is removed. The shell and `cat` ignore the signals of a
+-- terminal; the server handles them itself.
 function nginx.live(dir, name, command)
   return assert(io.popen(LIFE:format(quoted(dir), command, name, quoted(dir)), "w"))
 end
@@ -182,12 +182,12 @@ end
 local Server = {}
 Server.__index = Server
 
---- What nginx has printed and logged to its standard error.
+--- Returns what nginx has written to its standard output and standard error.
 function Server:log()
   return nginx.read_file(self.dir .. "/nginx.log") or ""
 end
 
---- The id of the master process, or of the only one. The configuration is to say `pid nginx.pid`.
+--- Returns the id of the master process, or of the only one. The configuration must contain `pid nginx.pid`.
 function Server:pid()
   return tonumber(nginx.read_file(self.dir .. "/nginx.pid"))
 end
@@ -204,7 +204,7 @@ local function answers(port)
   return connection ~= nil
 end
 
---- Waits until the server accepts connections on this port; nil and its log if it ends instead.
+--- Waits until the server accepts connections on this port. Returns true, or nil and its log if it fails to start.
 local function ready(server, port)
   local ends = socket.gettime() + START_SECONDS
   repeat
@@ -218,7 +218,7 @@ end
 
 local function launch(options, dir)
   local ports = nginx.free_ports(options.ports)
-  assert(nginx.run("mkdir -p " .. quoted(dir .. "/logs"))) -- where some log before they have read where to
+  assert(nginx.run("mkdir -p " .. quoted(dir .. "/logs"))) -- the default log, used until the configuration is read
   nginx.write_file(dir .. "/nginx.conf", options.configuration(ports, dir))
   local which = options.installed and nginx.installed() or nginx.find()
   local command = ("%s -p %s -c %s -g 'daemon off;'"):format(nginx.command(which, options.environment),
@@ -230,11 +230,11 @@ local function launch(options, dir)
   return nil, problem
 end
 
---- Starts a server and returns it when it answers. It ends with `server:stop()`, and with this process.
--- `name`: of its temporary folder. `ports`: names of the ports that it needs. `configuration(ports, dir)`: the text of
--- its nginx.conf, which is to say `pid nginx.pid` and to log to stderr; relative paths are relative to the folder.
--- `files`: a folder whose content is copied into it. `environment`: variables to set, or to take away if false.
--- `installed`: whether to run the nginx of `nginx.installed` and not the one under test.
+--- Starts a server and returns it when it answers. It runs until `server:stop()` or the end of this process.
+-- `name`: of its temporary folder. `ports`: names of the ports that it needs. `configuration(ports, dir)`: returns its
+-- nginx.conf, which must have `pid nginx.pid` and log to stderr; relative paths are relative to the folder. `files`: a
+-- folder whose content is copied into that folder. `environment`: variables to set, or to unset if false. `installed`:
+-- whether to run the program of `nginx.installed`, not the one under test.
 -- The server has `dir`, `ports` (numbers as text, by name), `log`, `pid` and `stop`.
 function nginx.start(options)
   local server, problem
@@ -244,7 +244,7 @@ function nginx.start(options)
       assert(nginx.run(("cp -R %s/. %s"):format(quoted(options.files), quoted(dir))), "no copy of " .. options.files)
     end
     server, problem = launch(options, dir)
-    -- A port may have been taken by someone else meanwhile.
+    -- Another process may have bound one of the ports meanwhile.
     if server or not problem:find("in use", 1, true) then break end
   end
   return server or error("nginx did not start: " .. problem, 2)

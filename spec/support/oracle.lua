@@ -1,5 +1,5 @@
---- What the JSON reader and the user decoder make of a text, held against lua-cjson and against each other, however the
--- text is cut into pieces. For specs and fuzzers.
+--- Compares the results of the JSON reader and the user decoder with those of lua-cjson and with each other, for a text
+-- in pieces of any size. For specs and fuzzers.
 
 local decoder = require "decoder"
 local cjson = require "cjson".new()
@@ -8,14 +8,14 @@ cjson.decode_max_depth(1000)
 
 local null = cjson.null
 local math_type = math.type or function() return nil end
-local COPY = { copy = true } -- each piece in a block of its own, spoilt after use
+local COPY = { copy = true } -- each piece in a new block, which is overwritten after use
 
 local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true, num_wallboxes = true }
 
 local oracle = {}
 
---- Whether two decoded values are the same; NaN does not occur, -0 and 0 differ, and so do integers and floats unless
--- the comparison is `loose`.
+--- Returns whether two decoded values are equal. -0 and 0 differ, and so do integers and floats unless the comparison
+-- is `loose`. NaN does not occur.
 function oracle.same(a, b, loose)
   if type(a) ~= type(b) or not loose and math_type(a) ~= math_type(b) then return false end
   if type(a) == "number" then return a == b and 1 / a == 1 / b end
@@ -31,7 +31,7 @@ end
 
 -- any value ----------------------------------------------------------------------------------------------------------
 
---- Where lua-cjson (2.1.0, with invalid numbers refused) takes what RFC 8259 does not have.
+--- Texts that lua-cjson (2.1.0, with decode_invalid_numbers off) accepts although RFC 8259 does not.
 oracle.differences = {
   { "no digit after the point", "[1.]" },
   { "no digit after the point, at the end of the text", "1." },
@@ -44,7 +44,7 @@ oracle.differences = {
   { "a NUL after the value ends the text, whatever follows", "[1]\0x" },
 }
 
---- Whether one of these differences is why lua-cjson takes a text that we refuse at `offset`.
+--- Returns whether lua-cjson accepts a text that our reader refuses at `offset` because of one of these differences.
 local function explained(text, message, offset)
   local byte = text:sub(offset + 1, offset + 1)
   return message == "invalid UTF-8" or message == "a control character in a string"
@@ -54,10 +54,10 @@ local function explained(text, message, offset)
     or message == "text after the value" and byte == "\0"
 end
 
--- OpenResty's lua-cjson has integers: -0 becomes 0, and one above 2^63 is cut to that.
+-- OpenResty's lua-cjson decodes integers: -0 becomes 0, and integers above 2^63 become 2^63.
 local HAS_INTEGERS = math_type(cjson.decode("[1]")[1]) == "integer"
 
---- All numbers as floats.
+--- Returns a copy of a value in which all numbers are floats.
 local function as_floats(value)
   if value == 0 and HAS_INTEGERS then return 0.0 end
   if math_type(value) == "integer" then return value + 0.0 end
@@ -67,48 +67,51 @@ local function as_floats(value)
   return copy
 end
 
---- Reads a text in pieces of these sizes. True where both readers take it and make the same of it, false where both
--- refuse it, or one of the differences says why lua-cjson does not; else nil and what is wrong.
+--- Reads a text in pieces of these sizes. Returns true if both readers accept it with equal values; false if both
+-- refuse it, or only our reader because of a difference listed above; otherwise nil and a message.
 function oracle.compare(text, sizes)
   local ok, value, message, offset = decoder.decode_any(text, sizes, COPY)
   local whole_ok, whole_value, whole_message, whole_offset = decoder.decode_any(text, nil, COPY)
-  if ok ~= whole_ok then return nil, "the pieces decide" end
-  if ok and not oracle.same(value, whole_value) then return nil, "the pieces change the value" end
-  if not ok and (message ~= whole_message or offset ~= whole_offset) then return nil, "the pieces change the error" end
+  if ok ~= whole_ok then return nil, "the result depends on the pieces" end
+  if ok and not oracle.same(value, whole_value) then return nil, "the value depends on the pieces" end
+  if not ok and (message ~= whole_message or offset ~= whole_offset) then
+    return nil, "the error depends on the pieces"
+  end
   local oracle_ok, expected = pcall(cjson.decode, text)
   if ok and oracle_ok then
     if oracle.same(as_floats(value), as_floats(expected)) then return true end
     if HAS_INTEGERS and text:find(("%d"):rep(19)) then return true end
-    return nil, "another value than lua-cjson's"
+    return nil, "the value differs from lua-cjson's"
   end
-  -- lua-cjson wants UTF-8 without byte order mark, too; there is no other reason to refuse.
-  if ok then return nil, "only we take it; lua-cjson: " .. expected end
+  -- lua-cjson refuses byte order marks, too, and has no other reason to refuse a text that our reader accepts.
+  if ok then return nil, "only our reader accepts it; lua-cjson: " .. expected end
   if oracle_ok and not explained(text, message, offset) then
-    return nil, ("only lua-cjson takes it; we: %s at %d"):format(message, offset)
+    return nil, ("only lua-cjson accepts it; our reader: %s at %d"):format(message, offset)
   end
   return false
 end
 
---- Decodes a text as client:get does, in pieces of these sizes, with a limit of so many bytes (0: none). True if all
--- readers take it and make the same of it, false if they refuse it, or it exceeds the limit; else nil and a problem.
+--- Decodes a text as client:get does, in pieces of these sizes, with a limit of `max` bytes (0: none). Returns true if
+-- all readers accept it with equal values, false if they refuse it or it exceeds the limit; otherwise nil and a
+-- message.
 function oracle.compare_values(text, sizes, max)
   local cut = { decoder.value(text, sizes, { copy = true, max = max }) }
   local whole = { decoder.value(text, nil, { copy = true, max = max }) }
   for i = 1, 5 do
     if not oracle.same(cut[i], whole[i]) then
-      return nil, ("the pieces matter: %s, not %s"):format(tostring(cut[i]), tostring(whole[i]))
+      return nil, ("the result depends on the pieces: %s, not %s"):format(tostring(cut[i]), tostring(whole[i]))
     end
   end
   local agreed, problem = oracle.compare(text, sizes)
   if agreed == nil or whole[2] == "too_large" then return agreed and false, problem end
   local ok, value, message, offset, cut_short = decoder.decode_any(text)
-  if ok ~= whole[1] then return nil, "another verdict than the reader's" end
+  if ok ~= whole[1] then return nil, "only one of decoder and reader accepts it" end
   if ok then
     if oracle.same(value, whole[2]) then return agreed end
-    return nil, "another value than the reader's"
+    return nil, "the value differs from the reader's"
   end
   if whole[2] ~= "decode" or whole[3] ~= ("%s at byte %d"):format(message, offset) or whole[5] ~= cut_short then
-    return nil, "another error than the reader's: " .. whole[3]
+    return nil, "the error differs from the reader's: " .. whole[3]
   end
   return agreed
 end
@@ -138,26 +141,26 @@ local function as_user(value)
 end
 
 --- Decodes a text as users, without validation, in pieces of these sizes, each user by itself or all into one list.
--- True where the reader of any value takes it as well, and makes the same of it; false where both refuse it, or it is
--- no list of objects; else nil and what is wrong.
+-- Returns true if the JSON reader accepts it with an equal value; false if both refuse it, or it is not an array of
+-- objects; otherwise nil and a message.
 function oracle.compare_users(text, sizes, each)
   local users, kind, message, offset, _, cut_short = decoder.decode(text, false, sizes, { copy = true, each = each })
   local ok, value, _, any_offset, any_cut_short = decoder.decode_any(text)
   if users then
-    if not ok then return nil, "only the user decoder takes it" end
+    if not ok then return nil, "only the user decoder accepts it" end
     local expected = {}
     for i, user in ipairs(value) do expected[i] = as_user(user) end
     if oracle.same(expected, users) then return true end
-    return nil, "another value than the reader's"
+    return nil, "the value differs from the reader's"
   end
   if kind == "schema" then
     if not message:find "^expected an array of users, got " and not message:find "^%[%d+%]: expected object, got " then
       return nil, message
     end
   elseif ok then
-    return nil, "only the reader takes it: " .. message
+    return nil, "only the reader accepts it: " .. message
   elseif offset ~= any_offset or cut_short ~= any_cut_short then
-    return nil, "another offset than the reader's"
+    return nil, "the offset differs from the reader's"
   end
   return false
 end

@@ -1,5 +1,5 @@
---- Forks, which Lua cannot by itself: functions in C, compiled for the Lua that runs the specs.
--- Debian has luaposix for some of the Luas only.
+--- fork and some other system calls for specs, in C, compiled for the Lua that runs them. (Debian has luaposix for some
+-- versions of Lua only.)
 
 local compile = require "spec.support.compile"
 
@@ -80,8 +80,8 @@ local function write(name, text)
   file:close()
 end
 
---- Runs `f` in a child; `child:result()` waits for its end and gives the text that `f` returned, or what it raised.
--- The child leaves without any clean-up, so that it finishes nothing of its parent's.
+--- Runs `f` in a child process. `child:result()` waits for its end and returns the text that `f` returned, or the error
+-- that it raised. The child calls _exit, so that no exit handler or finalizer of the parent runs in it.
 function process.start(f)
   c = c or compile("process", SOURCE)
   local name = os.tmpname()
@@ -103,13 +103,14 @@ function process.start(f)
   return child
 end
 
---- Forks in the midst of something; the child is to call `process.leave` in the end.
+--- Calls fork and returns its result. The child must end with `process.leave`.
 function process.fork()
   c = c or compile("process", SOURCE)
   return c.fork()
 end
 
---- A new epoll set's descriptor; whether a descriptor is one's; and closes a descriptor, true if it was open.
+--- epoll returns the descriptor of a new epoll set, is_epoll whether a descriptor is one. close closes a descriptor and
+-- returns whether it was open.
 function process.epoll()
   c = c or compile("process", SOURCE)
   return c.epoll()

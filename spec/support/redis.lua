@@ -1,4 +1,4 @@
---- Starts Redis servers, each on a socket in a temporary folder of its own.
+--- Starts Redis servers, each with a socket in a new temporary folder.
 
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
@@ -18,11 +18,11 @@ function Server:stop()
   self.pipe = nil
 end
 
---- A server that answers. `path` is its socket as nginx names it. It ends with `server:stop()`, and with this process.
--- `options`: more of redis-server's.
+--- Starts a server and returns it when it answers. `path` is its socket in nginx's notation. It runs until
+-- `server:stop()` or the end of this process. `options` are further arguments of redis-server.
 function redis.start(options)
   local dir = nginx.temporary_folder("podero-redis")
-  -- The workers of a root's nginx are someone else.
+  -- If root starts nginx, its workers run as another user.
   assert(nginx.run("chmod 755 " .. dir))
   local command = "redis-server --port 0 --unixsocket redis.sock --unixsocketperm 777 --save '' " .. (options or "")
   local server = setmetatable({

@@ -1,20 +1,24 @@
 #!/bin/sh
-# Runs the specs on each Lua, with the module built for it: as many spec files at a time as there are
-# processors. A file's output is kept whole and printed in order, and as one line where all is well;
-# the last line counts for all: "N passed, N failed".
+# Runs the specs on each Lua, with the module that was built for it. Several spec files run in parallel.
+# Prints the results in the order of the files: one line for a file that passes, the whole output for
+# one that fails. The last line is the sum: "N passed, N failed".
 #   spec/support/run.sh LUA...
-# BUSTED: options and files for busted, all in one go, instead of every spec file by itself.
-# JOBS: how many at a time. WRAPPER: a command to run the Luas under. INTERPRETER: in a Lua's place.
-# VARIANT: of the build.
+# Environment variables:
+#   BUSTED       options and files for a single run of busted, instead of one run for each spec file
+#   JOBS         number of parallel runs; default: the number of processors
+#   WRAPPER      command that runs the Lua interpreter, such as valgrind
+#   INTERPRETER  Lua interpreter to use instead of the command LUA
+#   VARIANT      suffix of the build folder: build/LUA$VARIANT
 set -u
 
-# Runs job number $2, the spec file $4 (or what BUSTED says) on the Lua $3, with its files in $1.
+# Runs job number $2: the spec file $4 on the Lua $3, or what BUSTED says if $4 is ".". Writes its
+# output to files in the folder $1, and prints the number when it has ended.
 job() {
   dir=$1 number=$2 lua=$3 file=$4
   [ "$file" != . ] || file=
   module=$PWD/build/$lua${VARIANT:-}/podero.so
   start=$(date +%s)
-  # The variables with a version in their names would win.
+  # Lua prefers the variables with a version in their names to LUA_CPATH.
   env -u LUA_CPATH_5_2 -u LUA_CPATH_5_3 -u LUA_CPATH_5_4 LUA_CPATH="${module%/*}/?.so;;" \
     ${WRAPPER:-} "${INTERPRETER:-$lua}" "$busted" -o plainTerminal ${BUSTED:-} $file >"$dir/$number.out" 2>&1 </dev/null ||
     echo "exit code $?" >>"$dir/$number.out"
@@ -22,17 +26,17 @@ job() {
   echo "$number"
 }
 
-# Prints what the job $2 on the Lua $3 has found, and appends what it counts to $1/counts.
+# Prints the result of job $2, the spec file $4 on the Lua $3, and appends its counts to $1/counts.
 report() {
   dir=$1 out=$1/$2.out lua=$3 file=$4
   counts=$(sed -n 's/^\([0-9]*\) success[a-z]* \/ \([0-9]*\) failure[a-z]* \/ \([0-9]*\) error[a-z]* \/ \([0-9]*\) pending.*/\1 \2 \3 \4/p' "$out" | tail -n 1)
-  set -- ${counts:-0 1 0 0} # without a count, it died
+  set -- ${counts:-0 1 0 0} # without counts, busted has crashed: one failure
   passed=$1 failed=$(($2 + $3)) skipped=$4
-  # A checker around the Lua may find fault where the specs do not.
+  # WRAPPER may fail, such as valgrind after a leak, although all specs pass.
   if [ "$failed" -eq 0 ] && grep -q '^exit code ' "$out"; then failed=1; fi
   echo "$passed $failed $skipped" >>"$dir/counts"
   printf '%s %s: %d passed, %d failed, %d skipped, %d s\n' "$lua" "$file" $passed $failed $skipped "$(cat "${out%.out}.seconds")"
-  # The dots and the count say nothing more.
+  # Output of two lines is busted's dots and its counts, which need not be repeated.
   if [ "$failed" -gt 0 ] || [ "$(grep -c . "$out")" -gt 2 ]; then cat "$out"; fi
 }
 
@@ -43,7 +47,7 @@ if [ "${1:-}" = --job ]; then
   exit
 fi
 
-# A locale with a decimal comma, for the specs that must not care for it.
+# Makes a locale with a decimal comma, for specs that check that the locale has no effect.
 locales=$PWD/build/locale
 if [ ! -d "$locales/de_DE.UTF-8" ]; then
   mkdir -p "$locales"
@@ -78,7 +82,7 @@ xargs -P "${JOBS:-$(nproc)}" -L 1 "$0" --job "$dir" <"$dir/jobs" | {
 awk -v jobs="$number" '
   { passed += $1; failed += $2; skipped += $3 }
   END {
-    if (NR < jobs) failed += jobs - NR # never ran
+    if (NR < jobs) failed += jobs - NR # a job that never ran counts as a failure
     printf "%d passed, %d failed%s\n", passed, failed, (skipped > 0 ? ", " skipped " skipped" : "")
     exit (failed > 0 || passed == 0)
   }' "$dir/counts"

@@ -1,6 +1,6 @@
---- Makes one allocation after the other fail in one scenario, until there is none left to fail; run by memory_spec.lua,
--- in a Lua of its own. Arguments, in the environment: SCENARIO; WHICH and HOW, see allocations.c; URL, ID, SECRET and
--- CA_FILE of the server. Prints "<count> <outcome>" for each outcome that there was, or dies.
+--- Runs one scenario repeatedly, and makes its first allocation fail, then its second, until it has no more.
+-- memory_spec runs it in a new Lua. Environment variables: SCENARIO; WHICH and HOW, see allocations.c; URL, ID, SECRET
+-- and CA_FILE of the server. Prints "<count> <outcome>" for each outcome, or fails with an error.
 
 local allocations = require "allocations"
 local podero = allocations.podero
@@ -21,8 +21,9 @@ local function new(more) return assert(podero.new(options(more))) end
 
 local function nothing() end
 
---- Each has `prepare`, which makes a client, and an argument perhaps, while memory suffices; `run`, which is given both
--- and returns something, or nil and an error; and `good`, whether that is right.
+--- Each scenario has `prepare`, which returns a client and an optional argument while no allocation fails; `run`, which
+-- is given both and returns a result, or nil and an error; and `good`, which returns whether a result is correct.
+-- `uses_up`: the client cannot be used afterwards.
 local scenarios = {}
 
 scenarios["podero.new"] = {
@@ -86,7 +87,7 @@ scenarios["token"] = {
   good = function(token) return #token > 0 end,
 }
 
---- An error is what is asked for.
+--- The expected result is an error.
 scenarios["a refused token"] = {
   prepare = function() return new { access_token = "bad" } end,
   run = function(client)
@@ -98,7 +99,7 @@ scenarios["a refused token"] = {
   uses_up = true,
 }
 
---- A store that always has this value, or else keeps what it is given.
+--- Returns a store that always has this value, or without a value keeps what it is given.
 local function new_store(value)
   local store = { value = value }
   function store:get() return self.value end
@@ -118,7 +119,7 @@ scenarios["a token from a store"] = {
   good = function(users) return #users == 3 end,
 }
 
---- It is refused, and the first grant used.
+--- The server refuses it, and the client uses its first grant.
 scenarios["a refresh token from a store"] = {
   prepare = function()
     return new { token_store = new_store [[{"access_token":"old","renew_at":1,"refresh_token":"used up"}]] }
@@ -142,7 +143,7 @@ scenarios["close"] = {
   uses_up = true,
 }
 
-if jit then jit.off() end -- the compiler gives up without a word, and the program is interpreted
+if jit then jit.off() end -- LuaJIT's compiler reports no failed allocation: it falls back to its interpreter
 
 local scenario = assert(scenarios[os.getenv "SCENARIO"])
 local which, how = os.getenv "WHICH", os.getenv "HOW"
@@ -152,7 +153,7 @@ local function note(outcome)
   outcomes[outcome] = (outcomes[outcome] or 0) + 1
 end
 
---- Runs the scenario with the n-th allocation failing. False where there are not that many.
+--- Runs the scenario with the n-th allocation failing. Returns whether there were that many.
 local function attempt(n)
   local client, argument = scenario.prepare()
   allocations.fail(which, n, how)
@@ -173,14 +174,14 @@ local function attempt(n)
   return failed
 end
 
---- How many blocks are left once everything is closed and collected.
+--- Returns how many blocks remain after a full collection.
 local function left_over()
   collectgarbage()
   collectgarbage()
   return allocations.live()
 end
 
-attempt(1e9) -- what is made once for the whole process
+attempt(1e9) -- allocates what is allocated once for the process
 local before, n = left_over(), 1
 while attempt(n) do
   local leaked = left_over() - before

@@ -1,5 +1,5 @@
---- Starts the site of examples/nginx in front of an API: its own files, but for where it listens and where nginx's
--- modules are on this machine.
+--- Starts the site of examples/nginx with an API. Only the port and the paths of nginx's modules are changed in its
+-- files.
 
 local nginx = require "spec.support.nginx"
 
@@ -7,7 +7,7 @@ local site = {}
 
 local root = nginx.output_of("pwd")
 
---- Replaces a text that has to be there.
+--- Replaces a text; raises an error if it does not occur.
 local function replaced(text, pattern, replacement)
   local result, count = text:gsub(pattern, (replacement:gsub("%%", "%%%%")))
   assert(count > 0, pattern .. " is not in the site's nginx.conf")
@@ -26,8 +26,9 @@ local function configuration(ports, dir, options)
   return replaced(text, "listen 127%.0%.0%.1:8080;", ("listen 127.0.0.1:%s;"):format(ports.site))
 end
 
---- A site with the module that is built for LuaJIT. `environment`: variables that it is to see, PODERO_* and others.
--- `options`: of its client that are to be other ones, as Lua. The server is nginx.start's, with `url`.
+--- Starts a site with the module that is built for LuaJIT. `environment`: environment variables to set, PODERO_* and
+-- others. `options`: replacements for options of its client, as Lua source. Returns the server of nginx.start, with
+-- `url`.
 function site.start(environment, options)
   local variables = {
     LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",

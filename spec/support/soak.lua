@@ -1,6 +1,6 @@
---- Calls of all kinds for a long time: good and failing ones, loops left early, clients made and closed, from many
--- coroutines. Resident memory and open descriptors at the end must be those after the first tenth of the time, and once
--- the client is closed no socket may be left.
+--- Makes calls of all kinds from many coroutines for a long time: calls that succeed and fail, loops that end early,
+-- and clients that are made and closed. Fails if resident memory or open descriptors grow after the first tenth of the
+-- time, or if a socket is open after the client was closed.
 --   lua5.4 spec/support/soak.lua [SECONDS]      from the root of the repository
 
 package.path = "./?.lua;" .. package.path
@@ -11,12 +11,12 @@ local socket = require "socket"
 
 local SECONDS = tonumber(arg[1]) or 600
 local COROUTINES = 24
-local ORG, OTHER_ORG = mock.ORG, "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
+local ORG, OTHER_ORG = mock.ORG, mock.OTHER_ORG
 
--- A leak of ten bytes a call would be more.
+-- Less than a leak of ten bytes for each call would add up to.
 local MEMORY_BYTES = 4 * 1024 * 1024
 
--- Memory that was freed stays with the process as malloc sees fit: how much, differs from one moment to the next.
+-- malloc keeps a varying amount of freed memory; malloc_trim returns it to the system before memory is measured.
 local trim = assert(require("spec.support.compile")("trim", [[
 #include <lua.h>
 #include <malloc.h>
@@ -33,20 +33,20 @@ int luaopen_trim(lua_State *L) {
 }
 ]], ""))
 
--- Of each coroutine an idle connection may come or go.
+-- The number of idle connections may vary by one for each coroutine.
 local SOCKETS = COROUTINES
 
--- What waiting takes: of each coroutine at most two bells (list_users_of and its token), of two descriptors each, and
--- of the client a set. All of them are kept for the next who wait.
+-- Descriptors used for waiting: for each coroutine at most two wakeups (list_users_of and its token) of two descriptors
+-- each, and an epoll set for the client. Wakeups are kept and used again.
 local WAITING = 4 * COROUTINES + 1
 
--- What the API does for a while each, as a step of the mock server; false: nothing special.
-local MOODS = {
+-- How the API behaves, in turn, as steps of the mock server; false: normally.
+local BEHAVIOURS = {
   false, { status = 500 }, false, { status = 401 }, { delay = 0.05 }, false, { fault = "truncate", after = 700 },
   { status = 503, headers = { ["Retry-After"] = "0" } }, false, { status = 200, body = "<html>" }, { delay = 1 },
   { status = 302, headers = { Location = "/elsewhere" } }, false, { fault = "reset", after = 100 }, { status = 404 },
 }
-local MOOD_SECONDS = 0.4
+local BEHAVIOUR_SECONDS = 0.4
 
 local server = mock.start { tls = false }
 server:configure { organizations = { [OTHER_ORG] = { users = 3000 } } }
@@ -60,7 +60,7 @@ local function new_client(more)
   return assert(podero.new(options))
 end
 
--- How many descriptors are open that are of a kind.
+-- Returns the number of open descriptors of a kind.
 local function descriptors(kind)
   local pipe = assert(io.popen(("ls -l /proc/%d/fd 2>/dev/null | grep -c -e '%s'"):format(
     io.open("/proc/self/stat"):read("n"), kind)))
@@ -102,7 +102,7 @@ local kinds = {
   end,
   function()
     local client = new_client { base_url = "http://127.0.0.1:1", timeout = 0.1 }
-    count(client:list_users(ORG)) -- and left to the collector
+    count(client:list_users(ORG)) -- the collector closes the client
   end,
 }
 
@@ -125,20 +125,20 @@ end
 local workers = {}
 for i = 1, COROUTINES do workers[i] = coroutine.create(work) end
 
---- Lets the workers run for that long.
+--- Resumes the workers for that many seconds.
 local function run(seconds)
-  local ends, mood, changes = socket.gettime() + seconds, 0, 0
+  local ends, index, changes = socket.gettime() + seconds, 0, 0
   while socket.gettime() < ends do
     if socket.gettime() >= changes then
-      mood, changes = mood % #MOODS + 1, socket.gettime() + MOOD_SECONDS
-      server:patch { always_api = MOODS[mood] }
+      index, changes = index % #BEHAVIOURS + 1, socket.gettime() + BEHAVIOUR_SECONDS
+      server:patch { always_api = BEHAVIOURS[index] }
     end
     for i = 1, COROUTINES do assert(coroutine.resume(workers[i], i)) end
     socket.sleep(0.001)
   end
 end
 
---- Lets every worker end the call that it is in.
+--- Resumes the workers until none of them is in a call.
 local function pause()
   pausing = true
   local idle
@@ -177,9 +177,9 @@ collectgarbage()
 collectgarbage()
 local sockets_left = descriptors("socket:") - sockets_before
 server:stop()
-assert(failures > 0 and failures < 0.9 * calls, "not a mixture")
+assert(failures > 0 and failures < 0.9 * calls, "not both successful and failed calls")
 assert(memory_at_end - memory < MEMORY_BYTES, ("%.1f MB more"):format((memory_at_end - memory) / 2 ^ 20))
 assert(sockets_at_end - sockets <= SOCKETS, sockets_at_end - sockets .. " sockets more")
 assert(waiting_at_end - waiting_before <= WAITING, waiting_at_end - waiting_before .. " descriptors for waiting")
 assert(sockets_left == 0, sockets_left .. " sockets left")
-print "flat"
+print "memory and descriptors did not grow"

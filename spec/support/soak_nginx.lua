@@ -12,40 +12,26 @@ local nginx = require "spec.support.nginx"
 local servers = require "bench.nginx.servers"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
+local worker = require "spec.support.worker"
 
 local SECONDS = tonumber(arg[1]) or 60
 local AT_A_TIME = 5
 local RELOAD_SECONDS = 2
 local STUCK_SECONDS = 40
 
--- Lists of SHORT users have to come this often a second.
+-- At least this many lists of SHORT users have to be read in a second.
 local SHORT, LONG = 1000, 20000
 local LEAST_RATE = 300
 
 local ABORTED, GOOD_SECONDS = 300, 5
 local EXIT_SECONDS = 1.5
 
-local CONFIGURATION = [[
-%s
-pid nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  lua_package_cpath "%s/build/luajit/?.so;;";
-  lua_shared_dict tokens 1m;
-  lua_check_client_abort on;
+local HTTP = [[
   lua_socket_log_errors off;
   init_by_lua_block {
     local podero = require "podero"
     local client = assert(podero.new {
-      base_url = "http://127.0.0.1:%s", client_id = "demo-client", client_secret = "demo-secret", proxy = "",
+      base_url = "http://127.0.0.1:${upstream}", client_id = "demo-client", client_secret = "demo-secret", proxy = "",
       token_store = ngx.shared.tokens,
     })
 
@@ -63,20 +49,19 @@ http {
       local ids = {}
       local ok, err = pcall(methods[method], org, ids)
       local text = tostring(err)
-      if ok then text = ("%%d %%08x\n"):format(#ids, ngx.crc32_long(table.concat(ids))) end
+      if ok then text = ("%d %08x\n"):format(#ids, ngx.crc32_long(table.concat(ids))) end
       ngx.status = ok and 200 or 502
       ngx.header["Content-Length"] = #text
       ngx.print(text)
     end
   }
   server {
-    listen 127.0.0.1:%s backlog=4096;
+    listen 127.0.0.1:${listen} backlog=4096;
     location / { content_by_lua_block { answer(ngx.var.arg_method, ngx.var.arg_org) } }
   }
-}
 ]]
 
--- what an answer has to be -------------------------------------------------------------------------------------------
+-- expected responses -------------------------------------------------------------------------------------------------
 
 local CRC_TABLE = {}
 for byte = 0, 255 do
@@ -111,7 +96,9 @@ local function start()
   return nginx.start {
     name = "podero-soak", ports = { "listen" },
     configuration = function(ports)
-      return CONFIGURATION:format(nginx.find().load_modules, root, upstream.ports.upstream, ports.listen)
+      return worker.configuration(HTTP, {
+        cpath = root .. "/build/luajit/?.so;;", upstream = upstream.ports.upstream, listen = ports.listen,
+      })
     end,
   }
 end
@@ -123,7 +110,7 @@ local function say(format, ...)
   io.stdout:flush()
 end
 
---- Keeps what is wrong for the end.
+--- Records a failed check, which is reported at the end.
 local function check(ok, format, ...)
   if not ok then problems[#problems + 1] = format:format(...) end
 end
@@ -138,7 +125,8 @@ local function eventually(test, most)
   return socket.gettime() - start_time
 end
 
---- Says how many errors nginx has logged since the log had `size` bytes, and the first of them.
+--- Prints the number of errors that nginx has logged since the log had `size` bytes, and the first one. Returns the
+-- size of the log.
 local function show_errors(server, size)
   local log, count, first = server:log(), 0, nil
   for line in log:sub(size + 1):gmatch("[^\n]+") do
@@ -152,9 +140,9 @@ local function show_errors(server, size)
   return #log
 end
 
--- visitors -----------------------------------------------------------------------------------------------------------
+-- requests -----------------------------------------------------------------------------------------------------------
 
---- Sends a visitor's request, and returns the connection; nil and a message if that fails.
+--- Sends a request, and returns the connection, or nil and a message.
 local function send(server, method, org)
   local connection, problem = socket.connect("127.0.0.1", server.ports.listen)
   if not connection then return nil, problem end
@@ -166,14 +154,14 @@ local function send(server, method, org)
   return connection
 end
 
---- The first words of an answer, in one line.
+--- Returns the beginning of a response, in one line.
 local function brief(answer)
   local status, body = answer:match("^(HTTP/1.1 %d+) .-\r\n\r\n(.*)$")
   local text = status and status .. ": " .. body or answer ~= "" and answer or "no answer"
   return (text:sub(1, 300):gsub("%s+", " "))
 end
 
---- What has become of a list: "whole", "truncated" (any other list than the whole one, given as success) or "failed".
+--- Returns the outcome of a request: "whole", "truncated" (a successful response with another list) or "failed".
 local function judge(text, count)
   local status, body = text:match("^HTTP/1.1 (%d+) .-\r\n\r\n(.*)$")
   if status == "200" and body == expected[count] then return "whole" end
@@ -181,7 +169,7 @@ local function judge(text, count)
   return "failed"
 end
 
---- The visitors under way.
+--- The requests in flight.
 local Crowd = {}
 Crowd.__index = Crowd
 
@@ -221,9 +209,9 @@ function Crowd:receive(connection)
   self:remove(connection)
 end
 
---- Takes what has arrived, waiting for it a moment.
+--- Receives what has arrived, and waits for it for a tenth of a second at most.
 function Crowd:take()
-  if #self.connections == 0 then return socket.sleep(0.01) end -- nobody was let in
+  if #self.connections == 0 then return socket.sleep(0.01) end -- no connection was accepted
   for _, connection in ipairs((socket.select(self.connections, nil, 0.1))) do self:receive(connection) end
   local oldest = socket.gettime() - STUCK_SECONDS
   for connection, visit in pairs(self.visits) do
@@ -235,8 +223,8 @@ function Crowd:take()
   end
 end
 
---- Keeps visitors coming for `SECONDS`, and calls `meanwhile` again and again; then waits for the last ones. Returns
--- how many whole lists a second have come while they did.
+--- Sends requests for `SECONDS`, AT_A_TIME at once, and calls `meanwhile` repeatedly; then waits for the last
+-- responses. Returns the number of whole lists in a second.
 function Crowd:run(method, count, meanwhile)
   local ends = socket.gettime() + SECONDS
   while socket.gettime() < ends do
@@ -249,21 +237,21 @@ function Crowd:run(method, count, meanwhile)
   return rate
 end
 
--- what is tried ------------------------------------------------------------------------------------------------------
+-- checks -------------------------------------------------------------------------------------------------------------
 
---- A function that tells nginx to reload when that is due, and one that tells how often it has.
+--- Returns a function that reloads nginx when that is due, and one that returns the number of reloads.
 local function reloader(server)
   local due, reloads = socket.gettime() + RELOAD_SECONDS, 0
   return function()
     if socket.gettime() < due then return end
-    assert(nginx.run("kill -HUP " .. server:pid()), "nginx is gone")
+    assert(nginx.run("kill -HUP " .. server:pid()), "nginx has ended")
     due, reloads = due + RELOAD_SECONDS, reloads + 1
   end, function() return reloads end
 end
 
 local function nothing() end
 
---- Loads a server of its own with lists.
+--- Starts a server, reads lists from it for SECONDS, and prints and checks the outcome.
 local function lists(method, count, reloading)
   local server = start()
   local size, crowd = #server:log(), new_crowd(server)
@@ -287,7 +275,7 @@ end
 
 local METHODS = { "list_users", "each_user" }
 
---- Asks for a list and waits for the answer; returns its outcome, the seconds that it took, and its text.
+--- Requests a list and waits for the response. Returns its outcome, the seconds that it took, and its text.
 local function good_call(server, method, count)
   local start_time = socket.gettime()
   local connection = assert(send(server, method, servers.org(count)))
@@ -297,7 +285,7 @@ local function good_call(server, method, count)
   return judge(text or part or "", count), socket.gettime() - start_time, text or part or ""
 end
 
---- Visitors who go away before they are answered, at different moments; then good calls.
+--- Sends requests and closes their connections before the response, at different times; then makes good calls.
 local function aborted()
   local server = start()
   local size = #server:log()
@@ -320,7 +308,7 @@ local function aborted()
   server:stop()
 end
 
---- How long a worker without calls takes to exit, `idle` seconds after its last one.
+--- Measures how long a worker takes to exit, `idle` seconds after its last call.
 local function quit(idle)
   local server = start()
   local size = #server:log()
@@ -329,9 +317,9 @@ local function quit(idle)
     check(outcome == "whole", "%s before a worker's exit: %s, %s", method, outcome, brief(text))
   end
   socket.sleep(idle)
-  local worker = servers.worker_ids(server)[1]
-  assert(nginx.run("kill -QUIT " .. server:pid()), "nginx is gone")
-  local seconds = eventually(function() return not nginx.read_file("/proc/" .. worker .. "/stat") end, STUCK_SECONDS)
+  local id = servers.worker_ids(server)[1]
+  assert(nginx.run("kill -QUIT " .. server:pid()), "nginx has ended")
+  local seconds = eventually(function() return not nginx.read_file("/proc/" .. id .. "/stat") end, STUCK_SECONDS)
   say("exit of a worker %g s after its last call: %s", idle, seconds and ("%.2f s"):format(seconds) or "never")
   check(seconds and seconds < EXIT_SECONDS, "a worker's exit takes %s s, %g s after its last call",
     seconds and ("%.2f"):format(seconds) or "more than " .. STUCK_SECONDS, idle)

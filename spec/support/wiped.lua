@@ -1,12 +1,13 @@
---- Where in a process secrets lie: a program that uses podero with secrets from its environment, and a look into its
--- memory from outside.
+--- Searches the memory of a process for secrets. The process runs a program that uses podero with secrets from its
+-- environment.
 
 local helper = require "spec.support.helper"
 local nginx = require "spec.support.nginx"
 
 local wiped = {}
 
--- What libcurl frees is overwritten, so that what is found is podero's. It is not Lua that reads the environment.
+-- Overwrites blocks that libcurl frees, so that all secrets found are podero's. The program does not read the
+-- environment from Lua, which would keep copies.
 local PROGRAM = [[
 assert(require("spec.support.compile")("wiping", %q, "$(pkg-config --cflags --libs libcurl)"))
 local podero = require "podero"
@@ -56,10 +57,10 @@ int luaopen_wiping(lua_State *L) {
 }
 ]]
 
--- Larger regions are a sanitizer's own.
+-- Larger regions belong to a sanitizer.
 local LARGEST_REGION = 256 * 1024 * 1024
 
---- The memory that a process can write to, but for its environment, as a list of { name, bytes }.
+--- Returns the writable memory of a process, without its environment, as a list of { name, bytes }.
 local function regions(pid)
   local list = {}
   local fields = {}
@@ -88,7 +89,7 @@ local function regions(pid)
   return list
 end
 
---- Where the texts lie in a process: "client_secret in [heap]", and so on.
+--- Returns a list of where the texts occur in a process: "client_secret in [heap]", and so on.
 local function find(pid, texts)
   local found = {}
   for _, region in ipairs(regions(pid)) do
@@ -103,8 +104,8 @@ local function find(pid, texts)
   return found
 end
 
---- Runs a program that does `use` with a client, with these environment variables, and looks for the texts in its
--- memory twice: while the client is open, and after it was closed. Returns both lists, and what the program printed.
+--- Runs a program that executes `use` with a client, with these environment variables, and searches its memory for the
+-- texts while the client is open and after it was closed. Returns both lists, and what the program printed.
 function wiped.look(environment, texts, use)
   local program = PROGRAM:format(WIPING, use)
   local folder = nginx.temporary_folder("podero-wiped")

@@ -1,9 +1,8 @@
---- Runs nginx with the module in its Lua, beside a mock server, and visits it.
--- What handlers share is in INIT: a client; `calls`, each of which tells in a few words what has come of it; `whole`,
--- whose words have a digest of the list.
+--- Runs nginx with the module and sends requests to it.
+-- INIT defines what its handlers share: a client of the mock server; the functions of `calls`, which make a call and
+-- return a short text about its result; and those of `whole`, whose text includes a checksum of the list.
 
 local cjson = require "cjson"
-local helper = require "spec.support.helper"
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
@@ -91,7 +90,8 @@ function say(text) ngx.print(text) ngx.exit(200) end
 ${after}
 ]]
 
-local CONFIGURATION = [[
+-- The beginning of each nginx.conf.
+local HEAD = [[
 ${load_modules}
 pid nginx.pid;
 error_log stderr ${level};
@@ -108,8 +108,11 @@ http {
   scgi_temp_path scgi;
   lua_package_cpath "${cpath}";
   lua_shared_dict tokens 1m;
-  lua_shared_dict told 1m;
   lua_check_client_abort on;
+]]
+
+local HTTP = [[
+  lua_shared_dict told 1m;
   ${http}
   init_by_lua_block {
     ${init}
@@ -126,36 +129,45 @@ http {
     location /garbage { content_by_lua_block { collectgarbage() collectgarbage() say("gone") } }
     ${locations}
   }
-}
 ]]
 
---- The text with values in the places of ${name}.
+--- Returns the text with each ${name} replaced by its value.
 local function filled(text, values)
   return (text:gsub("%${([%w_]+)}", function(name) return values[name] or error("no value for " .. name) end))
 end
 
---- Where nginx finds the module that is under test.
+--- Returns the lua_package_cpath for the module that this Lua would load.
 local function module_path()
-  local file = helper.module_file()
+  local file = assert(package.searchpath("podero", package.cpath))
   if file:sub(1, 1) ~= "/" then file = nginx.output_of("pwd") .. "/" .. file end
   return file:gsub("podero%.so$", "?.so") .. ";;"
+end
+
+--- Returns the text of an nginx.conf: HEAD and `inside`, the rest of its block `http`. In both, ${name} is replaced by
+-- values[name]. `values` may also have `level` (of the log; "warn"), `workers` ("1"), `cpath` (by default that of the
+-- module that this Lua loads), `main` and `stream` (directives outside of `http`; none).
+function worker.configuration(inside, values)
+  local all = { load_modules = nginx.find().load_modules, level = "warn", workers = "1", main = "", stream = "" }
+  for name, value in pairs(values) do all[name] = value end
+  all.cpath = all.cpath or module_path()
+  return filled(HEAD .. inside .. "}\n", all)
 end
 
 local Worker = {}
 Worker.__index = Worker
 
---- Starts one beside the mock server `api`. Options are texts for places in CONFIGURATION and INIT: `before` and
--- `after` (Lua), `main`, `http`, `server`, `locations`, `stream` (a whole block), `level` (of the log). And `workers`
--- (a number), `files` (texts by name, for its folder ${dir}), `environment` (see nginx.start). ${tls} and ${other} are
--- two more ports.
+--- Starts nginx with handlers that are clients of the mock server `api`. Options are texts to insert into HEAD, HTTP
+-- and INIT: `before` and `after` (Lua), `main`, `http`, `server`, `locations`, `stream` (a whole block), `level` (of
+-- the log); and `workers` (a number), `files` (contents by name, for its folder ${dir}), `environment` (see
+-- nginx.start). ${tls} and ${other} are two more ports.
 function worker.start(api, options)
   options = options or {}
   local configuration = function(ports, dir)
-    assert(nginx.run("chmod 755 " .. dir)) -- workers of root's become somebody else
+    assert(nginx.run("chmod 755 " .. dir)) -- if root starts nginx, its workers run as another user
     for name, text in pairs(options.files or {}) do nginx.write_file(dir .. "/" .. name, text) end
     local values = {
-      load_modules = nginx.find().load_modules, cpath = module_path(), org = users.ORG, other_org = helper.OTHER_ORG,
-      base_url = api.url, workers = ("%d"):format(options.workers or 1), level = options.level or "info",
+      org = users.ORG, other_org = users.OTHER_ORG, base_url = api.url, cpath = module_path(),
+      workers = ("%d"):format(options.workers or 1), level = options.level or "info",
       certificate = api.dir .. "/server", plain = ports.plain, tls = ports.tls, other = ports.other, dir = dir,
     }
     for _, name in ipairs { "before", "after" } do values[name] = filled(options[name] or "", values) end
@@ -163,7 +175,7 @@ function worker.start(api, options)
     for _, name in ipairs { "main", "http", "server", "locations", "stream" } do
       values[name] = filled(options[name] or "", values)
     end
-    return filled(CONFIGURATION, values)
+    return worker.configuration(HTTP, values)
   end
   local server = nginx.start {
     name = "podero-nginx", ports = { "plain", "tls", "other" }, configuration = configuration,
@@ -172,7 +184,7 @@ function worker.start(api, options)
   return setmetatable({ server = server, ports = server.ports, dir = server.dir }, Worker)
 end
 
---- Whether this nginx takes such a piece of configuration. `place`: "http", "server", "location", "stream".
+--- Returns whether this nginx accepts a directive. `place`, the context: "http", "server", "location" or "stream".
 function worker.accepts(place, text)
   local dir = nginx.temporary_folder("podero-probe")
   local values = { http = "", server = "", location = "", stream = "", [place] = text }
@@ -192,7 +204,7 @@ function worker.accepts(place, text)
   return ok
 end
 
--- visits --------------------------------------------------------------------------------------------------------------
+-- requests ------------------------------------------------------------------------------------------------------------
 
 --- Sends a request, and returns its connection.
 function Worker:send(path)
@@ -214,14 +226,14 @@ local function unchunked(header, body)
   end
 end
 
---- Body and header of an answer's text.
+--- Returns body and header of a response.
 local function split(text)
   local header, body = text:match("^(.-)\r\n\r\n(.*)$")
   if not header then error("no answer: " .. text, 0) end
   return unchunked(header, body), header
 end
 
---- The answer's body and header.
+--- Receives a response, and returns its body and header.
 function Worker.receive(_, connection)
   local text = assert(connection:receive("*a"))
   connection:close()
@@ -232,9 +244,9 @@ function Worker:get(path)
   return self:receive(self:send(path))
 end
 
---- Sends so many requests for these paths, in turn, `at_once` at a time; returns how often each answer came, by path
--- and body, and how many there were. `count`: or a function that says whether to send another one. `tell(received)` is
--- called as the answers come.
+--- Sends `count` requests for these paths in turn, `at_once` at a time. Returns a table of how often each response
+-- came, by "path: body", and the number of responses. `count` may be a function that returns whether to send another
+-- request. `tell(received)` is called after each response.
 function Worker:load(paths, count, at_once, tell)
   local under_way, of, answers, sent, received = {}, {}, {}, 0, 0
   local function wants_more()
@@ -271,7 +283,7 @@ function Worker:load(paths, count, at_once, tell)
   end
 end
 
---- What `whole` says of a list that came whole.
+--- Returns the text that the functions of `whole` return for a complete list.
 function worker.whole(count, seed)
   local ids = {}
   for i, user in ipairs(cjson.decode(users.list_json(seed, count))) do ids[i] = user.id end
@@ -284,7 +296,7 @@ end
 
 -- the server ----------------------------------------------------------------------------------------------------------
 
---- The process ids of the workers.
+--- Returns the process ids of the workers.
 function Worker:ids()
   local ids = {}
   for id in nginx.output_of("pgrep -P " .. self.server:pid()):gmatch("%d+") do ids[#ids + 1] = id end
@@ -295,7 +307,7 @@ function Worker:signal(name)
   assert(nginx.run(("kill -%s %d"):format(name, self.server:pid())))
 end
 
---- Whether a process is there.
+--- Returns whether a process exists.
 function worker.runs(id)
   return nginx.run("kill -0 " .. id .. " 2>/dev/null")
 end
@@ -304,19 +316,19 @@ function Worker:descriptors()
   return tonumber(nginx.output_of("ls /proc/" .. self:ids()[1] .. "/fd | wc -l"))
 end
 
---- Kilobytes of memory that the worker has.
+--- Returns the resident memory of the worker in kilobytes.
 function Worker:memory()
   return tonumber(nginx.read_file("/proc/" .. self:ids()[1] .. "/status"):match("VmRSS:%s+(%d+)"))
 end
 
---- Seconds of processor time that the worker has used, to a hundredth.
+--- Returns the processor time that the worker has used, in seconds, with a resolution of 0.01.
 function Worker:processor_time()
   local fields, text = {}, nginx.read_file("/proc/" .. self:ids()[1] .. "/stat")
   for field in text:match("%) (.*)$"):gmatch("%S+") do fields[#fields + 1] = field end
   return (fields[12] + fields[13]) / nginx.output_of("getconf CLK_TCK")
 end
 
---- The lines of the log of level warn and above, but for those that have one of these texts.
+--- Returns the lines of the log of level warn and above, without those that contain one of the given texts.
 function Worker:complaints(...)
   local lines = {}
   for line in self.server:log():gmatch("[^\n]+") do
@@ -331,11 +343,12 @@ function Worker:stop()
   self.server:stop()
 end
 
---- Waits until a test holds, which it has to within some seconds. Returns how many it took.
+--- Waits until test() is true, and returns the seconds that it took. Raises an error with the text `what` after
+-- `seconds` (10).
 function worker.eventually(test, what, seconds)
   local start = socket.gettime()
   while not test() do
-    if socket.gettime() - start > (seconds or 10) then error(what or "in vain", 2) end
+    if socket.gettime() - start > (seconds or 10) then error(what or "the condition did not become true", 2) end
     socket.sleep(0.01)
   end
   return socket.gettime() - start

@@ -515,18 +515,18 @@ local function send(reply, entry)
   end
   local count = 0
   for piece in reply.pieces() do
-    -- To wait for every piece to be written keeps the memory small; a client that reads slowly slows this loop down.
+    -- Waiting for each piece to be written limits the memory used: a client that reads slowly slows this loop down.
     if not ngx.print(piece) or not ngx.flush(true) then return end
     entry.sent = entry.sent + #piece
     count = count + 1
-    -- A fast reader never makes `flush` wait; other requests get their turn here.
+    -- With a fast client `flush` never waits. This lets other requests run.
     if count % 64 == 0 then ngx.sleep(0.001) end
   end
 end
 
 -- faults -------------------------------------------------------------------------------------------------------------
--- Each takes the answer that would have been given, the step and the request's entry. Where a fault needs bytes that
--- nginx would not send, it writes to the client's socket itself; HTTP/2 has no such socket, and gets the nearest thing.
+-- Arguments of each: the normal response, the step and the request's record. A fault that needs bytes that nginx would
+-- not send writes to the client's socket itself. HTTP/2 has no such socket, and gets the most similar fault.
 
 --- Ends the connection (HTTP/2: the stream) without another byte.
 local function hang_up()
@@ -590,7 +590,7 @@ local function send_raw(reply, entry, part, text)
   end
 end
 
--- Time for the client to read what came before a reset, which else could overtake it.
+-- Time for the client to read what was sent before a reset, which otherwise could be processed first.
 local BEFORE_RESET = 0.05
 
 function faults.close()
@@ -654,7 +654,7 @@ function faults.stall(reply, step, entry)
   ngx.on_abort(function() gone = true end)
   local remote, server, at = ngx.var.remote_port, ngx.var.server_port, counts
   local ends = ngx.now() + (step.seconds or 60)
-  -- A reset of the records ends the silence too: the test that asked for it is over.
+  -- A reset of the records ends the silence, too, since the test that asked for it has ended.
   while not gone and ngx.now() < ends and at == counts and net.is_connected(remote, server) do
     ngx.sleep(0.05)
   end

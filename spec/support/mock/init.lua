@@ -1,4 +1,4 @@
---- Starts and steers mock servers of the Partner API: one nginx each, on loopback ports of its own.
+--- Starts and controls mock servers of the Partner API. Each is an nginx on free loopback ports.
 -- Needs Linux, nginx with its Lua module, LuaSocket, lua-cjson and, for TLS, the openssl command.
 
 local cjson = require "cjson"
@@ -10,7 +10,7 @@ local users = require "spec.support.mock.users"
 
 local mock = {}
 
-mock.ORG = users.ORG
+mock.ORG, mock.OTHER_ORG = users.ORG, users.OTHER_ORG
 mock.credentials = {
   client_id = "demo-client", client_secret = "demo-secret", username = "ada@example.com", password = "correct horse",
 }
@@ -32,7 +32,7 @@ function mock.process(pid)
   end
 end
 
--- The folder of this file, made absolute because nginx runs in another one.
+-- The absolute path of this file's folder, since nginx runs in another folder.
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 if here:sub(1, 1) ~= "/" then here = nginx.output_of("pwd") .. "/" .. here end
 
@@ -139,7 +139,7 @@ end
 local Server = {}
 Server.__index = Server
 
---- Whole numbers as integers, where Lua has them: cjson makes floats of all, and "2.0" is no help in a failure message.
+--- Converts whole numbers to integers if Lua has them: cjson decodes floats, and "2.0" would be confusing in messages.
 local function tidy(value)
   if type(value) == "table" then
     for key, member in pairs(value) do value[key] = tidy(member) end
@@ -249,7 +249,7 @@ end
 
 -- start --------------------------------------------------------------------------------------------------------------
 
---- One attempt to start nginx; false and a message where a port was taken meanwhile.
+--- Tries to start nginx. Returns false and a message if another process has bound a port meanwhile.
 local function launch(dir, ports, ipv6, tls)
   write_settings(dir, ports, ipv6, tls)
   -- Many open connections need more descriptors than the usual 1,024.

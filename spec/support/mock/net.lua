@@ -38,7 +38,7 @@ local HIGHEST_FD = 65536
 local address = ffi.new("unsigned char[128]")
 local length = ffi.new("unsigned int[1]")
 
---- The port of one end of a socket, or nil. In both kinds of Internet address it stands in the bytes 2 and 3.
+--- Returns the port of one end of a socket, or nil. In IPv4 and IPv6 addresses it is in the bytes 2 and 3.
 local function port_of(fd, get)
   length[0] = 128
   if get(fd, address, length) ~= 0 then return nil end
@@ -98,7 +98,7 @@ function net.terminate()
   C.podero_mock_kill(net.pid(), SIGTERM)
 end
 
--- nginx is linked with zlib; where it is linked statically without these symbols, the shared library is loaded.
+-- nginx is linked with zlib. If it is linked statically without these symbols, the shared library is loaded.
 local function zlib()
   if pcall(function() return C.deflateInit2_ end) and pcall(function() return C.crc32_combine end) then return C end
   return ffi.load("libz.so.1")

@@ -1,6 +1,6 @@
---- Runs a mock server for manual play: lua spec/support/mock/serve.lua [--tls]
--- Prints what a client needs as shell variables and ends at the end of the input; if it is interrupted or killed, the
--- server ends by itself a moment later.
+--- Runs a mock server to try things by hand: lua spec/support/mock/serve.lua [--tls]
+-- Prints the settings for a client as shell variables, and ends at the end of standard input. If it is interrupted or
+-- killed, the server ends a moment later.
 
 local root = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/../../.."
 package.path = root .. "/?.lua;" .. package.path

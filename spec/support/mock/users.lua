@@ -14,6 +14,7 @@ local PIECE = 64 * 1024
 local DELETED_EVERY = 10
 
 users.ORG = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
+users.OTHER_ORG = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
 
 users.FIELDS = {
   "id", "organization_id", "external_user_id", "role", "email", "first_name", "last_name", "is_onboarded",
@@ -71,7 +72,7 @@ local function random_source(seed)
     state = state * 16807 % 2147483647
     return math.floor(state / 16) % n
   end
-  -- Neighbouring seeds begin alike; a few steps part them.
+  -- Similar seeds give similar first numbers; these are skipped.
   for _ = 1, 4 do random(2) end
   return random
 end

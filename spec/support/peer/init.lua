@@ -1,4 +1,4 @@
---- Starts and steers servers that say exactly what a spec tells them to: see serve.py for what they can do.
+--- Starts and controls servers that send exactly the bytes that a spec asks for; see serve.py.
 -- Needs Linux, python3 with its h2 package (Debian: python3-h2), LuaSocket, lua-cjson and the openssl command.
 
 local cjson = require "cjson"
@@ -12,7 +12,7 @@ local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
 local quoted, output_of = nginx.quoted, nginx.output_of
 
---- Two certificates more than the mock server has: one that nobody has signed, and one of a CA that nobody knows.
+--- Two certificates in addition to those of the mock server: a self-signed one, and one of an unknown CA.
 local MORE_CERTIFICATES = [[
 set -e
 openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config certificates.cnf -extensions server \
@@ -25,7 +25,7 @@ openssl x509 -req -in unknown_ca.csr -CA other_ca.pem -CAkey other_ca.key -extfi
 cp server.key unknown_ca.key
 ]]
 
---- The python that has the h2 package: on Debian that is the system's, which need not be the first on the path.
+--- Returns a Python that has the h2 package. On Debian that is the system's, which may not be the first in PATH.
 local function find_python()
   for _, program in ipairs { "python3", "/usr/bin/python3" } do
     if output_of(program .. " -c 'import h2; print(1)' 2>/dev/null") == "1" then return program end
@@ -33,7 +33,7 @@ local function find_python()
   error("python3 with its h2 package is needed (Debian: python3-h2)")
 end
 
---- JSON holds characters, not bytes: each byte goes as the character of its number, and comes back so.
+--- JSON has characters, not bytes: a byte is encoded as the character with its number.
 local function to_characters(text)
   return (text:gsub("[\128-\255]", function(c)
     local code = c:byte()
@@ -74,7 +74,7 @@ function Listener:wait_for_ended(count)
   end
 end
 
---- Has one act "hold" end. Whether there was any.
+--- Ends one act "hold". Returns whether there was one.
 function Listener:step()
   return self.peer:command({ ["do"] = "step", number = self.number }).held
 end

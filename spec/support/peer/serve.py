@@ -1,10 +1,10 @@
-"""Servers that say on their sockets exactly what a spec tells them to, for faults that no decent server has.
+"""Servers that send exactly the bytes that a spec asks for, for faults that ordinary servers do not have.
 
-Started and steered by init.lua: one process, any number of listeners on loopback ports of their own, each with a script
-of what it does to its connections and requests, and a record of the requests. Control is a line of JSON, answered by
-another one. Bytes travel in JSON as the characters U+0000 to U+00FF.
+Started and controlled by init.lua: one process with any number of listeners on loopback ports. Each has a script of
+acts for its connections and requests, and records the requests. A command is a line of JSON, and so is its response. In
+JSON, bytes are the characters U+0000 to U+00FF.
     python3 serve.py OWNER_PID OWNER_START FOLDER     FOLDER holds NAME.pem and NAME.key
-The process removes the folder and ends when its owner closes the control connection, or is gone.
+The process removes the folder and ends when its owner closes the control connection or has ended.
 """
 
 import functools
@@ -78,7 +78,7 @@ def packed(head, unit, count):
 
 @functools.lru_cache
 def colliding(count):
-    """An object with so many keys which Lua 5.1 and 5.3 give the same hash: of 64 bytes they look at every third."""
+    """An object with `count` keys that have the same hash in Lua 5.1 and 5.3, which use every third of 64 bytes."""
     seen = [i for i in range(64) if i % 3 == 0]
     free = [i for i in range(64) if i not in seen]
     members = []
@@ -91,7 +91,7 @@ def colliding(count):
 
 
 class HangUp(Exception):
-    """The connection is over."""
+    """The connection has ended."""
 
 
 def reset(sock):
@@ -120,7 +120,7 @@ def tls_context(tls):
 
 
 class Listener:
-    """One port: what it is to do, and what it has received."""
+    """A port, with its script and the requests that it has received."""
 
     def __init__(self, settings):
         self.lock = threading.Lock()
@@ -153,7 +153,7 @@ class Listener:
             threading.Thread(target=self.accept, daemon=True).start()
 
     def fill_queue(self):
-        """Until nothing more fits into the queue of a listener that never accepts: further SYNs stay unanswered."""
+        """Fills the queue of a listener that never accepts, so that further SYNs stay unanswered."""
         self.socket.listen(0)
         for _ in range(4):
             filler = socket.socket(self.socket.family)
@@ -163,7 +163,7 @@ class Listener:
         time.sleep(0.02)
 
     def next(self, kind):
-        """The next answer of a script, or the good one that follows it."""
+        """Returns the next response of a script, or the good one if it is used up."""
         with self.lock:
             queue = self.settings[kind]
             return queue.pop(0) if queue else self.settings.get("good_" + kind, [])
@@ -288,14 +288,14 @@ class Connection:
         time.sleep(seconds)
 
     def act_stall(self):
-        """Silence, until the client has gone."""
+        """Sends nothing until the client has closed the connection."""
         self.sock.settimeout(LONGEST_STALL)
         while self.sock.recv(4096):
             pass
         raise HangUp
 
     def act_hold(self):
-        """Silence, until the owner wants it to end, or the client has gone."""
+        """Sends nothing until the owner releases it or the client has closed the connection."""
         with self.listener.hold_ends:
             self.listener.holding += 1
             try:
@@ -306,7 +306,7 @@ class Connection:
                 self.listener.holding -= 1
 
     def act_close(self):
-        """A FIN, over TLS without saying good-bye first. Unread bytes would make it a RST: they are read."""
+        """Sends a FIN, over TLS without close_notify. Reads what has arrived: unread bytes would cause a RST."""
         self.sock.shutdown(socket.SHUT_WR)
         self.sock.settimeout(1)
         while self.sock.recv(65536):
@@ -318,7 +318,7 @@ class Connection:
         raise HangUp
 
     def act_end(self):
-        """A FIN, over TLS after a good-bye, without waiting for the client's: so servers end idle connections."""
+        """Sends close_notify (over TLS) and a FIN without waiting, as servers close idle connections."""
         self.sock.settimeout(0)
         try:
             if isinstance(self.sock, ssl.SSLSocket):
@@ -395,7 +395,7 @@ class Http1(Connection):
         self.act_send(text * (int(count) % each))
 
     def act_tunnel(self):
-        """As a proxy, after CONNECT: carries bytes both ways until one side ends."""
+        """Answers CONNECT as a proxy, and relays bytes in both directions until one side ends."""
         host, _, port = self.request["target"].rpartition(":")
         with socket.create_connection((host, int(port))) as other:
             self.act_send("HTTP/1.1 200 Connection established\r\n\r\n")
@@ -419,7 +419,7 @@ class Http1(Connection):
 
 
 class Http2(Connection):
-    """One request at a time. One that is answered with no acts at all is a stream that stays silent."""
+    """One request at a time. A request without acts is a stream on which nothing is sent."""
 
     def run(self):
         config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1",
@@ -474,7 +474,7 @@ class Http2(Connection):
         self.flush()
 
     def act_goaway(self, last_stream, code):
-        """Says which streams were heard of. The library would then send no more; so the frame is made by hand."""
+        """Sends GOAWAY. The frame is made here, since h2 would send nothing more after one of its own."""
         self.flush()
         self.sock.sendall(b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", int(last_stream), int(code)))
 
@@ -484,7 +484,7 @@ class Http2(Connection):
 
 
 def act(listeners, command):
-    """One command of the owner's."""
+    """Executes a command of the owner."""
     name = command["do"]
     if name == "listen":
         listener = Listener(command["settings"])
