@@ -191,6 +191,7 @@ static bool take_idle(struct transport *t, struct handle *h, long buffer_bytes) 
     if (h->buffer_bytes == buffer_bytes) return true;
     handle_free(*h);
   }
+  *h = (struct handle){0};
   return false;
 }
 
