@@ -9,6 +9,7 @@ wsgi_app = "stack.server:serve"
 bind = "127.0.0.1:0"
 worker_class = "gthread"
 workers = threads = 1
+pidfile = "gunicorn.pid"
 preload_app = True  # a fault in the project ends the start
 graceful_timeout = 0  # the end of a spec waits for the end of the server
 worker_tmp_dir = os.getcwd()

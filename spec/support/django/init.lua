@@ -54,9 +54,9 @@ local function command(name, ...)
   end
 end
 
---- Changes settings: `backend`, "form" or "json", is what /oauth2/token/ reads; `debug` and `allowed_hosts` are Django's
--- DEBUG and ALLOWED_HOSTS; `refusals` is how the list refuses a token, "ninja" (401) or "toolkit" (403, as OAuth
--- Toolkit's own views do); `expires_in` is that of tokens from now on, in seconds.
+--- Changes settings. `backend`: what /oauth2/token/ reads, "form" or "json". `debug` and `allowed_hosts`: Django's
+-- DEBUG and ALLOWED_HOSTS. `refusals`: how the list refuses a token, "ninja" (401), or "toolkit" (403, as OAuth
+-- Toolkit's own views do). `expires_in`: of tokens from now on, in seconds.
 function Server:configure(settings)
   local arguments = { ["do"] = "configure" }
   for name, value in pairs(settings) do arguments[name] = value end
@@ -105,6 +105,11 @@ function Server:requests(kind)
 end
 
 -- life ----------------------------------------------------------------------------------------------------------------
+
+--- The id of gunicorn's master process.
+function Server:pid()
+  return tonumber(read_file(self.dir .. "/gunicorn.pid"))
+end
 
 --- What gunicorn and Django have printed.
 function Server:log()

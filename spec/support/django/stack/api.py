@@ -2,7 +2,7 @@
 
 import json
 
-from django.http import HttpResponseForbidden, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpResponse, HttpResponseForbidden, HttpResponseNotAllowed, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import View
@@ -80,7 +80,10 @@ class TokenView(OAuthLibMixin, View):
         if faults:
             return unprocessable(faults)
         _, headers, body, status = self.create_token_response(request)
-        return JsonResponse(json.loads(body), status=status, headers=headers)
+        response = HttpResponse(body, status=status)
+        for name, value in headers.items():
+            response[name] = value
+        return response
 
 
 def refusal():
