@@ -61,10 +61,12 @@ describe("a server of Django and OAuth Toolkit", function()
       end
 
       --- A client that knows the encoding, and is that of a user of an application for that.
-      local function user_client()
+      local function user_client(more)
         server:application("dashboard", "s3cret", "password")
-        return client_of { token_encoding = backend, client_id = "dashboard", client_secret = "s3cret",
+        local options = { token_encoding = backend, client_id = "dashboard", client_secret = "s3cret",
           username = CREDENTIALS.username, password = CREDENTIALS.password }
+        for name, value in pairs(more or {}) do options[name] = value end
+        return client_of(options)
       end
 
       local function requests_of(...)
@@ -123,6 +125,25 @@ describe("a server of Django and OAuth Toolkit", function()
         asked(requests_of("password", "refresh_token", "refresh_token", "refresh_token"))
         assert.same({ 200, 200, 200, 200 }, statuses "token")
         assert.same({ "grant_type", "refresh_token" }, helper.last(server, "token").fields)
+      end)
+
+      it("gets one refresh token once from many calls at a time, and from many clients that share a store", function()
+        local tokens = {}
+        local store = {}
+        function store.get(_, key) return tokens[key] end
+        function store.set(_, key, value) tokens[key] = value return true end
+        function store.delete(_, key) tokens[key] = nil end
+        local one, other = user_client { token_store = store }, user_client { token_store = store }
+        assert(one:list_users(ORG))
+        assert(other:list_users(ORG))
+        for _ = 1, 2 do
+          server:expire_tokens()
+          local _, errors = one:list_users_of { ORG, OTHER_ORG, EMPTY_ORG }
+          assert.same({}, errors)
+          assert(other:list_users(ORG))
+        end
+        asked(requests_of("password", "refresh_token", "refresh_token"))
+        assert.same({ 200, 200, 200 }, statuses "token")
       end)
 
       it("gets the password again after the refresh token was revoked", function()

@@ -122,11 +122,14 @@ function Server:stop()
   self.pipe = nil
 end
 
---- The python that has the packages: on Debian that is the system's, which need not be the first on the path.
+--- The python that has the packages: that of PODERO_TEST_PYTHON, or the system's on Debian, which need not be the first
+-- on the path.
 local function find_python()
   local check = " -c 'import importlib.util as u; print(all(map(u.find_spec, (\"django\", \"gunicorn\","
     .. " \"oauth2_provider\"))))' 2>/dev/null"
-  for _, program in ipairs { "/usr/bin/python3", "python3" } do
+  local given = os.getenv("PODERO_TEST_PYTHON")
+  for _, program in ipairs(given and { given } or { "/usr/bin/python3", "python3" }) do
+    program = quoted(program)
     if nginx.output_of(program .. check) == "True" then return program end
   end
   error("python3 with Django, its OAuth Toolkit and gunicorn is needed "
