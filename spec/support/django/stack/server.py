@@ -148,11 +148,19 @@ def read_body(content_type, body):
     return None, {}
 
 
-def client_of(scheme, credentials, fields):
-    """How the client is authenticated."""
+def client_auth(scheme, fields):
+    """Where the client's secret is."""
     if scheme == "Basic":
         return "basic"
     return "body" if fields.get("client_secret") is not None else "none"
+
+
+def read_basic(credentials):
+    """The pair of Basic authentication as it was before base64, a character for each byte; None if it is none."""
+    try:
+        return base64.b64decode(credentials).decode("latin-1")
+    except ValueError:
+        return None
 
 
 def kind_of(path):
@@ -175,8 +183,8 @@ def describe(environ, body):
         "content_type": content_type,
         "encoding": encoding,
         "authorization": scheme or None,
-        "credentials": base64.b64decode(credentials).decode("latin-1") if scheme == "Basic" else None,
-        "client_auth": client_of(scheme, credentials, fields),
+        "credentials": read_basic(credentials) if scheme == "Basic" else None,
+        "client_auth": client_auth(scheme, fields),
         "grant": fields.get("grant_type"),
         "fields": sorted(fields),
     }
@@ -203,7 +211,8 @@ def make_database():
     connection.close()  # a worker makes its own
 
 
-def write_at_leisure(connection, **_):
+def write_at_leisure(sender, connection, **_):
+    """Does not wait for the disk: the database does not outlive the server."""
     connection.cursor().execute("PRAGMA synchronous = OFF")
 
 
