@@ -1,0 +1,236 @@
+"""The WSGI application: Django, in a database of its own; a record of the requests; and a URL to steer it.
+
+POST /control takes a JSON array of commands and answers with the array of their results. A command is an object with
+`do`, the name of a function below that is marked as a command, and its arguments.
+"""
+
+import base64
+import io
+import json
+import os
+from datetime import timedelta
+from urllib.parse import parse_qsl
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "stack.settings"
+django.setup()
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.test.utils import override_settings
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model, get_application_model, get_refresh_token_model
+
+from stack import api
+
+Application, AccessToken, RefreshToken = get_application_model(), get_access_token_model(), get_refresh_token_model()
+User = get_user_model()
+
+BACKENDS = {
+    "form": "oauth2_provider.oauth2_backends.OAuthLibCore",
+    "json": "oauth2_provider.oauth2_backends.JSONOAuthLibCore",
+}
+
+# ---- Commands ----
+
+commands = {}
+changed = []  # by `configure`: settings to be put back
+received = []
+
+
+def command(function):
+    commands[function.__name__] = function
+    return function
+
+
+@command
+def reset():
+    """Everything as after the start."""
+    while changed:
+        changed.pop().disable()
+    api.refusals = "ninja"
+    for model in RefreshToken, AccessToken, Application, User:
+        model.objects.all().delete()
+    application(api.OWN_APPLICATION, "", "password", "public")
+    received.clear()
+
+
+@command
+def configure(backend=None, debug=None, allowed_hosts=None, refusals=None, expires_in=None):
+    """backend: "form" or "json", what /oauth2/token/ reads; debug and allowed_hosts: Django's DEBUG and ALLOWED_HOSTS;
+    refusals: "ninja" or "toolkit", how the list refuses a token; expires_in: of the tokens from now on, in seconds."""
+    if refusals is not None:
+        api.refusals = refusals
+    provider = dict(settings.OAUTH2_PROVIDER)
+    if backend is not None:
+        provider["OAUTH2_BACKEND_CLASS"] = BACKENDS[backend]
+    if expires_in is not None:
+        provider["ACCESS_TOKEN_EXPIRE_SECONDS"] = expires_in
+    values = {"OAUTH2_PROVIDER": provider}
+    if debug is not None:
+        values["DEBUG"] = debug
+    if allowed_hosts is not None:
+        values["ALLOWED_HOSTS"] = allowed_hosts
+    override = override_settings(**values)
+    override.enable()
+    changed.append(override)
+
+
+@command
+def application(client_id, client_secret, grant="client-credentials", client_type="confidential"):
+    """Makes an application, or changes it. grant: "client-credentials" or "password", the only one it may use."""
+    values = {"client_secret": client_secret, "authorization_grant_type": grant, "client_type": client_type}
+    Application.objects.update_or_create(client_id=client_id, defaults=values)
+
+
+@command
+def delete_application(client_id):
+    """With all of its tokens, as the page of the application does it."""
+    Application.objects.get(client_id=client_id).delete()
+
+
+@command
+def user(username, password, is_active=True):
+    found, _ = User.objects.get_or_create(username=username)
+    found.is_active = is_active
+    found.set_password(password)
+    found.save()
+
+
+@command
+def expire_tokens():
+    """Ends the lifetime of all access tokens. How many there are."""
+    return AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=1))
+
+
+@command
+def revoke_tokens():
+    """Revokes all access tokens, and leaves the refresh tokens. How many there were."""
+    tokens = list(AccessToken.objects.all())
+    for token in tokens:
+        token.revoke()
+    return len(tokens)
+
+
+@command
+def revoke_refresh_tokens():
+    """Revokes all refresh tokens, and their access tokens with them. How many there were."""
+    tokens = list(RefreshToken.objects.filter(revoked__isnull=True))
+    for token in tokens:
+        token.revoke()
+    return len(tokens)
+
+
+@command
+def requests():
+    """What has been received since the last reset; see `describe`."""
+    return received
+
+
+# ---- Record ----
+
+
+def read_body(content_type, body):
+    """The encoding and the fields of a request's body."""
+    try:
+        if content_type == "application/x-www-form-urlencoded":
+            return "form", dict(parse_qsl(body.decode(), keep_blank_values=True))
+        if content_type == "application/json":
+            fields = json.loads(body)
+            return "json", fields if isinstance(fields, dict) else {}
+    except ValueError:
+        pass
+    return None, {}
+
+
+def client_auth(scheme, fields):
+    """Where the client's secret is."""
+    if scheme == "Basic":
+        return "basic"
+    return "body" if fields.get("client_secret") is not None else "none"
+
+
+def read_basic(credentials):
+    """The pair of Basic authentication as it was before base64, a character for each byte; None if it is none."""
+    try:
+        return base64.b64decode(credentials).decode("latin-1")
+    except ValueError:
+        return None
+
+
+def kind_of(path):
+    if path.rstrip("/") in ("/oauth2/token", "/api/partners/v2.0/auth/token"):
+        return "token"
+    return "api" if path.startswith("/api/") else "other"
+
+
+def describe(environ, body):
+    """A request in the words of the mock server's record. `authorization` is the scheme alone."""
+    content_type = environ.get("CONTENT_TYPE", "").split(";")[0]
+    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    encoding, fields = read_body(content_type, body)
+    return {
+        "kind": kind_of(environ["PATH_INFO"]),
+        "method": environ["REQUEST_METHOD"],
+        "path": environ["PATH_INFO"],
+        "query": environ.get("QUERY_STRING", ""),
+        "host": environ.get("HTTP_HOST"),
+        "content_type": content_type,
+        "encoding": encoding,
+        "authorization": scheme or None,
+        "credentials": read_basic(credentials) if scheme == "Basic" else None,
+        "client_auth": client_auth(scheme, fields),
+        "grant": fields.get("grant_type"),
+        "fields": sorted(fields),
+    }
+
+
+# ---- WSGI ----
+
+
+def control(body, start_response):
+    results = []
+    for arguments in json.loads(body):
+        results.append(commands[arguments.pop("do")](**arguments))
+    answer = json.dumps(results).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
+    return [answer]
+
+
+def make_database():
+    """Tables as the models are now, without the history of them that migrations would go through."""
+    with connection.schema_editor() as editor:
+        for model in apps.get_models():
+            editor.create_model(model)
+    reset()
+    connection.close()  # a worker makes its own
+
+
+def write_at_leisure(sender, connection, **_):
+    """Does not wait for the disk: the database does not outlive the server."""
+    connection.cursor().execute("PRAGMA synchronous = OFF")
+
+
+connection_created.connect(write_at_leisure)
+make_database()
+pages = get_wsgi_application()
+
+
+def serve(environ, start_response):
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    if environ["PATH_INFO"] == "/control":
+        return control(body, start_response)
+    environ["wsgi.input"] = io.BytesIO(body)
+    request = describe(environ, body)
+    received.append(request)
+
+    def start_recorded(status, *arguments):
+        request["status"] = int(status.split()[0])
+        return start_response(status, *arguments)
+
+    return pages(environ, start_recorded)
