@@ -261,7 +261,7 @@ describe("the token store on Redis", function()
       api:configure { script = { token = { { delay = 10 } } } }
       local waiting = assert(socket.connect("127.0.0.1", first.ports.site))
       waiting:settimeout(10)
-      assert(waiting:send(("GET /orgs/%s/users HTTP/1.0\r\n\r\n"):format(mock.ORG)))
+      assert(waiting:send(("GET /orgs/%s/users HTTP/1.0\r\nHost: localhost\r\n\r\n"):format(mock.ORG)))
       local ends = socket.gettime() + 10
       while api:counts().token == 0 do
         assert.is_true(socket.gettime() < ends, first:log())

@@ -164,7 +164,7 @@ local START_ATTEMPTS, START_SECONDS = 5, 20
 local LIFE = [[
 trap '' INT TERM HUP
 cd %s || exit
-%s </dev/null >%s.log 2>&1 &
+%s </dev/null >>%s.log 2>&1 &
 server=$!
 cat >/dev/null
 kill $server 2>/dev/null
@@ -172,7 +172,8 @@ wait $server
 rm -rf %s
 ]]
 
---- Runs a server in its folder, with its output in `name`.log there, until the pipe that is returned is closed: so it
+--- Runs a server in its folder, with its output appended to `name`.log there (some open it a second time by the name
+-- /dev/stdout: each would overwrite what the other has written), until the pipe that is returned is closed: so it
 -- ends with whoever started it, whatever becomes of that. Then the folder is removed. The shell and `cat` ignore the
 -- signals of a terminal; a server has handlers of its own.
 function nginx.live(dir, name, command)

@@ -1,4 +1,4 @@
---- GET /orgs/<id>/users.csv: those of the users that the filter wants, as CSV (RFC 4180), while they arrive:
+--- /orgs/<id>/users.csv: those of the users that the filter wants, as CSV (RFC 4180), while they arrive:
 -- a list of any length takes no more memory than a short one.
 
 local client = require "site.client"
@@ -41,7 +41,8 @@ local function begin(org_id)
 end
 
 return function(org_id)
-  local wanted = filter.of_request()
+  local wanted, refusal = filter.of_request()
+  if not wanted then return failure.refuse(refusal) end
   -- Nothing is sent before the first user is there: until then an error has a status of its own.
   local out
   local ok, err = pcall(function()

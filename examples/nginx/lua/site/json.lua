@@ -1,4 +1,4 @@
---- GET /orgs/<id>/users: those of the users that the filter wants, as a JSON array of what the API tells of each.
+--- /orgs/<id>/users: those of the users that the filter wants, as a JSON array of what the API tells of each.
 
 local cjson = require "cjson"
 local client = require "site.client"
@@ -7,7 +7,8 @@ local filter = require "site.filter"
 local stream = require "site.stream"
 
 return function(org_id)
-  local wanted = filter.of_request()
+  local wanted, refusal = filter.of_request()
+  if not wanted then return failure.refuse(refusal) end
   -- A whole list, or an error: a program at the other end wants no half ones.
   local users, err = client:list_users(org_id, { max_response_bytes = 64 * 1024 * 1024 })
   if not users then return failure.answer(err) end
