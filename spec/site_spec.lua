@@ -137,6 +137,19 @@ describe("the site of examples/nginx", function()
       assert.equal("[]\n", search("users", "q=nobody-has-this"))
     end)
 
+    it("gives numbers exactly, and what the schema lacks", function()
+      local raw = [==[[{"id": "1", "organization_id": "2", "role": "owner", "email": "a@b.example", "num_wallboxes": 0,
+        "num_inverters": 9007199254740991, "num_heat_pumps": -3, "num_electric_vehicles": 123456789012345,
+        "latitude": 48.208493123456789, "longitude": -0.1, "big": 1.7976931348623157e308, "small": 5e-324,
+        "more": {"list": [1, null, {"b": 2.5, "a": "\\\"\u0007"}, [[]], false], "1": "x"}}]]==]
+      api:configure { organizations = { [ORG] = { raw = raw } } }
+      assert.is_nil(helper.difference(cjson.decode(raw), cjson.decode(get("users"))))
+      local csv = get("users.csv")
+      for _, field in ipairs { "9007199254740991", "123456789012345", "48.20849312345679", "-0.1", "-3" } do
+        assert.truthy(csv:find("," .. field .. ",", 1, true), field)
+      end
+    end)
+
     it("filters by role", function()
       for _, role in ipairs { "admin", "staff", "user", "guest" } do
         local wanted = emails(all(), function(user) return user.role == role end)

@@ -5,6 +5,7 @@ local client = require "site.client"
 local failure = require "site.failure"
 local filter = require "site.filter"
 local stream = require "site.stream"
+local text = require "site.text"
 
 local COLUMNS = {
   "id", "organization_id", "external_user_id", "role", "email", "first_name", "last_name", "is_onboarded",
@@ -19,6 +20,7 @@ local FORMULA, WIDE_FORMULA = "^[=+%-@\t\r\n]", "^\239\188[\139\141\157\160]"
 -- is a longitude.
 local function field(value)
   if value == nil then return "" end
+  if type(value) == "number" then return text.number(value) end
   if type(value) ~= "string" then return tostring(value) end
   if value:find(FORMULA) or value:find(WIDE_FORMULA) then value = "'" .. value end
   if value:find("[\",\r\n]") then value = "\"" .. value:gsub("\"", "\"\"") .. "\"" end

@@ -1,4 +1,5 @@
 --- Texts that visitors and Podero's servers chose. Every function takes time in proportion to the text's length.
+-- Numbers as text, too.
 
 local text = {}
 
@@ -13,6 +14,17 @@ function text.cut(value, most)
   if #value <= most then return value end
   while most > 0 and value:find("^[\128-\191]", most + 1) do most = most - 1 end
   return value:sub(1, most) .. "…"
+end
+
+--- The fewest digits that read back as the same number. Lua's tostring and some versions of lua-cjson write 14, too few
+-- for some coordinates.
+function text.number(value)
+  if value % 1 == 0 and math.abs(value) <= 2 ^ 53 then return ("%d"):format(value) end
+  for digits = 15, 16 do
+    local short = ("%." .. digits .. "g"):format(value)
+    if tonumber(short) == value then return short end
+  end
+  return ("%.17g"):format(value)
 end
 
 -- Letters of two bytes in UTF-8 that have a lower case: Latin, Greek, Cyrillic.
