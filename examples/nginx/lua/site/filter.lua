@@ -14,7 +14,7 @@ local LONGEST_BYTES = 3 * filter.LONGEST
 local MOST_PARAMETERS = 20
 
 local REFUSALS = {
-  url = "Send q in the body of a POST: URLs end up in logs.",
+  url = "Search by POST, as the form on the page does: URLs end up in logs.",
   form = "Send the parameters as application/x-www-form-urlencoded.",
   many = "These are too many parameters.",
   long = ("A parameter has at most %d characters."):format(filter.LONGEST),
