@@ -253,7 +253,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(body:find('value="' .. shown .. '"', 1, true))
     end)
 
-    it("counts roles that it does not know together, and takes little memory for them", function()
+    it("counts roles that it does not know together, however many there are", function()
       local list = {}
       for i = 1, 3000 do
         list[i] = cjson.encode {
