@@ -11,4 +11,5 @@ files["spec/decoder_spec.lua"].ignore = { "31" }
 -- Declarations for editors: no bodies, one line a field.
 files["types/podero.lua"].ignore = { "212", "241", "631" }
 files["examples/nginx/lua/**/*.lua"].std = "ngx_lua"
+files["examples/metrics/lua/**/*.lua"].std = "ngx_lua"
 files["bench/nginx/handlers.lua"].std = "ngx_lua"

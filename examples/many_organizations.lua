@@ -21,10 +21,15 @@ local ROLES = { podero.Role.ADMIN, podero.Role.STAFF, podero.Role.USER, podero.R
 for _, org_id in ipairs(org_ids) do
   local users = results[org_id]
   if users then
-    local counts = {}
-    for _, user in ipairs(users) do counts[user.role] = (counts[user.role] or 0) + 1 end
+    local counts = { other = 0 }
+    for _, role in ipairs(ROLES) do counts[role] = 0 end
+    for _, user in ipairs(users) do
+      local role = counts[user.role] and user.role or "other" -- servers may come to know more roles
+      counts[role] = counts[role] + 1
+    end
     local texts = {}
-    for i, role in ipairs(ROLES) do texts[i] = ("%d %s"):format(counts[role] or 0, role) end
+    for i, role in ipairs(ROLES) do texts[i] = ("%d %s"):format(counts[role], role) end
+    if counts.other > 0 then texts[#texts + 1] = ("%d other"):format(counts.other) end
     print(org_id, ("%d users: %s"):format(#users, table.concat(texts, ", ")))
   else
     print(org_id, tostring(errors[org_id]))

@@ -107,6 +107,18 @@ describe("the command podero", function()
       assert.truthy(list(mock.ORG):find(header))
     end)
 
+    it("prints a table that is not much longer than its texts, however long one of them is", function()
+      local user = [==[{"id": "1", "organization_id": "2", "role": "admin", "email": "%s", "num_inverters": 1,
+        "num_heat_pumps": 1, "num_electric_vehicles": 1, "num_wallboxes": 1}]==]
+      local all = { user:format(("x"):rep(1e5)) }
+      for i = 2, 300 do all[i] = user:format("anna@example.com") end
+      server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat(all, ",") .. "]" } } }
+      local output = list(mock.ORG)
+      assert.truthy(output:find(("x"):rep(1e5) .. "  -", 1, true))
+      assert.equal(301, select(2, output:gsub("\n", "")))
+      assert.is_true(#output < 2e5, #output)
+    end)
+
     it("guards texts that a spreadsheet would run, and leaves numbers alone", function()
       server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
       local output = list(mock.ORG .. " --format csv")

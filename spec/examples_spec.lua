@@ -122,6 +122,15 @@ describe("the example", function()
       assert.truthy(table_[2]:find(helper.OTHER_ORG .. "\tpodero: http: ", 1, true))
       assert.equal(0, select(2, run("many_organizations", { mock.ORG })))
     end)
+
+    it("counts users in roles that it does not know as others", function()
+      local user = [==[{"id": "1", "organization_id": "2", "role": "%s", "email": "a@example.com", "num_inverters": 1,
+        "num_heat_pumps": 1, "num_electric_vehicles": 1, "num_wallboxes": 1}]==]
+      local all = { user:format("admin"), user:format("owner"), user:format("other"), user:format("\\u001b[31m") }
+      server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat(all, ",") .. "]" } } }
+      assert.same({ mock.ORG .. "\t4 users: 1 admin, 0 staff, 0 user, 0 guest, 3 other" },
+        lines_of("many_organizations", { mock.ORG }))
+    end)
   end)
 
   describe("cqueues", function()

@@ -118,6 +118,91 @@ describe("the token store on Redis", function()
       assert.equal("one", run([[store:set("a", "one") return store:get "a"]], path .. ', password = "secret"'))
       strict:stop()
     end)
+
+    it("shares a connection only between stores with the same credentials and the same database", function()
+      local strict = redis.start("--requirepass secret")
+      finally(function() strict:stop() end)
+      strict:command("-a secret --no-auth-warning acl setuser ada on '>pw' '~*' +@all")
+      strict:command("-a secret --no-auth-warning acl setuser bob on '>pw' '~*' +@all -set")
+      local path = ("path = %q"):format(strict.path)
+      local set = [[local ok, err = store:set("a", "one") return tostring(ok) .. " " .. tostring(err)]]
+      -- The worker keeps the connection of each that is right; none of the next ones may be given it.
+      assert.equal("true nil", run(set, path .. ', password = "secret"'))
+      assert.truthy(run(set, path .. ', password = "wrong"'):find("^nil WRONGPASS"))
+      assert.truthy(run(set, path):find("^nil NOAUTH"))
+      assert.equal("true nil", run(set, path .. ', username = "ada", password = "pw"'))
+      assert.truthy(run(set, path .. ', username = "bob", password = "pw"'):find("^nil NOPERM"))
+      assert.truthy(run(set, path .. ', username = "eve", password = "pw"'):find("^nil WRONGPASS"))
+      assert.equal("true nil", run(set, path .. ', username = "ada", password = "pw"'))
+
+      local get = [[return tostring(store:get "a")]]
+      assert.equal("nil", run(get, path .. ', password = "secret", database = 3'))
+      assert.equal("true nil", run((set:gsub("one", "three")), path .. ', password = "secret", database = 3'))
+      assert.equal("one", run(get, path .. ', password = "secret"'))
+      assert.equal("three", run(get, path .. ', password = "secret", database = 3'))
+    end)
+
+    it("closes a connection that was refused at once, and keeps none of them", function()
+      local strict = redis.start("--requirepass secret")
+      finally(function() strict:stop() end)
+      local path = ("path = %q"):format(strict.path)
+      -- Beside it, one of our own looks who is connected; Redis notices the end of a connection in its own time.
+      local program = [[
+        local ok, err = store:get "a"
+        local watch = (pcall(require, "resty.redis") and require "resty.redis" or require "nginx.redis"):new()
+        assert(watch:connect(store.options.path, { pool = "watch" }))
+        assert(watch:auth "secret")
+        local ends, connected = ngx.now() + 5
+        repeat
+          ngx.sleep(0.01)
+          connected = select(2, watch:client("list"):gsub("\n", ""))
+        until connected == 1 or ngx.now() > ends
+        watch:close()
+        return tostring(ok) .. " " .. tostring(err) .. ", " .. connected .. " connected"
+      ]]
+      assert.truthy(run(program, path .. ', password = "wrong"'):find("^nil WRONGPASS.*, 1 connected$"))
+      assert.truthy(run(program, path .. ', password = "secret", database = 99'):find(
+        "^nil ERR DB index is out of range, 1 connected$"))
+      assert.truthy(run(program, path):find("^nil NOAUTH.*, 1 connected$"))
+    end)
+
+    it("takes any time to live that a server can bring about", function()
+      local set = [[return tostring(store:set("a", "one", %s))]]
+      for _, ttl in ipairs { "1e308", "math.huge", "2 ^ 63", "1e-300" } do
+        assert.equal("true", run(set:format(ttl)), ttl)
+      end
+      assert.equal("true", run [[return tostring(store:set("b", "one", 1e308))]])
+      assert.is_true(tonumber(server:command("pttl podero:b")) > 3e10)
+      for _, ttl in ipairs { "-1", "0 / 0", "-math.huge" } do
+        assert.equal("nil string nil", run(([[
+          local ok, err = store:add("c", "one", %s)
+          return tostring(ok) .. " " .. type(err) .. " " .. tostring(store:get "c")
+        ]]):format(ttl)), ttl)
+      end
+    end)
+
+    it("raises where its options cannot be used, and leaves them as they were", function()
+      local program = [[
+        local texts = {}
+        for _, options in ipairs {
+          {}, { host = "127.0.0.1", path = "unix:/x" }, { host = "" }, { host = "x", port = 0 },
+          { host = "x", port = 1 / 0 }, { host = "x", port = 63.5 }, { host = "x", password = "" },
+          { host = "x", username = "u" }, { host = "x", database = -1 }, { host = "x", database = 0 / 0 },
+          { host = "x", timeout = 0 }, { host = "x", timeout = 0 / 0 }, { host = "x", timeout = 1e308 },
+          { host = "x", pasword = "secret" },
+        } do
+          local ok, err = pcall(Store.new, options)
+          texts[#texts + 1] = ok and "accepted" or err:find("redis_store: ", 1, true) and "raised" or err
+          if tostring(err):find("secret", 1, true) then texts[#texts] = "tells the secret" end
+        end
+        local given = { host = "x" }
+        local one = Store.new(given)
+        given.host = "y"
+        texts[#texts + 1] = tostring(getmetatable(given)) .. " " .. one.options.host
+        return table.concat(texts, " ")
+      ]]
+      assert.equal(("raised "):rep(14) .. "nil x", run(program))
+    end)
   end)
 
   describe("shared by two sites", function()
@@ -167,7 +252,7 @@ describe("the token store on Redis", function()
       api:configure { script = { token = { { delay = 10 } } } }
       local waiting = assert(socket.connect("127.0.0.1", first.ports.site))
       waiting:settimeout(10)
-      assert(waiting:send(("GET /orgs/%s/users HTTP/1.0\r\n\r\n"):format(mock.ORG)))
+      assert(waiting:send(("GET /orgs/%s/users HTTP/1.0\r\nHost: localhost\r\n\r\n"):format(mock.ORG)))
       local ends = socket.gettime() + 10
       while api:counts().token == 0 do
         assert.is_true(socket.gettime() < ends, first:log())

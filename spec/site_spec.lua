@@ -45,11 +45,17 @@ describe("the site of examples/nginx", function()
     if not ok then error(problem, 0) end
   end
 
-  --- Status, body and header fields of a request; nil and a message where the connection broke.
-  local function request(path, method)
+  --- Status, body and header fields of a request; nil and a message where the connection broke. `form`: sent as its
+  -- body. `more`: further header fields.
+  local function request(path, method, form, more)
     local chunks = {}
+    local headers = {
+      ["Content-Type"] = form and "application/x-www-form-urlencoded", ["Content-Length"] = form and #form,
+    }
+    for name, value in pairs(more or {}) do headers[name] = value end
     local ok, status, fields = http.request {
-      url = server.url .. path, method = method or "GET", sink = ltn12.sink.table(chunks),
+      url = server.url .. path, method = method or form and "POST" or "GET", headers = headers,
+      source = form and ltn12.source.string(form), sink = ltn12.sink.table(chunks),
     }
     if not ok then return nil, status, table.concat(chunks) end
     return status, table.concat(chunks), fields
@@ -66,6 +72,29 @@ describe("the site of examples/nginx", function()
     return body
   end
 
+  --- The same for what is searched with a form.
+  local function search(name, form, org_id)
+    local status, body = request(path(name, "", org_id), "POST", form)
+    assert.equal(200, status, body)
+    return body
+  end
+
+  local function escaped(text)
+    return (text:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end))
+  end
+
+  --- The site's log, once it has this pattern: nginx writes a request's line after its answer.
+  local function log_with(pattern)
+    local log
+    local ends = socket.gettime() + 5
+    repeat
+      log = server:log()
+      if log:find(pattern) then return log end
+      socket.sleep(0.01)
+    until socket.gettime() > ends
+    error(pattern .. " is not in the log: " .. log)
+  end
+
   --- The users of the mock's organization.
   local function all()
     return helper.oracle(users.list_json(tonumber(ORG:sub(1, 6), 16), 25))
@@ -80,8 +109,8 @@ describe("the site of examples/nginx", function()
     return found
   end
 
-  local function filtered(query)
-    return emails(cjson.decode(get("users", query)))
+  local function filtered(form)
+    return emails(cjson.decode(search("users", form)))
   end
 
   --- An organization with one user who has these fields, beside what every user has.
@@ -105,36 +134,50 @@ describe("the site of examples/nginx", function()
     end)
 
     it("gives an empty array for nobody", function()
-      assert.equal("[]\n", get("users", "?q=nobody-has-this"))
+      assert.equal("[]\n", search("users", "q=nobody-has-this"))
+    end)
+
+    it("gives numbers exactly, and what the schema lacks", function()
+      local raw = [==[[{"id": "1", "organization_id": "2", "role": "owner", "email": "a@b.example", "num_wallboxes": 0,
+        "num_inverters": 9007199254740991, "num_heat_pumps": -3, "num_electric_vehicles": 123456789012345,
+        "latitude": 48.208493123456789, "longitude": -0.1, "big": 1.7976931348623157e308, "small": 5e-324,
+        "more": {"list": [1, null, {"b": 2.5, "a": "\\\"\u0007"}, [[]], false], "1": "x"}}]]==]
+      api:configure { organizations = { [ORG] = { raw = raw } } }
+      assert.is_nil(helper.difference(cjson.decode(raw), cjson.decode(get("users"))))
+      local csv = get("users.csv")
+      for _, field in ipairs { "9007199254740991", "123456789012345", "48.20849312345679", "-0.1", "-3" } do
+        assert.truthy(csv:find("," .. field .. ",", 1, true), field)
+      end
     end)
 
     it("filters by role", function()
       for _, role in ipairs { "admin", "staff", "user", "guest" } do
         local wanted = emails(all(), function(user) return user.role == role end)
         assert.is_true(#wanted > 0)
-        assert.same(wanted, filtered("?role=" .. role))
+        assert.same(wanted, filtered("role=" .. role))
+        assert.same(wanted, emails(cjson.decode(get("users", "?role=" .. role))))
       end
-      assert.same(emails(all()), filtered "?role=&q=")
+      assert.same(emails(all()), filtered "role=&q=")
+      assert.same(emails(all()), filtered "")
     end)
 
     it("searches in e-mail, names and external id, in capitals or not", function()
       local first = { all()[1].email }
-      assert.same(first, filtered "?q=ANNA.GRUBER.100001%40")
-      assert.same(first, filtered "?q=aNNa+gRUB")
-      assert.same(first, filtered "?q=cust-100001")
-      assert.same(first, filtered "?role=admin&q=++gruber++")
-      assert.same({}, filtered "?role=guest&q=gruber.100001")
-      assert.same({}, filtered "?q=wien")
+      assert.same(first, filtered "q=ANNA.GRUBER.100001%40")
+      assert.same(first, filtered "q=aNNa+gRUB")
+      assert.same(first, filtered "q=cust-100001")
+      assert.same(first, filtered "role=admin&q=++gruber++")
+      assert.same({}, filtered "role=guest&q=gruber.100001")
+      assert.same({}, filtered "q=wien")
     end)
 
     it("knows the capitals of other letters than ASCII's, and no patterns", function()
       local org_id = organization_of { first_name = "ŽIGA Ökonom", last_name = "Иван Ωmega 50%" }
       for _, q in ipairs { "žiga", "Žiga", "öKO", "ИВАН", "иван", "ωMEGA", "50%" } do
-        assert.equal(1, #cjson.decode(get("users", "?q=" .. q:gsub("%%", "%%25"), org_id)), q)
+        assert.equal(1, #cjson.decode(search("users", "q=" .. escaped(q), org_id)), q)
       end
       for _, q in ipairs { "%.", ".*", "ziga", "\197" } do
-        local encoded = q:gsub(".", function(c) return ("%%%02X"):format(c:byte()) end)
-        assert.equal(q == "\197" and 1 or 0, #cjson.decode(get("users", "?q=" .. encoded, org_id)), q)
+        assert.equal(q == "\197" and 1 or 0, #cjson.decode(search("users", "q=" .. escaped(q), org_id)), q)
       end
     end)
   end)
@@ -168,15 +211,21 @@ describe("the site of examples/nginx", function()
     end)
 
     it("filters as the JSON does, and leads to the CSV with the same filter", function()
-      local body = get("roster", "?role=admin&q=gruber")
+      local body = search("roster", "role=admin&q=gruber")
       assert.truthy(body:find(all()[1].email, 1, true))
       assert.is_nil(body:find(all()[2].email, 1, true))
       assert.truthy(body:find("1 of 25 users", 1, true))
       assert.truthy(body:find("<option selected>admin</option>", 1, true))
       assert.truthy(body:find('name="q" value="gruber"', 1, true))
-      local query = body:match 'href="users%.csv(%?[^"]*)"':gsub("&amp;", "&")
-      local _, lines = get("users.csv", query):gsub("\r\n", "")
+      local fields = {}
+      for name, value in body:match '<form method="post" action="users%.csv">(.-)<button>':gmatch(
+        '<input type="hidden" name="(%w+)" value="([^"]*)">') do fields[#fields + 1] = name .. "=" .. value end
+      assert.same({ "role=admin", "q=gruber" }, fields)
+      local _, lines = search("users.csv", table.concat(fields, "&")):gsub("\r\n", "")
       assert.equal(2, lines)
+      -- Without a text to search for, a page has an address that leads to it.
+      assert.truthy(get("roster", "?role=admin"):find('<form method="get" action="users.csv">'
+        .. '<input type="hidden" name="role" value="admin"><button>', 1, true))
     end)
 
     it("is made for phones too, and needs nothing from elsewhere", function()
@@ -196,13 +245,46 @@ describe("the site of examples/nginx", function()
         first_name = hostile, last_name = hostile, email = hostile, external_user_id = hostile, town = hostile,
         zip_code = hostile, role = "x\" onclick=\"alert(1)", last_login = "<b>",
       }
-      local escaped = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;{{q}}"
-      local q = hostile:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end)
-      local body = get("roster", "?q=" .. q, org_id)
+      local shown = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;{{q}}"
+      local body = search("roster", "q=" .. escaped(hostile), org_id)
       assert.is_nil(body:find("<script", 1, true))
       assert.is_nil(body:find(' onclick="', 1, true))
-      assert.truthy(body:find("<bdi>" .. escaped .. " " .. escaped .. "</bdi>", 1, true))
-      assert.truthy(body:find('value="' .. escaped .. '"', 1, true))
+      assert.truthy(body:find("<bdi>" .. shown .. " " .. shown .. "</bdi>", 1, true))
+      assert.truthy(body:find('value="' .. shown .. '"', 1, true))
+    end)
+
+    it("counts roles that it does not know together, however many there are", function()
+      local list = {}
+      for i = 1, 3000 do
+        list[i] = cjson.encode {
+          id = "00000000-0000-4000-8000-000000000001", organization_id = helper.OTHER_ORG, email = "a@example.com",
+          role = i <= 2 and "admin" or i == 3 and "other" or ("role-%d-"):format(i) .. ("x"):rep(1000),
+          num_inverters = 1, num_heat_pumps = 0, num_electric_vehicles = 0, num_wallboxes = 0,
+        }
+      end
+      api:configure { organizations = { [helper.OTHER_ORG] = { raw = "[" .. table.concat(list, ",") .. "]" } } }
+      local body = get("roster", "", helper.OTHER_ORG)
+      assert.equal(2, number_of(body, "admins"))
+      assert.equal(0, number_of(body, "guests"))
+      assert.equal(2998, number_of(body, "others"))
+      assert.equal(3000, number_of(body, "inverters"))
+      assert.is_nil(get("roster"):find("others", 1, true))
+    end)
+
+    it("shows what people can read of a text of any length, and no nonsense for numbers that cannot be", function()
+      local long = ("ä"):rep(1e5)
+      local org_id = organization_of {
+        first_name = long, last_name = long, email = long, external_user_id = long, town = long, zip_code = long,
+        role = long, num_inverters = -7, num_heat_pumps = 9007199254740991, num_wallboxes = 3,
+        last_login = "9999-12-31T23:59:59Z",
+      }
+      local body = get("roster", "", org_id)
+      assert.is_true(#body < 20000, #body)
+      assert.truthy(body:find("<bdi>" .. ("ä"):rep(100) .. "… " .. ("ä"):rep(100) .. "…</bdi>", 1, true))
+      assert.truthy(body:find("9999-12-31 23:59", 1, true))
+      assert.equal(0, number_of(body, "inverters"))
+      assert.equal(3, number_of(body, "wallboxes"))
+      assert.equal(1000000, number_of(body, "heat pumps"))
     end)
 
     it("keeps and shows the first users of a long list", function()
@@ -257,7 +339,7 @@ describe("the site of examples/nginx", function()
     end)
 
     it("gives the first line alone for nobody", function()
-      assert.same({ users.FIELDS }, parse(get("users.csv", "?q=nobody-has-this")))
+      assert.same({ users.FIELDS }, parse(search("users.csv", "q=nobody-has-this")))
       api:configure { organizations = { [ORG] = { raw = "[]" } } }
       assert.same({ users.FIELDS }, parse(get("users.csv")))
     end)
@@ -316,7 +398,7 @@ describe("the site of examples/nginx", function()
         always_api = { fault = "truncate", after = 1000000 },
       }
       local connection = assert(socket.connect("127.0.0.1", server.ports.site))
-      connection:send("GET " .. path "users.csv" .. " HTTP/1.0\r\n\r\n")
+      connection:send("GET " .. path "users.csv" .. " HTTP/1.0\r\nHost: localhost\r\n\r\n")
       local all_of_it, problem = connection:receive("*a")
       connection:close()
       -- After an orderly end it would be all there was.
@@ -372,17 +454,22 @@ describe("the site of examples/nginx", function()
       fail(504)
     end)
 
-    it("pass Retry-After on", function()
-      api:configure { always_api = { status = 503, headers = { ["Retry-After"] = "120" } } }
-      assert.equal("120", fail(502)["retry-after"])
+    it("pass Retry-After on, a day at most", function()
+      for given, passed in pairs { ["120"] = "120", [("9"):rep(60)] = "86400" } do
+        api:configure { always_api = { status = 503, headers = { ["Retry-After"] = given } } }
+        assert.equal(passed, fail(502)["retry-after"])
+      end
     end)
 
     it("are 405 for other methods, and 404 for other paths", function()
-      for _, method in ipairs { "POST", "PUT", "DELETE" } do
+      for _, method in ipairs { "PUT", "DELETE", "OPTIONS" } do
         local status, _, fields = request(path "users", method)
         assert.equal(405, status)
-        assert.equal("GET, HEAD", fields.allow)
+        assert.equal("GET, HEAD, POST", fields.allow)
       end
+      local status, _, fields = request("/health", "POST", "")
+      assert.equal(405, status)
+      assert.equal("GET, HEAD", fields.allow)
       assert.equal(404, (request "/"))
       assert.equal(404, (request(path "nothing")))
     end)
@@ -442,17 +529,167 @@ describe("the site of examples/nginx", function()
 
   it("logs each request to Podero, and neither secrets nor what people search for", function()
     afresh(function()
-      get("users", "?q=looked-for")
-      local log, access
-      local ends = socket.gettime() + 5
-      repeat -- nginx writes a request's line after its answer
-        log = server:log()
-        access = log:match '[^\n]*"GET /orgs/[%x-]+/users" 200 [^\n]*'
-      until access or socket.gettime() > ends
+      search("users", "q=looked-for")
+      local log = log_with '"POST /orgs/[%x-]+/users" 200 '
       local _, lines = log:gsub("podero: %u+ http://%S+: 200, attempt 1, [%d.]+ s, %d+ bytes", "")
       assert.equal(2, lines)
-      helper.without(log, { mock.credentials.client_secret, "tok-" })
-      assert.is_nil(access:find("looked-for", 1, true))
+      helper.without(log, { mock.credentials.client_secret, "tok-", "looked-for" })
+    end)
+  end)
+
+  it("logs errors during a search without what is searched for", function()
+    afresh(function()
+      local form = "q=looked-for%40example.com&role=admin"
+      for _, name in ipairs { "users", "users.csv", "roster" } do
+        -- Podero's error, an answer cut short, a body that is too large, an id that is none.
+        api:configure { always_api = { status = 500 } }
+        assert.equal(502, (request(path(name), "POST", form)))
+        api:configure { organizations = { [ORG] = { users = 5000 } }, always_api = { fault = "truncate", after = 9e5 } }
+        request(path(name), "POST", form)
+        api:configure()
+        assert.equal(413, (request(path(name), "POST", form .. ("x"):rep(9000))))
+        assert.equal(400, (request(path(name, "", "no-uuid"), "POST", form)))
+        -- The visitor leaves.
+        api:configure { always_api = { delay = TIMEOUT } }
+        local before = api:counts().api
+        local connection = assert(socket.connect("127.0.0.1", server.ports.site))
+        connection:send(("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nContent-Type: "
+          .. "application/x-www-form-urlencoded\r\n\r\n%s"):format(path(name), #form, form))
+        local ends = socket.gettime() + 5
+        while api:counts().api == before do assert.is_true(socket.gettime() < ends) end
+        connection:close()
+        log_with('"POST /orgs/[%x-]+/' .. name:gsub("%.", "%%.") .. '" 499 ')
+      end
+      local log = server:log()
+      assert.truthy(log:find('%[error%][^\n]* podero: http: [^\n]*request: "POST /orgs/'), log)
+      assert.truthy(log:find('%[error%][^\n]* cut short: [^\n]*request: "POST /orgs/'), log)
+      assert.truthy(log:find('%[error%][^\n]*too large body[^\n]*request: "POST /orgs/'), log)
+      helper.without(log, { "looked", "for@example", "for%40example" })
+    end)
+  end)
+
+  it("refuses a search in a URL, and logs none of it", function()
+    afresh(function()
+      for _, name in ipairs { "users", "users.csv", "roster" } do
+        for _, query in ipairs {
+          "?q=looked-for", "?role=admin&q=looked-for", "?%71=looked-for", "?q", "?q=1&q=looked-for",
+        } do
+          local status, body, fields = request(path(name, query))
+          assert.equal(400, status, query)
+          assert.truthy(body:find("POST", 1, true))
+          assert.equal(name == "roster" and "text/html; charset=utf-8" or "application/json", fields["content-type"])
+          assert.equal(400, (request(path(name, query), "POST", "role=admin")))
+        end
+      end
+      -- One that nginx cannot read.
+      local connection = assert(socket.connect("127.0.0.1", server.ports.site))
+      connection:send(("GET %s HTTP/1.1\r\nHost: localhost\r\n(:\r\nHost: localhost\r\n\r\n"):format(
+        path("users", "?q=looked-for")))
+      assert.truthy(connection:receive("*l"):find(" 400 ", 1, true))
+      connection:close()
+      assert.equal(200, (request "/health"))
+      log_with '"GET /orgs/[%x-]+/roster" 400 '
+      helper.without(server:log(), { "looked" })
+    end)
+  end)
+
+  it("refuses parameters that it cannot read, or that are too long or too many", function()
+    local before = api:counts().api
+    for _, name in ipairs { "users", "users.csv", "roster" } do
+      assert.equal(400, (request(path(name), "POST", "q=" .. ("x"):rep(601))))
+      assert.equal(400, (request(path(name), "POST", "role=" .. ("x"):rep(601))))
+      assert.equal(400, (request(path(name, "?role=" .. ("x"):rep(601)))))
+      assert.equal(400, (request(path(name), "POST", ("x=1&"):rep(100) .. "q=y")))
+      assert.equal(400, (request(path(name, "?" .. ("x=1&"):rep(100) .. "role=admin"))))
+      assert.equal(400, (request(path(name), "POST", '{"q":"x"}', { ["Content-Type"] = "application/json" })))
+      assert.equal(413, (request(path(name), "POST", "q=" .. ("x"):rep(1e5))))
+    end
+    assert.equal(before, api:counts().api)
+    assert.equal("[]\n", search("users", "q=" .. ("%C3%A4"):rep(200)))
+  end)
+
+  describe("names", function()
+    --- The status of a request with this line for its target, and these header lines.
+    local function status_of(line, fields)
+      local connection = assert(socket.connect("127.0.0.1", server.ports.site))
+      connection:settimeout(10)
+      connection:send(line .. "\r\n" .. fields .. "Connection: close\r\n\r\n")
+      local all_of_it = assert(connection:receive "*a")
+      connection:close()
+      return tonumber(all_of_it:match "^HTTP/1.1 (%d+)"), all_of_it
+    end
+
+    it("of its own are answered, with a port or without", function()
+      for _, name in ipairs { "localhost", "127.0.0.1", "LOCALHOST", "localhost.", "localhost:8080" } do
+        assert.equal(200, (status_of("GET /health HTTP/1.1", "Host: " .. name .. "\r\n")), name)
+      end
+    end)
+
+    it("of others are refused, whatever is asked for", function()
+      local before = api:counts()
+      for _, target in ipairs { path "users", path "users.csv", path "roster", "/health", "/" } do
+        for _, method in ipairs { "GET", "HEAD", "POST" } do
+          for _, name in ipairs { "rebound.example", "localhost.example", "127.0.0.1.example", "10.0.0.1", "[::1]" } do
+            local status, answer = status_of(method .. " " .. target .. " HTTP/1.1", "Host: " .. name .. "\r\n")
+            assert.equal(421, status, name)
+            assert.truthy(answer:find("Cache-Control: no-store", 1, true))
+          end
+        end
+        assert.equal(421, (status_of("GET http://rebound.example" .. target .. " HTTP/1.1", "Host: localhost\r\n")))
+        assert.equal(421, (status_of("GET " .. target .. " HTTP/1.0", "")))
+        assert.equal(400, (status_of("GET " .. target .. " HTTP/1.1", "")))
+        assert.equal(400, (status_of("GET " .. target .. " HTTP/1.1", "Host: localhost\r\nHost: rebound.example\r\n")))
+      end
+      assert.same(before, api:counts())
+    end)
+  end)
+
+  describe("texts", function()
+    local text = dofile "examples/nginx/lua/site/text.lua"
+    local page = dofile "examples/nginx/lua/site/page.lua"
+
+    --- Processor time of one call, the least of a few.
+    local function seconds_of(f, value)
+      local least = math.huge
+      for _ = 1, 3 do
+        local calls, began = 0, os.clock()
+        local seconds
+        repeat
+          f(value)
+          calls = calls + 1
+          seconds = os.clock() - began
+        until seconds > 0.02
+        least = math.min(least, seconds / calls)
+      end
+      return least
+    end
+
+    it("take twice the time if they are twice as long", function()
+      local blanks = (" "):rep(20000)
+      local inputs = { blanks, "a" .. blanks .. "b", blanks .. "a", "a" .. blanks, ("a "):rep(10000), ("Ä"):rep(10000),
+        ("<"):rep(20000), ("{{a"):rep(7000), ("\128"):rep(20000) }
+      local functions = {
+        trim = text.trim, fold = text.fold, escape = page.escape,
+        cut = function(value) return text.cut(value, 15000) end,
+        fill = function(value) return page.fill("{{a}}", { a = value }) end,
+      }
+      for name, f in pairs(functions) do
+        for i, input in ipairs(inputs) do
+          local ratio = seconds_of(f, input .. input) / seconds_of(f, input)
+          assert.is_true(ratio < 3, ("%s, input %d: %.1f"):format(name, i, ratio))
+        end
+      end
+    end)
+
+    it("are trimmed at both ends, and cut between characters", function()
+      for given, trimmed in pairs { ["  a b\t\r\n"] = "a b", [""] = "", [" \n "] = "", ["a"] = "a", [" ä "] = "ä" } do
+        assert.equal(trimmed, text.trim(given))
+      end
+      assert.equal("äö", text.cut("äö", 4))
+      assert.equal("ä…", text.cut("äö", 3))
+      assert.equal("ä…", text.cut("äöü", 2))
+      assert.equal("…", text.cut("\240\159\152\128", 3))
+      assert.equal("…", text.cut(("\128"):rep(10), 5))
     end)
   end)
 

@@ -29,7 +29,7 @@ end
 local org = "/orgs/" .. mock.ORG
 show("roster", org .. "/roster")
 show("administrators", org .. "/roster?role=admin")
-show("JSON, filtered", org .. "/users?q=zo%C3%AB")
+show("JSON, filtered", org .. "/users -d q=zoë      (for curl)")
 show("CSV", org .. "/users.csv")
 show("hostile texts", "/orgs/00000000-0000-4000-8000-000000000bad/roster")
 show("100,000 users", "/orgs/00000000-0000-4000-8000-000000100000/users.csv")

@@ -164,7 +164,7 @@ local START_ATTEMPTS, START_SECONDS = 5, 20
 local LIFE = [[
 trap '' INT TERM HUP
 cd %s || exit
-%s </dev/null >%s.log 2>&1 &
+%s </dev/null >>%s.log 2>&1 &
 server=$!
 cat >/dev/null
 kill $server 2>/dev/null
@@ -172,9 +172,10 @@ wait $server
 rm -rf %s
 ]]
 
---- Runs a server in its folder, with its output in the file `name`.log, until the returned pipe is closed, which the
--- system does even if this process is killed. Then the folder is removed. The shell and `cat` ignore the signals of a
--- terminal; the server handles them itself.
+--- Runs a server in its folder, with its output appended to the file `name`.log, until the returned pipe is closed,
+-- which the system does even if this process is killed. It is appended because a server may open the file a second
+-- time, as /dev/stdout, and would overwrite what it has written. Then the folder is removed. The shell and `cat` ignore
+-- the signals of a terminal; the server handles them itself.
 function nginx.live(dir, name, command)
   return assert(io.popen(LIFE:format(quoted(dir), command, name, quoted(dir)), "w"))
 end

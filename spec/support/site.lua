@@ -23,7 +23,7 @@ local function configuration(ports, dir, options)
   end
   nginx.write_file(name, client)
   text = replaced(text, "load_module[^\n]*\nload_module[^\n]*\n", nginx.find().load_modules)
-  return replaced(text, "listen 127%.0%.0%.1:8080;", ("listen 127.0.0.1:%s;"):format(ports.site))
+  return replaced(text, "listen 127%.0%.0%.1:8080", "listen 127.0.0.1:" .. ports.site)
 end
 
 --- Starts a site with the module that is built for LuaJIT. `environment`: environment variables to set, PODERO_* and

@@ -1,5 +1,5 @@
---- The format `table`: aligned columns for people. The first rows determine the widths. A longer cell further down is
--- not cut off, but moves the rest of its row to the right.
+--- The format `table`: aligned columns for people. The first rows determine the widths. A longer cell further down, or
+-- one that is longer than any column, is not cut off, but moves the rest of its row to the right.
 
 local json = require "podero.command.json"
 local podero = require "podero"
@@ -9,6 +9,8 @@ local text = require "podero.command.text"
 local listing = {}
 
 local SAMPLE = 200 -- rows that are kept to find the widths
+local SAMPLE_BYTES = 1024 * 1024 -- fewer, if their cells are longer than this in sum
+local WIDEST = 80 -- of a column: one long cell must not make all the other rows as long
 
 local ROLE_COLOURS = { admin = term.colors.yellow, staff = term.colors.cyan, guest = term.colors.dim }
 
@@ -53,10 +55,12 @@ function listing.new(sink, settings)
   if settings.organizations then columns[1] = ORGANIZATION end
   for _, column in ipairs(COLUMNS) do columns[#columns + 1] = column end
 
-  local widths, sample = {}, {}
+  local widths, sample, sample_bytes = {}, {}, 0
 
   local function measure(row)
-    for i, value in ipairs(row) do widths[i] = math.max(widths[i] or 0, text.width(value)) end
+    for i, value in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, math.min(text.width(value), WIDEST))
+    end
   end
 
   --- Returns the padded cell in its colour. Padding is added before, because escape sequences have no width.
@@ -90,7 +94,8 @@ function listing.new(sink, settings)
       for i, column in ipairs(columns) do row[i] = column[2](user) end
       if not sample then return write(row) end
       sample[#sample + 1] = row
-      if #sample >= SAMPLE then flush_sample() end
+      sample_bytes = sample_bytes + #table.concat(row)
+      if #sample >= SAMPLE or sample_bytes >= SAMPLE_BYTES then flush_sample() end
     end,
     finish = function()
       if sample then flush_sample() end

@@ -1,10 +1,11 @@
---- GET /orgs/<id>/users.csv: those of the users that the filter wants, as CSV (RFC 4180), while they arrive:
+--- /orgs/<id>/users.csv: those of the users that the filter wants, as CSV (RFC 4180), while they arrive:
 -- a list of any length takes no more memory than a short one.
 
 local client = require "site.client"
 local failure = require "site.failure"
 local filter = require "site.filter"
 local stream = require "site.stream"
+local text = require "site.text"
 
 local COLUMNS = {
   "id", "organization_id", "external_user_id", "role", "email", "first_name", "last_name", "is_onboarded",
@@ -19,6 +20,7 @@ local FORMULA, WIDE_FORMULA = "^[=+%-@\t\r\n]", "^\239\188[\139\141\157\160]"
 -- is a longitude.
 local function field(value)
   if value == nil then return "" end
+  if type(value) == "number" then return text.number(value) end
   if type(value) ~= "string" then return tostring(value) end
   if value:find(FORMULA) or value:find(WIDE_FORMULA) then value = "'" .. value end
   if value:find("[\",\r\n]") then value = "\"" .. value:gsub("\"", "\"\"") .. "\"" end
@@ -41,7 +43,8 @@ local function begin(org_id)
 end
 
 return function(org_id)
-  local wanted = filter.of_request()
+  local wanted, refusal = filter.of_request()
+  if not wanted then return failure.refuse(refusal) end
   -- Nothing is sent before the first user is there: until then an error has a status of its own.
   local out
   local ok, err = pcall(function()

@@ -13,5 +13,6 @@ return function()
     ngx.status = 503
     return ngx.say(cjson.encode { status = "unavailable", reason = err.kind })
   end
-  ngx.say(cjson.encode { status = "ok", token_seconds = expires_at and math.floor(expires_at - ngx.time()) })
+  local seconds = expires_at and math.max(0, math.floor(expires_at - ngx.time()))
+  ngx.say(cjson.encode { status = "ok", token_seconds = seconds })
 end

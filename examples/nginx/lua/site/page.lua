@@ -41,16 +41,19 @@ a { color: var(--accent); }
 .counts { display: grid; grid-template-columns: repeat(8, 1fr); gap: 10px; margin: 22px 0 14px; padding: 0;
   list-style: none; }
 .counts li { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
-.counts a, .counts div { display: block; padding: 10px 14px; color: inherit; text-decoration: none; }
+.counts button, .counts div { display: block; width: 100%; padding: 10px 14px; color: inherit; text-align: left; }
+.counts form { height: 100%; } .counts button { height: 100%; }
 .counts b { display: block; font-size: 22px; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .counts span { color: var(--muted); font-size: 13px; }
 .counts .chosen { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
-form { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 0 14px; }
+.search { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 0 14px; }
 input, select, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; padding: 8px 12px; min-height: 42px; }
 input { flex: 1 1 240px; min-width: 0; }
 button { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600;
   padding: 8px 18px; }
+.counts button, .found button { background: none; border: 0; min-height: 0; font-weight: inherit; cursor: pointer; }
+.found button { padding: 0; color: var(--accent); text-decoration: underline; }
 .found { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 16px; margin: 0 0 10px; }
 table { width: 100%; border-collapse: separate; border-spacing: 0; background: var(--card);
   border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
@@ -67,7 +70,7 @@ time { white-space: nowrap; font-variant-numeric: tabular-nums; }
 @media (max-width: 900px) { .counts { grid-template-columns: repeat(4, 1fr); } }
 @media (max-width: 640px) {
   main { padding: 18px 12px 32px; }
-  .counts { gap: 8px; } .counts a, .counts div { padding: 8px 10px; } .counts b { font-size: 19px; }
+  .counts { gap: 8px; } .counts button, .counts div { padding: 8px 10px; } .counts b { font-size: 19px; }
   .counts span { font-size: 12px; } select { flex: 1; }
   table, tbody, tr, td { display: block; }
   table { background: none; border: 0; border-radius: 0; }

@@ -1,7 +1,8 @@
 --- A token store on Redis, for a site on several machines. In site/client.lua:
---   token_store = require("site.redis_store").new { host = "redis.example.net", password = os.getenv "REDIS_PASSWORD" }
+--   token_store = require("site.redis_store").new { host = "10.0.0.5", password = os.getenv "REDIS_PASSWORD" }
 -- It has the methods of ngx.shared.DICT that the client uses. A Redis that fails costs a token request, no answer: each
--- method then returns nil and a message. Needs lua-resty-redis (OpenResty brings it; Debian: lua-nginx-redis).
+-- method then returns nil and a message. Needs lua-resty-redis (OpenResty brings it; Debian: lua-nginx-redis). A host
+-- that is a name needs the directive `resolver` in nginx.conf.
 
 local found, redis = pcall(require, "resty.redis")
 if not found then redis = require "nginx.redis" end -- its name in Debian
@@ -9,27 +10,77 @@ if not found then redis = require "nginx.redis" end -- its name in Debian
 local Store = {}
 Store.__index = Store
 
-local DEFAULTS = { port = 6379, timeout = 0.5, prefix = "podero:" }
+local DEFAULTS = { port = 6379, database = 0, timeout = 0.5, prefix = "podero:" }
 local KEEPALIVE, POOL_SIZE = 60, 8
+local LONGEST = 365 * 24 * 3600 -- seconds; Redis refuses a time to live that does not fit into its clock
 
---- `options`: `host` and `port`, or `path` ("unix:/run/redis.sock"); `username` and `password`; `timeout` in seconds;
--- `prefix`, put before each key. Tokens are secrets, and travel as they are: keep Redis on a network of your own.
-function Store.new(options)
-  return setmetatable({ options = setmetatable(options, { __index = DEFAULTS }) }, Store)
+-- options -------------------------------------------------------------------------------------------------------------
+
+local function is_text(value) return type(value) == "string" and value ~= "" end
+
+local function is_whole(least, most)
+  return function(value)
+    return type(value) == "number" and value >= least and value <= most and value % 1 == 0
+  end
 end
 
-local function connect(options)
-  local connection, err = redis:new()
-  if not connection then return nil, err end
-  connection:set_timeout(options.timeout * 1000)
-  local ok
-  if options.path then
-    ok, err = connection:connect(options.path)
-  else
-    ok, err = connection:connect(options.host, options.port)
+local CHECKS = {
+  host = is_text, path = is_text, username = is_text, password = is_text,
+  port = is_whole(1, 65535),
+  database = is_whole(0, 2 ^ 31 - 1),
+  timeout = function(value) return type(value) == "number" and value >= 0.001 and value <= 3600 end,
+  prefix = function(value) return type(value) == "string" end,
+}
+
+--- A copy of the options, with defaults. Raises an error if one of them cannot be used.
+local function checked(given)
+  local options = {}
+  for name, value in pairs(DEFAULTS) do options[name] = value end
+  for name, value in pairs(given) do
+    if not CHECKS[name] then error("redis_store: unknown option " .. tostring(name), 3) end
+    if not CHECKS[name](value) then error(("redis_store: the option %s cannot be used"):format(name), 3) end
+    options[name] = value
   end
-  if not ok then return nil, err end
-  if options.password and connection:get_reused_times() == 0 then
+  if (options.host == nil) == (options.path == nil) then error("redis_store: give either host or path", 3) end
+  if options.username and not options.password then error("redis_store: a username needs a password", 3) end
+  return options
+end
+
+-- connections ---------------------------------------------------------------------------------------------------------
+
+-- What a connection is good for once it is made: where it leads, who it has said it is, and which database it has
+-- selected. Connections are kept in one pool for all stores with the same values, and never shared with others.
+local IDENTITY = { "path", "host", "port", "username", "password", "database" }
+
+local pools, pool_count = {}, 0
+
+--- The name of the pool: a number, so that no password becomes part of it.
+local function pool_of(options)
+  local values = {}
+  for i, name in ipairs(IDENTITY) do
+    local value = options[name] == nil and "" or tostring(options[name])
+    values[i] = #value .. ":" .. value
+  end
+  local identity = table.concat(values, ",")
+  if not pools[identity] then
+    pool_count = pool_count + 1
+    pools[identity] = "podero-redis-" .. pool_count
+  end
+  return pools[identity]
+end
+
+--- `options`: `host` and `port`, or `path` ("unix:/run/redis.sock"); `username` and `password`; `database`, a number;
+-- `timeout` in seconds, for each step; `prefix`, put before each key. Raises an error if they cannot be used. Tokens
+-- are secrets, and travel as they are: keep Redis on a network of your own.
+function Store.new(options)
+  options = checked(options)
+  return setmetatable({ options = options, pool = pool_of(options) }, Store)
+end
+
+--- Says who we are and selects the database. True, or nil and Redis's message.
+local function introduce(connection, options)
+  if options.password then
+    local ok, err
     if options.username then
       ok, err = connection:auth(options.username, options.password)
     else
@@ -37,54 +88,80 @@ local function connect(options)
     end
     if not ok then return nil, err end
   end
+  if options.database == 0 then return true end -- every connection begins with this one
+  local ok, err = connection:select(options.database)
+  return ok and true or nil, err
+end
+
+--- A connection that is ready for commands; nil and a message if there is none to be had.
+local function connect(self)
+  local options = self.options
+  local connection, err = redis:new()
+  if not connection then return nil, err end
+  connection:set_timeout(options.timeout * 1000)
+  local ok
+  if options.path then
+    ok, err = connection:connect(options.path, { pool = self.pool })
+  else
+    ok, err = connection:connect(options.host, options.port, { pool = self.pool })
+  end
+  if not ok then return nil, err end
+  -- One that comes from the pool has been introduced.
+  if connection:get_reused_times() == 0 then
+    ok, err = introduce(connection, options)
+    if not ok then
+      connection:close()
+      return nil, err
+    end
+  end
   return connection
 end
 
---- Redis's answer to a command; nil and a message where it gave none, or an error.
+--- Redis's answer to a command; nil and a message if it gave none, or an error. Only a connection whose every command
+-- was answered well is kept.
 local function ask(self, command, key, ...)
-  local connection, err = connect(self.options)
+  local connection, err = connect(self)
   if not connection then return nil, err end
   local answer
   answer, err = connection[command](connection, self.options.prefix .. key, ...)
-  if err then
+  if err or not answer then
     connection:close()
-    return nil, err
+    return nil, err or "no answer"
   end
-  connection:set_keepalive(KEEPALIVE * 1000, POOL_SIZE)
+  if not connection:set_keepalive(KEEPALIVE * 1000, POOL_SIZE) then connection:close() end
   return answer
 end
 
---- Milliseconds for PX, which wants whole ones and no 0.
-local function milliseconds(ttl)
-  return ("%d"):format(math.max(1, math.ceil(ttl * 1000)))
-end
+-- methods -------------------------------------------------------------------------------------------------------------
 
---- The value; nil where there is none.
+--- The value; nil if there is none.
 function Store:get(key)
   local answer, err = ask(self, "get", key)
   if answer == ngx.null then return nil end
   return answer, err
 end
 
+--- Sets a value, with `flag` "NX" only if there is none. `ttl`: seconds; nil or 0 is for ever, as in ngx.shared.DICT.
+local function put(self, key, value, ttl, flag)
+  local arguments = { flag }
+  if ttl and ttl ~= 0 then
+    if ttl < 0 or ttl ~= ttl then return nil, "the time to live is not a number of seconds" end -- negative, or NaN
+    arguments[#arguments + 1] = "PX"
+    -- Whole milliseconds, and not 0.
+    arguments[#arguments + 1] = ("%d"):format(math.max(1, math.ceil(math.min(ttl, LONGEST) * 1000)))
+  end
+  return ask(self, "set", key, value, unpack(arguments))
+end
+
 --- Keeps a value, for `ttl` seconds if given.
 function Store:set(key, value, ttl)
-  local answer, err
-  if ttl and ttl > 0 then
-    answer, err = ask(self, "set", key, value, "PX", milliseconds(ttl))
-  else
-    answer, err = ask(self, "set", key, value)
-  end
+  local answer, err = put(self, key, value, ttl)
   return answer and true, err
 end
 
 --- Keeps a value if there is none, in one step; nil and "exists" if there is.
 function Store:add(key, value, ttl)
-  local answer, err
-  if ttl and ttl > 0 then
-    answer, err = ask(self, "set", key, value, "NX", "PX", milliseconds(ttl))
-  else
-    answer, err = ask(self, "set", key, value, "NX")
-  end
+  local answer, err = put(self, key, value, ttl, "NX")
   if answer == ngx.null then return nil, "exists" end
   return answer and true, err
 end

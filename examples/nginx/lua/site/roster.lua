@@ -1,13 +1,15 @@
---- GET /orgs/<id>/roster: the users as a page for people, and on top what the whole organization has. Of a long list
--- only the users that are shown are kept.
+--- /orgs/<id>/roster: the users as a page for people, and on top what the whole organization has. Memory is bounded
+-- whatever Podero sends: of a long list only the users that are shown are kept, and of these what is shown.
 
 local client = require "site.client"
 local failure = require "site.failure"
 local filter = require "site.filter"
 local page = require "site.page"
 local podero = require "podero"
+local text = require "site.text"
 
 local SHOWN = 500
+local LONGEST_TEXT = 200 -- bytes of a cell
 
 local ROLES = {
   { podero.Role.ADMIN, "admins" }, { podero.Role.STAFF, "staff" }, { podero.Role.USER, "users" },
@@ -19,44 +21,74 @@ local DEVICES = {
   { "num_wallboxes", "wallboxes", "wallbox" }, { "num_inverters", "inverters", "inverter" },
 }
 
+local TEXTS = { "first_name", "last_name", "email", "role", "external_user_id", "zip_code", "town", "last_login" }
+
+--- How many devices of a kind a user has: what cannot be is no reason to show nonsense as a sum.
+local function number_of(user, field)
+  return math.max(0, math.min(user[field], 1e6))
+end
+
+--- What is shown of a user.
+local function excerpt(user)
+  local kept = {}
+  for _, field in ipairs(TEXTS) do kept[field] = user[field] and text.cut(user[field], LONGEST_TEXT) end
+  for _, device in ipairs(DEVICES) do kept[device[1]] = number_of(user, device[1]) end
+  return kept
+end
+
 --- Reads the list: `total`, counts `by_role` and `by_device`, how many the filter has `found`, and the first of these.
+-- Roles are texts that Podero's servers choose: all but the four are counted as "other".
 local function read(org_id, wanted)
-  local roster = { total = 0, found = 0, by_role = {}, by_device = {}, users = {} }
+  local roster = { total = 0, found = 0, by_role = { other = 0 }, by_device = {}, users = {} }
+  for _, role in ipairs(ROLES) do roster.by_role[role[1]] = 0 end
+  for _, device in ipairs(DEVICES) do roster.by_device[device[1]] = 0 end
   for user in client:each_user(org_id) do
     roster.total = roster.total + 1
-    roster.by_role[user.role] = (roster.by_role[user.role] or 0) + 1
+    local role = roster.by_role[user.role] and user.role or "other"
+    roster.by_role[role] = roster.by_role[role] + 1
     for _, device in ipairs(DEVICES) do
       local field = device[1]
-      roster.by_device[field] = (roster.by_device[field] or 0) + user[field]
+      roster.by_device[field] = roster.by_device[field] + number_of(user, field)
     end
     if wanted.wants(user) then
       roster.found = roster.found + 1
-      if roster.found <= SHOWN then roster.users[roster.found] = user end
+      if roster.found <= SHOWN then roster.users[roster.found] = excerpt(user) end
     end
   end
   return roster
 end
 
---- The query of a link that leads to this filter.
-local function query(role, q)
-  local parameters = ngx.encode_args { role = role, q = q }
-  return parameters ~= "" and "?" .. parameters or "?"
+--- A field of a form that people do not see; nothing if there is no value.
+local function hidden(name, value)
+  return value and page.fill('<input type="hidden" name="{{name}}" value="{{value}}">', { name = name, value = value })
+    or ""
+end
+
+--- A button that leads to this filter: a link in all but what it sends, see site/filter.lua. `label`: HTML.
+local function button(action, role, q, label)
+  return page.fill('<form method="{{method}}" action="{{action}}">{{fields}}<button>{{label}}</button></form>', {
+    method = q and "post" or "get", action = action, fields = page.html(hidden("role", role) .. hidden("q", q)),
+    label = page.html(label),
+  })
+end
+
+local function labelled(count, name)
+  return page.fill("<b>{{count}}</b> <span>{{name}}</span>", { count = count, name = name })
 end
 
 local function counts(roster, wanted)
   local items = {}
+  local function add(html, class)
+    items[#items + 1] = page.fill('<li class="{{class}}">{{html}}</li>\n', { class = class, html = page.html(html) })
+  end
   for _, role in ipairs(ROLES) do
     local chosen = wanted.role == role[1]
-    items[#items + 1] = page.fill(
-      '<li class="{{class}}"><a href="{{link}}"><b>{{count}}</b> <span>{{name}}</span></a></li>\n', {
-        class = chosen and "chosen" or "", link = query(not chosen and role[1] or nil, wanted.q),
-        count = roster.by_role[role[1]] or 0, name = role[2],
-      })
+    local label = labelled(roster.by_role[role[1]], role[2])
+    add(button("roster", not chosen and role[1] or nil, wanted.q, label), chosen and "chosen" or "")
   end
+  if roster.by_role.other > 0 then add("<div>" .. labelled(roster.by_role.other, "others") .. "</div>", "") end
   for _, device in ipairs(DEVICES) do
-    items[#items + 1] = page.fill('<li><div><b>{{count}}</b> <span>{{name}}</span></div></li>\n', {
-      count = roster.by_device[device[1]] or 0, name = device[2],
-    })
+    add("<div>" .. labelled(roster.by_device[device[1]], device[2]) .. "</div>", "")
   end
   return page.html(table.concat(items))
 end
@@ -86,8 +118,8 @@ end
 local function joined(...)
   local texts = {}
   for i = 1, select("#", ...) do
-    local text = select(i, ...)
-    if text and text ~= "" then texts[#texts + 1] = text end
+    local value = select(i, ...)
+    if value and value ~= "" then texts[#texts + 1] = value end
   end
   return table.concat(texts, " ")
 end
@@ -137,12 +169,13 @@ local BODY = [[
 <div class="muted mono">{{org_id}}</div>
 <ul class="counts">
 {{counts}}</ul>
-<form method="get" role="search">
-<input type="search" name="q" value="{{q}}" placeholder="E-mail, name or external id" aria-label="Search">
+<form class="search" method="post" action="roster" role="search">
+<input type="search" name="q" value="{{q}}" maxlength="{{longest}}" placeholder="E-mail, name or external id"
+  aria-label="Search">
 <select name="role" aria-label="Role">{{options}}</select>
 <button>Filter</button>
 </form>
-<p class="found"><span>{{found}}</span> <a href="users.csv{{query}}">Download as CSV</a></p>
+<div class="found"><span>{{found}}</span> {{download}}</div>
 {{table}}</main>
 ]]
 
@@ -156,12 +189,13 @@ local TABLE = [[
 ]]
 
 local function found(roster)
-  local text = ("%d of %d users"):format(roster.found, roster.total)
-  return roster.found <= SHOWN and text or ("%s, of which the first %d are shown"):format(text, SHOWN)
+  local sentence = ("%d of %d users"):format(roster.found, roster.total)
+  return roster.found <= SHOWN and sentence or ("%s, of which the first %d are shown"):format(sentence, SHOWN)
 end
 
 return function(org_id)
-  local wanted = filter.of_request()
+  local wanted, refusal = filter.of_request()
+  if not wanted then return failure.refuse(refusal, true) end
   local ok, roster = pcall(read, org_id, wanted)
   if not ok then return failure.answer(roster, true) end
   return page.send("Users", page.fill(BODY, {
@@ -169,8 +203,9 @@ return function(org_id)
     counts = counts(roster, wanted),
     options = options(wanted),
     q = wanted.q or "",
-    query = query(wanted.role, wanted.q),
+    longest = filter.LONGEST,
     found = found(roster),
+    download = page.html(button("users.csv", wanted.role, wanted.q, "Download as CSV")),
     table = page.html(roster.found > 0 and page.fill(TABLE, { rows = rows(roster.users) }) or ""),
   }))
 end
