@@ -142,13 +142,11 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
-  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
   /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
    * too. Without TLS it is not, and libcurl would only know after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
-  SET_OPTION(CURLOPT_BUFFERSIZE, expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
   if (request->body != NULL) {
@@ -170,21 +168,37 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
 
 /* ---- acquire and release ---- */
 
-CURLcode handle_acquire(struct transfer *x, const struct request *request) {
-  struct transport *t = x->transport;
-  CURLcode code = CURLE_OK;
-  if (t->idle_count > 0)
-    x->handle = t->idle[--t->idle_count];
-  else
-    code = create(t, &x->handle);
-  return code == CURLE_OK ? set_request(x, request) : code;
-}
-
 void handle_free(struct handle h) {
   curl_easy_cleanup(h.easy);
   curl_url_cleanup(h.url);
   free(h.origin);
   handle_free_fields(&h);
+}
+
+static CURLcode set_buffer_size(struct transport *t, struct handle *h) {
+  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
+  long bytes = expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES;
+  if (h->buffer_bytes == bytes) return CURLE_OK;
+  CURLcode code = curl_easy_setopt(h->easy, CURLOPT_BUFFERSIZE, bytes);
+  if (code == CURLE_OK) h->buffer_bytes = bytes;
+  return code;
+}
+
+/* Takes an idle handle, unless it refuses the size of the buffer (see quirks.c), or creates one. */
+static CURLcode get_handle(struct transport *t, struct handle *h) {
+  if (t->idle_count > 0) {
+    *h = t->idle[--t->idle_count];
+    if (set_buffer_size(t, h) == CURLE_OK) return CURLE_OK;
+    handle_free(*h);
+    *h = (struct handle){0};
+  }
+  CURLcode code = create(t, h);
+  return code == CURLE_OK ? set_buffer_size(t, h) : code;
+}
+
+CURLcode handle_acquire(struct transfer *x, const struct request *request) {
+  CURLcode code = get_handle(x->transport, &x->handle);
+  return code == CURLE_OK ? set_request(x, request) : code;
 }
 
 /* All idle handles have the fields of the same token, that of the last transfer that succeeded.

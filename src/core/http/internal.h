@@ -42,6 +42,7 @@ struct handle {
   CURL *easy;
   CURLU *url;                /* CURLOPT_CURLU */
   char *origin;              /* scheme, host and port of `url`, or NULL */
+  long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
   struct curl_slist *fields; /* CURLOPT_HTTPHEADER */
   const char *authorization; /* value of the Authorization field among them, or NULL */
 };
