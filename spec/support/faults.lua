@@ -364,7 +364,7 @@ faults.tls = {
   { name = "silence", acts = { STALL }, kind = "timeout", waits = true },
 }
 
---- Of HTTP/2. Error codes: RFC 9113, 7.
+--- Of HTTP/2, from the API alone. Error codes: RFC 9113, 7.
 faults.http2 = {
   { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true },
   { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
@@ -375,7 +375,7 @@ faults.http2 = {
   { name = "RST_STREAM in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 2 } }, kind = "network",
     retryable = true },
   { name = "RST_STREAM without an error in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 0 } },
-    kind = "decode", retryable = true, token = { kind = "auth", retryable = false } },
+    kind = "decode", retryable = true },
   { name = "a stream that ends too early", acts = { { "head", 200, { ["Content-Length"] = tostring(#USERS) } },
     { "data", HALF, true } }, kind = "network", retryable = true },
   { name = "closed in the body", acts = { { "head", 200, {} }, { "data", HALF }, CLOSE }, kind = "decode",
@@ -396,7 +396,7 @@ faults.http2 = {
   { name = "a body that stalls", acts = { { "head", 200, {} }, { "data", HALF }, STALL }, kind = "timeout",
     waits = true },
   { name = "503", acts = { respond(503, "{}", { ["Retry-After"] = "60" }) }, kind = "http", status = 503,
-    retry_after = 60, retryable = true, token = { kind = "auth" } },
+    retry_after = 60, retryable = true },
 }
 
 --- Of a proxy that is asked for a tunnel.

@@ -136,6 +136,27 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 
 /* ---- the request ---- */
 
+static bool is_https(const char *url) {
+  return strncasecmp(url, "https:", 6) == 0;
+}
+
+/* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.
+ *
+ * A connection that was made for HTTP/1.1 is closed if others could be HTTP/2: libcurl would use it
+ * again for requests that may use HTTP/2. */
+static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
+                                 const struct request *request) {
+  CURLcode code = CURLE_OK;
+  bool others_may = o->http_version == HTTP_VERSION_AUTO && is_https(request->url);
+  bool may = others_may && !request->http_1_1; /* use HTTP/2 */
+  SET_OPTION(CURLOPT_HTTP_VERSION, (long)(may ? CURL_HTTP_VERSION_NONE : CURL_HTTP_VERSION_1_1));
+  SET_OPTION(CURLOPT_FORBID_REUSE, others_may && !may ? 1L : 0L);
+  /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
+   * too. Without TLS it is not, and libcurl would only know after the first response. */
+  SET_OPTION(CURLOPT_PIPEWAIT, may ? 1L : 0L);
+  return code;
+}
+
 /* Sets the options that differ from one transfer to the next. */
 static CURLcode set_request(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
@@ -143,9 +164,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
-  /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
-   * too. Without TLS it is not, and libcurl would only know after the first response. */
-  SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
+  if (code == CURLE_OK) code = set_http_version(easy, t->options, request);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;

@@ -104,6 +104,16 @@
  *   Spec: connections_spec "lets others have their turn within 50 ms"
  *
  * 7.88
+ *   Over HTTP/2, a response that arrives before the whole body of its request was sent can be lost,
+ *   and the request hangs. Token requests, which have a body, use HTTP/1.1 (token_request_build).
+ *   Spec: http2_spec "and not for token requests"
+ *
+ * all
+ *   A connection of HTTP/1.1 is used again for requests that may use HTTP/2, which then never do.
+ *   That of a token request is closed (set_http_version in handle.c).
+ *   Spec: http2_spec "and not for token requests"
+ *
+ * 7.88
  *   After running out of memory, libcurl keeps connections that are never used or closed, and for
  *   which other transfers wait (reset_after_out_of_memory in transport.c).
  *   Spec: memory_spec "when an allocation of libcurl's fails"
