@@ -103,6 +103,19 @@
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
  *   Spec: connections_spec "lets others have their turn within 50 ms"
  *
+ * 7.88 to 8.6
+ *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
+ * does not return, and calls none of our functions; later versions read without limit only before
+ * the first request and while they shut a connection down. If libcurl uses OpenSSL, that has a
+ *   callback, which ends the connection (message_received in openssl.c). With other TLS libraries
+ *   there is no workaround.
+ *   Spec: http2_spec "cannot hold a call"
+ *
+ * 7.88
+ *   A TLS handshake that fails leaves an error in OpenSSL's queue of the thread, which others find:
+ *   nginx logs it for the next visitor over TLS (transport_leave in transport.c).
+ *   Spec: nginx_spec "is not logged for what befell a call before"
+ *
  * 7.88
  *   Over HTTP/2, a response that arrives before the whole body of its request was sent can be lost,
  *   and the request hangs. Token requests, which have a body, use HTTP/1.1 (token_request_build).
