@@ -105,10 +105,10 @@
  *
  * 7.88 to 8.6
  *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
- * does not return, and calls none of our functions; later versions read without limit only before
- * the first request and while they shut a connection down. If libcurl uses OpenSSL, that has a
- *   callback, which ends the connection (message_received in openssl.c). With other TLS libraries
- *   there is no workaround.
+ *   does not return, and calls none of our functions. Later versions read without a limit only
+ *   before the first request, and while they shut a connection down. If libcurl uses OpenSSL, that
+ *   has a callback, which ends the connection (message_received in openssl.c). With other TLS
+ *   libraries there is no workaround.
  *   Spec: http2_spec "cannot hold a call"
  *
  * 7.88
