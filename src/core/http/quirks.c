@@ -103,12 +103,11 @@
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
  *   Spec: connections_spec "lets others have their turn within 50 ms"
  *
- * 7.88 to 8.6
+ * from 7.88
  *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
- *   does not return, and calls none of our functions. Later versions read without a limit only
- *   before the first request, and while they shut a connection down. If libcurl uses OpenSSL, that
- *   has a callback, which ends the connection (message_received in openssl.c). With other TLS
- *   libraries there is no workaround.
+ *   does not return, and calls none of our functions. From 8.7 on that is so if there is no stream
+ *   to read for, as after GOAWAY. If libcurl uses OpenSSL, that has a callback, which ends the
+ *   connection (message_received in openssl.c). With other TLS libraries there is no workaround.
  *   Spec: http2_spec "cannot hold a call"
  *
  * 7.88
