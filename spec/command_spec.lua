@@ -460,7 +460,7 @@ describe("the command podero", function()
     local help = output_of "users --help"
     for _, name in ipairs { "client-id", "username", "scope", "base-url", "token-url", "token-encoding", "client-auth",
       "proxy", "allow-http", "ca-file", "ca-path", "cert", "key", "timeout", "connect-timeout", "max-retries",
-      "user-agent", "include-deleted", "no-validate" } do
+      "http-version", "user-agent", "include-deleted", "no-validate" } do
       assert.truthy(help:find("\n   %-%-" .. name:gsub("%-", "%%-") .. "[ \n]"), name)
     end
     for _, name in ipairs { "users", "token", "get", "completion" } do

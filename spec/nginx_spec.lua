@@ -1,8 +1,10 @@
 -- nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
 if not rawget(_G, "jit") then return end
 
+local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
+local peer = require "spec.support.peer"
 local socket = require "socket"
 local worker = require "spec.support.worker"
 
@@ -24,6 +26,14 @@ end
 local function whole(method)
   return "/whole?method=" .. method
 end
+
+--- What makes a server one with TLS.
+local TLS_SERVER = [[
+  listen 127.0.0.1:${tls} ssl;
+  ssl_certificate ${certificate}.pem;
+  ssl_certificate_key ${certificate}.key;
+  ssl_session_tickets off;
+]]
 
 describe("in nginx", function()
   local api, server
@@ -98,6 +108,12 @@ describe("in nginx", function()
   before_each(function() api:configure() end)
 
   local function get(path) return (server:get(path)) end
+
+  --- Visits a worker over TLS.
+  local function visit_over_tls(other)
+    local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
+    assert.equal("quick", helper.shell(command:format(api.dir, other.ports.tls)):match("^%a+"))
+  end
 
   --- How many requests of a kind the mock server is answering.
   local function in_flight(kind)
@@ -493,12 +509,6 @@ describe("in nginx", function()
         place = "location", text = "proxy_ssl_verify_by_lua_block { ${phase} }", enter = "proxy",
       },
     }
-    local TLS = [[
-      listen 127.0.0.1:${tls} ssl;
-      ssl_certificate ${certificate}.pem;
-      ssl_certificate_key ${certificate}.key;
-      ssl_session_tickets off;
-    ]]
     local PROXY = "location /in { proxy_pass %s/; proxy_http_version 1.1; %s }"
     local other
 
@@ -513,10 +523,7 @@ describe("in nginx", function()
 
     function ENTER.proxy() other:get("/in") end
 
-    function ENTER.tls()
-      local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
-      assert.equal("quick", helper.shell(command:format(api.dir, other.ports.tls)):match("^%a+"))
-    end
+    function ENTER.tls() visit_over_tls(other) end
 
     function ENTER.tls_session()
       local command = "echo | openssl s_client -connect 127.0.0.1:%s -tls1_2 -no_ticket -reconnect"
@@ -526,7 +533,7 @@ describe("in nginx", function()
     for name, phase in pairs(PHASES) do
       if worker.accepts(phase.place, (phase.text:gsub("${phase}", ""))) then
         it(name, function()
-          local options = { server = phase.place ~= "location" and TLS or nil }
+          local options = { server = phase.place ~= "location" and TLS_SERVER or nil }
           local text = phase.text:gsub("${phase}",
             "ngx.shared.told:set(\"phase\", ngx.get_phase() .. \": \" .. calls.list_users())")
           if phase.place == "location" then
@@ -613,4 +620,72 @@ describe("in nginx", function()
       assert.equal("", other:complaints())
     end)
   end
+
+  -- nginx looks into OpenSSL's queue of errors whenever it reads a connection with TLS of its own, and takes what it
+  -- finds there for that visitor's.
+  describe("a visitor over TLS is not logged for what befell a call before:", function()
+    local TLS = { certificate = "server" }
+    local good = faults.good.api[1]
+    local remote, other
+
+    setup(function()
+      remote = peer.start()
+      other = worker.start(api, {
+        server = TLS_SERVER,
+        files = { ["ca.pem"] = helper.read(remote.ca_file) },
+        locations = [[
+          location /of {
+            content_by_lua_block {
+              local of = assert(podero.new {
+                base_url = "https://localhost:" .. ngx.var.arg_port, access_token = "static", proxy = "",
+                max_retries = 0, timeout = 0.3, tls = { ca_file = ngx.var.arg_trusts and "${dir}/ca.pem" },
+              })
+              local words = {}
+              for i = 1, tonumber(ngx.var.arg_calls or 1) do
+                words[i] = calls.list_users(nil, of)
+                ngx.sleep(0.1)
+              end
+              if ngx.var.arg_close then of:close() end
+              say(table.concat(words, ", "))
+            }
+          }
+        ]],
+      })
+    end)
+    teardown(function()
+      other:stop()
+      remote:stop()
+    end)
+
+    local ROWS = {
+      ["a certificate that it does not trust"] = { tls = TLS, trusts = false, told = "certificate" },
+      ["no version of TLS in common"] = { tls = { certificate = "server", version = "1.1" }, told = "network" },
+      ["a server without TLS"] = { accept = { { { "send", "HTTP/1.1 400 Bad\r\n\r\n" } } }, told = "network" },
+      ["a connection closed in the handshake"] = { tls = TLS, told = "network",
+        accept = { { { "pause", 0.02 }, faults.CLOSE } } },
+      ["a handshake that takes too long"] = { tls = TLS, accept = { { faults.STALL } }, told = "timeout" },
+      ["a response that takes too long"] = { tls = TLS, api = { { faults.STALL } }, told = "timeout" },
+      ["a response that is cut short"] = { tls = TLS, api = { { { "send", "HTTP/1.1 200 OK\r\n" }, faults.CLOSE } },
+        told = "network" },
+      ["an idle connection that the server has ended"] = { tls = TLS, api = { { good, { "end" } } },
+        good_api = { good }, calls = 2, told = "^3 users, 3 users$" },
+      ["a flood over HTTP/2"] = { tls = { certificate = "server", h2 = true }, told = "network",
+        api = { { { "flood", "", ("\0\0\4\8\0\0\0\0\0\0\0\0\1"):rep(5000), 60000, "" } } } },
+      ["a client that was closed"] = { tls = TLS, good_api = { good }, close = true, told = "^3 users$" },
+    }
+    for name, row in pairs(ROWS) do
+      it(name, function()
+        local listener = remote:listen(row)
+        finally(function() listener:close() end)
+        local path = ("/of?port=%s&calls=%d"):format(listener.url:match("%d+$"), row.calls or 1)
+        if row.trusts ~= false then path = path .. "&trusts=1" end
+        if row.close then path = path .. "&close=1" end
+        local before = other:complaints()
+        local told = other:get(path)
+        assert.truthy(told:find(row.told), told)
+        visit_over_tls(other)
+        assert.equal(before, other:complaints())
+      end)
+    end
+  end)
 end)

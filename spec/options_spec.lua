@@ -40,6 +40,7 @@ describe("podero.new", function()
   local wrong = {
     token_encoding = { 1, true, {}, "xml", "FORM", "" },
     client_auth = { 1, true, {}, "digest", "Basic", "" },
+    http_version = { 1.1, 2, true, {}, "2", "1.0", "AUTO", "" },
     timeout = { "30", true, {}, 0, -1, 0 / 0 },
     connect_timeout = { "10", true, {}, 0, -1, 0 / 0 },
     max_retries = { "2", true, {}, -1, 1.5, 0 / 0, 1 / 0 },

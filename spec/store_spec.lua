@@ -591,6 +591,7 @@ describe("a token store", function()
       token { access_token = 1 }, token { access_token = "" }, token { access_token = "a\r\nb" },
       token { access_token = "a\0b" }, token { access_token = "a b" }, token { renew_at = now - 1 },
       token { expires_at = now - 1 }, token { renew_at = -1e300 },
+      token { access_token = ("x"):rep(65537) }, token { refresh_token = ("x"):rep(65537) },
     }
     for i, text in ipairs(rubbish) do
       local store = new_store()
@@ -599,6 +600,16 @@ describe("a token store", function()
       assert.equal(1 + i, server:counts().token, i)
       assert.equal("string", type(store.values[key]))
     end
+  end)
+
+  it("may hold an access token and a refresh token of 64 KB each", function()
+    local key, value = kept(filled())
+    local long = cjson.decode(value)
+    long.access_token, long.refresh_token = ("a"):rep(65536), ("r"):rep(65536)
+    local store = new_store()
+    store.values[key] = cjson.encode(long)
+    assert.equal(long.access_token, (client_of(store):token()))
+    assert.equal(1, server:counts().token)
   end)
 
   it("serves every method", function()

@@ -149,6 +149,7 @@ local podero = {}
 ---@field allow_http? boolean Accept `http://` for any host (false).
 ---@field tls? podero.TlsOptions
 ---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
+---@field http_version? "auto"|"1.1" "1.1" keeps API requests off HTTP/2 ("auto": HTTP/2 if the server offers it over TLS). Token requests always use HTTP/1.1.
 ---@field user_agent? string Put before the library's own.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
 ---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.

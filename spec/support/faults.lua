@@ -365,7 +365,7 @@ faults.tls = {
   { name = "silence", acts = { STALL }, kind = "timeout", waits = true },
 }
 
---- Faults of HTTP/2. Error codes: RFC 9113, section 7.
+--- Faults of HTTP/2, of the API alone. Error codes: RFC 9113, section 7.
 faults.http2 = {
   { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true },
   { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
@@ -376,7 +376,7 @@ faults.http2 = {
   { name = "RST_STREAM in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 2 } }, kind = "network",
     retryable = true },
   { name = "RST_STREAM without an error in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 0 } },
-    kind = "decode", retryable = true, token = { kind = "auth", retryable = false } },
+    kind = "decode", retryable = true },
   { name = "a stream that ends too early", acts = { { "head", 200, { ["Content-Length"] = tostring(#USERS) } },
     { "data", HALF, true } }, kind = "network", retryable = true },
   { name = "closed in the body", acts = { { "head", 200, {} }, { "data", HALF }, CLOSE }, kind = "decode",
@@ -397,7 +397,7 @@ faults.http2 = {
   { name = "a body that stalls", acts = { { "head", 200, {} }, { "data", HALF }, STALL }, kind = "timeout",
     waits = true },
   { name = "503", acts = { respond(503, "{}", { ["Retry-After"] = "60" }) }, kind = "http", status = 503,
-    retry_after = 60, retryable = true, token = { kind = "auth" } },
+    retry_after = 60, retryable = true },
 }
 
 --- Responses of a proxy to CONNECT.

@@ -32,7 +32,7 @@ end
 -- Options of podero.new whose arguments have the same name and value.
 local PASSED = {
   "base_url", "token_url", "token_encoding", "client_auth", "scope", "timeout", "connect_timeout", "max_retries",
-  "proxy", "user_agent", "allow_http",
+  "proxy", "http_version", "user_agent", "allow_http",
 }
 local PASSED_TLS = { "ca_file", "ca_path", "cert", "key" }
 
@@ -61,6 +61,7 @@ local function add_client_options(command)
       ):argname("SECONDS"):convert(seconds),
     command:option("--connect-timeout", "Default: 10."):argname("SECONDS"):convert(seconds),
     command:option("--max-retries", "Further attempts after the first (2)."):argname("N"):convert(count),
+    command:option("--http-version", "1.1 keeps requests off HTTP/2."):choices { "auto", "1.1" },
     command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
     command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
 end

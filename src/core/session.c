@@ -126,6 +126,7 @@ static void set_part_options(struct session *s, const struct loopback *loopback)
       .verify = o->verify,
       .proxy = o->proxy,
       .user_agent = o->user_agent,
+      .http_version = o->http_version,
       .connect_timeout = o->connect_timeout,
       .max_connections = o->max_connections,
   };

@@ -34,7 +34,8 @@ struct session_options {
   unsigned max_retries, max_connections;
   uint64_t max_response_bytes;
   char *ca_file, *ca_path, *cert, *key, *key_password;
-  bool verify; /* check the server's certificate and host name */
+  enum http_version http_version; /* of API requests; token requests use HTTP/1.1 */
+  bool verify;                    /* check the server's certificate and host name */
   char *proxy;
   char *user_agent;
   bool allow_http;

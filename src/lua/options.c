@@ -23,6 +23,7 @@ enum option_type {
   OPTION_BOOLEAN,  /* bool */
   OPTION_ENCODING, /* enum token_encoding */
   OPTION_AUTH,     /* enum client_auth */
+  OPTION_HTTP,     /* enum http_version */
   OPTION_TLS,      /* none: a table of options */
   OPTION_FUNCTION, /* bool: it was given */
   OPTION_STORE     /* bool: it was given; an object with methods get and set */
@@ -57,6 +58,7 @@ static const struct option client_options[] = {
     {"allow_http", OPTION_BOOLEAN, SESSION(allow_http)},
     {"tls", OPTION_TLS, 0},
     {"proxy", OPTION_TEXT, SESSION(proxy)},
+    {"http_version", OPTION_HTTP, SESSION(http_version)},
     {"user_agent", OPTION_STRING, SESSION(user_agent)},
     {"token_store", OPTION_STORE, SESSION(has_store)},
     {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
@@ -212,11 +214,11 @@ static void read_boolean(const struct option_reader *reader, const struct option
   *(bool *)(reader->target + o->offset) = lua_toboolean(reader->L, -1) != 0;
 }
 
-/* Returns the index in `names` of the string on top. */
+/* Returns the index in `names`, which NULL ends, of the string on top. */
 static int read_choice(const struct option_reader *reader, const struct option *o,
-                       const char *const names[3], const char *expected) {
+                       const char *const *names, const char *expected) {
   if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, expected);
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; names[i] != NULL; i++) {
     if (strcmp(lua_tostring(reader->L, -1), names[i]) == 0) return i;
   }
   fail_value(reader, o->name, expected);
@@ -224,15 +226,21 @@ static int read_choice(const struct option_reader *reader, const struct option *
 }
 
 static void read_encoding(const struct option_reader *reader, const struct option *o) {
-  static const char *const names[] = {"auto", "form", "json"}; /* enum token_encoding */
+  static const char *const names[] = {"auto", "form", "json", NULL}; /* enum token_encoding */
   *(enum token_encoding *)(void *)(reader->target + o->offset) =
       (enum token_encoding)read_choice(reader, o, names, "\"auto\", \"form\" or \"json\"");
 }
 
 static void read_auth(const struct option_reader *reader, const struct option *o) {
-  static const char *const names[] = {"auto", "basic", "body"}; /* enum client_auth */
+  static const char *const names[] = {"auto", "basic", "body", NULL}; /* enum client_auth */
   *(enum client_auth *)(void *)(reader->target + o->offset) =
       (enum client_auth)read_choice(reader, o, names, "\"auto\", \"basic\" or \"body\"");
+}
+
+static void read_http_version(const struct option_reader *reader, const struct option *o) {
+  static const char *const names[] = {"auto", "1.1", NULL}; /* enum http_version */
+  *(enum http_version *)(void *)(reader->target + o->offset) =
+      (enum http_version)read_choice(reader, o, names, "\"auto\" or \"1.1\"");
 }
 
 static void read_function(const struct option_reader *reader, const struct option *o) {
@@ -273,6 +281,7 @@ static void read_option(const struct option_reader *reader, const struct option 
   case OPTION_BOOLEAN: read_boolean(reader, o); break;
   case OPTION_ENCODING: read_encoding(reader, o); break;
   case OPTION_AUTH: read_auth(reader, o); break;
+  case OPTION_HTTP: read_http_version(reader, o); break;
   case OPTION_TLS: read_tls(reader, o); break;
   case OPTION_FUNCTION: read_function(reader, o); break;
   case OPTION_STORE: read_store(reader, o); break;

@@ -115,7 +115,7 @@ def tls_context(tls):
     context.maximum_version = VERSIONS[tls.get("version", "1.3")]
     name = os.path.join(FOLDER, tls["certificate"])
     context.load_cert_chain(name + ".pem", name + ".key")
-    context.set_alpn_protocols(["h2"] if tls.get("h2") else ["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if tls.get("h2") else ["http/1.1"])
     return context
 
 
@@ -192,7 +192,7 @@ class Listener:
                 with self.lock:
                     self.open.add(sock)
                 sock.do_handshake()
-            protocol = Http2 if tls and tls.get("h2") else Http1
+            protocol = Http2 if tls and sock.selected_alpn_protocol() == "h2" else Http1
             protocol(self, sock, number).run()
         except (HangUp, OSError):
             pass

@@ -6,7 +6,6 @@
 #include "core/http/curl_error.h"
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
-#include "core/http/sigpipe.h"
 
 /* A connection works if bytes have arrived within this time. */
 #define ALIVE_SECONDS 0.1
@@ -190,9 +189,9 @@ static bool restart(struct transfer *x) {
   if (x->sent_at > 0) t->unsent++;
   x->sent_at = 0;
   *x->error_text = '\0';
-  sigpipe_block(&guard);
+  transport_enter(t, &guard);
   curl_multi_remove_handle(t->multi, easy);
-  sigpipe_restore(&guard);
+  transport_leave(t, &guard);
   return curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh) == CURLE_OK && transport_submit(x);
 }
 

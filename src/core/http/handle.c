@@ -5,6 +5,7 @@
 
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
+#include "core/http/openssl.h"
 #include "core/http/tls.h"
 #include "core/syntax.h"
 
@@ -34,15 +35,14 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
 
 /* Creates a handle with the options that are the same for all transfers. If it fails, the handle
  * has to be freed nevertheless. */
-static CURLcode create(struct transport *t, struct handle *h, long buffer_bytes) {
+static CURLcode create(struct transport *t, struct handle *h) {
   CURL *easy = h->easy = curl_easy_init();
   h->url = curl_url();
   if (easy == NULL || h->url == NULL) return CURLE_OUT_OF_MEMORY;
   CURLcode code = set_behaviour(easy);
-  h->buffer_bytes = buffer_bytes;
-  SET_OPTION(CURLOPT_BUFFERSIZE, buffer_bytes);
   SET_OPTION(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(t->options->connect_timeout * 1000 + 1, 1e9));
   if (code == CURLE_OK) code = tls_set_options(easy, t->options);
+  if (code == CURLE_OK) code = openssl_limit_reading(easy, t);
   if (code == CURLE_OK) code = set_callbacks(easy, t);
   SET_OPTION(CURLOPT_CURLU, h->url);
   return code;
@@ -138,6 +138,27 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 
 /* ---- the request ---- */
 
+static bool is_https(const char *url) {
+  return strncasecmp(url, "https:", 6) == 0;
+}
+
+/* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.
+ *
+ * A connection that was made for HTTP/1.1 is closed if others could be HTTP/2: libcurl would use it
+ * again for requests that may use HTTP/2. */
+static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
+                                 const struct request *request) {
+  CURLcode code = CURLE_OK;
+  bool others_may = o->http_version == HTTP_VERSION_AUTO && is_https(request->url);
+  bool may = others_may && !request->http_1_1; /* use HTTP/2 */
+  SET_OPTION(CURLOPT_HTTP_VERSION, (long)(may ? CURL_HTTP_VERSION_NONE : CURL_HTTP_VERSION_1_1));
+  SET_OPTION(CURLOPT_FORBID_REUSE, others_may && !may ? 1L : 0L);
+  /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
+   * too. Without TLS it is not, and libcurl would only know after the first response. */
+  SET_OPTION(CURLOPT_PIPEWAIT, may ? 1L : 0L);
+  return code;
+}
+
 /* Sets the options that differ from one transfer to the next. */
 static CURLcode set_request(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
@@ -145,9 +166,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
-  /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
-   * too. Without TLS it is not, and libcurl would only know after the first response. */
-  SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
+  if (code == CURLE_OK) code = set_http_version(easy, t->options, request);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
@@ -177,29 +196,29 @@ void handle_free(struct handle h) {
   handle_free_fields(&h);
 }
 
-/* Returns the size of the buffer for the next response, see SMALL_BUFFER_BYTES. */
-static long choose_buffer(const struct transport *t) {
-  return t->has_received_uncoded && !t->has_received_coded ? LARGE_BUFFER_BYTES
-                                                           : SMALL_BUFFER_BYTES;
+static CURLcode set_buffer_size(struct transport *t, struct handle *h) {
+  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
+  long bytes = expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES;
+  if (h->buffer_bytes == bytes) return CURLE_OK;
+  CURLcode code = curl_easy_setopt(h->easy, CURLOPT_BUFFERSIZE, bytes);
+  if (code == CURLE_OK) h->buffer_bytes = bytes;
+  return code;
 }
 
-/* Takes an idle handle whose buffer has this size. Returns false if there is none: the others are
- * freed, because libcurl 7.88 refuses another size once it has allocated the buffer. */
-static bool take_idle(struct transport *t, struct handle *h, long buffer_bytes) {
-  while (t->idle_count > 0) {
+/* Takes an idle handle, unless it refuses the size of the buffer (see quirks.c), or creates one. */
+static CURLcode get_handle(struct transport *t, struct handle *h) {
+  if (t->idle_count > 0) {
     *h = t->idle[--t->idle_count];
-    if (h->buffer_bytes == buffer_bytes) return true;
+    if (set_buffer_size(t, h) == CURLE_OK) return CURLE_OK;
     handle_free(*h);
+    *h = (struct handle){0};
   }
-  *h = (struct handle){0};
-  return false;
+  CURLcode code = create(t, h);
+  return code == CURLE_OK ? set_buffer_size(t, h) : code;
 }
 
 CURLcode handle_acquire(struct transfer *x, const struct request *request) {
-  struct transport *t = x->transport;
-  long buffer_bytes = choose_buffer(t);
-  CURLcode code = CURLE_OK;
-  if (!take_idle(t, &x->handle, buffer_bytes)) code = create(t, &x->handle, buffer_bytes);
+  CURLcode code = get_handle(x->transport, &x->handle);
   return code == CURLE_OK ? set_request(x, request) : code;
 }
 

@@ -5,12 +5,14 @@
  *   receive.c            header fields and body as libcurl delivers them
  *   handle.c             easy handles and their options
  *   connection.c         which connection a transfer uses, and what to do if it does not work
- *   connection_limit.c   max_connections */
+ *   connection_limit.c   max_connections
+ *   openssl.c            what only OpenSSL itself can do */
 #ifndef PODERO_HTTP_INTERNAL_H
 #define PODERO_HTTP_INTERNAL_H
 
 #include <curl/curl.h>
 
+#include "core/http/sigpipe.h"
 #include "core/http/sockets.h"
 #include "core/http/transfer.h"
 #include "core/http/transport.h"
@@ -30,6 +32,12 @@
 /* How long the body of an error is read after its header. */
 #define MAX_ERROR_BODY_SECONDS 2.0
 
+/* An iteration is stopped after this time if it is a peer that makes it last: while a connection
+ * that brings no response is read, and, if the transfer's deadline has passed, while a response is
+ * decoded. A few compressed bytes can take minutes. What has only waited for its caller is decoded
+ * in less. */
+#define MAX_ITERATION_SECONDS 0.1
+
 /* How many easy handles are kept for further transfers. */
 #define MAX_IDLE_HANDLES 16
 
@@ -43,8 +51,16 @@ struct handle {
   long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
   CURLU *url;                /* CURLOPT_CURLU */
   char *origin;              /* scheme, host and port of `url`, or NULL */
+  long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
   struct curl_slist *fields; /* CURLOPT_HTTPHEADER */
   const char *authorization; /* value of the Authorization field among them, or NULL */
+};
+
+/* What the current call of libcurl reads, see openssl.c. */
+struct reading {
+  const void *connection; /* the one that was read last; NULL: none */
+  unsigned records;       /* how many TLS records were read from it, and from no other meanwhile */
+  double began;           /* when the first of them had been read, monotonic seconds */
 };
 
 struct transport {
@@ -75,7 +91,10 @@ struct transport {
   double iteration_began;
   size_t iteration_bytes; /* how many bytes of bodies were received */
   bool made_progress;     /* bytes of a response have arrived, or a transfer has ended */
+  bool closed_socket;     /* in the current call of libcurl */
+  bool read_too_long;     /* a connection was ended because reading it took too long */
   bool out_of_memory;
+  struct reading reading;     /* of the current call of libcurl */
   struct transfer *connected; /* one that has opened a connection, or NULL */
 
   /* max_connections, see connection_limit.c. */
@@ -138,6 +157,11 @@ void transport_close(struct transport *transport);
 /* In a forked child: fails all transfers, and creates the multi handle again. Returns true if the
  * process was forked since the last call. */
 bool transport_reset_after_fork(struct transport *transport);
+
+/* To be called before and after each call of libcurl that can use connections. They keep from the
+ * process what libcurl does to it: SIGPIPE, and what it leaves in OpenSSL's queue of errors. */
+void transport_enter(struct transport *transport, struct sigpipe_guard *guard);
+void transport_leave(struct transport *transport, struct sigpipe_guard *guard);
 
 /* A transfer is in the transport's list from its start to its end. */
 void transport_add_transfer(struct transfer *transfer);

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "core/http/openssl.h"
+
 struct quirks libcurl_quirks;
 char libcurl_accept_encoding[sizeof "deflate, gzip, br, zstd"];
 
@@ -14,6 +16,7 @@ static void initialize(void) {
   result = curl_global_init(CURL_GLOBAL_DEFAULT);
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
   libcurl_quirks = quirks_of(info->version_num);
+  openssl_find(info->ssl_version);
   /* CURLOPT_ACCEPT_ENCODING would send the same, but makes this text again for each request. */
   snprintf(libcurl_accept_encoding, sizeof libcurl_accept_encoding, "%s%s%s",
            (info->features & CURL_VERSION_LIBZ) != 0 ? "deflate, gzip" : "identity",

@@ -36,10 +36,11 @@
  *   Spec: status_spec "a line feed"
  *
  * up to 8.5
- *   A handle that has its buffer refuses another CURLOPT_BUFFERSIZE, and can keep the buffer after
- *   a transfer. Only handles of transfers that have succeeded are used again, and with the size
- *   that they were created with (handle_release, take_idle in handle.c).
- *   Spec: faults_spec "reset in the body", connections_spec "makes one connection for all calls"
+ *   After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE, and so it does if others
+ *   were using its HTTP/2 connection when the transfer ended. Only handles of transfers that have
+ *   succeeded are used again, and those that refuse another size are replaced (handle_release and
+ *   get_handle in handle.c).
+ *   Spec: faults_spec "reset in the body", connections_spec "ends only the one stream"
  *
  * 7.88 to 8.1 *
  *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
@@ -101,6 +102,28 @@
  *   All bytes that were read are decoded before libcurl returns, into memory if the transfer is
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
  *   Spec: connections_spec "lets others have their turn within 50 ms"
+ *
+ * from 7.88
+ *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
+ *   does not return, and calls none of our functions. From 8.7 on that is so if there is no stream
+ *   to read for, as after GOAWAY. If libcurl uses OpenSSL, that has a callback, which ends the
+ *   connection (message_received in openssl.c). With other TLS libraries there is no workaround.
+ *   Spec: http2_spec "cannot hold a call"
+ *
+ * 7.88
+ *   A TLS handshake that fails leaves an error in OpenSSL's queue of the thread, which others find:
+ *   nginx logs it for the next visitor over TLS (transport_leave in transport.c).
+ *   Spec: nginx_spec "is not logged for what befell a call before"
+ *
+ * 7.88
+ *   Over HTTP/2, a response that arrives before the whole body of its request was sent can be lost,
+ *   and the request hangs. Token requests, which have a body, use HTTP/1.1 (token_request_build).
+ *   Spec: http2_spec "and not for token requests"
+ *
+ * all
+ *   A connection of HTTP/1.1 is used again for requests that may use HTTP/2, which then never do.
+ *   That of a token request is closed (set_http_version in handle.c).
+ *   Spec: http2_spec "and not for token requests"
  *
  * 7.88
  *   After running out of memory, libcurl keeps connections that are never used or closed, and for

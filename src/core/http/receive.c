@@ -6,7 +6,6 @@
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/internal.h"
-#include "core/http/sigpipe.h"
 
 /* How much of an error's body is kept: enough to read what went wrong. */
 #define MAX_ERROR_BODY_BYTES (64u * 1024)
@@ -16,10 +15,6 @@
 
 /* A streamed transfer pauses while this much waits to be taken. */
 #define WINDOW_BYTES (256u * 1024)
-
-/* An iteration is stopped after this time if the transfer's deadline has passed: decoding a few
- * compressed bytes can take minutes. What has only waited for its caller is decoded in less. */
-#define MAX_ITERATION_SECONDS 0.1
 
 /* ---- the header ---- */
 
@@ -225,9 +220,9 @@ const char *transfer_bytes(const struct transfer *x, size_t *size) {
 static void resume(struct transfer *x) {
   struct sigpipe_guard guard;
   x->paused = false;
-  sigpipe_block(&guard);
+  transport_enter(x->transport, &guard);
   CURLcode code = curl_easy_pause(x->handle.easy, CURLPAUSE_CONT);
-  sigpipe_restore(&guard);
+  transport_leave(x->transport, &guard);
   if (code != CURLE_OK) transfer_end(x, code);
 }
 

@@ -13,7 +13,6 @@
 #include "core/http/curl_error.h"
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
-#include "core/http/sigpipe.h"
 #include "core/http/tls.h"
 #include "core/syntax.h"
 
@@ -117,6 +116,9 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
     return (struct report){FAILURE_TIMEOUT, true, "",
                            "the time was up while the response was unpacked"};
   if (x->no_descriptor) return (struct report){FAILURE_NETWORK, true, "", "too many open files"};
+  if (x->transport->read_too_long && (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0)
+    return (struct report){FAILURE_NETWORK, true, "",
+                           "the server sends without pause what is no part of a response"};
   if (is_too_large_for_libcurl(x, code))
     return (struct report){FAILURE_TOO_LARGE, false, "",
                            x->paused ? "the response unpacks to too much at once"
@@ -165,11 +167,11 @@ static void read_info(struct transfer *x) {
 static void release(struct transfer *x, bool succeeded) {
   if (x->handle.easy != NULL || x->handle.url != NULL) {
     struct sigpipe_guard guard;
-    sigpipe_block(&guard);
+    transport_enter(x->transport, &guard);
     if (x->transport->multi != NULL && x->handle.easy != NULL)
       curl_multi_remove_handle(x->transport->multi, x->handle.easy);
     handle_release(x, succeeded);
-    sigpipe_restore(&guard);
+    transport_leave(x->transport, &guard);
   }
   buffer_free(&x->body);
 }

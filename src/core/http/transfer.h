@@ -30,6 +30,7 @@ struct request {
   uint64_t max_response_bytes; /* limit of a 2xx body, after decoding */
   bool loopback;               /* as set by url_check: use no proxy of the environment */
   bool fresh_connection;       /* use a new connection, and never send the request again */
+  bool http_1_1;               /* use HTTP/1.1, whatever the transport's options say */
   bool streamed;               /* pass on a 2xx body as it arrives, see transfer_bytes */
   double deadline;             /* monotonic seconds; stops only decoding, which can take long */
 };

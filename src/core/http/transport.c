@@ -10,7 +10,7 @@
 #include "core/fork.h"
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
-#include "core/http/sigpipe.h"
+#include "core/http/openssl.h"
 
 /* All transfers are checked at these intervals, whatever libcurl's timer is, because libcurl can
  * miss an event or lose a timer (see quirks.c). The interval is doubled from the first to the last
@@ -85,6 +85,7 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
 int transport_close_socket(void *user, curl_socket_t fd) {
   struct transport *t = user;
   struct socket_entry *s = sockets_find(&t->sockets, fd);
+  t->closed_socket = true;
   reactor_forget(t->reactor, &t->watcher, fd);
   if (s == NULL || !s->open) return 0;
   connection_detach(t, s);
@@ -135,6 +136,20 @@ static int socket_callback(CURL *easy, curl_socket_t fd, int what, void *user, v
   return errno == EMFILE || errno == ENFILE ? 0 : -1;
 }
 
+/* ---- calls of libcurl ---- */
+
+void transport_enter(struct transport *t, struct sigpipe_guard *guard) {
+  t->reading = (struct reading){0};
+  t->closed_socket = false;
+  sigpipe_block(guard);
+}
+
+void transport_leave(struct transport *t, struct sigpipe_guard *guard) {
+  sigpipe_restore(guard);
+  /* If something fails in TLS, the connection is closed in the same call of libcurl. */
+  if (t->closed_socket) openssl_clear_errors();
+}
+
 /* ---- the multi handle ---- */
 
 bool transport_open(struct transport *t) {
@@ -152,12 +167,12 @@ bool transport_open(struct transport *t) {
 
 void transport_close(struct transport *t) {
   struct sigpipe_guard guard;
-  sigpipe_block(&guard);
+  transport_enter(t, &guard);
   while (t->idle_count > 0)
     handle_free(t->idle[--t->idle_count]);
   if (t->multi != NULL) curl_multi_cleanup(t->multi);
   t->multi = NULL;
-  sigpipe_restore(&guard);
+  transport_leave(t, &guard);
 }
 
 void transport_add_transfer(struct transfer *x) {
@@ -280,14 +295,14 @@ static CURLMcode call_libcurl(CURLM *multi, enum action action, int fd, int even
 static bool iterate(struct transport *t, enum action action, int fd, int events) {
   if (transport_reset_after_fork(t) || t->multi == NULL) return true;
   struct sigpipe_guard guard;
-  t->made_progress = t->out_of_memory = false;
+  t->made_progress = t->out_of_memory = t->read_too_long = false;
   t->connected = NULL;
   t->iteration_began = clock_monotonic();
   t->iteration_bytes = 0;
-  sigpipe_block(&guard);
+  transport_enter(t, &guard);
   CURLMcode code = call_libcurl(t->multi, action, fd, events);
   if (t->connected != NULL && !connection_release_waiting(t->connected)) t->out_of_memory = true;
-  sigpipe_restore(&guard);
+  transport_leave(t, &guard);
   end_completed(t);
   bool failed = code != CURLM_OK || t->out_of_memory;
   if (failed) reset_after_out_of_memory(t);

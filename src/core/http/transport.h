@@ -18,6 +18,12 @@
 
 struct transport;
 
+/* Which versions of HTTP may be used. */
+enum http_version {
+  HTTP_VERSION_AUTO, /* HTTP/2 over TLS if the server offers it, otherwise HTTP/1.1 */
+  HTTP_VERSION_1_1
+};
+
 /* The strings are not copied, and have to live until the transport is freed. NULL is libcurl's
  * default.
  *
@@ -31,7 +37,8 @@ struct transport_options {
   bool verify;                   /* verify the server's certificate and host name */
   const char *proxy;
   const char *user_agent;
-  double connect_timeout;   /* seconds */
+  enum http_version http_version; /* of requests that do not ask for HTTP/1.1 */
+  double connect_timeout;         /* seconds */
   unsigned max_connections; /* at least 1; of the transport and its private transports together */
 };
 

@@ -65,6 +65,9 @@ bool token_request_build(const struct token_requester *requester, const char *re
       /* libcurl may send a request on a kept connection twice: a server may accept a refresh token
        * once only, and count wrong passwords. */
       .fresh_connection = true,
+      /* With libcurl's HTTP/2, a response that arrives before the whole body was sent can be lost.
+       */
+      .http_1_1 = true,
   };
   return !body->failed;
 }

@@ -7,6 +7,8 @@
 #include "core/json.h"
 #include "core/syntax.h"
 
+#define MAX_TOKEN_BYTES (64u * 1024)
+
 static bool is_key(const struct json_reader *r, const char *name) {
   return r->size == strlen(name) && memcmp(r->text, name, r->size) == 0;
 }
@@ -97,16 +99,18 @@ bool token_response_has_error(const struct token_response *response, const char 
   return response->error != NULL && strcmp(response->error, code) == 0;
 }
 
-static bool is_long(const char *token) {
-  return token != NULL && strlen(token) > TOKEN_RESPONSE_MAX_TOKEN_BYTES;
+bool token_response_is_too_long(const char *token) {
+  return token != NULL && strlen(token) > MAX_TOKEN_BYTES;
 }
 
 const char *token_response_fault(const struct token_response *response) {
   if (response->cut_short) return "the answer is cut short";
   if (!response->is_object) return "the answer is not a JSON object";
   if (response->access_token == NULL) return "the answer holds no access_token";
-  if (is_long(response->access_token)) return "the access_token is longer than 64 KB";
-  if (is_long(response->refresh_token)) return "the refresh_token is longer than 64 KB";
+  if (token_response_is_too_long(response->access_token))
+    return "the access_token is longer than 64 KB";
+  if (token_response_is_too_long(response->refresh_token))
+    return "the refresh_token is longer than 64 KB";
   if (!syntax_is_bearer_token(response->access_token))
     return "the access_token is empty or has characters that a header cannot carry";
   if (response->token_type != NULL && strcasecmp(response->token_type, "bearer") != 0)

@@ -25,8 +25,9 @@ bool token_response_read(const char *body, size_t size, struct token_response *o
 /* Whether the server has sent this error code, such as "invalid_grant". */
 bool token_response_has_error(const struct token_response *response, const char *code);
 
-/* Longer access tokens and refresh tokens are not accepted. */
-#define TOKEN_RESPONSE_MAX_TOKEN_BYTES (64u * 1024)
+/* Returns whether an access token or refresh token, which may be NULL, is longer than 64 KB: no
+ * such token is accepted. */
+bool token_response_is_too_long(const char *token);
 
 /* Returns why no token can be taken from the body of a successful response (section 5.1), as a
  * static string: "the answer ...", "the access_token ..." or "the refresh_token ...". Returns NULL

@@ -477,10 +477,16 @@ static bool is_refresh_token_wanted(struct token_source *s, const char *text) {
   return p == NULL || (!p->refused && s->refresh_token == NULL);
 }
 
+static bool is_acceptable(const struct stored_token *token) {
+  return token->access_token != NULL && syntax_is_bearer_token(token->access_token) &&
+         !token_response_is_too_long(token->access_token) &&
+         !token_response_is_too_long(token->refresh_token);
+}
+
 bool token_source_import(struct token_source *s, const struct stored_token *token) {
   unsigned generation;
   if (token_source_token(s, false, &generation) != NULL) return true;
-  if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token)) return false;
+  if (!is_acceptable(token)) return false;
   if (is_refresh_token_wanted(s, token->refresh_token) &&
       !import_string(s, &s->refresh_token, token->refresh_token))
     return false;

@@ -141,10 +141,13 @@ struct stored_token {
   double renew_at, expires_at;
 };
 
-/* Imports a token from the store, with copies of its strings. A refresh token is imported unless
- * the server has refused it, or it was replaced by the current one; also if the access token cannot
- * be used. An access token is not imported if it is due for renewal, or if the API has refused it
- * and no server has issued it again since. Neither is imported if out of memory.
+/* Imports a token from the store, with copies of its strings. Nothing is imported if the access
+ * token is missing or has characters that a header field cannot have, if one of the two tokens is
+ * longer than 64 KB, or if out of memory. Otherwise:
+ *
+ * The refresh token is imported unless the server has refused it, or it was replaced by the current
+ * one; also if the access token is not. The access token is not imported if it is due for renewal,
+ * or if the API has refused it and no server has issued it again since.
  *
  * Returns true if there is an access token to use now, this one or one that was there already. If
  * it is this one, a fetch that is in progress is abandoned. */

@@ -1,0 +1,110 @@
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include "core/http/openssl.h"
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/http/internal.h"
+
+/* <openssl/ssl.h>, <openssl/crypto.h> */
+struct ssl_st;
+struct ssl_ctx_st;
+enum {
+  SSL_CTRL_SET_MSG_CALLBACK_ARG = 16,
+  SSL3_RT_HEADER = 256,
+  SSL_SENT_SHUTDOWN = 1,
+  SSL_RECEIVED_SHUTDOWN = 2,
+  OPENSSL_VERSION = 0
+};
+typedef void message_callback(int is_sent, int version, int type, const void *bytes, size_t size,
+                              struct ssl_st *ssl, void *user);
+
+/* All NULL if it was not found. */
+static struct {
+  const char *(*version)(int part);
+  void (*clear_errors)(void);
+  void (*set_shutdown)(struct ssl_st *ssl, int state);
+  void (*set_callback)(struct ssl_ctx_st *context, message_callback *callback);
+  long (*control)(struct ssl_ctx_st *context, int command, long number, void *pointer);
+} openssl;
+
+/* ---- look up ---- */
+
+/* Sets `*function`, a pointer to a function. */
+static bool find(const char *name, void *function) {
+  void *symbol = dlsym(RTLD_DEFAULT, name);
+  memcpy(function, &symbol, sizeof symbol);
+  return symbol != NULL;
+}
+
+/* Whether this is the OpenSSL that libcurl uses: it names the same version. libcurl's text is like
+ * "OpenSSL/3.0.15", OpenSSL's like "OpenSSL 3.0.15 3 Sep 2024". */
+static bool is_libcurls(const char *text) {
+  static const char name[] = "OpenSSL";
+  const char *own = openssl.version(OPENSSL_VERSION);
+  size_t size = sizeof name - 1;
+  if (text == NULL || strncmp(text, name, size) != 0 || strncmp(own, name, size) != 0) return false;
+  if (text[size] != '/' || own[size] != ' ') return false;
+  text += size + 1;
+  own += size + 1;
+  size = strcspn(text, " ");
+  return strncmp(text, own, size) == 0 && own[size] == ' ';
+}
+
+/* The same symbols as libcurl's own references are found, as libcurl is in this module's scope. */
+void openssl_find(const char *ssl_version) {
+  bool found = find("OpenSSL_version", &openssl.version) &&
+               find("ERR_clear_error", &openssl.clear_errors) &&
+               find("SSL_set_shutdown", &openssl.set_shutdown) &&
+               find("SSL_CTX_set_msg_callback", &openssl.set_callback) &&
+               find("SSL_CTX_ctrl", &openssl.control);
+  if (!found || !is_libcurls(ssl_version)) memset(&openssl, 0, sizeof openssl);
+}
+
+/* ---- reading without end ---- */
+
+/* The clock is read once in so many records (of 16 KB at most). For a response, libcurl reads fewer
+ * before it goes on to others. */
+#define RECORDS 64u
+
+/* Called for each TLS record. While HTTP/2 frames that are no part of a response arrive as fast as
+ * they are read, libcurl does not return, and calls nothing else; see quirks.c. Here OpenSSL is
+ * told that the server has closed the connection: it reads no more of it. */
+static void message_received(int is_sent, int version, int type, const void *bytes, size_t size,
+                             struct ssl_st *ssl, void *user) {
+  struct transport *t = user;
+  struct reading *r = &t->reading;
+  (void)version, (void)bytes, (void)size;
+  if (is_sent || type != SSL3_RT_HEADER) return;
+  if (ssl != r->connection) *r = (struct reading){.connection = ssl};
+  if (++r->records % RECORDS != 0) return;
+  double now = clock_monotonic();
+  if (r->records == RECORDS) r->began = now;
+  if (now - r->began <= MAX_ITERATION_SECONDS) return;
+  openssl.set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  t->read_too_long = true;
+}
+
+/* CURLOPT_SSL_CTX_FUNCTION with a transport. */
+static CURLcode context_created(CURL *easy, void *context, void *user) {
+  (void)easy;
+  openssl.set_callback(context, message_received);
+  openssl.control(context, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, user);
+  return CURLE_OK;
+}
+
+CURLcode openssl_limit_reading(CURL *easy, struct transport *t) {
+  CURLcode code = CURLE_OK;
+  if (openssl.set_callback == NULL) return code;
+  SET_OPTION(CURLOPT_SSL_CTX_FUNCTION, context_created);
+  SET_OPTION(CURLOPT_SSL_CTX_DATA, t);
+  return code;
+}
+
+/* ---- errors ---- */
+
+void openssl_clear_errors(void) {
+  if (openssl.clear_errors != NULL) openssl.clear_errors();
+}
