@@ -8,7 +8,6 @@
 
 #include "version.h"
 
-#define DEFAULT_TOKEN_URL "/api/partners/v2.0/auth/token"
 #define USER_AGENT "podero-lua/" PODERO_VERSION
 
 /* ---- tables of options ---- */
@@ -420,7 +419,7 @@ static void complete_urls(lua_State *L, struct session_options *o) {
   size_t size = strlen(o->base_url);
   while (size > 0 && o->base_url[size - 1] == '/')
     o->base_url[--size] = '\0';
-  if (o->token_url == NULL) join(L, &o->token_url, DEFAULT_TOKEN_URL, "");
+  if (o->token_url == NULL) join(L, &o->token_url, TOKEN_URL_AUTO, "");
   if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
 }
 

@@ -1,12 +1,14 @@
 #include "core/oauth2/token_source.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/transfer.h"
+#include "core/oauth2/error_page.h"
 #include "core/oauth2/redact.h"
 #include "core/oauth2/token_response.h"
 #include "core/retry.h"
@@ -37,6 +39,17 @@ struct previous_token {
   bool refused;        /* by the server, not just replaced */
 };
 
+/* How much the response to a refused request says; see struct token_fetch. */
+enum refusal_rank { REFUSAL_OF_CREDENTIALS, REFUSAL_WITH_CODE, REFUSAL_OTHER };
+
+/* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
+ */
+struct refusal {
+  enum refusal_rank rank;
+  const char *url;        /* NULL: there is none */
+  struct failure failure; /* owned */
+};
+
 struct token_source {
   const struct token_source_options *options;
   struct transport *transport;
@@ -50,6 +63,7 @@ struct token_source {
   double renew_at;   /* monotonic; INFINITY if not known */
   double expires_at; /* wall clock; INFINITY if not known */
   bool dirty;        /* see token_source_is_dirty */
+  unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
   struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
   struct transfer *transfer; /* of the fetch */
@@ -57,6 +71,8 @@ struct token_source {
   double deadline;           /* of the fetch, monotonic */
   double store_check_at;     /* see token_source_store_check_due */
   unsigned fork_count;       /* when the fetch was started */
+  struct refusal refusal;    /* of the fetch's responses, the one to report */
+  long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
   struct event_queue events;
 };
 
@@ -148,7 +164,10 @@ static void set_scope(struct token_source *s, char *scope) {
  * one valid (RFC 6749, section 6). */
 static void keep_token(struct token_source *s, struct token_response *t) {
   replace_token(s, &s->access_token, t->access_token);
-  if (t->refresh_token != NULL) replace_token(s, &s->refresh_token, t->refresh_token);
+  if (t->refresh_token != NULL) {
+    replace_token(s, &s->refresh_token, t->refresh_token);
+    s->refresh_endpoint = s->requester.style.endpoint;
+  }
   /* A refresh without a scope in the response has not changed it (RFC 6749, sections 5.1 and 6). */
   if (t->scope != NULL || s->refresh_token_sent == NULL) set_scope(s, t->scope);
   t->access_token = t->refresh_token = t->scope = NULL;
@@ -170,7 +189,14 @@ static void release(struct token_fetch *fetch) {
   free(fetch);
 }
 
+static void forget_refusals(struct token_source *s) {
+  failure_clear(&s->refusal.failure);
+  s->refusal.url = NULL;
+  memset(s->statuses, 0, sizeof s->statuses);
+}
+
 static void end_fetch(struct token_source *s) {
+  forget_refusals(s);
   s->fetch->ended = true;
   release(s->fetch);
   s->fetch = NULL;
@@ -180,7 +206,7 @@ static void record(struct token_source *s, const struct response *r, enum failur
   struct event event = {
       .for_token = true,
       .method = "POST",
-      .url = (char *)s->options->token_url,
+      .url = (char *)s->fetch->url,
       .status = r->status,
       .attempt = s->fetch->requests,
       .seconds = r->seconds,
@@ -201,7 +227,7 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
 /* `event_kind` is the error kind of the event for the request that is cut off. */
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
   failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-              s->options->token_url, s->options->timeout);
+              s->fetch->url, s->options->timeout);
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
@@ -219,10 +245,13 @@ static bool abandon_fetch_of_parent(struct token_source *s) {
 /* ---- Fetch: start, join, leave --------------------------------------------------------------- */
 
 /* Sends a request, with the refresh token if there is one. If out of memory, sets the failure of
- * the fetch, and there is no transfer. */
+ * the fetch, and there is no transfer. A refresh token is of use, and no secret, only at the
+ * endpoint that has issued it (RFC 6749, section 6). */
 static void start_request(struct token_source *s) {
   struct buffer body = {0};
   struct request request;
+  if (s->refresh_token != NULL) token_requester_use_endpoint(&s->requester, s->refresh_endpoint);
+  s->fetch->url = token_requester_url(&s->requester);
   s->refresh_token_sent = text_copy(s->refresh_token);
   bool copied = s->refresh_token_sent != NULL || s->refresh_token == NULL;
   if (copied && token_request_build(&s->requester, s->refresh_token_sent, &body, &request)) {
@@ -287,70 +316,261 @@ bool token_source_is_fetching(const struct token_source *s) {
   return s->fetch != NULL;
 }
 
+const char *token_source_url(const struct token_source *s) {
+  return s->fetch != NULL ? s->fetch->url : token_requester_url(&s->requester);
+}
+
 /* ---- Fetch: failures ------------------------------------------------------------------------- */
 
-/* What the user may do about a refusal, for the end of the message. */
-static const char *advice(const struct token_source *s, const struct response *r,
-                          const struct token_response *t) {
-  if (token_response_has_error(t, "invalid_grant") && s->options->username != NULL)
-    return " (check username and password)";
-  if (r->status >= 500 || retry_is_worthwhile(r->status)) return "";
-  return s->options->username != NULL
-             ? " (check the credentials, and token_url if they belong to another endpoint)"
-             : " (check client_id and client_secret, and token_url if they belong to another "
-               "endpoint)";
-}
-
-static void fail_with_redirect(struct token_source *s, const struct response *r) {
-  struct buffer target = {0};
-  token_source_redact(s, r->redirect != NULL ? r->redirect : "nowhere", &target);
-  failure_set(&s->fetch->failure, FAILURE_HTTP,
-              "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
-              s->options->token_url, r->status, target.data != NULL ? target.data : "?");
-  buffer_free(&target);
-}
+/* What a response without a token is, for messages. */
+enum answer {
+  ANSWER_OF_ENDPOINT,  /* a token endpoint's */
+  ANSWER_OF_OTHER,     /* something else's: a page, or a path that is not there */
+  ANSWER_OF_PROXY,     /* of a proxy that wants credentials */
+  ANSWER_OF_REDIRECT,
+  ANSWER_FOR_LATER     /* the same request may succeed later */
+};
 
 /* Whether the same request may succeed later. */
 static bool is_temporary(const struct response *r, const struct token_response *t) {
   return retry_is_worthwhile(r->status) && !token_response_has_error(t, "invalid_grant");
 }
 
+static bool is_html(const struct response *r) {
+  return r->body.size > 0 && error_page_is_html(r->body.data, r->body.size);
+}
+
+/* An empty or unreadable body may still be a token endpoint's. */
+static enum answer classify(const struct response *r, const struct token_response *t) {
+  if (response_is_redirect(r)) return ANSWER_OF_REDIRECT;
+  if (t->error != NULL) return ANSWER_OF_ENDPOINT;
+  if (is_temporary(r, t) || r->status >= 500) return ANSWER_FOR_LATER;
+  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;
+  if (r->status == 407) return ANSWER_OF_PROXY;
+  if (t->is_object || t->cut_short || r->body.size == 0) return ANSWER_OF_ENDPOINT;
+  return r->status != 401 || is_html(r) ? ANSWER_OF_OTHER : ANSWER_OF_ENDPOINT;
+}
+
+static bool mentions(const struct response *r, const char *word) {
+  return r->body.data != NULL && strstr(r->body.data, word) != NULL;
+}
+
+/* Returns what else a page says about its reason, for the advice. */
+static const char *page_reason(const struct response *r) {
+  if (!is_html(r)) return "";
+  if (mentions(r, "CSRF"))
+    return "; a CSRF check has answered, which is for the forms of browsers";
+  return r->status == 400 ? "; or the server may not accept this host name" : "";
+}
+
+static bool is_about_grant(const struct response *r, const struct token_response *t) {
+  if (t->error != NULL) return token_response_has_error(t, "unsupported_grant_type");
+  return (r->status == 400 || r->status == 422) && mentions(r, "grant_type");
+}
+
+static bool is_about_encoding(const struct response *r, const struct token_response *t) {
+  if (t->error != NULL) return token_response_has_error(t, "invalid_request");
+  return r->status == 415 || (r->status == 400 && mentions(r, "parse"));
+}
+
+/* Returns what the user may do about a refusal of the credentials. */
+static const char *credentials_advice(const struct token_source *s,
+                                      const struct token_response *t) {
+  bool has_client = s->options->client_secret != NULL;
+  bool is_password = s->options->username != NULL;
+  if (!is_password || (has_client && token_response_has_error(t, "invalid_client")))
+    return "check client_id and client_secret: they belong to one base_url";
+  if (token_response_has_error(t, "invalid_grant") || !has_client)
+    return "check username and password";
+  return "check username and password, and client_id and client_secret";
+}
+
+/* Returns what the user may do about the refusal of a token endpoint. */
+static const char *endpoint_advice(const struct token_source *s, const struct response *r,
+                                   const struct token_response *t) {
+  bool is_password = s->options->username != NULL;
+  bool is_fixed = s->options->encoding != ENCODING_AUTO;
+  if (token_response_has_error(t, "invalid_scope")) return "check scope";
+  if (token_response_has_error(t, "unauthorized_client"))
+    return is_password ? "this client may not use the password grant: check how it is registered"
+                       : "this client may not use the client credentials grant: check how it is "
+                         "registered";
+  if (is_about_grant(r, t) && !is_fixed)
+    return is_password ? "passwords are not accepted here: check token_url"
+                       : "client credentials are not granted here: check token_url";
+  if (is_about_grant(r, t) || is_about_encoding(r, t))
+    return is_fixed ? "the request was not read: check token_encoding and token_url"
+                    : "the request was not read: check token_url";
+  if (r->status == 403 && t->error == NULL)
+    return "check token_url, and whether this client may use it";
+  return credentials_advice(s, t);
+}
+
+/* Writes the advice for the end of the message into `out`, in parentheses; nothing if there is
+ * none. */
+static void write_advice(const struct token_source *s, const struct response *r,
+                         const struct token_response *t, char out[256]) {
+  out[0] = '\0';
+  switch (classify(r, t)) {
+  case ANSWER_FOR_LATER: return;
+  case ANSWER_OF_OTHER:
+    snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",
+             page_reason(r));
+    return;
+  case ANSWER_OF_PROXY: snprintf(out, 256, " (a proxy wants credentials: check proxy)"); return;
+  case ANSWER_OF_REDIRECT: snprintf(out, 256, " (check base_url and token_url)"); return;
+  case ANSWER_OF_ENDPOINT: snprintf(out, 256, " (%s)", endpoint_advice(s, r, t)); return;
+  }
+}
+
+/* Replaces the text by another one, in which the secrets are redacted. */
+static void redact_buffer(const struct token_source *s, struct buffer *text) {
+  struct buffer redacted = {0};
+  if (text->data != NULL) token_source_redact(s, text->data, &redacted);
+  buffer_free(text);
+  *text = redacted;
+}
+
+/* Sets `out` to ", an HTML page" and the quoted title of the page, or to the first line of another
+ * text; to nothing if the body is JSON or empty, or a success's text, which may hold a token. A
+ * secret is looked for before and after HTML is decoded: it may be in either. */
+static void quote_page(const struct token_source *s, const struct response *r,
+                       const struct token_response *t, struct buffer *out) {
+  struct buffer quote = {0}, decoded = {0};
+  bool html = is_html(r);
+  if (t->is_object || t->cut_short || r->body.size == 0) return;
+  if (html) buffer_add(out, ", an HTML page");
+  if (!html && response_is_success(r)) return;
+  error_page_add_quote(r->body.data, r->body.size, &quote);
+  redact_buffer(s, &quote);
+  if (html && quote.data != NULL) error_page_add_decoded(quote.data, &decoded);
+  struct buffer *text = html ? &decoded : &quote;
+  if (html) redact_buffer(s, &decoded);
+  if (text->size > 0) {
+    error_page_shorten(text->data);
+    buffer_add(out, ", \"");
+    buffer_add(out, text->data);
+    buffer_add(out, "\"");
+  }
+  buffer_free(&quote);
+  buffer_free(&decoded);
+}
+
+/* Whether the target is the URL with a slash at its end. */
+static bool is_slash_appended(const char *target, const char *url) {
+  size_t size = strlen(url);
+  return strncmp(target, url, size) == 0 && strcmp(target + size, "/") == 0;
+}
+
+static void describe_redirect(struct token_source *s, const struct response *r,
+                              struct failure *f) {
+  struct buffer target = {0};
+  token_source_redact(s, r->redirect != NULL ? r->redirect : "nowhere", &target);
+  bool slash = r->redirect != NULL && is_slash_appended(r->redirect, s->fetch->url);
+  failure_set(f, FAILURE_HTTP, "HTTP %ld, a redirect to %.400s, which is not followed (%s)",
+              r->status, target.data != NULL ? target.data : "?",
+              slash ? "write token_url with the slash at its end" : "check base_url and token_url");
+  buffer_free(&target);
+}
+
+/* Sets the message to what a response without a usable token was. */
+static void describe_response(struct token_source *s, const struct response *r,
+                              const struct token_response *t, struct failure *f) {
+  struct buffer page = {0};
+  char advice[256];
+  if (response_is_redirect(r)) {
+    describe_redirect(s, r, f);
+    return;
+  }
+  write_advice(s, r, t, advice);
+  quote_page(s, r, t, &page);
+  if (response_is_success(r) && t->error == NULL) {
+    const char *fault = token_response_fault(t);
+    bool other = classify(r, t) == ANSWER_OF_OTHER;
+    failure_set(f, FAILURE_AUTH, "HTTP %ld%s, but %s%s", r->status,
+                page.data != NULL ? page.data : "", fault, other ? advice : "");
+  } else {
+    failure_set(f, FAILURE_AUTH, "HTTP %ld%s%s", r->status, page.data != NULL ? page.data : "",
+                advice);
+  }
+  buffer_free(&page);
+}
+
 /* Moves the body of a refusal into the failure: the binding reads the server's error description
  * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
  */
-static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t) {
+static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
+                            struct failure *f) {
   remember(s, t->access_token, 0, false);
   remember(s, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
-  s->fetch->failure.body = r->body;
+  f->body = r->body;
   r->body = (struct buffer){0};
 }
 
-/* Sets the failure of the fetch from a response without a usable token. The body of a success is
- * not kept: it may contain a token that was not read, and so would not be redacted. */
-static void fail_with_response(struct token_source *s, struct response *r,
-                               struct token_response *t) {
-  struct failure *f = &s->fetch->failure;
+static enum refusal_rank rank_refusal(const struct response *r, const struct token_response *t) {
+  static const char *const codes[] = {"invalid_client", "invalid_grant", "invalid_scope",
+                                      "unauthorized_client"};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    if (token_response_has_error(t, codes[i])) return REFUSAL_OF_CREDENTIALS;
+  }
+  if (t->error != NULL) return REFUSAL_WITH_CODE;
+  return r->status == 401 ? REFUSAL_OF_CREDENTIALS : REFUSAL_OTHER;
+}
+
+/* Makes this response of an endpoint, which has no usable token, the one to report, unless an earlier one says
+ * more. One that may be another one later is always reported: the call is to be retried. The body
+ * of a success is not kept: it may contain a token that was not read, and so would not be redacted.
+ */
+static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
+                         struct token_response *t) {
   bool is_success = response_is_success(r);
-  if (response_is_redirect(r))
-    fail_with_redirect(s, r);
-  else if (is_success && t->error == NULL)
-    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s",
-                s->options->token_url, r->status, token_response_fault(t));
-  else
-    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld%s",
-                s->options->token_url, r->status, advice(s, r, t));
+  bool retryable = is_temporary(r, t) || (is_success && t->cut_short);
+  enum refusal_rank rank = rank_refusal(r, t);
+  s->statuses[endpoint] = r->status;
+  if (s->refusal.url != NULL && s->refusal.rank <= rank && !retryable) return;
+  struct failure *f = &s->refusal.failure;
+  describe_response(s, r, t, f);
+  s->refusal.rank = rank;
+  s->refusal.url = s->fetch->url;
   f->status = r->status;
-  f->retryable = is_temporary(r, t) || (is_success && t->cut_short);
+  f->retryable = retryable;
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
-  if (!is_success || t->error != NULL) keep_error_body(s, r, t);
+  if (!is_success || t->error != NULL) keep_error_body(s, r, t, f);
+}
+
+/* Writes ", nor from URL (HTTP 404)" into `out` if another endpoint was asked, too. */
+static void name_other_endpoint(const struct token_source *s, char out[400]) {
+  out[0] = '\0';
+  for (unsigned i = 0; i < s->options->endpoint_count; i++) {
+    const char *url = s->options->endpoints[i].url;
+    if (s->statuses[i] != 0 && strcmp(url, s->refusal.url) != 0)
+      snprintf(out, 400, ", nor from %.300s (HTTP %ld)", url, s->statuses[i]);
+  }
+}
+
+/* Sets the failure of the fetch from the refusal that is to be reported. */
+static void fail_with_refusal(struct token_source *s) {
+  struct failure *f = &s->fetch->failure;
+  const struct failure reason = s->refusal.failure;
+  char other[400];
+  name_other_endpoint(s, other);
+  failure_set(f, reason.kind, "no token from token_url %.300s%s: %.600s", s->refusal.url, other,
+              reason.message);
+  f->body = reason.body;
+  f->status = reason.status;
+  f->retryable = reason.retryable;
+  f->has_retry_after = reason.has_retry_after;
+  f->retry_after = reason.retry_after;
+  s->fetch->url = s->refusal.url;
+  s->refusal.failure.body = (struct buffer){0}; /* it was taken over */
 }
 
 /* Sets the failure of the fetch from a transfer that has failed. */
 static void fail_with_transfer(struct token_source *s, const struct response *r) {
   struct failure *f = &s->fetch->failure;
-  failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->options->token_url,
+  failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->fetch->url,
               r->failure.message);
   f->retryable = r->failure.retryable;
   f->status = r->status;
@@ -358,9 +578,9 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
 
 /* ---- Fetch: responses ------------------------------------------------------------------------ */
 
-/* Drops the refresh token that was sent and refused. The next request uses another one that was
- * imported meanwhile, else the first grant. Returns false if none was sent, or the server may
- * accept it later. */
+/* Drops the refresh token that was sent and refused, and its refusal. The next request uses another
+ * one that was imported meanwhile, else the first grant, in the style that has worked if the answer
+ * was a token endpoint's. Returns false if none was sent, or the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
   if (s->refresh_token_sent == NULL || is_temporary(r, t)) return false;
@@ -370,6 +590,9 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
   }
   remember(s, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
+  forget_refusals(s);
+  if (!s->requester.confirmed || classify(r, t) == ANSWER_OF_OTHER)
+    token_requester_reset_style(&s->requester);
   return true;
 }
 
@@ -382,9 +605,13 @@ static bool process_token_response(struct token_source *s, struct response *r,
     token_requester_confirm_style(&s->requester);
     return false;
   }
-  if (token_requester_change_style(&s->requester, r, t)) return true;
-  if (drop_refresh_token(s, r, t)) return true;
-  fail_with_response(s, r, t);
+  unsigned endpoint = s->requester.style.endpoint;
+  bool is_refresh = s->refresh_token_sent != NULL;
+  bool again = token_requester_change_style(&s->requester, r, t, is_refresh);
+  if (!again && drop_refresh_token(s, r, t)) return true;
+  keep_refusal(s, endpoint, r, t);
+  if (again) return true;
+  fail_with_refusal(s);
   if (token_response_has_error(t, "invalid_grant")) /* it was read, and the client accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
@@ -477,13 +704,20 @@ static bool is_refresh_token_wanted(struct token_source *s, const char *text) {
   return p == NULL || (!p->refused && s->refresh_token == NULL);
 }
 
+/* Imports the refresh token, if it is wanted. Returns false if out of memory. */
+static bool import_refresh_token(struct token_source *s, const struct stored_token *token) {
+  if (!is_refresh_token_wanted(s, token->refresh_token)) return true;
+  if (!import_string(s, &s->refresh_token, token->refresh_token)) return false;
+  s->refresh_endpoint = token_requester_find_endpoint(&s->requester, token->style.endpoint);
+  return true;
+}
+
 bool token_source_import(struct token_source *s, const struct stored_token *token) {
   unsigned generation;
   if (token_source_token(s, false, &generation) != NULL) return true;
   if (token->access_token == NULL || !syntax_is_bearer_token(token->access_token)) return false;
-  if (is_refresh_token_wanted(s, token->refresh_token) &&
-      !import_string(s, &s->refresh_token, token->refresh_token))
-    return false;
+  if (s->fetch == NULL) token_requester_import_style(&s->requester, &token->style);
+  if (!import_refresh_token(s, token)) return false;
   double seconds = fmin(token->renew_at, token->expires_at) - clock_wall();
   if (!(seconds > 0) || was_refused(s, token->access_token)) return false; /* NaN is not > 0 */
   if (!import_string(s, &s->access_token, token->access_token)) return false;
@@ -492,7 +726,9 @@ bool token_source_import(struct token_source *s, const struct stored_token *toke
   s->dirty = false;
   s->renew_at = clock_monotonic() + seconds;
   s->expires_at = token->expires_at;
-  if (s->fetch != NULL) abandon(s, FAILURE_TIMEOUT);
+  if (s->fetch == NULL) return true;
+  abandon(s, FAILURE_TIMEOUT);
+  token_requester_import_style(&s->requester, &token->style);
   return true;
 }
 
@@ -506,7 +742,8 @@ bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
   *out = (struct stored_token){.access_token = s->access_token,
                                .refresh_token = s->refresh_token,
                                .renew_at = clock_wall() + (s->renew_at - clock_monotonic()),
-                               .expires_at = s->expires_at};
+                               .expires_at = s->expires_at,
+                               .style = token_requester_name_style(&s->requester)};
   return true;
 }
 
@@ -515,7 +752,7 @@ bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport) {
   struct token_request_options request_options = {
-      .token_url = options->token_url,
+      .endpoint_count = options->endpoint_count,
       .client_id = options->client_id,
       .client_secret = options->client_secret,
       .username = options->username,
@@ -525,6 +762,7 @@ struct token_source *token_source_new(const struct token_source_options *options
       .client_auth = options->client_auth,
       .loopback = options->loopback,
   };
+  memcpy(request_options.endpoints, options->endpoints, sizeof options->endpoints);
   struct token_source *s = calloc(1, sizeof *s);
   if (s == NULL) return NULL;
   s->options = options;
