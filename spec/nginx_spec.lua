@@ -86,6 +86,7 @@ describe("in nginx", function()
             say(others .. " of others, " .. ngx.ctx.events .. " exchange")
           }
         }
+        location /missing { content_by_lua_block { say((select(2, require("podero").new())).message) } }
         location /short { content_by_lua_block { say(calls[ngx.var.arg_method](nil, short)) } }
       ]],
     })
@@ -103,6 +104,11 @@ describe("in nginx", function()
   local function in_flight(kind)
     return api:counts().in_flight[kind]
   end
+
+  it("missing credentials are an error that names the directive which passes their variables on", function()
+    local message = get("/missing")
+    assert.truthy(message:find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true), message)
+  end)
 
   describe("a call gives way", function()
     for _, phase in ipairs { "rewrite", "access" } do

@@ -580,8 +580,7 @@ const struct failure *call_failure(const struct call *call) {
 }
 
 const char *call_requested_url(const struct call *call) {
-  if (call->asked_for_token)
-    return session_is_closed(call->session) ? NULL : call->token_url;
+  if (call->asked_for_token) return session_is_closed(call->session) ? NULL : call->token_url;
   return call->api_requests > 0 ? call->url : NULL;
 }
 

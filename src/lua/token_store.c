@@ -66,8 +66,8 @@ void token_store_push_key(lua_State *L, const struct session_options *o) {
 
 /* ---- Value ----------------------------------------------------------------------------------- */
 
-/* A value is a JSON object with the members of struct stored_token and of its style. Members without
- * a value are left out, as are times that are not known. */
+/* A value is a JSON object with the members of struct stored_token and of its style. Members
+ * without a value are left out, as are times that are not known. */
 
 /* Sets `*text` to a field of the table on top of the stack, or to NULL if it is no string, is empty
  * or contains a NUL. Leaves the field below the table, which keeps the string valid. [-0, +1, m] */

@@ -90,7 +90,7 @@ static int read_entity(const char *text, const char **next) {
   static const struct {
     const char *name;
     char c;
-  } entities[] = {{"amp;", '&'},   {"lt;", '<'},    {"gt;", '>'},
+  } entities[] = {{"amp;", '&'},  {"lt;", '<'},    {"gt;", '>'},
                   {"quot;", '"'}, {"apos;", '\''}, {"nbsp;", ' '}};
   if (*text == '#') return read_reference(text + 1, next);
   for (size_t i = 0; i < sizeof entities / sizeof *entities; i++) {

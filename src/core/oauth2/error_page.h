@@ -18,8 +18,8 @@ bool error_page_is_html(const char *body, size_t size);
 /* Appends what a person would read first of a body of `size` bytes: of an HTML page the text of
  * <title>, or else of <h1>; of other text the first line that is not blank. Appends 64 KB at
  * most, as it stands in the body except that white space and NULs become spaces; nothing if there
- * is nothing. Sets quote->failed if out of memory. It is to be redacted before it is shortened: half a
- * secret would not be found. */
+ * is nothing. Sets quote->failed if out of memory. It is to be redacted before it is shortened:
+ * half a secret would not be found. */
 void error_page_add_quote(const char *body, size_t size, struct buffer *quote);
 
 /* Appends a text with the character references of HTML replaced that error pages have: decimal and

@@ -151,8 +151,8 @@ static struct auth_style initial_style(const struct token_requester *requester, 
   bool json_first = options->endpoints[endpoint].json_first;
   return (struct auth_style){
       .endpoint = endpoint,
-      .json = options->encoding == ENCODING_JSON ||
-              (options->encoding == ENCODING_AUTO && json_first),
+      .json =
+          options->encoding == ENCODING_JSON || (options->encoding == ENCODING_AUTO && json_first),
       .in_body = options->client_auth == CLIENT_AUTH_BODY,
   };
 }

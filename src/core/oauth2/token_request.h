@@ -61,11 +61,11 @@ struct auth_style {
 struct token_requester {
   struct token_request_options options;
   struct auth_style style;
-  bool confirmed;              /* the endpoint has accepted a request in this style */
-  bool changed_encoding;       /* both encodings have been tried at this endpoint */
-  unsigned changes;            /* of the style, since it was reset or confirmed */
-  struct auth_style failed;    /* a style that was confirmed and has stopped working */
-  bool has_failed;             /* there is one */
+  bool confirmed;           /* the endpoint has accepted a request in this style */
+  bool changed_encoding;    /* both encodings have been tried at this endpoint */
+  unsigned changes;         /* of the style, since it was reset or confirmed */
+  struct auth_style failed; /* a style that was confirmed and has stopped working */
+  bool has_failed;          /* there is one */
   char *basic; /* value of the Authorization field, secret; NULL without a client secret */
 };
 

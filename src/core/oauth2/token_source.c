@@ -60,18 +60,18 @@ struct token_source {
   struct previous_token previous[PREVIOUS_COUNT];
   unsigned previous_next; /* modulo PREVIOUS_COUNT, the entry to be overwritten next */
   unsigned generation;
-  double renew_at;   /* monotonic; INFINITY if not known */
-  double expires_at; /* wall clock; INFINITY if not known */
-  bool dirty;        /* see token_source_is_dirty */
+  double renew_at;           /* monotonic; INFINITY if not known */
+  double expires_at;         /* wall clock; INFINITY if not known */
+  bool dirty;                /* see token_source_is_dirty */
   unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
-  struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
-  struct transfer *transfer; /* of the fetch */
-  char *refresh_token_sent;  /* with the transfer; NULL if another grant was used */
-  double deadline;           /* of the fetch, monotonic */
-  double store_check_at;     /* see token_source_store_check_due */
-  unsigned fork_count;       /* when the fetch was started */
-  struct refusal refusal;    /* of the fetch's responses, the one to report */
+  struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
+  struct transfer *transfer;          /* of the fetch */
+  char *refresh_token_sent;           /* with the transfer; NULL if another grant was used */
+  double deadline;                    /* of the fetch, monotonic */
+  double store_check_at;              /* see token_source_store_check_due */
+  unsigned fork_count;                /* when the fetch was started */
+  struct refusal refusal;             /* of the fetch's responses, the one to report */
   long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
   struct event_queue events;
 };
@@ -324,11 +324,11 @@ const char *token_source_url(const struct token_source *s) {
 
 /* What a response without a token is, for messages. */
 enum answer {
-  ANSWER_OF_ENDPOINT,  /* a token endpoint's */
-  ANSWER_OF_OTHER,     /* something else's: a page, or a path that is not there */
-  ANSWER_OF_PROXY,     /* of a proxy that wants credentials */
+  ANSWER_OF_ENDPOINT, /* a token endpoint's */
+  ANSWER_OF_OTHER,    /* something else's: a page, or a path that is not there */
+  ANSWER_OF_PROXY,    /* of a proxy that wants credentials */
   ANSWER_OF_REDIRECT,
-  ANSWER_FOR_LATER     /* the same request may succeed later */
+  ANSWER_FOR_LATER /* the same request may succeed later */
 };
 
 /* Whether the same request may succeed later. */
@@ -358,8 +358,7 @@ static bool mentions(const struct response *r, const char *word) {
 /* Returns what else a page says about its reason, for the advice. */
 static const char *page_reason(const struct response *r) {
   if (!is_html(r)) return "";
-  if (mentions(r, "CSRF"))
-    return "; a CSRF check has answered, which is for the forms of browsers";
+  if (mentions(r, "CSRF")) return "; a CSRF check has answered, which is for the forms of browsers";
   return r->status == 400 ? "; or the server may not accept this host name" : "";
 }
 
@@ -462,8 +461,7 @@ static bool is_slash_appended(const char *target, const char *url) {
   return strncmp(target, url, size) == 0 && strcmp(target + size, "/") == 0;
 }
 
-static void describe_redirect(struct token_source *s, const struct response *r,
-                              struct failure *f) {
+static void describe_redirect(struct token_source *s, const struct response *r, struct failure *f) {
   struct buffer target = {0};
   token_source_redact(s, r->redirect != NULL ? r->redirect : "nowhere", &target);
   bool slash = r->redirect != NULL && is_slash_appended(r->redirect, s->fetch->url);
@@ -518,9 +516,10 @@ static enum refusal_rank rank_refusal(const struct response *r, const struct tok
   return r->status == 401 ? REFUSAL_OF_CREDENTIALS : REFUSAL_OTHER;
 }
 
-/* Makes this response of an endpoint, which has no usable token, the one to report, unless an earlier one says
- * more. One that may be another one later is always reported: the call is to be retried. The body
- * of a success is not kept: it may contain a token that was not read, and so would not be redacted.
+/* Makes this response of an endpoint, which has no usable token, the one to report, unless an
+ * earlier one says more. One that may be another one later is always reported: the call is to be
+ * retried. The body of a success is not kept: it may contain a token that was not read, and so
+ * would not be redacted.
  */
 static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
                          struct token_response *t) {

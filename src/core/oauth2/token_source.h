@@ -53,11 +53,11 @@ struct token_source;
  * read here how it ended, even after another fetch has begun. Read only. */
 struct token_fetch {
   bool ended;
-  bool abandoned;         /* it has ended without success or refusal: its time was up, it was not
-                           * needed any more, or the client was closed; `failure` is set then, too */
-  unsigned requests;      /* sent so far */
-  const char *url;        /* of the last request, or of the one that `failure` reports; borrowed from
-                           * the options */
+  bool abandoned;    /* it has ended without success or refusal: its time was up, it was not
+                      * needed any more, or the client was closed; `failure` is set then, too */
+  unsigned requests; /* sent so far */
+  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
+                      * the options */
   struct failure failure; /* once it has ended: why there is no token, or FAILURE_NONE */
   unsigned references;    /* private */
 };
