@@ -86,7 +86,6 @@ describe("in nginx", function()
             say(others .. " of others, " .. ngx.ctx.events .. " exchange")
           }
         }
-        location /missing { content_by_lua_block { say((select(2, require("podero").new())).message) } }
         location /short { content_by_lua_block { say(calls[ngx.var.arg_method](nil, short)) } }
       ]],
     })
@@ -104,11 +103,6 @@ describe("in nginx", function()
   local function in_flight(kind)
     return api:counts().in_flight[kind]
   end
-
-  it("missing credentials are an error that names the directive which passes their variables on", function()
-    local message = get("/missing")
-    assert.truthy(message:find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true), message)
-  end)
 
   describe("a call gives way", function()
     for _, phase in ipairs { "rewrite", "access" } do
@@ -580,6 +574,19 @@ describe("in nginx", function()
         assert.equal("", other:complaints())
       end)
     end
+  end)
+
+  it("missing credentials are an error that names the directives which pass their variables on", function()
+    local other = worker.start(api, {
+      locations = [[
+        location /missing {
+          content_by_lua_block { say((select(2, require("podero").new { base_url = "http://127.0.0.1:1" })).message) }
+        }
+      ]],
+    })
+    finally(function() other:stop() end)
+    local message = other:get("/missing")
+    assert.truthy(message:find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true), message)
   end)
 
   if worker.accepts("location", "content_by_lua_block { assert(ngx.run_worker_thread) }") then

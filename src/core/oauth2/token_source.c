@@ -355,11 +355,14 @@ static bool mentions(const struct response *r, const char *word) {
   return r->body.data != NULL && strstr(r->body.data, word) != NULL;
 }
 
-/* Returns what else a page says about its reason, for the advice. */
+/* Returns what else an answer says that is no token endpoint's, for the advice. The words are
+ * Django's: it serves Podero's API. */
 static const char *page_reason(const struct response *r) {
-  if (!is_html(r)) return "";
-  if (mentions(r, "CSRF")) return "; a CSRF check has answered, which is for the forms of browsers";
-  return r->status == 400 ? "; or the server may not accept this host name" : "";
+  if (r->status == 400 && (is_html(r) || mentions(r, "ALLOWED_HOSTS")))
+    return "; or the server may not accept this host name";
+  if (r->status == 403 && is_html(r) && mentions(r, "CSRF"))
+    return "; a CSRF check has answered, which is for the forms of browsers";
+  return "";
 }
 
 static bool is_about_grant(const struct response *r, const struct token_response *t) {
@@ -399,11 +402,13 @@ static const char *endpoint_advice(const struct token_source *s, const struct re
                        : "client credentials are not granted here: check token_url";
   if (is_about_grant(r, t) || is_about_encoding(r, t))
     return is_fixed ? "the request was not read: check token_encoding and token_url"
-                    : "the request was not read: check token_url";
+                    : "neither a form nor JSON has brought a token: check token_url";
   if (r->status == 403 && t->error == NULL)
     return "check token_url, and whether this client may use it";
   return credentials_advice(s, t);
 }
+
+#define SLASH_ADVICE "write token_url with the slash at its end"
 
 /* Writes the advice for the end of the message into `out`, in parentheses; nothing if there is
  * none. */
@@ -411,7 +416,9 @@ static void write_advice(const struct token_source *s, const struct response *r,
                          const struct token_response *t, char out[256]) {
   out[0] = '\0';
   switch (classify(r, t)) {
-  case ANSWER_FOR_LATER: return;
+  case ANSWER_FOR_LATER: /* Django with DEBUG: "You called this URL via POST, but the URL ..." */
+    if (mentions(r, "doesn't end in a slash")) snprintf(out, 256, " (%s)", SLASH_ADVICE);
+    return;
   case ANSWER_OF_OTHER:
     snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",
              page_reason(r));
@@ -467,7 +474,7 @@ static void describe_redirect(struct token_source *s, const struct response *r, 
   bool slash = r->redirect != NULL && is_slash_appended(r->redirect, s->fetch->url);
   failure_set(f, FAILURE_HTTP, "HTTP %ld, a redirect to %.400s, which is not followed (%s)",
               r->status, target.data != NULL ? target.data : "?",
-              slash ? "write token_url with the slash at its end" : "check base_url and token_url");
+              slash ? SLASH_ADVICE : "check base_url and token_url");
   buffer_free(&target);
 }
 
