@@ -341,6 +341,20 @@ describe("token_url", function()
       end
     end)
 
+    it("cannot send a password to B", function()
+      configure(PODERO_A, { encoding = "both" })
+      local store = new_store()
+      assert(helper.client(server, { token_store = store, username = helper.PASSWORD.username,
+        password = helper.PASSWORD.password }):list_users(ORG))
+      local value, key = value_of(store)
+      assert.equal(A, value.endpoint)
+      value.renew_at, value.expires_at, value.endpoint, value.refresh_token = 1, 1, B, "mine"
+      store.values[key] = cjson.encode(value)
+      assert(helper.client(server, { token_store = store, username = helper.PASSWORD.username,
+        password = helper.PASSWORD.password }):list_users(ORG))
+      for _, request in ipairs(asked()) do has(request, "A ") end
+    end)
+
     it("does not believe it once more what has failed here", function()
       configure(PODERO_A, JSON_B)
       local store = new_store()
@@ -481,6 +495,9 @@ describe("token_url", function()
     end)
 
     it("else the first", function()
+      script({ status = 404, body = "{\"error\": \"Not Found\"}" }, UNSUPPORTED) -- that is no code of OAuth's
+      assert.equal("unsupported_grant_type", failure().code)
+      server:reset()
       script(UNREADABLE, { status = 422, body = "{\"detail\": \"more\"}" })
       local err = failure { token_url = A }
       assert.equal(400, err.status)
@@ -529,6 +546,8 @@ describe("token_url", function()
       ["a page without anything"] = { status = 404, body = "<html>" },
       ["text"] = { status = 404, title = "404 page not found", body = "\n\n404 page not found\nmore of it\n" },
       ["JSON"] = { status = 404, title = "Not Found", body = "{\"detail\": \"Not Found\"}" },
+      ["JSON of another kind of server"] = { status = 404, title = "Not Found",
+        body = "{\"status\": 404, \"error\": \"Not Found\", \"path\": \"/oauth2/token/\"}" },
       ["a wrong method"] = { status = 405, title = "Not Allowed", body = "{\"detail\": \"Not Allowed\"}" },
       ["a page with status 200"] = { status = 200, title = "Welcome & enter",
         body = "<!doctype html><html><title>Welcome &amp; enter</title>" },
@@ -631,6 +650,13 @@ describe("token_url", function()
         has(failure().message, case[2])
       end)
     end
+
+    it("about the ways that are given", function()
+      server:configure { client_auth = "body", client_secret = "another" }
+      has(failure { client_auth = "basic" }.message, "check client_id, client_secret and client_auth")
+      server:configure { encoding = "json" }
+      has(failure { token_encoding = "form" }.message, "the request was not read: check token_encoding and token_url")
+    end)
 
     it("about a password", function()
       for _, case in ipairs {

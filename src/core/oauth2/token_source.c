@@ -8,8 +8,8 @@
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/transfer.h"
-#include "core/oauth2/error_page.h"
 #include "core/oauth2/redact.h"
+#include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
 #include "core/retry.h"
 #include "core/syntax.h"
@@ -38,9 +38,6 @@ struct previous_token {
   unsigned generation; /* of an access token; 0 for others */
   bool refused;        /* by the server, not just replaced */
 };
-
-/* How much the response to a refused request says; see struct token_fetch. */
-enum refusal_rank { REFUSAL_OF_CREDENTIALS, REFUSAL_WITH_CODE, REFUSAL_OTHER };
 
 /* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
  */
@@ -322,183 +319,22 @@ const char *token_source_url(const struct token_source *s) {
 
 /* ---- Fetch: failures ------------------------------------------------------------------------- */
 
-/* What a response without a token is, for messages. */
-enum answer {
-  ANSWER_OF_ENDPOINT, /* a token endpoint's */
-  ANSWER_OF_OTHER,    /* something else's: a page, or a path that is not there */
-  ANSWER_OF_PROXY,    /* of a proxy that wants credentials */
-  ANSWER_OF_REDIRECT,
-  ANSWER_FOR_LATER /* the same request may succeed later */
-};
-
-/* Whether the same request may succeed later. */
-static bool is_temporary(const struct response *r, const struct token_response *t) {
-  return retry_is_worthwhile(r->status) && !token_response_has_error(t, "invalid_grant");
+static void redact_with(const void *token_source, const char *text, struct buffer *out) {
+  token_source_redact(token_source, text, out);
 }
 
-static bool is_html(const struct response *r) {
-  return r->body.size > 0 && error_page_is_html(r->body.data, r->body.size);
-}
-
-/* An empty or unreadable body may still be a token endpoint's. */
-static enum answer classify(const struct response *r, const struct token_response *t) {
-  if (response_is_redirect(r)) return ANSWER_OF_REDIRECT;
-  if (t->error != NULL) return ANSWER_OF_ENDPOINT;
-  if (is_temporary(r, t) || r->status >= 500) return ANSWER_FOR_LATER;
-  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;
-  if (r->status == 407) return ANSWER_OF_PROXY;
-  if (t->is_object || t->cut_short || r->body.size == 0) return ANSWER_OF_ENDPOINT;
-  return r->status != 401 || is_html(r) ? ANSWER_OF_OTHER : ANSWER_OF_ENDPOINT;
-}
-
-static bool mentions(const struct response *r, const char *word) {
-  return r->body.data != NULL && strstr(r->body.data, word) != NULL;
-}
-
-/* Returns what else an answer says that is no token endpoint's, for the advice. The words are
- * Django's: it serves Podero's API. */
-static const char *page_reason(const struct response *r) {
-  if (r->status == 400 && (is_html(r) || mentions(r, "ALLOWED_HOSTS")))
-    return "; or the server may not accept this host name";
-  if (r->status == 403 && is_html(r) && mentions(r, "CSRF"))
-    return "; a CSRF check has answered, which is for the forms of browsers";
-  return "";
-}
-
-static bool is_about_grant(const struct response *r, const struct token_response *t) {
-  if (t->error != NULL) return token_response_has_error(t, "unsupported_grant_type");
-  return (r->status == 400 || r->status == 422) && mentions(r, "grant_type");
-}
-
-static bool is_about_encoding(const struct response *r, const struct token_response *t) {
-  if (t->error != NULL) return token_response_has_error(t, "invalid_request");
-  return r->status == 415 || (r->status == 400 && mentions(r, "parse"));
-}
-
-/* Returns what the user may do about a refusal of the credentials. */
-static const char *credentials_advice(const struct token_source *s,
-                                      const struct token_response *t) {
-  bool has_client = s->options->client_secret != NULL;
-  bool is_password = s->options->username != NULL;
-  if (!is_password || (has_client && token_response_has_error(t, "invalid_client")))
-    return "check client_id and client_secret: they belong to one base_url";
-  if (token_response_has_error(t, "invalid_grant") || !has_client)
-    return "check username and password";
-  return "check username and password, and client_id and client_secret";
-}
-
-/* Returns what the user may do about the refusal of a token endpoint. */
-static const char *endpoint_advice(const struct token_source *s, const struct response *r,
-                                   const struct token_response *t) {
-  bool is_password = s->options->username != NULL;
-  bool is_fixed = s->options->encoding != ENCODING_AUTO;
-  if (token_response_has_error(t, "invalid_scope")) return "check scope";
-  if (token_response_has_error(t, "unauthorized_client"))
-    return is_password ? "this client may not use the password grant: check how it is registered"
-                       : "this client may not use the client credentials grant: check how it is "
-                         "registered";
-  if (is_about_grant(r, t) && !is_fixed)
-    return is_password ? "passwords are not accepted here: check token_url"
-                       : "client credentials are not granted here: check token_url";
-  if (is_about_grant(r, t) || is_about_encoding(r, t))
-    return is_fixed ? "the request was not read: check token_encoding and token_url"
-                    : "neither a form nor JSON has brought a token: check token_url";
-  if (r->status == 403 && t->error == NULL)
-    return "check token_url, and whether this client may use it";
-  return credentials_advice(s, t);
-}
-
-#define SLASH_ADVICE "write token_url with the slash at its end"
-
-/* Writes the advice for the end of the message into `out`, in parentheses; nothing if there is
- * none. */
-static void write_advice(const struct token_source *s, const struct response *r,
-                         const struct token_response *t, char out[256]) {
-  out[0] = '\0';
-  switch (classify(r, t)) {
-  case ANSWER_FOR_LATER: /* Django with DEBUG: "You called this URL via POST, but the URL ..." */
-    if (mentions(r, "doesn't end in a slash")) snprintf(out, 256, " (%s)", SLASH_ADVICE);
-    return;
-  case ANSWER_OF_OTHER:
-    snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",
-             page_reason(r));
-    return;
-  case ANSWER_OF_PROXY: snprintf(out, 256, " (a proxy wants credentials: check proxy)"); return;
-  case ANSWER_OF_REDIRECT: snprintf(out, 256, " (check base_url and token_url)"); return;
-  case ANSWER_OF_ENDPOINT: snprintf(out, 256, " (%s)", endpoint_advice(s, r, t)); return;
-  }
-}
-
-/* Replaces the text by another one, in which the secrets are redacted. */
-static void redact_buffer(const struct token_source *s, struct buffer *text) {
-  struct buffer redacted = {0};
-  if (text->data != NULL) token_source_redact(s, text->data, &redacted);
-  buffer_free(text);
-  *text = redacted;
-}
-
-/* Sets `out` to ", an HTML page" and the quoted title of the page, or to the first line of another
- * text; to nothing if the body is JSON or empty, or a success's text, which may hold a token. A
- * secret is looked for before and after HTML is decoded: it may be in either. */
-static void quote_page(const struct token_source *s, const struct response *r,
-                       const struct token_response *t, struct buffer *out) {
-  struct buffer quote = {0}, decoded = {0};
-  bool html = is_html(r);
-  if (t->is_object || t->cut_short || r->body.size == 0) return;
-  if (html) buffer_add(out, ", an HTML page");
-  if (!html && response_is_success(r)) return;
-  error_page_add_quote(r->body.data, r->body.size, &quote);
-  redact_buffer(s, &quote);
-  if (html && quote.data != NULL) error_page_add_decoded(quote.data, &decoded);
-  struct buffer *text = html ? &decoded : &quote;
-  if (html) redact_buffer(s, &decoded);
-  if (text->size > 0) {
-    error_page_shorten(text->data);
-    buffer_add(out, ", \"");
-    buffer_add(out, text->data);
-    buffer_add(out, "\"");
-  }
-  buffer_free(&quote);
-  buffer_free(&decoded);
-}
-
-/* Whether the target is the URL with a slash at its end. */
-static bool is_slash_appended(const char *target, const char *url) {
-  size_t size = strlen(url);
-  return strncmp(target, url, size) == 0 && strcmp(target + size, "/") == 0;
-}
-
-static void describe_redirect(struct token_source *s, const struct response *r, struct failure *f) {
-  struct buffer target = {0};
-  token_source_redact(s, r->redirect != NULL ? r->redirect : "nowhere", &target);
-  bool slash = r->redirect != NULL && is_slash_appended(r->redirect, s->fetch->url);
-  failure_set(f, FAILURE_HTTP, "HTTP %ld, a redirect to %.400s, which is not followed (%s)",
-              r->status, target.data != NULL ? target.data : "?",
-              slash ? SLASH_ADVICE : "check base_url and token_url");
-  buffer_free(&target);
-}
-
-/* Sets the message to what a response without a usable token was. */
-static void describe_response(struct token_source *s, const struct response *r,
-                              const struct token_response *t, struct failure *f) {
-  struct buffer page = {0};
-  char advice[256];
-  if (response_is_redirect(r)) {
-    describe_redirect(s, r, f);
-    return;
-  }
-  write_advice(s, r, t, advice);
-  quote_page(s, r, t, &page);
-  if (response_is_success(r) && t->error == NULL) {
-    const char *fault = token_response_fault(t);
-    bool other = classify(r, t) == ANSWER_OF_OTHER;
-    failure_set(f, FAILURE_AUTH, "HTTP %ld%s, but %s%s", r->status,
-                page.data != NULL ? page.data : "", fault, other ? advice : "");
-  } else {
-    failure_set(f, FAILURE_AUTH, "HTTP %ld%s%s", r->status, page.data != NULL ? page.data : "",
-                advice);
-  }
-  buffer_free(&page);
+/* Returns the request of the fetch that is in progress. */
+static struct refused_request refused_request(const struct token_source *s) {
+  const struct token_source_options *o = s->options;
+  return (struct refused_request){
+      .url = s->fetch->url,
+      .is_password = o->username != NULL,
+      .has_client = o->client_secret != NULL,
+      .fixed_encoding = o->encoding != ENCODING_AUTO,
+      .fixed_client_auth = o->client_auth != CLIENT_AUTH_AUTO,
+      .redact = redact_with,
+      .context = s,
+  };
 }
 
 /* Moves the body of a refusal into the failure: the binding reads the server's error description
@@ -513,16 +349,6 @@ static void keep_error_body(struct token_source *s, struct response *r, struct t
   r->body = (struct buffer){0};
 }
 
-static enum refusal_rank rank_refusal(const struct response *r, const struct token_response *t) {
-  static const char *const codes[] = {"invalid_client", "invalid_grant", "invalid_scope",
-                                      "unauthorized_client"};
-  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-    if (token_response_has_error(t, codes[i])) return REFUSAL_OF_CREDENTIALS;
-  }
-  if (t->error != NULL) return REFUSAL_WITH_CODE;
-  return r->status == 401 ? REFUSAL_OF_CREDENTIALS : REFUSAL_OTHER;
-}
-
 /* Makes this response of an endpoint, which has no usable token, the one to report, unless an
  * earlier one says more. One that may be another one later is always reported: the call is to be
  * retried. The body of a success is not kept: it may contain a token that was not read, and so
@@ -531,12 +357,13 @@ static enum refusal_rank rank_refusal(const struct response *r, const struct tok
 static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
                          struct token_response *t) {
   bool is_success = response_is_success(r);
-  bool retryable = is_temporary(r, t) || (is_success && t->cut_short);
-  enum refusal_rank rank = rank_refusal(r, t);
+  bool retryable = token_refusal_is_temporary(r, t) || (is_success && t->cut_short);
+  enum refusal_rank rank = token_refusal_rank(r, t);
   s->statuses[endpoint] = r->status;
   if (s->refusal.url != NULL && s->refusal.rank <= rank && !retryable) return;
   struct failure *f = &s->refusal.failure;
-  describe_response(s, r, t, f);
+  struct refused_request request = refused_request(s);
+  token_refusal_describe(&request, r, t, f);
   s->refusal.rank = rank;
   s->refusal.url = s->fetch->url;
   f->status = r->status;
@@ -589,7 +416,7 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
  * was a token endpoint's. Returns false if none was sent, or the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
-  if (s->refresh_token_sent == NULL || is_temporary(r, t)) return false;
+  if (s->refresh_token_sent == NULL || token_refusal_is_temporary(r, t)) return false;
   if (s->refresh_token != NULL && strcmp(s->refresh_token, s->refresh_token_sent) == 0) {
     secret_free(s->refresh_token);
     s->refresh_token = NULL;
@@ -597,7 +424,7 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
   remember(s, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
   forget_refusals(s);
-  if (!s->requester.confirmed || classify(r, t) == ANSWER_OF_OTHER)
+  if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
     token_requester_reset_style(&s->requester);
   return true;
 }
