@@ -3,7 +3,8 @@ local mock = require "spec.support.mock"
 
 local SCENARIOS = {
   "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
-  "token", "a refused token", "a token from a store", "a refresh token from a store", "close",
+  "token", "a refused token", "pages in place of token endpoints", "a token from a store",
+  "a refresh token from a store", "close",
 }
 
 -- Where libcurl cannot go on, it says most often that memory is short, and else this.
@@ -30,7 +31,10 @@ describe("memory that is short", function()
 
   setup(function()
     server = mock.start()
-    server:configure { default_users = 3 }
+    local page = { status = 404, body = "<html><title>Not here &amp; not there</title>", content_type = "text/html" }
+    server:configure { default_users = 3, paths = {
+      ["/pages/api/partners/v2.0/auth/token"] = page, ["/pages/oauth2/token/"] = page,
+    } }
   end)
   teardown(function() server:stop() end)
 

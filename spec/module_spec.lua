@@ -119,6 +119,17 @@ describe("in nginx, which prints no errors that are objects,", function()
     return (helper.run(("ngx = %s local _, err = require('podero').new {} print('returned', err)"):format(ngx)))
   end
 
+  it("podero.new names the directives that pass on the credentials' variables, if they are missing", function()
+    local nginx = "{ get_phase = function() return 'init' end }"
+    assert.truthy(run(nginx):find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true))
+    assert.is_nil(run("{}"):find("nginx", 1, true))
+    local program = ("ngx = %s print(require('podero').new())"):format(nginx)
+    local output = helper.run(program, { PODERO_CLIENT_ID = "x" })
+    assert.truthy(output:find("PODERO_CLIENT_ID is set without PODERO_CLIENT_SECRET; nginx", 1, true), output)
+    output = helper.run(("ngx = %s print(require('podero').new { client_id = 'x' })"):format(nginx))
+    assert.is_nil(output:find("nginx", 1, true), output)
+  end)
+
   it("podero.new writes the error that it returns to the log", function()
     local line = "podero: argument: no credentials[^\n]*\n"
     local output = run "{ ERR = 4, log = function(...) print('logged', ...) end }"

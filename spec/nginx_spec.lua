@@ -583,6 +583,19 @@ describe("in nginx", function()
     end
   end)
 
+  it("missing credentials are an error that names the directives which pass their variables on", function()
+    local other = worker.start(api, {
+      locations = [[
+        location /missing {
+          content_by_lua_block { say((select(2, require("podero").new { base_url = "http://127.0.0.1:1" })).message) }
+        }
+      ]],
+    })
+    finally(function() other:stop() end)
+    local message = other:get("/missing")
+    assert.truthy(message:find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true), message)
+  end)
+
   if worker.accepts("location", "content_by_lua_block { assert(ngx.run_worker_thread) }") then
     it("a call blocks in a worker thread of nginx, which may tell no phase", function()
       local other = worker.start(api, {

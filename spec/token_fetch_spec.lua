@@ -183,7 +183,7 @@ describe("the fetch of a token", function()
 
     it("and if it failed meanwhile, its failure is theirs", function()
       server:configure { script = { token = { { delay = 0.2, status = 403 } } } }
-      local client = helper.client(server, { max_retries = 0 })
+      local client = helper.client(server, { max_retries = 0, token_url = helper.TOKEN_PATH })
       helper.failed("timeout", client:list_users(ORG, { timeout = 0.1 }))
       assert.equal(403, helper.failed("auth", client:list_users(ORG)).status)
       assert.equal(1, server:counts().token)
@@ -214,7 +214,7 @@ describe("the fetch of a token", function()
 
     it("failure, though another fetch has brought a token before it asks", function()
       server:configure { script = { token = { { delay = 0.1, status = 403 } } } }
-      local client = yielding { timeout = LONG }
+      local client = yielding { timeout = LONG, token_url = helper.TOKEN_PATH }
       local first, second = begin(client), begin(client)
       finish(first)
       helper.failed("auth", first.users, first.err)

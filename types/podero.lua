@@ -136,9 +136,9 @@ local podero = {}
 ---@field username? string Password grant.
 ---@field password? string Password grant.
 ---@field access_token? string A bearer token of the caller's own; no token requests are made.
----@field token_url? string An absolute URL, or a path on `base_url` (`/api/partners/v2.0/auth/token`).
----@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON when the server shows that it cannot read the form ("auto").
----@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body when it was refused.
+---@field token_url? string Where tokens come from: an absolute URL, a path on `base_url`, or Podero's two token endpoints on `base_url`, whichever grants the token ("auto").
+---@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON if the server shows that it cannot read the form ("auto").
+---@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.
 ---@field scope? string Sent with token requests.
 ---@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
 ---@field connect_timeout? number Seconds (10).

@@ -1,9 +1,11 @@
-/* The token response. */
+/* The token response, and what is quoted of a page in its place. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/buffer.h"
 #include "core/json.h"
+#include "core/oauth2/error_page.h"
 #include "core/oauth2/token_response.h"
 #include "core/syntax.h"
 
@@ -28,6 +30,27 @@ static enum json_event end_of(const char *text, size_t size, bool *is_object, bo
   return event;
 }
 
+/* The body is followed by a NUL, as in a struct buffer. */
+static void quote_page(const char *body, size_t size) {
+  struct buffer copy = {0}, quote = {0}, decoded = {0};
+  demand(buffer_append(&copy, body, size));
+  error_page_is_html(copy.data, size);
+  error_page_add_quote(copy.data, size, &quote);
+  demand(quote.size <= size && !quote.failed);
+  if (quote.data != NULL) {
+    demand(strlen(quote.data) == quote.size && strchr(quote.data, '\n') == NULL);
+    error_page_add_decoded(quote.data, &decoded);
+    demand(decoded.size <= quote.size && !decoded.failed);
+  }
+  if (decoded.data != NULL) {
+    error_page_shorten(decoded.data);
+    demand(strlen(decoded.data) <= 120);
+  }
+  buffer_free(&copy);
+  buffer_free(&quote);
+  buffer_free(&decoded);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *body = (const char *)data;
   struct token_response answer = {0};
@@ -46,5 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   demand(answer.is_object || !answer.has_expires_in);
   demand(answer.expires_in == answer.expires_in);
   token_response_clear(&answer);
+  if (size > 0) quote_page(body, size);
   return 0;
 }

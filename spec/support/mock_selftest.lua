@@ -219,6 +219,30 @@ describe("mock server", function()
       assert.equal(401, token("-u 'a b:c:ä+%/?' " .. FORM_GRANT).status)
     end)
 
+    it("does not decode basic credentials if it is not to", function()
+      configure { client_id = "a b+c", client_secret = "ä+%/?", basic_decode = false }
+      assert.equal(200, token("-u 'a b+c:ä+%/?' " .. FORM_GRANT).status)
+      assert.equal(401, token("-u 'a+b%2Bc:%C3%A4%2B%25%2F%3F' " .. FORM_GRANT).status)
+    end)
+
+    it("differs from the other endpoint where it is to", function()
+      configure { grants = {}, endpoints = {
+        ["/oauth2/token/"] = { grants = { "client_credentials" } },
+        [TOKEN_PATH] = { grant_refusal = "ninja_422", client_secret = "another" },
+      } }
+      local result = token("-u demo-client:another " .. FORM_GRANT)
+      assert.equal(422, result.status)
+      assert.truthy(result.body:find("Input should be 'password' or 'refresh_token'", 1, true))
+      assert.equal(200, token(CLIENT .. " " .. FORM_GRANT, "/oauth2/token/").status)
+      configure { endpoints = { [TOKEN_PATH] = { always = { status = 404 } } } }
+      assert.equal(404, token(CLIENT .. " " .. FORM_GRANT).status)
+      assert.equal(200, token(CLIENT .. " " .. FORM_GRANT, "/oauth2/token/").status)
+      for _, wrong in ipairs { { ["/x"] = {} }, { [TOKEN_PATH] = { unknown = 1 } },
+        { [TOKEN_PATH] = { always = { fault = "unknown" } } }, { [TOKEN_PATH] = { encoding = "xml" } } } do
+        assert.is_false(pcall(configure, { endpoints = wrong }))
+      end
+    end)
+
     it("refuses the wrong encoding in the words asked for", function()
       local words = {
         ninja_422 = { 422, "Field required" }, ninja_400 = { 400, "Cannot parse request body" },

@@ -99,6 +99,18 @@ scenarios["a refused token"] = {
   uses_up = true,
 }
 
+--- Likewise. Both token endpoints are pages, see memory_spec.lua.
+scenarios["pages in place of token endpoints"] = {
+  prepare = function() return new { base_url = os.getenv "URL" .. "/pages" } end,
+  run = function(client)
+    local token, err = client:token()
+    if token or err.kind == "memory" or err.status ~= 404 then return nil, err end
+    return err
+  end,
+  good = function(err) return err.kind == "auth" and err.message:find("this is not a token endpoint", 1, true) end,
+  uses_up = true,
+}
+
 --- Returns a store that always has this value, or without a value keeps what it is given.
 local function new_store(value)
   local store = { value = value }
@@ -122,7 +134,8 @@ scenarios["a token from a store"] = {
 --- The server refuses it, and the client uses its first grant.
 scenarios["a refresh token from a store"] = {
   prepare = function()
-    return new { token_store = new_store [[{"access_token":"old","renew_at":1,"refresh_token":"used up"}]] }
+    return new { token_store = new_store [[{"access_token":"old","renew_at":1,"refresh_token":"used up",
+      "endpoint":"/oauth2/token/","encoding":"json","client_auth":"body"}]] }
   end,
   run = function(client) return client:list_users(ORG) end,
   good = function(users) return #users == 3 end,

@@ -47,7 +47,7 @@ local function add_client_options(command)
   command:group("Whom to ask",
     command:option("--base-url", "Default: " .. podero.PRODUCTION .. " (PODERO_BASE_URL)."):argname("URL"),
     command:flag("--sandbox", "The same as --base-url " .. podero.SANDBOX),
-    command:option("--token-url", "A URL, or a path on the base URL (PODERO_TOKEN_URL)."):argname("URL"),
+    command:option("--token-url", "A URL, a path on the base URL, or \"auto\" (PODERO_TOKEN_URL)."):argname("URL"),
     command:option("--token-encoding", "How token requests are written."):choices { "auto", "form", "json" },
     command:option("--client-auth", "How the client shows who it is."):choices { "auto", "basic", "body" },
     command:option("--proxy", "As libcurl reads it; else from its environment variables."):argname("URL"),

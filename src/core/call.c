@@ -53,6 +53,7 @@ struct call {
   struct transport *private_transport; /* CALL_PULLED; the other modes use the session's */
   struct wakeup *wakeup;               /* see call_set_wakeup */
   struct token_fetch *fetch;           /* CALL_TOKEN */
+  const char *token_url;               /* of the last token request; borrowed from the session */
   bool check_store;                    /* CALL_TOKEN: the binding is to check the store */
   double lock_deadline;                /* see call_wait_for_lock; 0 before the first wait */
   unsigned generation;                 /* of the token in use */
@@ -171,7 +172,9 @@ static void fail_timeout(struct call *call) {
   bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE;
   char seconds[NUMBER_BYTES];
   number_write(call->timeout, seconds);
-  const char *target = for_token ? session_options(call->session)->token_url : call->url;
+  if (call->state == CALL_TOKEN) call->token_url = call->fetch->url;
+  const char *target = call->url;
+  if (for_token) target = token_source_url(session_token_source(call->session));
   failure_set(&call->failure, FAILURE_TIMEOUT,
               bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
                         : "timeout of %s s exceeded%s: %.600s",
@@ -287,10 +290,12 @@ void call_request_token(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
   call->asked_for_token = true;
   call->fetch = token_source_join(session_token_source(call->session));
-  if (call->fetch == NULL)
+  if (call->fetch == NULL) {
     fail_out_of_memory(call);
-  else
-    call->state = CALL_TOKEN;
+    return;
+  }
+  call->token_url = call->fetch->url;
+  call->state = CALL_TOKEN;
 }
 
 bool call_wait_for_lock(struct call *call, double seconds) {
@@ -333,6 +338,7 @@ static bool wait_for_token(struct call *call) {
     return true;
   }
   call->token_requests += fetch->requests;
+  call->token_url = fetch->url;
   failure_copy(&call->failure, &fetch->failure);
   retry_or_fail(call);
   if (call->state == CALL_PAUSE) token_source_leave(token_source, call->fetch, FAILURE_NONE);
@@ -574,8 +580,7 @@ const struct failure *call_failure(const struct call *call) {
 }
 
 const char *call_requested_url(const struct call *call) {
-  if (call->asked_for_token)
-    return session_is_closed(call->session) ? NULL : session_options(call->session)->token_url;
+  if (call->asked_for_token) return session_is_closed(call->session) ? NULL : call->token_url;
   return call->api_requests > 0 ? call->url : NULL;
 }
 

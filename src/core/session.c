@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "core/clock.h"
 #include "core/http/url.h"
@@ -13,10 +15,16 @@
  * each time. */
 #define CHECK_SECONDS 0.05
 
+/* Podero's token endpoints, as paths on base_url: that of the API's specification, and that of
+ * Podero's guides, which is the one that grants client credentials. */
+#define API_TOKEN_PATH "/api/partners/v2.0/auth/token"
+#define OAUTH2_TOKEN_PATH "/oauth2/token/"
+
 struct session {
   struct session_options options;
   struct transport_options transport_options;
   struct token_source_options token_source_options;
+  struct buffer token_urls[TOKEN_ENDPOINTS_MAX]; /* with TOKEN_URL_AUTO: of the endpoints */
   struct proxy_secrets proxy_secrets;
   struct reactor *reactor;
   struct transport *transport;
@@ -79,6 +87,10 @@ static bool check_url(const struct text *text, const struct session_options *o, 
   return url_check(name, text->value, o->allow_http, loopback, failure);
 }
 
+static bool is_token_url_auto(const struct session_options *o) {
+  return strcmp(o->token_url, TOKEN_URL_AUTO) == 0;
+}
+
 /* Which URLs are plain http to this machine, see url_check. */
 struct loopback {
   bool base_url, token_url;
@@ -104,8 +116,10 @@ static bool check_options(const struct session_options *o, struct loopback *loop
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     if (!check_text(&texts[i], failure)) return false;
   }
-  if (!check_url(&texts[BASE_URL], o, &loopback->base_url, failure) ||
-      !check_url(&texts[TOKEN_URL], o, &loopback->token_url, failure))
+  if (!check_url(&texts[BASE_URL], o, &loopback->base_url, failure)) return false;
+  if (is_token_url_auto(o))
+    loopback->token_url = loopback->base_url;
+  else if (!check_url(&texts[TOKEN_URL], o, &loopback->token_url, failure))
     return false;
   if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
   char name[64];
@@ -131,7 +145,8 @@ static void set_part_options(struct session *s, const struct loopback *loopback)
       .max_connections = o->max_connections,
   };
   s->token_source_options = (struct token_source_options){
-      .token_url = o->token_url,
+      .endpoints = {{.url = o->token_url}},
+      .endpoint_count = 1,
       .client_id = o->client_id,
       .client_secret = o->client_secret,
       .username = o->username,
@@ -148,6 +163,32 @@ static void set_part_options(struct session *s, const struct loopback *loopback)
   s->loopback = loopback->base_url;
 }
 
+/* Adds an endpoint to the token source's options. Returns false if out of memory. */
+static bool add_endpoint(struct session *s, const char *path, bool json_first) {
+  struct token_source_options *o = &s->token_source_options;
+  struct buffer *url = &s->token_urls[o->endpoint_count];
+  buffer_add(url, s->options.base_url);
+  buffer_add(url, path);
+  o->endpoints[o->endpoint_count++] =
+      (struct token_endpoint){.url = url->data, .name = path, .json_first = json_first};
+  return !url->failed;
+}
+
+/* Sets the endpoints of TOKEN_URL_AUTO, if that is the option, in the order in which they are to be
+ * tried. Podero's own servers grant passwords at the one endpoint and client credentials at the
+ * other; others may follow the specification. Returns false if out of memory. */
+static bool set_endpoints(struct session *s) {
+  const struct session_options *o = &s->options;
+  if (!is_token_url_auto(o)) return true;
+  bool is_podero = strcasecmp(o->base_url, PODERO_PRODUCTION) == 0 ||
+                   strcasecmp(o->base_url, PODERO_SANDBOX) == 0;
+  s->token_source_options.endpoint_count = 0;
+  if (o->username != NULL) return add_endpoint(s, API_TOKEN_PATH, false);
+  if (is_podero)
+    return add_endpoint(s, OAUTH2_TOKEN_PATH, true) && add_endpoint(s, API_TOKEN_PATH, false);
+  return add_endpoint(s, API_TOKEN_PATH, false) && add_endpoint(s, OAUTH2_TOKEN_PATH, false);
+}
+
 static void free_parts(struct session *s) {
   token_source_free(s->token_source);
   transport_free(s->transport);
@@ -156,6 +197,8 @@ static void free_parts(struct session *s) {
   s->transport = NULL;
   s->reactor = NULL;
   proxy_secrets_clear(&s->proxy_secrets);
+  for (size_t i = 0; i < TOKEN_ENDPOINTS_MAX; i++)
+    buffer_free(&s->token_urls[i]);
   session_options_clear(&s->options);
 }
 
@@ -168,7 +211,8 @@ struct session *session_new(struct session_options *options, struct failure *fai
     s->options = *options;
     *options = (struct session_options){0};
     set_part_options(s, &loopback);
-    if (proxy_secrets_read(s->options.proxy, &s->proxy_secrets)) s->reactor = reactor_new();
+    if (set_endpoints(s) && proxy_secrets_read(s->options.proxy, &s->proxy_secrets))
+      s->reactor = reactor_new();
     if (s->reactor != NULL) s->transport = transport_new(&s->transport_options, s->reactor);
     if (s->transport != NULL)
       s->token_source = token_source_new(&s->token_source_options, s->transport);

@@ -20,10 +20,17 @@
 #include "core/loop/reactor.h"
 #include "core/oauth2/token_source.h"
 
+/* Podero's own base URLs. */
+#define PODERO_PRODUCTION "https://app.podero.com"
+#define PODERO_SANDBOX "https://sandbox-app.podero.com"
+
+/* The token_url that stands for both of Podero's token endpoints. */
+#define TOKEN_URL_AUTO "auto"
+
 /* Strings are owned by the struct, and NULL if not given. */
 struct session_options {
-  char *base_url; /* without a slash at its end */
-  char *token_url;
+  char *base_url;  /* without a slash at its end */
+  char *token_url; /* absolute, or TOKEN_URL_AUTO */
   char *client_id, *client_secret;
   char *username, *password;
   char *access_token;

@@ -237,6 +237,18 @@ static int error_tostring(lua_State *L) {
 /* Key in the registry of the global `ngx` as it was when the module was loaded. */
 #define NGX_NAME "podero.ngx"
 
+bool error_is_in_nginx(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
+  bool found = false;
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "get_phase");
+    found = lua_isfunction(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return found;
+}
+
 void error_log_in_nginx(lua_State *L) {
   luaL_checkstack(L, 8, NULL);
   int error = lua_gettop(L);

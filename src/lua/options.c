@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/error.h"
 #include "version.h"
 
-#define DEFAULT_TOKEN_URL "/api/partners/v2.0/auth/token"
 #define USER_AGENT "podero-lua/" PODERO_VERSION
 
 /* ---- tables of options ---- */
@@ -383,6 +383,11 @@ static void complete_credentials(lua_State *L, struct session_options *o) {
   read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
 }
 
+/* nginx removes all variables from its environment that its configuration does not name. */
+#define NGINX_HINT                                                                                 \
+  "; nginx passes on only the variables that nginx.conf names at its top level: env "              \
+  "PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;"
+
 /* Returns a message about what is missing of the credentials, or NULL. */
 static const char *find_missing(const struct session_options *o) {
   bool env = o->credentials_from_environment;
@@ -429,7 +434,7 @@ static void complete_urls(lua_State *L, struct session_options *o) {
   size_t size = strlen(o->base_url);
   while (size > 0 && o->base_url[size - 1] == '/')
     o->base_url[--size] = '\0';
-  if (o->token_url == NULL) join(L, &o->token_url, DEFAULT_TOKEN_URL, "");
+  if (o->token_url == NULL) join(L, &o->token_url, TOKEN_URL_AUTO, "");
   if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
 }
 
@@ -456,7 +461,9 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
   join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
   const char *missing = find_missing(o);
-  if (missing != NULL) failure_set(failure, FAILURE_ARGUMENT, "%s", missing);
+  if (missing != NULL)
+    failure_set(failure, FAILURE_ARGUMENT, "%s%s", missing,
+                o->credentials_from_environment && error_is_in_nginx(L) ? NGINX_HINT : "");
   return missing == NULL;
 }
 

@@ -5,9 +5,6 @@
 #include "core/session.h"
 #include "lua/compat.h"
 
-#define PODERO_PRODUCTION "https://app.podero.com"
-#define PODERO_SANDBOX "https://sandbox-app.podero.com"
-
 /* Options of podero.new. */
 struct client_options {
   struct session_options session; /* owns its texts; freed with session_options_clear */

@@ -10,9 +10,10 @@
 #include "lua/call_object.h"
 #include "lua/json_value.h"
 
-/* A value with a refresh token is stored for at least this long: servers do not say when a refresh
- * token expires. */
-#define REFRESH_TOKEN_SECONDS (30.0 * 86400)
+/* A value with a refresh token, or with an auth style, is stored for at least this long: servers do
+ * not say when a refresh token expires, and the style spares requests when the access token has
+ * expired. */
+#define LONG_SECONDS (30.0 * 86400)
 
 #define BUFFER_TYPE "podero.buffer"
 
@@ -65,8 +66,8 @@ void token_store_push_key(lua_State *L, const struct session_options *o) {
 
 /* ---- Value ----------------------------------------------------------------------------------- */
 
-/* A value is a JSON object with the members of struct stored_token. Members without a value are
- * left out, as are times that are not known. */
+/* A value is a JSON object with the members of struct stored_token and of its style. Members
+ * without a value are left out, as are times that are not known. */
 
 /* Sets `*text` to a field of the table on top of the stack, or to NULL if it is no string, is empty
  * or contains a NUL. Leaves the field below the table, which keeps the string valid. [-0, +1, m] */
@@ -103,6 +104,9 @@ static int import(lua_State *L) {
     read_string(L, "refresh_token", &token.refresh_token);
     token.renew_at = read_time(L, "renew_at");
     token.expires_at = read_time(L, "expires_at");
+    read_string(L, "endpoint", &token.style.endpoint);
+    read_string(L, "encoding", &token.style.encoding);
+    read_string(L, "client_auth", &token.style.client_auth);
   }
   /* Not before: decoding may run a finalizer that closes the client and frees the call. */
   struct call *call = calls_get(L, 1, 1);
@@ -111,6 +115,7 @@ static int import(lua_State *L) {
 }
 
 static void add_string(struct buffer *value, const char *name, const char *text) {
+  if (text == NULL) return;
   buffer_add(value, name);
   buffer_add_json_string(value, text);
 }
@@ -124,9 +129,12 @@ static void add_time(struct buffer *value, const char *name, double time) {
 
 static void add_token(struct buffer *value, const struct stored_token *token) {
   add_string(value, "{\"access_token\":", token->access_token);
-  if (token->refresh_token != NULL) add_string(value, ",\"refresh_token\":", token->refresh_token);
+  add_string(value, ",\"refresh_token\":", token->refresh_token);
   add_time(value, ",\"renew_at\":", token->renew_at);
   add_time(value, ",\"expires_at\":", token->expires_at);
+  add_string(value, ",\"endpoint\":", token->style.endpoint);
+  add_string(value, ",\"encoding\":", token->style.encoding);
+  add_string(value, ",\"client_auth\":", token->style.client_auth);
   buffer_add(value, "}");
 }
 
@@ -141,7 +149,8 @@ static int take_dirty(lua_State *L) {
   if (token_source == NULL || !token_source_take_dirty(token_source, &token)) return 0;
   add_token(value, &token);
   double seconds = token.expires_at - clock_wall();
-  if (token.refresh_token != NULL) seconds = fmax(seconds, REFRESH_TOKEN_SECONDS);
+  if (token.refresh_token != NULL || token.style.encoding != NULL)
+    seconds = fmax(seconds, LONG_SECONDS);
   if (seconds < 1) return 0; /* some stores keep a value for ever if its lifetime is 0 */
   buffer_to_string(L, value);
   if (isinf(seconds)) return 1;

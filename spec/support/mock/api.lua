@@ -26,6 +26,8 @@ local DEFAULTS = {
   -- How a client may authenticate ("both", "basic", "body"), and how another way is refused.
   client_auth = "both",
   client_refusal = "invalid_client",
+  -- Whether id and secret are form-decoded after Basic's base64, as RFC 6749 2.3.1 has it.
+  basic_decode = true,
   -- Whether the password and refresh_token grants want a client too.
   client_required = false,
   client_id = "demo-client",
@@ -33,6 +35,10 @@ local DEFAULTS = {
   username = "ada@example.com",
   password = "correct horse",
   grants = { "client_credentials", "password", "refresh_token" },
+  -- How a grant that is not in the list is refused.
+  grant_refusal = "unsupported_grant_type",
+  -- Path of a token endpoint -> what differs there from the above; `always`: a step for each of its requests.
+  endpoints = {},
   -- Raw JSON, or "none" to leave it out. How long a token is really good for follows it, unless `token_lifetime`
   -- (seconds) says otherwise.
   expires_in = "36000",
@@ -65,6 +71,7 @@ local CHOICES = {
   encoding_refusal = { ninja_422 = true, ninja_400 = true, ["415"] = true, dot = true, invalid_request = true },
   client_auth = { both = true, basic = true, body = true },
   client_refusal = { invalid_client = true, invalid_request = true, unauthorized = true },
+  grant_refusal = { unsupported_grant_type = true, ninja_422 = true },
 }
 
 -- A step: `status` and `body` stand for the answer, `headers` and `content_type` change it, `delay` (seconds) comes
@@ -101,17 +108,34 @@ local function expand(queue)
   return steps
 end
 
+--- A message if a key is unknown or its value none of its choices.
+local function check_key(name, value)
+  if DEFAULTS[name] == nil then return ("unknown configuration key %s"):format(tostring(name)) end
+  if CHOICES[name] and not CHOICES[name][value] then return ("%s cannot be %s"):format(name, tostring(value)) end
+end
+
+local function check_endpoint(path, endpoint)
+  if not TOKEN_PATHS[path] then return ("no token endpoint: %s"):format(path) end
+  for name, value in pairs(endpoint) do
+    local problem
+    if name == "always" then problem = check_step(value, path) else problem = check_key(name, value) end
+    if problem then return problem end
+  end
+end
+
 --- Puts `given` over `base`; returns a message if something in it is wrong, and changes nothing then. The queues of
 -- steps start anew unless a patch leaves them alone.
 local function configure(given, base)
   local new = {}
   for name, value in pairs(base) do new[name] = value end
   for name, value in pairs(given) do
-    if DEFAULTS[name] == nil then return ("unknown configuration key %s"):format(tostring(name)) end
-    if CHOICES[name] and not CHOICES[name][value] then
-      return ("%s cannot be %s"):format(name, tostring(value))
-    end
+    local problem = check_key(name, value)
+    if problem then return problem end
     new[name] = value
+  end
+  for path, endpoint in pairs(new.endpoints) do
+    local problem = check_endpoint(path, endpoint)
+    if problem then return problem end
   end
   for endpoint, queue in pairs(new.script) do
     if endpoint ~= "api" and endpoint ~= "token" then return "script has the queues api and token only" end
@@ -287,6 +311,7 @@ local function basic_client(header)
   local pair = encoded and ngx.decode_base64(encoded)
   local id, secret = (pair or ""):match("^([^:]*):(.*)$")
   if not id then return nil end
+  if not config.basic_decode then return { id = id, secret = secret } end
   return { id = form_decode(id), secret = form_decode(secret) }
 end
 
@@ -369,7 +394,15 @@ local function authenticate_client(entry, headers, parameters)
   return true
 end
 
-local function token(entry, body)
+local function grant_refused()
+  if config.grant_refusal == "ninja_422" then
+    return answer(422, "{\"detail\": [{\"type\": \"literal_error\", \"loc\": [\"body\", \"grant_type\"], \"msg\": "
+      .. "\"Input should be 'password' or 'refresh_token'\"}]}")
+  end
+  return oauth_error(400, "unsupported_grant_type")
+end
+
+local function answer_token(entry, body)
   if entry.method ~= "POST" then return detail(405, "Method not allowed") end
   local parameters, encoding, wrong = token_parameters(entry.headers, body)
   local grant = parameters.grant_type
@@ -378,10 +411,12 @@ local function token(entry, body)
   counts.tokens_by_grant[name] = (counts.tokens_by_grant[name] or 0) + 1
   if not encoding or config.encoding ~= "both" and config.encoding ~= encoding then return encoding_refused() end
   if wrong then return wrong end
+  -- Django Ninja checks the body before anything else.
+  if config.grant_refusal == "ninja_422" and grant and not grant_allowed(grant) then return grant_refused() end
   local has_client, refusal = authenticate_client(entry, entry.headers, parameters)
   if refusal then return refusal end
   if not grant then return oauth_error(400, "invalid_request", "Missing grant_type parameter.") end
-  if not grant_allowed(grant) then return oauth_error(400, "unsupported_grant_type") end
+  if not grant_allowed(grant) then return grant_refused() end
   if not has_client and (config.client_required or grant == "client_credentials") then return client_refused(true) end
   if grant == "password" then
     if parameters.username ~= config.username or parameters.password ~= config.password then
@@ -393,6 +428,15 @@ local function token(entry, body)
     refresh_tokens[known] = nil
   end
   return issue(parameters.scope)
+end
+
+--- The answer of the token endpoint that was asked, with the configuration that it has.
+local function token(entry, body)
+  local common = config
+  config = setmetatable(common.endpoints[entry.path] or {}, { __index = common })
+  local reply = answer_token(entry, body)
+  config = common
+  return reply
 end
 
 -- users and the rest of the API ---------------------------------------------------------------------------------------
@@ -731,7 +775,8 @@ end
 
 function api.handle()
   local entry, body = record()
-  local step = next_step(entry.kind) or {}
+  local endpoint = config.endpoints[entry.path]
+  local step = next_step(entry.kind) or endpoint and endpoint.always or {}
   if step.delay then ngx.sleep(step.delay) end
   if step.revoke then revoke() end
   local reply

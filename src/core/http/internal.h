@@ -51,7 +51,6 @@ struct handle {
   long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
   CURLU *url;                /* CURLOPT_CURLU */
   char *origin;              /* scheme, host and port of `url`, or NULL */
-  long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
   struct curl_slist *fields; /* CURLOPT_HTTPHEADER */
   const char *authorization; /* value of the Authorization field among them, or NULL */
 };

@@ -56,7 +56,7 @@ bool token_request_build(const struct token_requester *requester, const char *re
   add_client(body, requester);
   if (json) buffer_add(body, "}");
   *request = (struct request){
-      .url = options->token_url,
+      .url = token_requester_url(requester),
       .authorization = requester->style.in_body ? NULL : requester->basic,
       .content_type = json ? "application/json" : "application/x-www-form-urlencoded",
       .body = body->data,
@@ -72,18 +72,11 @@ bool token_request_build(const struct token_requester *requester, const char *re
   return !body->failed;
 }
 
-/* ---- Auth style ------------------------------------------------------------------------------ */
-
-void token_requester_reset_style(struct token_requester *requester) {
-  requester->style = (struct auth_style){
-      .json = requester->options.encoding == ENCODING_JSON,
-      .in_body = requester->options.client_auth == CLIENT_AUTH_BODY,
-  };
+const char *token_requester_url(const struct token_requester *requester) {
+  return requester->options.endpoints[requester->style.endpoint].url;
 }
 
-void token_requester_confirm_style(struct token_requester *requester) {
-  requester->style.confirmed = true;
-}
+/* ---- Auth style: what a response says -------------------------------------------------------- */
 
 static bool body_contains(const struct response *response, const char *word) {
   return response->body.data != NULL && strstr(response->body.data, word) != NULL;
@@ -121,12 +114,12 @@ static bool is_about_encoding(const struct response *response) {
   return false;
 }
 
-/* Whether the server may have been unable to read the form. With the password grant, a 400 or 422
- * without an OAuth2 error code counts only if its body is about the encoding: it may mean a wrong
- * password, too. */
-static bool wants_json(const struct token_requester *requester, const struct response *response,
-                       const struct token_response *token_response) {
-  if (requester->options.encoding != ENCODING_AUTO || requester->style.json) return false;
+/* Whether the server may have been unable to read the body's encoding, and the options allow the
+ * other one. With the password grant, a 400 or 422 without an OAuth2 error code counts only if its
+ * body is about the encoding: it may mean a wrong password, too. */
+static bool may_be_unread(const struct token_requester *requester, const struct response *response,
+                          const struct token_response *token_response) {
+  if (requester->options.encoding != ENCODING_AUTO) return false;
   if (response->status == 415) return true;
   if (token_response_has_error(token_response, "unsupported_grant_type")) return true;
   if (!is_invalid_request(response, token_response)) return false;
@@ -134,27 +127,195 @@ static bool wants_json(const struct token_requester *requester, const struct res
          is_about_encoding(response);
 }
 
+/* Whether the answer of an endpoint that has read the request may mean that another endpoint grants
+ * the token: a 4xx status that neither judges the credentials nor asks to wait. */
+static bool is_wrong_endpoint(const struct token_requester *requester,
+                              const struct response *response,
+                              const struct token_response *token_response) {
+  if (requester->options.endpoint_count == 1) return false;
+  switch (response->status) {
+  case 401:
+  case 407:
+  case 408:
+  case 429: return false;
+  default: break;
+  }
+  return !token_response_has_error(token_response, "invalid_client") &&
+         !token_response_has_error(token_response, "invalid_scope");
+}
+
+/* ---- Auth style: changes --------------------------------------------------------------------- */
+
+/* A detection sends at most one request more. */
+#define MAX_CHANGES 4
+
+static struct auth_style initial_style(const struct token_requester *requester, unsigned endpoint) {
+  const struct token_request_options *options = &requester->options;
+  bool json_first = options->endpoints[endpoint].json_first;
+  return (struct auth_style){
+      .endpoint = endpoint,
+      .json =
+          options->encoding == ENCODING_JSON || (options->encoding == ENCODING_AUTO && json_first),
+      .in_body = options->client_auth == CLIENT_AUTH_BODY,
+  };
+}
+
+static bool is_same_style(const struct auth_style *a, const struct auth_style *b) {
+  return a->endpoint == b->endpoint && a->json == b->json && a->in_body == b->in_body;
+}
+
+static bool is_first_style(const struct token_requester *requester) {
+  struct auth_style first = initial_style(requester, 0);
+  return is_same_style(&requester->style, &first);
+}
+
+static void begin_endpoint(struct token_requester *requester, unsigned endpoint) {
+  requester->style = initial_style(requester, endpoint);
+  requester->confirmed = requester->changed_encoding = false;
+}
+
+void token_requester_reset_style(struct token_requester *requester) {
+  if (requester->confirmed) {
+    requester->failed = requester->style;
+    requester->has_failed = true;
+  }
+  begin_endpoint(requester, 0);
+  requester->changes = 0;
+}
+
+void token_requester_confirm_style(struct token_requester *requester) {
+  requester->confirmed = true;
+  requester->has_failed = false;
+  requester->changes = 0;
+}
+
+void token_requester_use_endpoint(struct token_requester *requester, unsigned endpoint) {
+  if (requester->style.endpoint != endpoint) begin_endpoint(requester, endpoint);
+}
+
+/* As token_requester_change_style, for a style that is not confirmed. */
+static bool try_next_style(struct token_requester *requester, const struct response *response,
+                           const struct token_response *token_response, bool is_refresh) {
+  unsigned next = requester->style.endpoint + 1;
+  if (requester->changes == MAX_CHANGES) return false;
+  if (wants_client_in_body(requester, response, token_response)) {
+    requester->style.in_body = true;
+  } else if (!requester->changed_encoding && may_be_unread(requester, response, token_response)) {
+    requester->style.json = !requester->style.json;
+    requester->changed_encoding = true;
+  } else if (!is_refresh && next < requester->options.endpoint_count &&
+             is_wrong_endpoint(requester, response, token_response)) {
+    begin_endpoint(requester, next);
+  } else {
+    return false;
+  }
+  requester->changes++;
+  return true;
+}
+
 bool token_requester_change_style(struct token_requester *requester,
                                   const struct response *response,
-                                  const struct token_response *token_response) {
-  struct auth_style *style = &requester->style;
-  if (style->confirmed || response->status < 400 || response->status >= 500) return false;
+                                  const struct token_response *token_response, bool is_refresh) {
+  if (response->status < 400 || response->status >= 500) return false;
   /* The server has read the request, and refused the password or the refresh token. */
   if (token_response_has_error(token_response, "invalid_grant")) return false;
-  if (wants_client_in_body(requester, response, token_response)) return style->in_body = true;
-  if (wants_json(requester, response, token_response)) return style->json = true;
-  return false;
+  if (requester->confirmed) {
+    bool works = !may_be_unread(requester, response, token_response) &&
+                 !is_wrong_endpoint(requester, response, token_response);
+    if (is_refresh || works) return false;
+    bool is_first = is_first_style(requester);
+    token_requester_reset_style(requester);
+    if (!is_first) requester->changes++;
+    if (!is_first) return true;
+  }
+  return try_next_style(requester, response, token_response, is_refresh);
+}
+
+/* ---- Store ----------------------------------------------------------------------------------- */
+
+struct auth_style_names token_requester_name_style(const struct token_requester *requester) {
+  const struct auth_style *style = &requester->style;
+  if (!requester->confirmed || is_first_style(requester)) return (struct auth_style_names){0};
+  return (struct auth_style_names){
+      .endpoint = requester->options.endpoints[style->endpoint].name,
+      .encoding = style->json ? "json" : "form",
+      .client_auth = style->in_body ? "body" : "basic",
+  };
+}
+
+static bool is_endpoint(const struct token_endpoint *endpoint, const char *name) {
+  if (endpoint->name == NULL || name == NULL) return endpoint->name == name;
+  return strcmp(endpoint->name, name) == 0;
+}
+
+/* Sets `*flag` to whether `name` is `yes`. Returns false if it is neither that nor `no`. */
+static bool read_name(const char *name, const char *no, const char *yes, bool *flag) {
+  if (name == NULL) return false;
+  *flag = strcmp(name, yes) == 0;
+  return *flag || strcmp(name, no) == 0;
+}
+
+/* Whether the options would not try this style. */
+static bool contradicts_options(const struct token_request_options *options,
+                                const struct auth_style *style) {
+  return (options->encoding != ENCODING_AUTO &&
+          style->json != (options->encoding == ENCODING_JSON)) ||
+         (options->client_auth != CLIENT_AUTH_AUTO &&
+          style->in_body != (options->client_auth == CLIENT_AUTH_BODY));
+}
+
+void token_requester_import_style(struct token_requester *requester,
+                                  const struct auth_style_names *names) {
+  const struct token_request_options *options = &requester->options;
+  struct auth_style style = {0};
+  if (requester->confirmed) return;
+  if (!read_name(names->encoding, "form", "json", &style.json) ||
+      !read_name(names->client_auth, "basic", "body", &style.in_body))
+    return;
+  while (style.endpoint < options->endpoint_count &&
+         !is_endpoint(&options->endpoints[style.endpoint], names->endpoint))
+    style.endpoint++;
+  if (style.endpoint == options->endpoint_count || contradicts_options(options, &style)) return;
+  if (requester->has_failed && is_same_style(&style, &requester->failed)) return;
+  requester->style = style;
+  requester->confirmed = true;
+  requester->changes = 0;
+}
+
+unsigned token_requester_find_endpoint(const struct token_requester *requester, const char *name) {
+  for (unsigned i = 0; name != NULL && i < requester->options.endpoint_count; i++) {
+    if (is_endpoint(&requester->options.endpoints[i], name)) return i;
+  }
+  return 0;
 }
 
 /* ---- Lifetime -------------------------------------------------------------------------------- */
 
-/* HTTP Basic (RFC 7617) with client_id and client_secret form-encoded first (RFC 6749, section
- * 2.3.1). Returns NULL on out of memory. */
+/* Appends id or secret for HTTP Basic. RFC 6749, section 2.3.1, has both form-encoded first, and
+ * the server decode them. Many servers do not decode, and many clients do not encode. So only those
+ * bytes are encoded whose meaning would change or be lost if the server decodes: "%" and "+", a ":"
+ * in the id, which would end it there, control characters, and all that is not ASCII. Anything else
+ * decodes to itself. So a server that decodes reads every id and secret, and one that does not
+ * reads all that have none of these bytes, as most do. For the rest, CLIENT_AUTH_AUTO goes on to
+ * the body. */
+static void add_for_basic(struct buffer *pair, const char *text, bool is_id) {
+  for (; *text != '\0'; text++) {
+    unsigned char c = (unsigned char)*text;
+    char encoded[3];
+    bool is_changed = c == '%' || c == '+' || (c == ':' && is_id) || c < 0x20 || c >= 0x7f;
+    if (is_changed)
+      buffer_append(pair, encoded, form_encode(*text, encoded));
+    else
+      buffer_append(pair, text, 1);
+  }
+}
+
+/* HTTP Basic (RFC 7617) with client_id and client_secret. Returns NULL on out of memory. */
 static char *basic_authorization(const struct token_request_options *options) {
   struct buffer pair = {0}, value = {0};
-  buffer_add_form_encoded(&pair, options->client_id, strlen(options->client_id));
+  add_for_basic(&pair, options->client_id, true);
   buffer_add(&pair, ":");
-  buffer_add_form_encoded(&pair, options->client_secret, strlen(options->client_secret));
+  add_for_basic(&pair, options->client_secret, false);
   buffer_add(&value, "Basic ");
   if (!pair.failed) buffer_add_base64(&value, pair.data, pair.size);
   bool failed = pair.failed || value.failed;

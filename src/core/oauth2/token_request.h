@@ -1,10 +1,17 @@
 /* Builds the requests to the token endpoint: the grant (RFC 6749, sections 4.3, 4.4 and 6), the
- * encoding of the body, and client authentication (section 2.3). Detects what the server accepts.
+ * encoding of the body, and client authentication (section 2.3). Detects which endpoint grants the
+ * token, and what it accepts.
  *
  *   lifetime    token_requester_init, token_requester_clear
- *   requests    token_request_build
+ *   requests    token_request_build, token_requester_url
  *   auth style  token_requester_change_style, token_requester_confirm_style,
- *               token_requester_reset_style */
+ *               token_requester_reset_style, token_requester_use_endpoint
+ *   store       token_requester_name_style, token_requester_import_style,
+ *               token_requester_find_endpoint
+ *
+ * The requests of a detection, in their order: at each endpoint the encodings, then the client
+ * authentication; each change is made only if the response to the request before gives a reason for
+ * it. There are at most five of them. */
 #ifndef PODERO_TOKEN_REQUEST_H
 #define PODERO_TOKEN_REQUEST_H
 
@@ -15,34 +22,50 @@
 #include "core/oauth2/token_response.h"
 
 /* How the body is encoded. AUTO is the form of RFC 6749, then JSON if the server does not read the
- * form. */
+ * form; or first JSON, see struct token_endpoint. */
 enum token_encoding { ENCODING_AUTO, ENCODING_FORM, ENCODING_JSON };
 
 /* Where client_id and client_secret are sent: in the Authorization field (HTTP Basic), or in the
  * body (RFC 6749, section 2.3.1). AUTO is Basic, then the body if the server refuses Basic. */
 enum client_auth { CLIENT_AUTH_AUTO, CLIENT_AUTH_BASIC, CLIENT_AUTH_BODY };
 
-/* Strings are borrowed and must outlive the requester. All but token_url can be NULL. */
+/* A token endpoint. Strings are borrowed. */
+struct token_endpoint {
+  const char *url;  /* absolute; was accepted by url_check */
+  const char *name; /* in token stores; NULL if the user has given the URL */
+  bool json_first;  /* ENCODING_AUTO is JSON, then the form if the server does not read JSON */
+};
+
+#define TOKEN_ENDPOINTS_MAX 2
+
+/* Strings are borrowed and must outlive the requester. All can be NULL, except for the endpoints'
+ * URLs. */
 struct token_request_options {
-  const char *token_url;
+  struct token_endpoint endpoints[TOKEN_ENDPOINTS_MAX]; /* in the order in which they are tried */
+  unsigned endpoint_count;                              /* at least 1 */
   const char *client_id, *client_secret;
   const char *username, *password; /* if set, for the password grant; else client credentials */
   const char *scope;               /* to be requested */
   enum token_encoding encoding;
   enum client_auth client_auth;
-  bool loopback; /* token_url is plain http to this machine, see url_check */
+  bool loopback; /* the endpoints are plain http to this machine, see url_check */
 };
 
-/* How the next request authenticates and is encoded. */
+/* Where the next request is sent, how it authenticates and how it is encoded. */
 struct auth_style {
-  bool json;      /* the body is JSON, else a form */
-  bool in_body;   /* client_id and client_secret are in the body, else in Authorization */
-  bool confirmed; /* the server has accepted a request in this style */
+  unsigned endpoint; /* index in the options */
+  bool json;         /* the body is JSON, else a form */
+  bool in_body;      /* client_id and client_secret are in the body, else in Authorization */
 };
 
 struct token_requester {
   struct token_request_options options;
   struct auth_style style;
+  bool confirmed;           /* the endpoint has accepted a request in this style */
+  bool changed_encoding;    /* both encodings have been tried at this endpoint */
+  unsigned changes;         /* of the style, since it was reset or confirmed */
+  struct auth_style failed; /* a style that was confirmed and has stopped working */
+  bool has_failed;          /* there is one */
   char *basic; /* value of the Authorization field, secret; NULL without a client secret */
 };
 
@@ -54,6 +77,8 @@ bool token_requester_init(struct token_requester *requester,
 /* Overwrites and frees what the requester owns. */
 void token_requester_clear(struct token_requester *requester);
 
+/* ---- Requests -------------------------------------------------------------------------------- */
+
 /* Builds a token request: with the refresh token if that is not NULL, else with the password grant
  * if there is a username, else with client credentials. Sets `*request`, except for
  * max_response_bytes and deadline, and appends its body to `body`. The request borrows from `body`
@@ -61,18 +86,54 @@ void token_requester_clear(struct token_requester *requester);
 bool token_request_build(const struct token_requester *requester, const char *refresh_token,
                          struct buffer *body, struct request *request);
 
+/* Returns the URL that the next request goes to. Borrowed from the options. */
+const char *token_requester_url(const struct token_requester *requester);
+
+/* ---- Auth style ------------------------------------------------------------------------------ */
+
 /* Changes the auth style if the response (and what token_response_read made of its body) says that
- * the server did not accept the current one. Returns true if the request is to be sent again.
- * Returns false if the response has another reason, the style is confirmed, or there is nothing
- * left to try: each of the two changes is made once at most until the style is reset. */
+ * the server did not accept the current one, or that the endpoint is not the right one. Returns
+ * true if the request is to be sent again. Returns false if the response has another reason, or
+ * there is nothing left to try.
+ *
+ * A confirmed style that no longer works is forgotten, and the detection begins anew. It is kept if
+ * the credentials were refused. `is_refresh`: the request had a refresh token, which is not sent to
+ * another endpoint than the one that has issued it, and for which a confirmed style is kept. */
 bool token_requester_change_style(struct token_requester *requester,
                                   const struct response *response,
-                                  const struct token_response *token_response);
+                                  const struct token_response *token_response, bool is_refresh);
 
-/* Keeps the current auth style until token_requester_reset_style: it is known to work. */
+/* Keeps the current auth style until it no longer works: it is known to work. */
 void token_requester_confirm_style(struct token_requester *requester);
 
-/* Returns to the auth style that the options begin with. */
+/* Returns to the auth style that the options begin with. If the current one was confirmed, it has
+ * stopped working. */
 void token_requester_reset_style(struct token_requester *requester);
+
+/* Sends the next request to the endpoint with this index: in the current style if it is that one,
+ * else in the style that requests to it begin with. */
+void token_requester_use_endpoint(struct token_requester *requester, unsigned endpoint);
+
+/* ---- Store ----------------------------------------------------------------------------------- */
+
+/* An auth style as token stores have it. Strings are borrowed. */
+struct auth_style_names {
+  const char *endpoint;    /* name of a struct token_endpoint, or NULL */
+  const char *encoding;    /* "form" or "json"; NULL: there is no style */
+  const char *client_auth; /* "basic" or "body" */
+};
+
+/* Returns the names of the current style, static or borrowed from the options. They are NULL if the
+ * style is not confirmed, or the one that the options begin with: then there is nothing to store.
+ */
+struct auth_style_names token_requester_name_style(const struct token_requester *requester);
+
+/* Takes this style for confirmed. Does nothing if there is a confirmed style, if one of the names
+ * is not known or contradicts the options, or if the style is the one that has stopped working. */
+void token_requester_import_style(struct token_requester *requester,
+                                  const struct auth_style_names *names);
+
+/* Returns the index of the endpoint with this name; 0 if it is NULL or not known. */
+unsigned token_requester_find_endpoint(const struct token_requester *requester, const char *name);
 
 #endif

@@ -1,6 +1,7 @@
 #include "core/oauth2/token_source.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "core/fork.h"
 #include "core/http/transfer.h"
 #include "core/oauth2/redact.h"
+#include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
 #include "core/retry.h"
 #include "core/syntax.h"
@@ -37,6 +39,14 @@ struct previous_token {
   bool refused;        /* by the server, not just replaced */
 };
 
+/* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
+ */
+struct refusal {
+  enum refusal_rank rank;
+  const char *url;        /* NULL: there is none */
+  struct failure failure; /* owned */
+};
+
 struct token_source {
   const struct token_source_options *options;
   struct transport *transport;
@@ -47,16 +57,19 @@ struct token_source {
   struct previous_token previous[PREVIOUS_COUNT];
   unsigned previous_next; /* modulo PREVIOUS_COUNT, the entry to be overwritten next */
   unsigned generation;
-  double renew_at;   /* monotonic; INFINITY if not known */
-  double expires_at; /* wall clock; INFINITY if not known */
-  bool dirty;        /* see token_source_is_dirty */
+  double renew_at;           /* monotonic; INFINITY if not known */
+  double expires_at;         /* wall clock; INFINITY if not known */
+  bool dirty;                /* see token_source_is_dirty */
+  unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
-  struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
-  struct transfer *transfer; /* of the fetch */
-  char *refresh_token_sent;  /* with the transfer; NULL if another grant was used */
-  double deadline;           /* of the fetch, monotonic */
-  double store_check_at;     /* see token_source_store_check_due */
-  unsigned fork_count;       /* when the fetch was started */
+  struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
+  struct transfer *transfer;          /* of the fetch */
+  char *refresh_token_sent;           /* with the transfer; NULL if another grant was used */
+  double deadline;                    /* of the fetch, monotonic */
+  double store_check_at;              /* see token_source_store_check_due */
+  unsigned fork_count;                /* when the fetch was started */
+  struct refusal refusal;             /* of the fetch's responses, the one to report */
+  long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
   struct event_queue events;
 };
 
@@ -148,7 +161,10 @@ static void set_scope(struct token_source *s, char *scope) {
  * one valid (RFC 6749, section 6). */
 static void keep_token(struct token_source *s, struct token_response *t) {
   replace_token(s, &s->access_token, t->access_token);
-  if (t->refresh_token != NULL) replace_token(s, &s->refresh_token, t->refresh_token);
+  if (t->refresh_token != NULL) {
+    replace_token(s, &s->refresh_token, t->refresh_token);
+    s->refresh_endpoint = s->requester.style.endpoint;
+  }
   /* A refresh without a scope in the response has not changed it (RFC 6749, sections 5.1 and 6). */
   if (t->scope != NULL || s->refresh_token_sent == NULL) set_scope(s, t->scope);
   t->access_token = t->refresh_token = t->scope = NULL;
@@ -170,7 +186,14 @@ static void release(struct token_fetch *fetch) {
   free(fetch);
 }
 
+static void forget_refusals(struct token_source *s) {
+  failure_clear(&s->refusal.failure);
+  s->refusal.url = NULL;
+  memset(s->statuses, 0, sizeof s->statuses);
+}
+
 static void end_fetch(struct token_source *s) {
+  forget_refusals(s);
   s->fetch->ended = true;
   release(s->fetch);
   s->fetch = NULL;
@@ -180,7 +203,7 @@ static void record(struct token_source *s, const struct response *r, enum failur
   struct event event = {
       .for_token = true,
       .method = "POST",
-      .url = (char *)s->options->token_url,
+      .url = (char *)s->fetch->url,
       .status = r->status,
       .attempt = s->fetch->requests,
       .seconds = r->seconds,
@@ -201,7 +224,7 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
 /* `event_kind` is the error kind of the event for the request that is cut off. */
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
   failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-              s->options->token_url, s->options->timeout);
+              s->fetch->url, s->options->timeout);
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
@@ -219,10 +242,13 @@ static bool abandon_fetch_of_parent(struct token_source *s) {
 /* ---- Fetch: start, join, leave --------------------------------------------------------------- */
 
 /* Sends a request, with the refresh token if there is one. If out of memory, sets the failure of
- * the fetch, and there is no transfer. */
+ * the fetch, and there is no transfer. A refresh token is of use, and no secret, only at the
+ * endpoint that has issued it (RFC 6749, section 6). */
 static void start_request(struct token_source *s) {
   struct buffer body = {0};
   struct request request;
+  if (s->refresh_token != NULL) token_requester_use_endpoint(&s->requester, s->refresh_endpoint);
+  s->fetch->url = token_requester_url(&s->requester);
   s->refresh_token_sent = text_copy(s->refresh_token);
   bool copied = s->refresh_token_sent != NULL || s->refresh_token == NULL;
   if (copied && token_request_build(&s->requester, s->refresh_token_sent, &body, &request)) {
@@ -287,70 +313,97 @@ bool token_source_is_fetching(const struct token_source *s) {
   return s->fetch != NULL;
 }
 
+const char *token_source_url(const struct token_source *s) {
+  return s->fetch != NULL ? s->fetch->url : token_requester_url(&s->requester);
+}
+
 /* ---- Fetch: failures ------------------------------------------------------------------------- */
 
-/* What the user may do about a refusal, for the end of the message. */
-static const char *advice(const struct token_source *s, const struct response *r,
-                          const struct token_response *t) {
-  if (token_response_has_error(t, "invalid_grant") && s->options->username != NULL)
-    return " (check username and password)";
-  if (r->status >= 500 || retry_is_worthwhile(r->status)) return "";
-  return s->options->username != NULL
-             ? " (check the credentials, and token_url if they belong to another endpoint)"
-             : " (check client_id and client_secret, and token_url if they belong to another "
-               "endpoint)";
+static void redact_with(const void *token_source, const char *text, struct buffer *out) {
+  token_source_redact(token_source, text, out);
 }
 
-static void fail_with_redirect(struct token_source *s, const struct response *r) {
-  struct buffer target = {0};
-  token_source_redact(s, r->redirect != NULL ? r->redirect : "nowhere", &target);
-  failure_set(&s->fetch->failure, FAILURE_HTTP,
-              "token_url %.400s answered HTTP %ld, a redirect to %.400s, which is not followed",
-              s->options->token_url, r->status, target.data != NULL ? target.data : "?");
-  buffer_free(&target);
-}
-
-/* Whether the same request may succeed later. */
-static bool is_temporary(const struct response *r, const struct token_response *t) {
-  return retry_is_worthwhile(r->status) && !token_response_has_error(t, "invalid_grant");
+/* Returns the request of the fetch that is in progress. */
+static struct refused_request refused_request(const struct token_source *s) {
+  const struct token_source_options *o = s->options;
+  return (struct refused_request){
+      .url = s->fetch->url,
+      .is_password = o->username != NULL,
+      .has_client = o->client_secret != NULL,
+      .fixed_encoding = o->encoding != ENCODING_AUTO,
+      .fixed_client_auth = o->client_auth != CLIENT_AUTH_AUTO,
+      .redact = redact_with,
+      .context = s,
+  };
 }
 
 /* Moves the body of a refusal into the failure: the binding reads the server's error description
  * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
  */
-static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t) {
+static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
+                            struct failure *f) {
   remember(s, t->access_token, 0, false);
   remember(s, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
-  s->fetch->failure.body = r->body;
+  f->body = r->body;
   r->body = (struct buffer){0};
 }
 
-/* Sets the failure of the fetch from a response without a usable token. The body of a success is
- * not kept: it may contain a token that was not read, and so would not be redacted. */
-static void fail_with_response(struct token_source *s, struct response *r,
-                               struct token_response *t) {
-  struct failure *f = &s->fetch->failure;
+/* Makes this response of an endpoint, which has no usable token, the one to report, unless an
+ * earlier one says more. One that may be another one later is always reported: the call is to be
+ * retried. The body of a success is not kept: it may contain a token that was not read, and so
+ * would not be redacted.
+ */
+static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
+                         struct token_response *t) {
   bool is_success = response_is_success(r);
-  if (response_is_redirect(r))
-    fail_with_redirect(s, r);
-  else if (is_success && t->error == NULL)
-    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld, but %s",
-                s->options->token_url, r->status, token_response_fault(t));
-  else
-    failure_set(f, FAILURE_AUTH, "no token from token_url %.400s: HTTP %ld%s",
-                s->options->token_url, r->status, advice(s, r, t));
+  bool retryable = token_refusal_is_temporary(r, t) || (is_success && t->cut_short);
+  enum refusal_rank rank = token_refusal_rank(r, t);
+  s->statuses[endpoint] = r->status;
+  if (s->refusal.url != NULL && s->refusal.rank <= rank && !retryable) return;
+  struct failure *f = &s->refusal.failure;
+  struct refused_request request = refused_request(s);
+  token_refusal_describe(&request, r, t, f);
+  s->refusal.rank = rank;
+  s->refusal.url = s->fetch->url;
   f->status = r->status;
-  f->retryable = is_temporary(r, t) || (is_success && t->cut_short);
+  f->retryable = retryable;
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
-  if (!is_success || t->error != NULL) keep_error_body(s, r, t);
+  if (!is_success || t->error != NULL) keep_error_body(s, r, t, f);
+}
+
+/* Writes ", nor from URL (HTTP 404)" into `out` if another endpoint was asked, too. */
+static void name_other_endpoint(const struct token_source *s, char out[400]) {
+  out[0] = '\0';
+  for (unsigned i = 0; i < s->options->endpoint_count; i++) {
+    const char *url = s->options->endpoints[i].url;
+    if (s->statuses[i] != 0 && strcmp(url, s->refusal.url) != 0)
+      snprintf(out, 400, ", nor from %.300s (HTTP %ld)", url, s->statuses[i]);
+  }
+}
+
+/* Sets the failure of the fetch from the refusal that is to be reported. */
+static void fail_with_refusal(struct token_source *s) {
+  struct failure *f = &s->fetch->failure;
+  const struct failure reason = s->refusal.failure;
+  char other[400];
+  name_other_endpoint(s, other);
+  failure_set(f, reason.kind, "no token from token_url %.300s%s: %.600s", s->refusal.url, other,
+              reason.message);
+  f->body = reason.body;
+  f->status = reason.status;
+  f->retryable = reason.retryable;
+  f->has_retry_after = reason.has_retry_after;
+  f->retry_after = reason.retry_after;
+  s->fetch->url = s->refusal.url;
+  s->refusal.failure.body = (struct buffer){0}; /* it was taken over */
 }
 
 /* Sets the failure of the fetch from a transfer that has failed. */
 static void fail_with_transfer(struct token_source *s, const struct response *r) {
   struct failure *f = &s->fetch->failure;
-  failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->options->token_url,
+  failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->fetch->url,
               r->failure.message);
   f->retryable = r->failure.retryable;
   f->status = r->status;
@@ -358,18 +411,21 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
 
 /* ---- Fetch: responses ------------------------------------------------------------------------ */
 
-/* Drops the refresh token that was sent and refused. The next request uses another one that was
- * imported meanwhile, else the first grant. Returns false if none was sent, or the server may
- * accept it later. */
+/* Drops the refresh token that was sent and refused, and its refusal. The next request uses another
+ * one that was imported meanwhile, else the first grant, in the style that has worked if the answer
+ * was a token endpoint's. Returns false if none was sent, or the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
-  if (s->refresh_token_sent == NULL || is_temporary(r, t)) return false;
+  if (s->refresh_token_sent == NULL || token_refusal_is_temporary(r, t)) return false;
   if (s->refresh_token != NULL && strcmp(s->refresh_token, s->refresh_token_sent) == 0) {
     secret_free(s->refresh_token);
     s->refresh_token = NULL;
   }
   remember(s, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
+  forget_refusals(s);
+  if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
+    token_requester_reset_style(&s->requester);
   return true;
 }
 
@@ -382,9 +438,13 @@ static bool process_token_response(struct token_source *s, struct response *r,
     token_requester_confirm_style(&s->requester);
     return false;
   }
-  if (token_requester_change_style(&s->requester, r, t)) return true;
-  if (drop_refresh_token(s, r, t)) return true;
-  fail_with_response(s, r, t);
+  unsigned endpoint = s->requester.style.endpoint;
+  bool is_refresh = s->refresh_token_sent != NULL;
+  bool again = token_requester_change_style(&s->requester, r, t, is_refresh);
+  if (!again && drop_refresh_token(s, r, t)) return true;
+  keep_refusal(s, endpoint, r, t);
+  if (again) return true;
+  fail_with_refusal(s);
   if (token_response_has_error(t, "invalid_grant")) /* it was read, and the client accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
@@ -483,13 +543,20 @@ static bool is_acceptable(const struct stored_token *token) {
          !token_response_is_too_long(token->refresh_token);
 }
 
+/* Imports the refresh token, if it is wanted. Returns false if out of memory. */
+static bool import_refresh_token(struct token_source *s, const struct stored_token *token) {
+  if (!is_refresh_token_wanted(s, token->refresh_token)) return true;
+  if (!import_string(s, &s->refresh_token, token->refresh_token)) return false;
+  s->refresh_endpoint = token_requester_find_endpoint(&s->requester, token->style.endpoint);
+  return true;
+}
+
 bool token_source_import(struct token_source *s, const struct stored_token *token) {
   unsigned generation;
   if (token_source_token(s, false, &generation) != NULL) return true;
   if (!is_acceptable(token)) return false;
-  if (is_refresh_token_wanted(s, token->refresh_token) &&
-      !import_string(s, &s->refresh_token, token->refresh_token))
-    return false;
+  if (s->fetch == NULL) token_requester_import_style(&s->requester, &token->style);
+  if (!import_refresh_token(s, token)) return false;
   double seconds = fmin(token->renew_at, token->expires_at) - clock_wall();
   if (!(seconds > 0) || was_refused(s, token->access_token)) return false; /* NaN is not > 0 */
   if (!import_string(s, &s->access_token, token->access_token)) return false;
@@ -498,7 +565,9 @@ bool token_source_import(struct token_source *s, const struct stored_token *toke
   s->dirty = false;
   s->renew_at = clock_monotonic() + seconds;
   s->expires_at = token->expires_at;
-  if (s->fetch != NULL) abandon(s, FAILURE_TIMEOUT);
+  if (s->fetch == NULL) return true;
+  abandon(s, FAILURE_TIMEOUT);
+  token_requester_import_style(&s->requester, &token->style);
   return true;
 }
 
@@ -512,7 +581,8 @@ bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
   *out = (struct stored_token){.access_token = s->access_token,
                                .refresh_token = s->refresh_token,
                                .renew_at = clock_wall() + (s->renew_at - clock_monotonic()),
-                               .expires_at = s->expires_at};
+                               .expires_at = s->expires_at,
+                               .style = token_requester_name_style(&s->requester)};
   return true;
 }
 
@@ -521,7 +591,7 @@ bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport) {
   struct token_request_options request_options = {
-      .token_url = options->token_url,
+      .endpoint_count = options->endpoint_count,
       .client_id = options->client_id,
       .client_secret = options->client_secret,
       .username = options->username,
@@ -531,6 +601,7 @@ struct token_source *token_source_new(const struct token_source_options *options
       .client_auth = options->client_auth,
       .loopback = options->loopback,
   };
+  memcpy(request_options.endpoints, options->endpoints, sizeof options->endpoints);
   struct token_source *s = calloc(1, sizeof *s);
   if (s == NULL) return NULL;
   s->options = options;

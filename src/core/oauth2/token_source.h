@@ -7,7 +7,7 @@
  *               token_source_reject
  *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
  *               token_source_is_ready, token_source_is_fetching, token_source_events,
- *               token_source_end_error_body
+ *               token_source_end_error_body, token_source_url
  *   store       token_source_import, token_source_is_dirty, token_source_take_dirty,
  *               token_source_store_check_due, token_source_begin_store_check
  *   redaction   token_source_find_secret, token_source_is_secret_number, token_source_redact
@@ -30,7 +30,8 @@
 
 /* Borrowed, with all it points to; must outlive the token source. */
 struct token_source_options {
-  const char *token_url;
+  struct token_endpoint endpoints[TOKEN_ENDPOINTS_MAX]; /* see struct token_request_options */
+  unsigned endpoint_count;
   const char *client_id, *client_secret; /* NULL if not given, as are the next four */
   const char *username, *password;
   const char *access_token; /* given by the user: it is used as it is, and none is requested */
@@ -38,21 +39,25 @@ struct token_source_options {
   enum token_encoding encoding;
   enum client_auth client_auth;
   double timeout;     /* of a fetch, in seconds */
-  bool loopback;      /* token_url is plain http to this machine, see url_check */
+  bool loopback;      /* the endpoints are plain http to this machine, see url_check */
   bool record_events; /* see token_source_events */
   const struct proxy_secrets *proxy_secrets; /* for redaction */
 };
 
 struct token_source;
 
-/* One fetch of a token. It sends more than one request if the server does not accept the first
- * encoding or client authentication, or refuses a refresh token. Everyone who has joined it can
+/* One fetch of a token. It sends more than one request if the first is sent to the wrong endpoint,
+ * the server does not accept its encoding or client authentication, or refuses a refresh token. If
+ * all are refused, the failure reports the first response that judged the credentials; else the
+ * first with an error code of RFC 6749, section 5.2; else the first. Everyone who has joined it can
  * read here how it ended, even after another fetch has begun. Read only. */
 struct token_fetch {
   bool ended;
-  bool abandoned;         /* it has ended without success or refusal: its time was up, it was not
-                           * needed any more, or the client was closed; `failure` is set then, too */
-  unsigned requests;      /* sent so far */
+  bool abandoned;    /* it has ended without success or refusal: its time was up, it was not
+                      * needed any more, or the client was closed; `failure` is set then, too */
+  unsigned requests; /* sent so far */
+  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
+                      * the options */
   struct failure failure; /* once it has ended: why there is no token, or FAILURE_NONE */
   unsigned references;    /* private */
 };
@@ -128,6 +133,10 @@ bool token_source_is_ready(const struct token_source *token_source,
 /* Whether a fetch is in progress. */
 bool token_source_is_fetching(const struct token_source *token_source);
 
+/* Returns the URL of the request that is in progress, or else of the next one. Borrowed from the
+ * options. */
+const char *token_source_url(const struct token_source *token_source);
+
 /* Returns the queue of the token requests that have ended, for event_move. The token source owns
  * it. It stays empty unless options.record_events is set. */
 struct event_queue *token_source_events(struct token_source *token_source);
@@ -139,6 +148,7 @@ struct event_queue *token_source_events(struct token_source *token_source);
 struct stored_token {
   const char *access_token, *refresh_token;
   double renew_at, expires_at;
+  struct auth_style_names style; /* how it was requested */
 };
 
 /* Imports a token from the store, with copies of its strings. Nothing is imported if the access
@@ -148,6 +158,9 @@ struct stored_token {
  * The refresh token is imported unless the server has refused it, or it was replaced by the current
  * one; also if the access token is not. The access token is not imported if it is due for renewal,
  * or if the API has refused it and no server has issued it again since.
+ *
+ * The auth style is imported as by token_requester_import_style, unless a fetch goes on. A refresh
+ * token belongs to the endpoint that the style names, or else to the first one.
  *
  * Returns true if there is an access token to use now, this one or one that was there already. If
  * it is this one, a fetch that is in progress is abandoned. */
