@@ -7,12 +7,13 @@
 --   begin        C functions that begin a call, by method: a call object, or nil and an error object
 --   pcall, setmetatable, next: Lua's
 --   by_function  what wait_function.lua returns
+--   credentials  what credentials.lua returns
 --   in_nginx     what wait_nginx.lua returns
 --
 -- A waiter is a table for one use of a method. Its fields: `calls`, a call object or an array of them; `client`; and
 -- `shared`, the table that all waiters of the client share (see push_shared in client.c). The two files that wait add
 -- their own.
-local c, begin, pcall, setmetatable, next, by_function, in_nginx = ...
+local c, begin, pcall, setmetatable, next, by_function, credentials, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
@@ -138,13 +139,21 @@ local function step(shared, call)
   return ended, wants_token
 end
 
+-- Has functions and files of the caller supply the credentials for which a call waits. Returns true if the call may
+-- have something to do now. In nginx the pump does it, if there is one.
+local function supply_credentials(waiter, call)
+  local how = not waiter.shared.wait and in_nginx.can_yield() and "yield"
+  if how and c.credentials_state(call) == "wanted" and not in_nginx.is_without_pump() then return false end
+  return credentials.supply_here(waiter, call, how)
+end
+
 -- Runs a call as far as it goes without waiting. Returns true if it has ended.
 local function advance(waiter, call)
   local shared = waiter.shared
   if in_nginx.must_yield(waiter) then return false end
   local ended, wants_token = step(shared, call)
-  while wants_token do
-    get_token(shared, call)
+  while wants_token or not ended and shared.credentials and supply_credentials(waiter, call) do
+    if wants_token then get_token(shared, call) end
     ended, wants_token = step(shared, call)
   end
   return ended
@@ -152,9 +161,10 @@ end
 
 -- Methods -------------------------------------------------------------------------------------------------------------
 
--- Returns whether a call can simply block: nothing else runs in this thread, and there is no store.
+-- Returns whether a call can simply block: nothing else runs in this thread, there is no store, and no credential is to
+-- be supplied.
 local function can_block(shared)
-  return not in_nginx.is_nginx and not shared.wait and not shared.token_store
+  return not in_nginx.is_nginx and not shared.wait and not shared.token_store and not shared.credentials
 end
 
 -- Makes a method that begins one call, waits for its end, and returns its results.

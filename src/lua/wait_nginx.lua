@@ -10,7 +10,8 @@
 --   c      C functions, see wait.h
 --   ngx    nginx's global, or nil
 --   pcall, require, setmetatable, type: Lua's
-local c, ngx, pcall, require, setmetatable, type = ...
+--   credentials  what credentials.lua returns
+local c, ngx, pcall, require, setmetatable, type, credentials = ...
 
 -- Nil outside of nginx; in nginx, worker threads (ngx.run_worker_thread) have an `ngx` without it.
 local get_phase = type(ngx) == "table" and ngx.get_phase
@@ -59,6 +60,7 @@ local WEAK = { __mode = "v" } -- so that clients, and the waiters of killed hand
 --   notifier, connection   of the pump; both or none
 --   reading        the pump waits for a byte of the notifier
 --   iteration      number of iterations of all pumps
+--   suppliers, supplier_count   light threads of the pump that supply credentials; see start_supplier
 --   handlers_until when the time of the handlers that the last iteration has woken is used up
 --
 -- Fields of `shared` that are set here:
@@ -76,6 +78,7 @@ local waiters, waiter_count, prune_count = setmetatable({}, WEAK), 0, 64
 local clients, client_count = setmetatable({}, WEAK), 0
 local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
+local suppliers, supplier_count = {}, 0
 local semaphores = {} -- for reuse
 
 -- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is
@@ -136,6 +139,46 @@ local function wake_waiters()
   return more
 end
 
+-- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
+local function wake_pump()
+  if reading then c.notifier_signal(notifier) end
+end
+
+-- A light thread that supplies the credentials of a client. It is the pump's, so it does not end with a handler. The
+-- pump kills it if it is not needed any more, because the token request has ended.
+local function run_supplier(supplier)
+  credentials.supply(supplier.client, supplier.ticket, pcall)
+  supplier.is_done = true
+  wake_pump()
+end
+
+local function start_supplier(client)
+  local supplier = { client = client, ticket = c.ask_credentials(client) }
+  supplier_count = supplier_count + 1
+  suppliers[supplier_count] = supplier
+  supplier.thread = ngx.thread.spawn(run_supplier, supplier)
+end
+
+-- Removes the suppliers that have ended, and kills those that are not needed any more, or all of them. Without `wait`,
+-- nginx keeps light threads that have ended.
+local function end_suppliers(all)
+  local kept = 0
+  for i = 1, supplier_count do
+    local supplier = suppliers[i]
+    suppliers[i] = nil
+    if supplier.is_done then
+      ngx.thread.wait(supplier.thread)
+    elseif all or not c.is_asked(supplier.client, supplier.ticket) then
+      if supplier.thread then ngx.thread.kill(supplier.thread) end
+      c.release_credentials(supplier.client, supplier.ticket)
+    else
+      kept = kept + 1
+      suppliers[kept] = supplier
+    end
+  end
+  supplier_count = kept
+end
+
 -- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
 -- timer, pause or time limit of one of them; nil if no client is left.
 local function run_clients()
@@ -144,8 +187,13 @@ local function run_clients()
   for i = 1, client_count do
     local client = clients[i]
     clients[i] = nil
-    local seconds = client and c.run(client, each)
+    local seconds, wants_credentials
+    if client then seconds, wants_credentials = c.run(client, each) end
     if seconds then
+      if wants_credentials then
+        start_supplier(client)
+        seconds = 0 -- it may have ended
+      end
       kept = kept + 1
       clients[kept] = client
       if not due or seconds < due then due = seconds end
@@ -233,6 +281,7 @@ local function run_pump()
       check_at = c.clock() + LINGER
     end
     local due = run_clients()
+    if supplier_count > 0 then end_suppliers() end
     handlers_until = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
     if not due then
@@ -243,7 +292,9 @@ local function run_pump()
     else
       idle_since = nil
     end
-    pause(exiting and due > LINGER and LINGER or due)
+    -- Nothing tells the pump that the worker is exiting. With sockets in use, timers of libcurl are due soon enough.
+    local is_limited = exiting or supplier_count > 0
+    pause(is_limited and due > LINGER and LINGER or due)
   end
 end
 
@@ -252,6 +303,7 @@ local function pump()
   if running then return end -- the timer of another one has run late
   running = true
   local ok, problem = pcall(run_pump)
+  pcall(end_suppliers, true)
   close_notifier()
   running, reading = false, false
   clients, client_count, generation = setmetatable({}, WEAK), 0, generation + 1
@@ -399,12 +451,13 @@ local function wake_stopped(waiter)
   update_timer(waiter.client, NEVER)
 end
 
--- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
-local function wake_pump()
-  if reading then c.notifier_signal(notifier) end
+-- Returns whether handlers have to do themselves what the pump does, because there is none and none is about to start.
+local function is_without_pump()
+  return not running and start_at ~= 0 and c.clock() >= alone_at
 end
 
 return {
+  is_without_pump = is_without_pump,
   wait = wait, leave = leave, wake_stopped = wake_stopped, can_yield = can_yield, refused_phase = refused_phase,
   wake_pump = wake_pump, must_yield = must_yield, is_nginx = get_phase and true, STEP = STEP,
 }

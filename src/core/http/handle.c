@@ -148,6 +148,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
    * too. Without TLS it is not, and libcurl would only know after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
+  if (t->options->key_password != NULL) SET_OPTION(CURLOPT_KEYPASSWD, t->options->key_password);
   SET_OPTION(CURLOPT_BUFFERSIZE, expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
