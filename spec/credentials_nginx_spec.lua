@@ -42,7 +42,7 @@ http {
     location = /occupy { # all timers that may run
       content_by_lua_block {
         occupied = true
-        for _ = 1, 8 do
+        for _ = 1, tonumber(ngx.var.arg_count) do
           ngx.timer.at(0, function() while occupied and not ngx.worker.exiting() do ngx.sleep(0.01) end end)
         end
       }
@@ -63,6 +63,7 @@ http {
         end
         function functions.never() while true do ngx.sleep(0.01) end end
         function functions.first_never() if counts[name] == 1 then functions.never() end return "demo-secret" end
+        function functions.exits() ngx.sleep(0.01) ngx.exit(500) end
         function functions.fails() ngx.sleep(0.01) error("the vault is sealed", 0) end
         function functions.rotates() return counts[name] == 1 and "yesterday's" or "demo-secret" end
         function functions.reenters()
@@ -220,11 +221,27 @@ describe("credential functions in nginx", function()
   it("are called by a handler if the pump cannot start", function()
     local other = start(2)
     finally(function() other:stop() end)
-    receive(send("/occupy", other))
+    receive(send("/occupy?count=8", other))
     local waiting = {}
     for i = 1, 3 do waiting[i] = send(path "vault", other) end
     for i = 1, 3 do assert.equal("25 users", receive(waiting[i])) end
     await_counts(1, 0, other)
+  end)
+
+  it("are called by a handler if no timer is left for them", function()
+    local other = start(2)
+    finally(function() other:stop() end)
+    receive(send("/occupy?count=1", other))
+    local waiting = {}
+    for i = 1, 3 do waiting[i] = send(path "vault", other) end
+    for i = 1, 3 do assert.equal("25 users", receive(waiting[i])) end
+    await_counts(1, 0, other)
+  end)
+
+  it("may call ngx.exit, which ends nothing but themselves", function()
+    local text = receive(send(path("exits", "&timeout=0.5")))
+    assert.truthy(text:find("timeout", 1, true), text)
+    assert.equal("25 users", receive(send("/list?client=another&how=file")))
   end)
 
   it("end with a worker that exits", function()

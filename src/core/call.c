@@ -163,8 +163,11 @@ static void fail_timeout(struct call *call) {
   const char *stage = "";
   uint64_t bytes = 0;
   switch (call->state) {
-  case CALL_STORE:
-  case CALL_TOKEN: stage = " while waiting for a token"; break;
+  case CALL_STORE: stage = " while waiting for a token"; break;
+  case CALL_TOKEN:
+    stage = call_awaits_credentials(call) ? " while waiting for the credentials for a token"
+                                          : " while waiting for a token";
+    break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
   case CALL_TRANSFER: bytes = call_received(call); break;
   case CALL_AUTHORIZE:

@@ -45,8 +45,8 @@ static const char *read_line(int fd, struct buffer *line) {
   do {
     got = read_piece(fd, piece, sizeof piece, until);
     if (got < 0) fault = strerror(errno);
-    if (got > 0 && !buffer_append(line, piece, (size_t)got)) fault = "out of memory";
-  } while (got > 0 && fault == NULL && memchr(piece, '\n', (size_t)got) == NULL &&
+    if (got > 0) buffer_append(line, piece, (size_t)got);
+  } while (got > 0 && !line->failed && memchr(piece, '\n', (size_t)got) == NULL &&
            line->size <= SECRET_FILE_MAX_BYTES + sizeof BOM);
   wipe(piece, sizeof piece);
   return fault;
@@ -54,11 +54,12 @@ static const char *read_line(int fd, struct buffer *line) {
 
 /* Cuts `line` at its line end, and drops the byte order mark. */
 static const char *trim_line(struct buffer *line) {
-  if (line->data == NULL) return "it is empty";
+  if (line->size == 0) return "it is empty";
   char *end = memchr(line->data, '\n', line->size);
   size_t size = end != NULL ? (size_t)(end - line->data) : line->size, bom = sizeof BOM - 1;
   if (size > 0 && line->data[size - 1] == '\r') size--;
-  if (size >= 2 && (memcmp(line->data, "\xff\xfe", 2) == 0 || memcmp(line->data, "\xfe\xff", 2) == 0))
+  if (size >= 2 &&
+      (memcmp(line->data, "\xff\xfe", 2) == 0 || memcmp(line->data, "\xfe\xff", 2) == 0))
     return "it is in UTF-16: save it as UTF-8";
   if (size >= bom && memcmp(line->data, BOM, bom) == 0)
     memmove(line->data, line->data + bom, size -= bom);
@@ -69,19 +70,28 @@ static const char *trim_line(struct buffer *line) {
   return memchr(line->data, '\0', size) != NULL ? "its first line contains a NUL character" : NULL;
 }
 
-const char *secret_file_read(const char *path, struct buffer *line, bool *regular) {
+/* Returns why the line cannot be used, or NULL. */
+static const char *read_path(const char *path, struct buffer *line, bool *regular) {
   struct stat status;
   /* Not blocking, so that opening a named pipe does not wait for its writer. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  *regular = false;
   if (fd < 0) return strerror(errno);
   const char *fault = fstat(fd, &status) == 0 ? NULL : strerror(errno);
   if (fault == NULL) {
     *regular = S_ISREG(status.st_mode);
     fault = read_line(fd, line);
   }
-  if (fault == NULL) fault = trim_line(line);
   close(fd);
-  if (fault != NULL) buffer_free(line);
-  return fault;
+  return fault != NULL ? fault : trim_line(line);
+}
+
+bool secret_file_read(const char *path, const char *label, enum failure_kind kind,
+                      struct buffer *line, bool *regular, struct failure *failure) {
+  *regular = false;
+  const char *fault = read_path(path, line, regular);
+  if (line->failed)
+    failure_set(failure, FAILURE_MEMORY, "out of memory while reading %s", label);
+  else if (fault != NULL)
+    failure_set(failure, kind, "%s cannot be used: %s", label, fault);
+  return failure->kind == FAILURE_NONE;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "core/buffer.h"
+#include "core/failure.h"
 
 /* The longest line that is accepted, in bytes. */
 #define SECRET_FILE_MAX_BYTES ((size_t)64 * 1024)
@@ -17,9 +18,10 @@
  * is a regular file; others, such as pipes, can be read once only. Waits for a pipe for at most
  * SECRET_FILE_PIPE_SECONDS, for other files as long as reading takes.
  *
- * Returns NULL on success. Otherwise returns why the line cannot be used, as a text that is valid
- * until the next call of a C library function; `line` has nothing of the file then. `line` is to be
- * freed with buffer_free in either case. */
-const char *secret_file_read(const char *path, struct buffer *line, bool *regular);
+ * Returns false if the line cannot be used, and sets `failure`: of `kind`, with `label` in its
+ * message for the name of the file, or FAILURE_MEMORY. `line` is to be freed with buffer_free in
+ * either case. */
+bool secret_file_read(const char *path, const char *label, enum failure_kind kind,
+                      struct buffer *line, bool *regular, struct failure *failure);
 
 #endif

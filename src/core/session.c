@@ -321,9 +321,10 @@ void session_give_credential(struct session *s, unsigned ticket, const char *tex
   }
 }
 
-void session_fail_credentials(struct session *s, unsigned ticket, const char *message) {
+void session_fail_credentials(struct session *s, unsigned ticket, enum failure_kind kind,
+                              const char *message) {
   if (s->closed) return;
-  token_source_fail_credentials(s->token_source, ticket, message);
+  token_source_fail_credentials(s->token_source, ticket, kind, message);
   session_signal(s, NULL);
 }
 

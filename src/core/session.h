@@ -137,7 +137,8 @@ bool session_wants_credentials(const struct session *session);
  * then the credentials are wanted again. */
 void session_give_credential(struct session *session, unsigned ticket, const char *text,
                              const char *label);
-void session_fail_credentials(struct session *session, unsigned ticket, const char *message);
+void session_fail_credentials(struct session *session, unsigned ticket, enum failure_kind kind,
+                              const char *message);
 void session_release_credentials(struct session *session, unsigned ticket);
 
 /* Adds a call that begins, and removes one that has ended. The session does not own it. */

@@ -386,8 +386,9 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
 }
 
 /* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
- * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`, whether it has those methods, and
- * `token_key` and `lock_key`, its keys. The Lua files add others. [-0, +1, e] */
+ * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`,
+ * whether it has those methods, and `token_key` and `lock_key`, its keys. The Lua files add others.
+ * [-0, +1, e] */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) copy_option(L, "wait");

@@ -108,8 +108,7 @@ static int release_credentials(lua_State *L) {
  * ticket at index 2. Returns false if there is none. [-0, +0, -] */
 static bool next_of(lua_State *L, enum credential *which) {
   const struct token_source *token_source = token_source_of(L);
-  return token_source != NULL &&
-         token_source_next_credential(token_source, ticket_at(L, 2), which);
+  return token_source != NULL && token_source_next_credential(token_source, ticket_at(L, 2), which);
 }
 
 /* [2, +0|1] */
@@ -118,13 +117,6 @@ static int next_credential(lua_State *L) {
   if (!next_of(L, &which)) return 0;
   lua_pushstring(L, credential_name(which));
   return 1;
-}
-
-/* Makes the token request fail with the message on top. [-0, +0, -] */
-static int fail_request(lua_State *L) {
-  struct session *session = client_session(L, 1);
-  if (session != NULL) session_fail_credentials(session, ticket_at(L, 2), lua_tostring(L, -1));
-  return 0;
 }
 
 /* Pushes what is wrong with the results of a function, from index 3 on, and returns true.
@@ -151,7 +143,12 @@ static int give_credential(lua_State *L) {
   char label[OPTIONS_LABEL_BYTES];
   lua_settop(L, 5);
   if (!next_of(L, &which)) return 0;
-  if (push_fault(L, credential_name(which))) return fail_request(L);
+  if (push_fault(L, credential_name(which))) {
+    struct session *session = client_session(L, 1);
+    if (session != NULL)
+      session_fail_credentials(session, ticket_at(L, 2), FAILURE_AUTH, lua_tostring(L, -1));
+    return 0;
+  }
   snprintf(label, sizeof label, "%s (from its function)", credential_name(which));
   session_give_credential(client_session(L, 1), ticket_at(L, 2), lua_tostring(L, 4), label);
   return 0;
@@ -165,12 +162,12 @@ static int read_credential(lua_State *L) {
   bool regular;
   enum credential which;
   if (!next_of(L, &which)) return 0;
-  const char *fault = secret_file_read(path, &line, &regular);
-  if (fault != NULL) {
-    lua_pushfstring(L, "%s cannot be used: %s", label, fault);
-    return fail_request(L);
-  }
-  session_give_credential(client_session(L, 1), ticket_at(L, 2), line.data, label);
+  struct session *session = client_session(L, 1);
+  struct failure failure = {0};
+  if (secret_file_read(path, label, FAILURE_AUTH, &line, &regular, &failure))
+    session_give_credential(session, ticket_at(L, 2), line.data, label);
+  else
+    session_fail_credentials(session, ticket_at(L, 2), failure.kind, failure.message);
   buffer_free(&line);
   return 0;
 }

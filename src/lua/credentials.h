@@ -11,8 +11,8 @@
  * none are supplied. [-0, +1, e] */
 void credentials_push(lua_State *L, const struct session_options *options);
 
-/* Sets these functions in the table on top of the stack. Those with a ticket do nothing if it is too
- * late: if the token request has ended or was abandoned, or the client is closed. [-0, +0, m]
+/* Sets these functions in the table on top of the stack. Those with a ticket do nothing if it is
+ * too late: if the token request has ended or was abandoned, or the client is closed. [-0, +0, m]
  *
  *   credentials_state(call) -> "wanted" if the call waits for credentials for which nobody has been
  *     asked, "asked" if somebody has been, else nil

@@ -7,6 +7,8 @@
 --   by_function  what wait_function.lua returns
 local c, pcall, setmetatable, type, tostring, by_function = ...
 
+local NO_MEMORY = "not enough memory" -- what Lua raises then
+
 -- Functions that are being called, by thread: a list of the `shared` of their clients, the innermost first, linked by
 -- `outer`. A call that would wait for the function that makes it is refused.
 local MAIN = {} -- the thread that is no coroutine
@@ -42,8 +44,9 @@ local function text_of(message)
   return ok and type(text) == "string" and text or "(a " .. type(message) .. " value)"
 end
 
--- Supplies all credentials that the holder of the ticket is asked for, with functions called by `protected`.
-local function supply(client, ticket, protected)
+-- Supplies all credentials that the holder of the ticket is asked for, with functions called by `protected`. Raises an
+-- error if memory is short.
+local function supply_all(client, ticket, protected)
   local shared = c.shared(client)
   local name = c.next_credential(client, ticket)
   while name do
@@ -52,6 +55,7 @@ local function supply(client, ticket, protected)
       c.read_credential(client, ticket, source.path, source.label)
     else
       local ok, value, message = call_function(shared, protected, source)
+      if not ok and value == NO_MEMORY then c.raise(value) end
       if not ok then value = text_of(value) end
       c.give_credential(client, ticket, ok, value, text_of(message))
     end
@@ -59,11 +63,30 @@ local function supply(client, ticket, protected)
   end
 end
 
--- Supplies credentials in the current thread. `waiter.ticket` is for by_function.leave, if the thread never comes back.
-local function supply_in_place(waiter, protected)
+-- The same. If it raises an error, somebody else is asked.
+local function supply(client, ticket, protected)
+  local ok, err = pcall(supply_all, client, ticket, protected)
+  if ok then return end
+  c.release_credentials(client, ticket)
+  c.raise(err)
+end
+
+-- `waiter.ticket` is for by_function.leave, if the thread never comes back.
+local function supply_for(waiter, protected)
   waiter.ticket = c.ask_credentials(waiter.client)
-  supply(waiter.client, waiter.ticket, protected)
+  supply_all(waiter.client, waiter.ticket, protected)
   waiter.ticket = nil
+end
+
+-- Supplies credentials in the current thread.
+local function supply_in_place(waiter, protected)
+  waiter.ticket = false -- the field exists: to set it needs no memory
+  if by_function.is_unprotected() then return supply_for(waiter, protected) end
+  local ok, err = pcall(supply_for, waiter, protected)
+  if ok then return end
+  if waiter.ticket then c.release_credentials(waiter.client, waiter.ticket) end
+  waiter.ticket = nil
+  c.raise(err)
 end
 
 -- Supplies credentials where nothing else runs meanwhile: the functions cannot yield.
@@ -75,20 +98,30 @@ local function supply_blocking(waiter)
   if not ok then c.raise(err) end
 end
 
--- Supplies credentials for a client with the option wait: in a coroutine of their own, if it can be made, else here.
-local function supply_by_function(waiter)
-  local client, spawn = waiter.client, by_function.spawner(waiter.shared.wait)
-  if not spawn then
-    return supply_in_place(waiter, function(f) return by_function.call(waiter, f) end)
-  end
-  local ticket = c.ask_credentials(client)
-  spawn(function()
+-- Has the event loop run a coroutine that supplies the credentials.
+local function supply_apart(client, spawn)
+  local ticket = false
+  local function run()
     supply(client, ticket, pcall)
     c.run(client, 0) -- begins the request: nobody may be stepping a call just now
+  end
+  local ok, err = pcall(function()
+    ticket = c.ask_credentials(client)
+    spawn(run)
   end)
+  if ok then return end
+  if ticket then c.release_credentials(client, ticket) end
+  c.raise(err)
 end
 
--- Does what a call needs to get its credentials, unless the pump of nginx does it. Returns true if the call may have
+-- Supplies credentials for a client with the option wait: in a coroutine of their own, if it can be made, else here.
+local function supply_by_function(waiter)
+  local spawn = by_function.spawner(waiter.shared.wait)
+  if spawn then return supply_apart(waiter.client, spawn) end
+  supply_in_place(waiter, function(f) return by_function.call(waiter, f) end)
+end
+
+-- Does what a call needs to get its credentials. Returns true if the call may have
 -- something to do now. `how`: "yield" if functions may yield here, without the option wait; else nil.
 local function supply_here(waiter, call, how)
   local shared, state = waiter.shared, c.credentials_state(call)

@@ -21,8 +21,8 @@ static int raise_error(lua_State *L) {
   return lua_error(L);
 }
 
-/* pcall for functions that may not yield: if one does, that is an error. Replaces Lua's pcall if the
- * program has removed it. [1.., +1..] */
+/* pcall for functions that may not yield: if one does, that is an error. Replaces Lua's pcall if
+ * the program has removed it. [1.., +1..] */
 static int protected_call(lua_State *L) {
   bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
   lua_pushboolean(L, ok);

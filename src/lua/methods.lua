@@ -140,10 +140,10 @@ local function step(shared, call)
 end
 
 -- Has functions and files of the caller supply the credentials for which a call waits. Returns true if the call may
--- have something to do now. In nginx the pump does it, if there is one.
+-- have something to do now. In nginx the pump has it done, if it can.
 local function supply_credentials(waiter, call)
   local how = not waiter.shared.wait and in_nginx.can_yield() and "yield"
-  if how and c.credentials_state(call) == "wanted" and not in_nginx.is_without_pump() then return false end
+  if how and c.credentials_state(call) == "wanted" and not in_nginx.supplies_in_place(waiter.shared) then return false end
   return credentials.supply_here(waiter, call, how)
 end
 

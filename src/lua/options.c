@@ -178,8 +178,7 @@ static void fail_value(const struct option_reader *reader, const char *name, con
 
 static void read_string(const struct option_reader *reader, const struct option *o) {
   if (lua_type(reader->L, -1) != LUA_TSTRING)
-    fail_option(reader, o->name,
-                o->type == OPTION_SECRET ? "a string or a function" : "a string");
+    fail_option(reader, o->name, o->type == OPTION_SECRET ? "a string or a function" : "a string");
   size_t size;
   const char *text = lua_tolstring(reader->L, -1, &size);
   if (strlen(text) != size) fail_value(reader, o->name, "a string without NUL characters");
@@ -478,10 +477,8 @@ static bool read_file(struct session_options *o, enum credential which, struct f
   char *text = NULL;
   bool regular;
   options_credential_label(o, which, label);
-  const char *fault = secret_file_read(o->files[which], &line, &regular);
-  if (fault != NULL)
-    failure_set(failure, FAILURE_ARGUMENT, "%s cannot be used: %s", label, fault);
-  else if (credential_check(which, line.data, label, FAILURE_ARGUMENT, failure) && regular)
+  if (secret_file_read(o->files[which], label, FAILURE_ARGUMENT, &line, &regular, failure) &&
+      credential_check(which, line.data, label, FAILURE_ARGUMENT, failure) && regular)
     o->supplied |= CREDENTIAL_BIT(which);
   else if (failure->kind == FAILURE_NONE)
     text = line.data;

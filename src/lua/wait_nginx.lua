@@ -60,11 +60,12 @@ local WEAK = { __mode = "v" } -- so that clients, and the waiters of killed hand
 --   notifier, connection   of the pump; both or none
 --   reading        the pump waits for a byte of the notifier
 --   iteration      number of iterations of all pumps
---   suppliers, supplier_count   light threads of the pump that supply credentials; see start_supplier
+--   suppliers, supplier_count   those that have not ended
 --   handlers_until when the time of the handlers that the last iteration has woken is used up
 --
 -- Fields of `shared` that are set here:
 --   pump_generation   `generation` of the pump that runs the client; nil: none does
+--   in_place_until    until then handlers supply the client's credentials
 --   watch_iteration   the last iteration for which the notifier was told to watch the client's sockets
 --   ran_at            when a handler has last run the client's sockets itself
 --
@@ -144,39 +145,63 @@ local function wake_pump()
   if reading then c.notifier_signal(notifier) end
 end
 
--- A light thread that supplies the credentials of a client. It is the pump's, so it does not end with a handler. The
--- pump kills it if it is not needed any more, because the token request has ended.
+-- Suppliers -----------------------------------------------------------------------------------------------------------
+--
+-- A supplier supplies the credentials of a client. It has a timer of its own: functions of the caller may call ngx.exit,
+-- which ends all light threads of a timer. If no timer can be had, the handlers supply the credentials.
+--   ticket         see credentials.h
+--   semaphore      posted to when the timer may have to end
+--   has_started    the timer runs
+--   start_until    when it has to have started
+
 local function run_supplier(supplier)
   credentials.supply(supplier.client, supplier.ticket, pcall)
-  supplier.is_done = true
+  supplier.semaphore:post(1)
   wake_pump()
 end
 
-local function start_supplier(client)
-  local supplier = { client = client, ticket = c.ask_credentials(client) }
-  supplier_count = supplier_count + 1
-  suppliers[supplier_count] = supplier
-  supplier.thread = ngx.thread.spawn(run_supplier, supplier)
+-- Callback of the timer. Kills the light thread with the function if its results are not waited for any more.
+local function supplier_timer(_, supplier)
+  local client, ticket = supplier.client, supplier.ticket
+  if not c.is_asked(client, ticket) then return end
+  supplier.has_started = true
+  local thread = ngx.thread.spawn(run_supplier, supplier)
+  while c.is_asked(client, ticket) do supplier.semaphore:wait(LINGER) end
+  ngx.thread.kill(thread)
 end
 
--- Removes the suppliers that have ended, and kills those that are not needed any more, or all of them. Without `wait`,
--- nginx keeps light threads that have ended.
+local function start_supplier(client)
+  local now = c.clock()
+  if now < (c.shared(client).in_place_until or 0) then return end
+  local supplier = { client = client, ticket = 0, semaphore = require("ngx.semaphore").new(), start_until = now + START }
+  supplier_count = supplier_count + 1
+  suppliers[supplier_count] = supplier
+  supplier.ticket = c.ask_credentials(client)
+  if not ngx.timer.at(0, supplier_timer, supplier) then supplier.start_until = now end
+end
+
+-- Removes the suppliers that have ended; ends those that have not started in time, or all. Returns the seconds after
+-- which it is to be called again, or nil.
 local function end_suppliers(all)
-  local kept = 0
+  local kept, due, now = 0, nil, c.clock()
   for i = 1, supplier_count do
     local supplier = suppliers[i]
+    local client, ticket, has_started = supplier.client, supplier.ticket, supplier.has_started
     suppliers[i] = nil
-    if supplier.is_done then
-      ngx.thread.wait(supplier.thread)
-    elseif all or not c.is_asked(supplier.client, supplier.ticket) then
-      if supplier.thread then ngx.thread.kill(supplier.thread) end
-      c.release_credentials(supplier.client, supplier.ticket)
+    if not c.is_asked(client, ticket) then
+      supplier.semaphore:post(1)
+    elseif all or not has_started and now >= supplier.start_until then
+      c.shared(client).in_place_until = not has_started and now + RESTART or nil
+      c.release_credentials(client, ticket)
+      supplier.semaphore:post(1)
     else
       kept = kept + 1
       suppliers[kept] = supplier
+      due = (not has_started or due == START) and START or LINGER
     end
   end
   supplier_count = kept
+  return due
 end
 
 -- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
@@ -192,7 +217,7 @@ local function run_clients()
     if seconds then
       if wants_credentials then
         start_supplier(client)
-        seconds = 0 -- it may have ended
+        seconds = 0 -- so that its timer runs at once
       end
       kept = kept + 1
       clients[kept] = client
@@ -281,7 +306,7 @@ local function run_pump()
       check_at = c.clock() + LINGER
     end
     local due = run_clients()
-    if supplier_count > 0 then end_suppliers() end
+    local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
     if not due then
@@ -293,8 +318,8 @@ local function run_pump()
       idle_since = nil
     end
     -- Nothing tells the pump that the worker is exiting. With sockets in use, timers of libcurl are due soon enough.
-    local is_limited = exiting or supplier_count > 0
-    pause(is_limited and due > LINGER and LINGER or due)
+    local limit = suppliers_due or exiting and LINGER
+    pause(limit and due > limit and limit or due)
   end
 end
 
@@ -451,13 +476,15 @@ local function wake_stopped(waiter)
   update_timer(waiter.client, NEVER)
 end
 
--- Returns whether handlers have to do themselves what the pump does, because there is none and none is about to start.
-local function is_without_pump()
-  return not running and start_at ~= 0 and c.clock() >= alone_at
+-- Returns whether handlers have to supply credentials themselves: because there is no pump and none is about to start,
+-- or no timer for a supplier.
+local function supplies_in_place(shared)
+  local now = c.clock()
+  return now < (shared.in_place_until or 0) or not running and start_at ~= 0 and now >= alone_at
 end
 
 return {
-  is_without_pump = is_without_pump,
+  supplies_in_place = supplies_in_place,
   wait = wait, leave = leave, wake_stopped = wake_stopped, can_yield = can_yield, refused_phase = refused_phase,
   wake_pump = wake_pump, must_yield = must_yield, is_nginx = get_phase and true, STEP = STEP,
 }

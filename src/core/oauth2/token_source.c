@@ -431,8 +431,8 @@ static bool is_about_credentials(const struct response *r, const struct token_re
  * whether it does. */
 static bool reread_credentials(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
-  unsigned sent = s->credentials.current & (CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET) |
-                                            CREDENTIAL_BIT(CREDENTIAL_PASSWORD));
+  unsigned sent = s->credentials.current &
+                  (CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET) | CREDENTIAL_BIT(CREDENTIAL_PASSWORD));
   if (s->reread || sent == 0 || s->fetch->failure.retryable || !is_about_credentials(r, t))
     return false;
   s->credentials.current &= ~sent;
@@ -644,14 +644,15 @@ void token_source_give_credential(struct token_source *s, unsigned ticket, const
   }
 }
 
-void token_source_fail_credentials(struct token_source *s, unsigned ticket, const char *message) {
+void token_source_fail_credentials(struct token_source *s, unsigned ticket, enum failure_kind kind,
+                                   const char *message) {
   if (!credentials_is_asked(&s->credentials, ticket)) return;
   struct buffer text = {0};
   token_source_redact(s, message, &text);
   if (text.failed)
     failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory");
   else
-    failure_set(&s->fetch->failure, FAILURE_AUTH, "%s", text.data != NULL ? text.data : "");
+    failure_set(&s->fetch->failure, kind, "%s", text.data != NULL ? text.data : "");
   buffer_free(&text);
   end_fetch(s);
 }

@@ -195,10 +195,10 @@ bool token_source_next_credential(const struct token_source *token_source, unsig
 void token_source_give_credential(struct token_source *token_source, unsigned ticket,
                                   const char *text, const char *label);
 
-/* Makes the fetch fail with FAILURE_AUTH and this message, in which secrets are redacted. Does
+/* Makes the fetch fail with this kind and message, in which secrets are redacted. Does
  * nothing if it is too late. */
 void token_source_fail_credentials(struct token_source *token_source, unsigned ticket,
-                                   const char *message);
+                                   enum failure_kind kind, const char *message);
 
 /* ---- Store: tokens shared with other clients ------------------------------------------------- */
 
@@ -236,8 +236,9 @@ void token_source_begin_store_check(struct token_source *token_source);
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
 /* Finds the first secret in `size` bytes of text: credentials, secrets of proxy URLs, the current
- * tokens, the last eight credentials that were supplied before, and the last four tokens that were replaced or refused. Sets `*start` and `*length` and returns
- * true if there is one. See redact_find. */
+ * tokens, the last eight credentials that were supplied before, and the last four tokens that were
+ * replaced or refused. Sets `*start` and `*length` and returns true if there is one. See
+ * redact_find. */
 bool token_source_find_secret(const struct token_source *token_source, const char *text,
                               size_t size, size_t *start, size_t *length);
 
