@@ -90,7 +90,8 @@ scenarios["credentials from functions"] = {
   prepare = function()
     local secret, password = os.getenv "SECRET", "correct horse"
     return new {
-      client_secret = function() return secret end, username = "ada@example.com", password = function() return password end,
+      client_secret = function() return secret end,
+      username = "ada@example.com", password = function() return password end,
     }
   end,
   run = function(client) return client:list_users(ORG) end,

@@ -25,8 +25,8 @@ local function is_within(shared)
   return false
 end
 
--- Calls a function of the client with pcall or the like, and returns what that does. Where an error could not be caught,
--- the function is not listed: it might stay so.
+-- Calls a function of the client with pcall or the like, and returns what that does. If an error could not be caught,
+-- the function is not listed: it would stay so.
 local function call_function(shared, protected, f)
   if by_function.is_unprotected() then return protected(f) end
   local thread = by_function.current_thread() or MAIN

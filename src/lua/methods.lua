@@ -143,7 +143,8 @@ end
 -- have something to do now. In nginx the pump has it done, if it can.
 local function supply_credentials(waiter, call)
   local how = not waiter.shared.wait and in_nginx.can_yield() and "yield"
-  if how and c.credentials_state(call) == "wanted" and not in_nginx.supplies_in_place(waiter.shared) then return false end
+  local is_for_pump = how and not in_nginx.supplies_in_place(waiter.shared)
+  if is_for_pump and c.credentials_state(call) == "wanted" then return false end
   return credentials.supply_here(waiter, call, how)
 end
 

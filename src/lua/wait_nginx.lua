@@ -147,8 +147,8 @@ end
 
 -- Suppliers -----------------------------------------------------------------------------------------------------------
 --
--- A supplier supplies the credentials of a client. It has a timer of its own: functions of the caller may call ngx.exit,
--- which ends all light threads of a timer. If no timer can be had, the handlers supply the credentials.
+-- A supplier supplies the credentials of a client. It has a timer of its own: a function of the caller may call
+-- ngx.exit, which ends all light threads of a timer. If no timer can be had, the handlers supply the credentials.
 --   ticket         see credentials.h
 --   semaphore      posted to when the timer may have to end
 --   has_started    the timer runs
@@ -173,7 +173,8 @@ end
 local function start_supplier(client)
   local now = c.clock()
   if now < (c.shared(client).in_place_until or 0) then return end
-  local supplier = { client = client, ticket = 0, semaphore = require("ngx.semaphore").new(), start_until = now + START }
+  local semaphore = require("ngx.semaphore").new()
+  local supplier = { client = client, ticket = 0, semaphore = semaphore, start_until = now + START }
   supplier_count = supplier_count + 1
   suppliers[supplier_count] = supplier
   supplier.ticket = c.ask_credentials(client)
