@@ -279,6 +279,19 @@ describe("credentials", function()
       assert.equal(2, calls.count)
     end)
 
+    it("that fail after a 401 say why, beside the URL that was requested", function()
+      local count = 0
+      local client = helper.client(server, { max_retries = 0, access_token = function()
+        count = count + 1
+        if count == 1 then return "stale-token" end
+        return nil, "the vault is sealed"
+      end })
+      local err = helper.failed("auth", client:list_users(ORG))
+      assert.truthy(err.message:find("access_token: its function returned nil: the vault is sealed", 1, true))
+      assert.equal(server.url .. helper.users_path(), err.url)
+      assert.equal(1, err.attempts)
+    end)
+
     it("report what they say after a refusal", function()
       local client = client_with { client_auth = "basic", token_encoding = "form", client_secret = (function()
         local count = 0
@@ -481,13 +494,49 @@ describe("credentials", function()
           coroutine.yield()
           error("the vault is sealed", 0)
         end }
-        local call = begin(function() return pcall(client.list_users, client, ORG) end)
+        local call = begin(function() return client:list_users(ORG) end)
+        local ok, message
+        repeat ok, message = coroutine.resume(call.thread) until coroutine.status(call.thread) == "dead"
         if CATCHES then
-          repeat coroutine.resume(call.thread) until call.results
-          assert.is_true(call.results[1])
-          local err = helper.failed("auth", call.results[2], call.results[3])
+          local err = helper.failed("auth", call.results[1], call.results[2])
           assert.truthy(err.message:find("the vault is sealed", 1, true))
+        else
+          assert.same({ false, "the vault is sealed" }, { ok, message })
         end
+      end)
+
+      it("that have raised an error are called again by the next call", function()
+        local count = 0
+        local client = yielding { client_secret = function()
+          count = count + 1
+          coroutine.yield()
+          if count == 1 then error("the vault is sealed", 0) end
+          return "demo-secret"
+        end }
+        local call = begin(function() return client:list_users(ORG) end)
+        repeat coroutine.resume(call.thread) until coroutine.status(call.thread) == "dead"
+        call = begin(function() return client:list_users(ORG) end)
+        local seconds = helper.timed(function() assert.equal(25, #assert(finish(call))) end)
+        assert.is_true(seconds < 2, seconds)
+        assert.equal(2, count)
+      end)
+
+      it("are not waited for if another client stores a token meanwhile", function()
+        local stored
+        local store = { get = function() return stored end, set = function() end }
+        local is_over = false
+        local client = yielding { token_store = store, client_secret = function()
+          while not is_over do coroutine.yield() end
+          return "demo-secret"
+        end }
+        local asking = begin(function() return client:list_users(ORG) end)
+        local other = begin(function() return client:list_users(ORG) end)
+        local token, expires_at = client_with({ client_secret = "demo-secret" }):token()
+        stored = cjson.encode { access_token = token, renew_at = expires_at, expires_at = expires_at }
+        assert.equal(25, #assert(finish(other)))
+        is_over = true
+        assert.equal(25, #assert(finish(asking)))
+        assert.equal(1, server:counts().token)
       end)
     end)
 

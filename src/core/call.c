@@ -99,8 +99,8 @@ static void succeed(struct call *call) {
 /* Returns what err.attempts is: requests to the API or, if the call has failed without a token, to
  * the token endpoint. */
 static unsigned count_attempts(const struct call *call) {
-  return call->api_requests > 0 && call->state != CALL_TOKEN ? call->api_requests
-                                                             : call->token_requests;
+  bool lacks_token = call->state == CALL_TOKEN && call->fetch->requests > 0;
+  return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
 /* Queues an event for a transfer that has ended. */
