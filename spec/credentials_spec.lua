@@ -455,6 +455,20 @@ describe("credentials", function()
         assert.equal(5, yields)
       end)
 
+      it("may yield when a token is refused in the middle of list_users_of", function()
+        local yields = 0
+        local client = yielding { client_secret = function()
+          coroutine.yield()
+          yields = yields + 1
+          return "demo-secret"
+        end }
+        server:configure { script = { api = { { revoke = true } } } }
+        local results = finish(begin(function() return client:list_users_of { ORG, helper.OTHER_ORG } end))
+        assert.equal(25, #results[ORG])
+        assert.equal(25, #results[helper.OTHER_ORG])
+        assert.equal(2, yields)
+      end)
+
       it("that never come back do not hold up the calls after them", function()
         local count = 0
         local client = yielding { timeout = 0.4, client_secret = function()

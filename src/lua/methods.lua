@@ -345,18 +345,23 @@ local function begin_some(batch)
   end
 end
 
--- Runs the next one of the calls. Returns true if it has ended. An error that it raises ends all calls.
+-- As advance. An error that it raises ends all calls of the batch: if it cannot be caught, because a function that
+-- supplies credentials may yield (see by_function.call), at the next use of the client.
+local function advance_or_stop(batch, call)
+  if batch.waiter.shared.credentials and by_function.is_unprotected() then return advance(batch.waiter, call) end
+  local ok, ended = pcall(advance, batch.waiter, call)
+  if ok then return ended end
+  c.stop(batch.calls)
+  c.raise(ended)
+end
+
+-- Runs the next one of the calls. Returns true if it has ended.
 local function advance_next(batch)
   local calls, index = batch.calls, batch.last_index
   index = index > 1 and index <= #calls and index - 1 or #calls
   batch.last_index = index
   local call = calls[index]
-  local ok, ended = pcall(advance, batch.waiter, call)
-  if not ok then
-    c.stop(calls)
-    c.raise(ended)
-  end
-  if not ended then return false end
+  if not advance_or_stop(batch, call) then return false end
   local id = batch.id_of[call]
   batch.results[id], batch.errors[id] = c.finish(call)
   calls[index] = calls[#calls]
