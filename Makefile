@@ -72,7 +72,7 @@ $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Lua sources are compiled into the module as arrays of bytes. Comments become empty lines, so that line numbers stay.
-$(BUILD)/lua/methods.o: $(BUILD)/methods.inc $(BUILD)/wait_function.inc $(BUILD)/wait_nginx.inc
+$(BUILD)/lua/methods.o: $(BUILD)/methods.inc $(BUILD)/wait_function.inc $(BUILD)/wait_nginx.inc $(BUILD)/credentials.inc
 $(BUILD)/%.inc: src/lua/%.lua
 	@mkdir -p $(@D)
 	sed 's/^ *--.*//; s/^ *//' $< | od -An -v -tx1 | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@

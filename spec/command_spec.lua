@@ -349,6 +349,18 @@ describe("the command podero", function()
       output_of("users " .. mock.ORG .. " --access-token-file " .. write("marked", "\239\187\191my-token\r\n"), NONE)
     end)
 
+    it("come from files that the environment names", function()
+      local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
+      output_of("token", { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = secret })
+      output_of("token", { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
+        PODERO_USERNAME = "ada@example.com", PODERO_PASSWORD_FILE = write("password", mock.credentials.password) })
+      server:configure { accept_tokens = { "my-token" } }
+      output_of("users " .. mock.ORG, { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
+        PODERO_ACCESS_TOKEN_FILE = write("token", "my-token\n") })
+      fails(2, "podero: PODERO_CLIENT_SECRET_FILE (/no/such/file) cannot be used", "token",
+        { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = "/no/such/file" })
+    end)
+
     it("of the environment are named if something is wrong with them", function()
       fails(2, "podero: client_secret (from PODERO_CLIENT_SECRET) contains a line feed", "token",
         { PODERO_CLIENT_SECRET = "x\n" })

@@ -55,6 +55,34 @@ describe("secrets", function()
     end
   end
 
+  it("from a file are gone from memory once the client is closed, old ones as well as new ones", function()
+    if helper.CHECKED then return pending("a checked build has memory of its own") end
+    local refused = { { "respond", 401, {}, "{}" } }
+    local listener = server:listen { token = { refused }, good_api = faults.good.api, good_token = faults.good.token }
+    local path = os.tmpname()
+    finally(function()
+      listener:close()
+      os.remove(path)
+    end)
+    -- The parts of the texts that the program below writes are not in its source in one piece.
+    local first = ("first-%s-file"):rep(4):format("a", "b", "c", "d")
+    local second = ("next-%s-file"):rep(4):format(1, 2, 3, 4)
+    local function write(text)
+      local file = assert(io.open(path, "w"))
+      file:write(text, "\n")
+      file:close()
+    end
+    write(first)
+    local texts = { first = first:sub(33), second = second:sub(33) }
+    local open, closed, printed = wiped.look({
+      PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = "x", PODERO_CLIENT_SECRET_FILE = path,
+    }, texts, ([[
+      os.execute("sed -i 's/first-\\(.\\)/next-\\1/g; y/abcd/1234/' %s")
+      print((client:token()))]]):format(path))
+    assert.truthy(table.concat(open, "\n"):find("second", 1, true), table.concat(printed, "\n"))
+    assert.same({}, closed)
+  end)
+
   -- Where the tokens lie that a server gives one after the other, while the client is open: how often each of them.
   local function count_tokens(count, api, use)
     local tokens, texts, found = {}, {}, {}

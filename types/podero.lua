@@ -115,6 +115,10 @@ local podero = {}
 ---@field add? fun(self: any, key: string, value: any, ttl: number): any Lets one of many clients ask for a token while the others wait.
 ---@field delete? fun(self: any, key: string): any
 
+--- A secret, or a function that is called when it is needed. It returns the secret, or nil and a message. It may yield if
+--- calls may, and cannot call its own client.
+---@alias podero.Secret string|fun(): string?, string?
+
 --- Certificates. All files are PEM; TLS 1.2 is the least that is spoken. Files are opened by the first call, not by
 --- `podero.new`: one that cannot be used makes it fail at once, with kind "argument".
 ---@class podero.TlsOptions
@@ -122,20 +126,24 @@ local podero = {}
 ---@field ca_path? string A folder of such certificates, in place of the system's.
 ---@field cert? string Certificate of the client.
 ---@field key? string Its private key; not needed if `cert` holds that too.
----@field key_password? string Of a private key that is encrypted. Nothing ever asks for one on a terminal.
+---@field key_password? podero.Secret Of a private key that is encrypted. Nothing ever asks for one on a terminal.
 ---@field verify? boolean Whether to check the server's certificate (true).
 
 --- Options of `podero.new`. One that is not given is read from its environment variable, if it has one:
 --- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
---- `PODERO_ACCESS_TOKEN`, `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
+--- `PODERO_ACCESS_TOKEN`, `PODERO_CLIENT_SECRET_FILE`, `PODERO_PASSWORD_FILE`, `PODERO_ACCESS_TOKEN_FILE`,
+--- `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
 --- An empty string is an error, except for `proxy`; an empty variable counts as unset.
 ---@class podero.Options
 ---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
 ---@field client_id? string Client credentials grant.
----@field client_secret? string Client credentials grant.
+---@field client_secret? podero.Secret Client credentials grant. A function is called once per token request, and once more if the server refuses what it gave.
 ---@field username? string Password grant.
----@field password? string Password grant.
----@field access_token? string A bearer token of the caller's own; no token requests are made.
+---@field password? podero.Secret Password grant. A function is called as that for `client_secret`.
+---@field access_token? podero.Secret A bearer token of the caller's own; no token requests are made. A function is called before the first call and after a 401.
+---@field client_secret_file? string A file whose first line is the client secret; read anew for each token request, and if the server refuses it.
+---@field password_file? string The same for the password.
+---@field access_token_file? string The same for the access token; read before the first call and after a 401.
 ---@field token_url? string Where tokens come from: an absolute URL, a path on `base_url`, or Podero's two token endpoints on `base_url`, whichever grants the token ("auto").
 ---@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON if the server shows that it cannot read the form ("auto").
 ---@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.

@@ -21,7 +21,8 @@ end
 
 local VARIABLES = {
   "PODERO_BASE_URL", "PODERO_CLIENT_ID", "PODERO_CLIENT_SECRET", "PODERO_USERNAME", "PODERO_PASSWORD",
-  "PODERO_ACCESS_TOKEN", "PODERO_TOKEN_URL",
+  "PODERO_ACCESS_TOKEN", "PODERO_TOKEN_URL", "PODERO_CLIENT_SECRET_FILE", "PODERO_PASSWORD_FILE",
+  "PODERO_ACCESS_TOKEN_FILE",
 }
 
 for _, name in ipairs(VARIABLES) do
@@ -115,7 +116,7 @@ local clients = {}
 function helper.options(server, more)
   local options = { base_url = server.url, proxy = "" }
   more = more or {}
-  local own = more.client_id or more.username or more.access_token
+  local own = more.client_id or more.username or more.access_token or more.access_token_file
   if not own then
     options.client_id, options.client_secret = mock.credentials.client_id, mock.credentials.client_secret
   end

@@ -87,6 +87,46 @@ scenarios["token"] = {
   good = function(token) return #token > 0 end,
 }
 
+scenarios["credentials from functions"] = {
+  prepare = function()
+    local secret, password = os.getenv "SECRET", "correct horse"
+    return new {
+      client_secret = function() return secret end,
+      username = "ada@example.com", password = function() return password end,
+    }
+  end,
+  run = function(client) return client:list_users(ORG) end,
+  good = function(users) return #users == 3 end,
+}
+
+local secret_file = os.tmpname()
+local file = assert(io.open(secret_file, "w"))
+file:write(os.getenv "SECRET", "\n")
+file:close()
+
+scenarios["credentials from files"] = {
+  prepare = function()
+    local all = options { client_secret_file = secret_file }
+    all.client_secret = nil
+    return assert(podero.new(all))
+  end,
+  run = function(client) return client:list_users(ORG) end,
+  good = function(users) return #users == 3 end,
+}
+
+scenarios["podero.new with files"] = {
+  prepare = function()
+    local all = options { client_secret_file = secret_file, tls = { key_password = function() return "x" end } }
+    all.client_secret = nil
+    return nil, all
+  end,
+  run = function(_, all) return podero.new(all) end,
+  good = function(client)
+    client:close()
+    return true
+  end,
+}
+
 --- The expected result is an error.
 scenarios["a refused token"] = {
   prepare = function() return new { access_token = "bad" } end,
@@ -201,4 +241,5 @@ while attempt(n) do
   assert(leaked == 0, ("allocation %d: %d blocks are left"):format(n, leaked))
   n = n + 1
 end
+os.remove(secret_file)
 for outcome, count in pairs(outcomes) do print(("%d %s"):format(count, outcome)) end

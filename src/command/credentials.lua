@@ -33,8 +33,10 @@ end
 local function from_environment()
   local found = {}
   for _, name in ipairs(NAMES) do
-    local value = os.getenv("PODERO_" .. name:upper())
-    if value and value ~= "" then found[name] = value end
+    for _, option in ipairs { name, FILES[name] } do
+      local value = os.getenv("PODERO_" .. option:upper())
+      if value and value ~= "" then found[option] = value end
+    end
   end
   return found
 end
@@ -56,11 +58,11 @@ function credentials.find(arguments)
     failure.error("no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET (or PODERO_USERNAME and "
       .. "PODERO_PASSWORD, or PODERO_ACCESS_TOKEN), or give --client-id (or --username, or --access-token-file)")
   end
-  if found.access_token then
+  if found.access_token or found.access_token_file then
     return is_given and found or {}
-  elseif found.username and not found.password then
+  elseif found.username and not (found.password or found.password_file) then
     ask(found, "password", "Password of " .. found.username)
-  elseif found.client_id and not found.client_secret and not found.username then
+  elseif found.client_id and not (found.client_secret or found.client_secret_file) and not found.username then
     ask(found, "client_secret", "Secret of client " .. found.client_id)
   else
     return is_given and found or {} -- podero.new reads the environment by itself, and names it in errors

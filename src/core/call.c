@@ -100,8 +100,8 @@ static void succeed(struct call *call) {
 /* Returns what err.attempts is: requests to the API or, if the call has failed without a token, to
  * the token endpoint. */
 static unsigned count_attempts(const struct call *call) {
-  return call->api_requests > 0 && call->state != CALL_TOKEN ? call->api_requests
-                                                             : call->token_requests;
+  bool lacks_token = call->state == CALL_TOKEN && call->fetch->requests > 0;
+  return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
 /* Queues an event for a transfer that has ended. */
@@ -118,9 +118,11 @@ static void record(struct call *call, const struct response *r) {
   event_add(&call->events, &event);
 }
 
-/* Counts the requests of a token fetch that goes on without this call. */
-static void count_unfinished_requests(struct call *call) {
-  if (call->state == CALL_TOKEN) call->token_requests += call->fetch->requests;
+/* Counts the requests of a token fetch that this call leaves without a token. */
+static void count_token_requests(struct call *call) {
+  if (call->state != CALL_TOKEN) return;
+  call->token_requests += call->fetch->requests;
+  if (call->fetch->requests == 0) call->asked_for_token = false;
 }
 
 /* Ends the call with call->failure. */
@@ -144,7 +146,7 @@ static void fail_closed(struct session_call *base) {
   struct call *call = (struct call *)base;
   wake_waiter(call);
   failure_set(&call->failure, FAILURE_CLOSED, "the client was closed during the call");
-  count_unfinished_requests(call);
+  count_token_requests(call);
   fail(call);
 }
 
@@ -162,8 +164,11 @@ static void fail_timeout(struct call *call) {
   const char *stage = "";
   uint64_t bytes = 0;
   switch (call->state) {
-  case CALL_STORE:
-  case CALL_TOKEN: stage = " while waiting for a token"; break;
+  case CALL_STORE: stage = " while waiting for a token"; break;
+  case CALL_TOKEN:
+    stage = call_awaits_credentials(call) ? " while waiting for the credentials for a token"
+                                          : " while waiting for a token";
+    break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
   case CALL_TRANSFER: bytes = call_received(call); break;
   case CALL_AUTHORIZE:
@@ -180,7 +185,7 @@ static void fail_timeout(struct call *call) {
                         : "timeout of %s s exceeded%s: %.600s",
               seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
   call->failure.retryable = true;
-  count_unfinished_requests(call);
+  count_token_requests(call);
   fail(call);
 }
 
@@ -248,7 +253,7 @@ static void authorize(struct call *call) {
   event_move(&call->events, token_source_events(token_source));
   if (token != NULL) call->lock_deadline = 0;
   if (token == NULL && session_options(call->session)->has_store &&
-      !token_source_is_fetching(token_source)) {
+      !token_source_lacks_key_password(token_source) && !token_source_is_fetching(token_source)) {
     call->resume_at = 0;
     call->state = CALL_STORE;
   } else if (token == NULL) {
@@ -284,6 +289,24 @@ bool call_import(struct call *call, const struct stored_token *token) {
   call->state = CALL_AUTHORIZE;
   session_signal(call->session, &call->base);
   return true;
+}
+
+bool call_wants_credentials(const struct call *call) {
+  return call->state == CALL_TOKEN && !call->fetch->ended &&
+         token_source_wants_credentials(session_token_source(call->session));
+}
+
+bool call_awaits_credentials(const struct call *call) {
+  return call->state == CALL_TOKEN &&
+         token_source_awaits_credentials(session_token_source(call->session), call->fetch);
+}
+
+void call_refuse_credentials(struct call *call) {
+  failure_set(&call->failure, FAILURE_ARGUMENT,
+              "a function that supplies a credential has called a method of its own client, which "
+              "waits for that credential");
+  count_token_requests(call);
+  fail(call);
 }
 
 void call_request_token(struct call *call) {
@@ -332,12 +355,18 @@ static bool wait_for_token(struct call *call) {
   event_move(&call->events, token_source_events(token_source));
   if (!fetch->ended) check_store_if_due(call);
   if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
+  if (fetch->unchanged && call->failure.kind == FAILURE_AUTH && call->failure.status == 401) {
+    leave_fetch(call); /* a token of the caller's own, which the API has refused to this call */
+    call->asked_for_token = false;
+    fail(call);
+    return true;
+  }
   if (fetch->abandoned || fetch->failure.kind == FAILURE_NONE) {
     call->waited_for_token = !fetch->abandoned;
     leave_fetch(call);
     return true;
   }
-  call->token_requests += fetch->requests;
+  count_token_requests(call);
   call->token_url = fetch->url;
   failure_copy(&call->failure, &fetch->failure);
   retry_or_fail(call);
@@ -393,6 +422,8 @@ static void finish_transfer(struct call *call) {
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
   call->failure.status = r->status;
   call->received = r->bytes;
+  if (call->failure.kind == FAILURE_ARGUMENT) /* the private key cannot be used, perhaps */
+    token_source_reject_key_password(session_token_source(call->session));
   record(call, r);
   transfer_free(call->transfer);
   call->transfer = NULL;

@@ -3,7 +3,8 @@
  * steps it.
  *
  *   create   call_new, call_free
- *   run      call_step, call_is_ready, call_due, call_block, call_set_wakeup
+ *   run      call_step, call_is_ready, call_due, call_block, call_set_wakeup,
+ *            call_wants_credentials, call_awaits_credentials, call_refuse_credentials
  *   result   call_result, call_failure, call_requested_url, call_received, call_take_event
  *   pull     call_bytes, call_take, call_commit, call_reject_body
  *   store    call_wants_token, call_import, call_request_token, call_wait_for_lock */
@@ -98,6 +99,17 @@ void call_block(struct call *call);
 /* Sets the wakeup to signal when the call has something to do; NULL for none. The call holds a
  * reference to it until it ends. */
 void call_set_wakeup(struct call *call, struct wakeup *wakeup);
+
+/* Returns whether the call waits for credentials that the binding is to supply, and for which
+ * nobody has been asked; see core/oauth2/token_source.h. */
+bool call_wants_credentials(const struct call *call);
+
+/* Returns whether the call waits for credentials for which somebody has been asked. */
+bool call_awaits_credentials(const struct call *call);
+
+/* Makes a call of which call_awaits_credentials is true fail with FAILURE_ARGUMENT, because it was
+ * made by the function that is to supply them, and would wait for itself. */
+void call_refuse_credentials(struct call *call);
 
 /* Returns how many bytes of the body, decompressed, have arrived in this attempt. */
 uint64_t call_received(const struct call *call);

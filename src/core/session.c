@@ -46,6 +46,8 @@ void session_options_clear(struct session_options *o) {
                    o->cert,     o->key,          o->key_password, o->proxy,         o->user_agent};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     secret_free(texts[i]);
+  for (size_t i = 0; i < CREDENTIAL_COUNT; i++)
+    secret_free(o->files[i]);
   *o = (struct session_options){0};
 }
 
@@ -128,6 +130,14 @@ static bool check_options(const struct session_options *o, struct loopback *loop
   return false;
 }
 
+/* Returns the set of the credentials that the binding is to supply: the password of tls.key only if
+ * there is an https URL. */
+static unsigned supplied_credentials(const struct session_options *o) {
+  bool tls = strncasecmp(o->base_url, "https:", 6) == 0 ||
+             (o->access_token == NULL && strncasecmp(o->token_url, "https:", 6) == 0);
+  return tls ? o->supplied : o->supplied & ~CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
+}
+
 /* Fills the options of the transport and the token source, which borrow the strings. */
 static void set_part_options(struct session *s, const struct loopback *loopback) {
   const struct session_options *o = &s->options;
@@ -152,6 +162,7 @@ static void set_part_options(struct session *s, const struct loopback *loopback)
       .username = o->username,
       .password = o->password,
       .access_token = o->access_token,
+      .supplied = supplied_credentials(o),
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
@@ -328,6 +339,43 @@ void session_signal(struct session *s, const struct session_call *except) {
   for (struct session_call *call = s->calls; call != NULL; call = call->next) {
     if (call != except) call->functions->signal(call);
   }
+}
+
+bool session_wants_credentials(const struct session *s) {
+  return s->token_source != NULL && token_source_wants_credentials(s->token_source);
+}
+
+/* Ends what session_give_credential and the like do. */
+static void credentials_changed(struct session *s) {
+  if (s->closed) return;
+  if (s->options.supplied & CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD))
+    s->transport_options.key_password = token_source_key_password(s->token_source);
+  session_signal(s, NULL);
+}
+
+void session_give_credential(struct session *s, unsigned ticket, const char *text,
+                             const char *label) {
+  if (s->closed) return;
+  if (session_enter(s)) {
+    token_source_give_credential(s->token_source, ticket, text, label);
+    credentials_changed(s);
+    session_leave(s);
+  } else {
+    token_source_release_credentials(s->token_source, ticket);
+  }
+}
+
+void session_fail_credentials(struct session *s, unsigned ticket, enum failure_kind kind,
+                              const char *message) {
+  if (s->closed) return;
+  token_source_fail_credentials(s->token_source, ticket, kind, message);
+  session_signal(s, NULL);
+}
+
+void session_release_credentials(struct session *s, unsigned ticket) {
+  if (s->closed) return;
+  token_source_release_credentials(s->token_source, ticket);
+  session_signal(s, NULL);
 }
 
 bool session_lacks_descriptors(struct session *s) {

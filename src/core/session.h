@@ -5,6 +5,8 @@
  *   read      session_options, session_is_closed, session_is_loopback
  *   parts     session_reactor, session_transport, session_token_source, session_new_transport
  *   run       session_enter, session_leave, session_run, session_run_for, session_due
+ *   secrets   session_wants_credentials, session_give_credential, session_fail_credentials,
+ *             session_release_credentials
  *   calls     session_add_call, session_remove_call, session_count_calls, session_signal
  *   shortage  session_lacks_descriptors
  *
@@ -34,6 +36,9 @@ struct session_options {
   char *client_id, *client_secret;
   char *username, *password;
   char *access_token;
+  unsigned supplied; /* set of the credentials that the binding supplies from functions or files,
+                      * see core/oauth2/credentials.h; the texts of these are NULL */
+  char *files[CREDENTIAL_COUNT]; /* paths of those that it supplies from files; for the binding */
   char *scope;
   enum token_encoding token_encoding;
   enum client_auth client_auth;
@@ -131,6 +136,18 @@ bool session_run_for(struct session *session, double seconds);
 /* Returns in how many seconds session_run has to be called even if nothing arrives; INFINITY if no
  * call has a deadline and no token is being requested. */
 double session_due(struct session *session);
+
+/* Returns whether a fetch of the token waits for credentials for which nobody has been asked. */
+bool session_wants_credentials(const struct session *session);
+
+/* As the functions of these names of the token source, for any session and at any time. Signals the
+ * calls that have something to do after it. While the session is entered, nothing can be supplied:
+ * then the credentials are wanted again. */
+void session_give_credential(struct session *session, unsigned ticket, const char *text,
+                             const char *label);
+void session_fail_credentials(struct session *session, unsigned ticket, enum failure_kind kind,
+                              const char *message);
+void session_release_credentials(struct session *session, unsigned ticket);
 
 /* Adds a call that begins, and removes one that has ended. The session does not own it. */
 void session_add_call(struct session *session, struct session_call *call);

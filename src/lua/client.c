@@ -5,6 +5,7 @@
 #include "core/session.h"
 #include "core/syntax.h"
 #include "lua/call_object.h"
+#include "lua/credentials.h"
 #include "lua/error.h"
 #include "lua/methods.h"
 #include "lua/number_text.h"
@@ -385,11 +386,14 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
 }
 
 /* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
- * the options; with a store also `can_add` and `can_delete`, whether it has those methods, and
- * `token_key` and `lock_key`, its keys. The Lua files add others. [-0, +1, e] */
+ * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`,
+ * whether it has those methods, and `token_key` and `lock_key`, its keys. The Lua files add others.
+ * [-0, +1, e] */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) copy_option(L, "wait");
+  credentials_push(L, &options->session);
+  lua_setfield(L, -2, "credentials");
   if (!options->session.has_store) return;
   copy_option(L, "token_store");
   lua_getfield(L, -1, "token_store");
@@ -506,6 +510,7 @@ static void push_methods(lua_State *L) {
   call_set_functions(L);
   wait_set_functions(L);
   token_store_set_functions(L);
+  credentials_set_functions(L);
   lua_newtable(L);
   compat_setfuncs(L, begin);
   methods_make(L);

@@ -7,6 +7,9 @@ static const char methods[] = {
 static const char wait_function[] = {
 #include "wait_function.inc"
 };
+static const char credentials[] = {
+#include "credentials.inc"
+};
 static const char wait_nginx[] = {
 #include "wait_nginx.inc"
 };
@@ -18,8 +21,8 @@ static int raise_error(lua_State *L) {
   return lua_error(L);
 }
 
-/* Replaces pcall if the program has removed it. Coroutines cannot yield across this one.
- * [1.., +1..] */
+/* pcall for functions that may not yield: if one does, that is an error. Replaces Lua's pcall if
+ * the program has removed it. [1.., +1..] */
 static int protected_call(lua_State *L) {
   bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
   lua_pushboolean(L, ok);
@@ -57,8 +60,22 @@ static void run_wait_function(lua_State *L, int functions) {
   lua_call(L, 9, 1);
 }
 
-/* The same for wait_nginx.lua. [-0, +1, e] */
-static void run_wait_nginx(lua_State *L, int functions) {
+/* The same for credentials.lua. `by_function`: stack index of the result of wait_function.lua.
+ * [-0, +1, e] */
+static void run_credentials(lua_State *L, int functions, int by_function) {
+  load_file(L, credentials, sizeof credentials);
+  lua_pushvalue(L, functions);
+  push_pcall(L);
+  lua_getglobal(L, "setmetatable");
+  lua_getglobal(L, "type");
+  lua_getglobal(L, "tostring");
+  lua_pushvalue(L, by_function);
+  lua_call(L, 6, 1);
+}
+
+/* The same for wait_nginx.lua. `credentials_table`: stack index of the result of credentials.lua.
+ * [-0, +1, e] */
+static void run_wait_nginx(lua_State *L, int functions, int credentials_table) {
   load_file(L, wait_nginx, sizeof wait_nginx);
   lua_pushvalue(L, functions);
   lua_getglobal(L, "ngx");
@@ -66,7 +83,8 @@ static void run_wait_nginx(lua_State *L, int functions) {
   lua_getglobal(L, "require");
   lua_getglobal(L, "setmetatable");
   lua_getglobal(L, "type");
-  lua_call(L, 6, 1);
+  lua_pushvalue(L, credentials_table);
+  lua_call(L, 7, 1);
 }
 
 void methods_make(lua_State *L) {
@@ -74,6 +92,8 @@ void methods_make(lua_State *L) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_pushcfunction(L, raise_error);
   lua_setfield(L, functions, "raise");
+  lua_pushcfunction(L, protected_call);
+  lua_setfield(L, functions, "protected_call");
   load_file(L, methods, sizeof methods);
   lua_pushvalue(L, functions);
   lua_pushvalue(L, begin);
@@ -81,10 +101,14 @@ void methods_make(lua_State *L) {
   lua_getglobal(L, "setmetatable");
   lua_getglobal(L, "next");
   run_wait_function(L, functions);
+  int by_function = lua_gettop(L);
   lua_getfield(L, -1, "waits");
-  lua_replace(L, functions);    /* podero.waits; the loaded files refer to the functions */
-  run_wait_nginx(L, begin + 2); /* the C functions as an argument of methods.lua */
-  lua_call(L, 7, 1);
+  lua_replace(L, functions); /* podero.waits; the loaded files refer to the functions */
+  functions = begin + 2;     /* the C functions as an argument of methods.lua */
+  run_credentials(L, functions, by_function);
+  run_wait_nginx(L, functions, by_function + 1);
+  lua_call(L, 8, 1);
+  functions = begin - 1;
   lua_replace(L, begin);
   lua_insert(L, functions);
 }

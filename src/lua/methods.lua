@@ -7,12 +7,13 @@
 --   begin        C functions that begin a call, by method: a call object, or nil and an error object
 --   pcall, setmetatable, next: Lua's
 --   by_function  what wait_function.lua returns
+--   credentials  what credentials.lua returns
 --   in_nginx     what wait_nginx.lua returns
 --
 -- A waiter is a table for one use of a method. Its fields: `calls`, a call object or an array of them; `client`; and
 -- `shared`, the table that all waiters of the client share (see push_shared in client.c). The two files that wait add
 -- their own.
-local c, begin, pcall, setmetatable, next, by_function, in_nginx = ...
+local c, begin, pcall, setmetatable, next, by_function, credentials, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
@@ -138,13 +139,22 @@ local function step(shared, call)
   return ended, wants_token
 end
 
+-- Has functions and files of the caller supply the credentials for which a call waits. Returns true if the call may
+-- have something to do now. In nginx the pump has it done, if it can.
+local function supply_credentials(waiter, call)
+  local how = not waiter.shared.wait and in_nginx.can_yield() and "yield"
+  local is_for_pump = how and not in_nginx.supplies_in_place(waiter.shared)
+  if is_for_pump and c.credentials_state(call) == "wanted" then return false end
+  return credentials.supply_here(waiter, call, how)
+end
+
 -- Runs a call as far as it goes without waiting. Returns true if it has ended.
 local function advance(waiter, call)
   local shared = waiter.shared
   if in_nginx.must_yield(waiter) then return false end
   local ended, wants_token = step(shared, call)
-  while wants_token do
-    get_token(shared, call)
+  while wants_token or not ended and shared.credentials and supply_credentials(waiter, call) do
+    if wants_token then get_token(shared, call) end
     ended, wants_token = step(shared, call)
   end
   return ended
@@ -152,9 +162,10 @@ end
 
 -- Methods -------------------------------------------------------------------------------------------------------------
 
--- Returns whether a call can simply block: nothing else runs in this thread, and there is no store.
+-- Returns whether a call can simply block: nothing else runs in this thread, there is no store, and no credential is to
+-- be supplied.
 local function can_block(shared)
-  return not in_nginx.is_nginx and not shared.wait and not shared.token_store
+  return not in_nginx.is_nginx and not shared.wait and not shared.token_store and not shared.credentials
 end
 
 -- Makes a method that begins one call, waits for its end, and returns its results.
@@ -334,18 +345,23 @@ local function begin_some(batch)
   end
 end
 
--- Runs the next one of the calls. Returns true if it has ended. An error that it raises ends all calls.
+-- As advance. An error that it raises ends all calls of the batch: if it cannot be caught, because a function that
+-- supplies credentials may yield (see by_function.call), at the next use of the client.
+local function advance_or_stop(batch, call)
+  if batch.waiter.shared.credentials and by_function.is_unprotected() then return advance(batch.waiter, call) end
+  local ok, ended = pcall(advance, batch.waiter, call)
+  if ok then return ended end
+  c.stop(batch.calls)
+  c.raise(ended)
+end
+
+-- Runs the next one of the calls. Returns true if it has ended.
 local function advance_next(batch)
   local calls, index = batch.calls, batch.last_index
   index = index > 1 and index <= #calls and index - 1 or #calls
   batch.last_index = index
   local call = calls[index]
-  local ok, ended = pcall(advance, batch.waiter, call)
-  if not ok then
-    c.stop(calls)
-    c.raise(ended)
-  end
-  if not ended then return false end
+  if not advance_or_stop(batch, call) then return false end
   local id = batch.id_of[call]
   batch.results[id], batch.errors[id] = c.finish(call)
   calls[index] = calls[#calls]

@@ -3,9 +3,12 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/secret_file.h"
+#include "core/syntax.h"
 #include "lua/error.h"
 #include "version.h"
 
@@ -17,6 +20,7 @@
 enum option_type {
   OPTION_STRING,   /* char *, owned; not empty */
   OPTION_TEXT,     /* char *, owned; may be empty */
+  OPTION_SECRET,   /* char *, owned; or a function: a bit of session.supplied */
   OPTION_SECONDS,  /* double, above 0 */
   OPTION_COUNT,    /* unsigned */
   OPTION_BYTES,    /* uint64_t, above 0 */
@@ -41,10 +45,13 @@ struct option {
 static const struct option client_options[] = {
     {"base_url", OPTION_STRING, SESSION(base_url)},
     {"client_id", OPTION_STRING, SESSION(client_id)},
-    {"client_secret", OPTION_STRING, SESSION(client_secret)},
+    {"client_secret", OPTION_SECRET, SESSION(client_secret)},
     {"username", OPTION_STRING, SESSION(username)},
-    {"password", OPTION_STRING, SESSION(password)},
-    {"access_token", OPTION_STRING, SESSION(access_token)},
+    {"password", OPTION_SECRET, SESSION(password)},
+    {"access_token", OPTION_SECRET, SESSION(access_token)},
+    {"client_secret_file", OPTION_STRING, SESSION(files[CREDENTIAL_CLIENT_SECRET])},
+    {"password_file", OPTION_STRING, SESSION(files[CREDENTIAL_PASSWORD])},
+    {"access_token_file", OPTION_STRING, SESSION(files[CREDENTIAL_ACCESS_TOKEN])},
     {"token_url", OPTION_STRING, SESSION(token_url)},
     {"token_encoding", OPTION_ENCODING, SESSION(token_encoding)},
     {"client_auth", OPTION_AUTH, SESSION(client_auth)},
@@ -71,7 +78,7 @@ static const struct option tls_options[] = {
     {"ca_path", OPTION_STRING, SESSION(ca_path)},
     {"cert", OPTION_STRING, SESSION(cert)},
     {"key", OPTION_STRING, SESSION(key)},
-    {"key_password", OPTION_STRING, SESSION(key_password)},
+    {"key_password", OPTION_SECRET, SESSION(key_password)},
     {"verify", OPTION_BOOLEAN, SESSION(verify)},
     {NULL, OPTION_STRING, 0},
 };
@@ -172,16 +179,27 @@ static void fail_value(const struct option_reader *reader, const char *name, con
  * option's type. [-0, +0, v] */
 
 static void read_string(const struct option_reader *reader, const struct option *o) {
-  if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, "a string");
+  if (lua_type(reader->L, -1) != LUA_TSTRING)
+    fail_option(reader, o->name, o->type == OPTION_SECRET ? "a string or a function" : "a string");
   size_t size;
   const char *text = lua_tolstring(reader->L, -1, &size);
   if (strlen(text) != size) fail_value(reader, o->name, "a string without NUL characters");
-  if (size == 0 && o->type == OPTION_STRING)
+  if (size == 0 && o->type != OPTION_TEXT)
     fail_value(reader, o->name, "a string that is not empty");
   char **member = (char **)(void *)(reader->target + o->offset);
   secret_free(*member);
   *member = text_copy(text);
   if (*member == NULL) luaL_error(reader->L, "not enough memory");
+}
+
+/* The target of the reader is a struct client_options. */
+static void read_secret(const struct option_reader *reader, const struct option *o) {
+  struct client_options *out = (struct client_options *)(void *)reader->target;
+  enum credential which;
+  if (lua_isfunction(reader->L, -1) && credential_find(o->name, &which))
+    out->session.supplied |= CREDENTIAL_BIT(which);
+  else
+    read_string(reader, o);
 }
 
 static lua_Number read_number(const struct option_reader *reader, const struct option *o,
@@ -275,6 +293,7 @@ static void read_option(const struct option_reader *reader, const struct option 
   switch (o->type) {
   case OPTION_STRING:
   case OPTION_TEXT: read_string(reader, o); break;
+  case OPTION_SECRET: read_secret(reader, o); break;
   case OPTION_SECONDS: read_seconds(reader, o); break;
   case OPTION_COUNT: read_count(reader, o); break;
   case OPTION_BYTES: read_bytes(reader, o); break;
@@ -369,13 +388,39 @@ static bool read_environment(lua_State *L, char **text, const char *variable) {
   return true;
 }
 
+/* For each credential: the option with its text, and the variable with the name of its file. */
+static const struct {
+  size_t offset; /* in struct session_options, of a char * */
+  const char *file_variable;
+} credentials[CREDENTIAL_COUNT] = {
+    {offsetof(struct session_options, client_secret), "PODERO_CLIENT_SECRET_FILE"},
+    {offsetof(struct session_options, password), "PODERO_PASSWORD_FILE"},
+    {offsetof(struct session_options, access_token), "PODERO_ACCESS_TOKEN_FILE"},
+    {offsetof(struct session_options, key_password), NULL},
+};
+
+/* Whether the credential is given as a text. */
+static bool has_text(const struct session_options *o, enum credential which) {
+  return *(char *const *)(const void *)((const char *)o + credentials[which].offset) != NULL;
+}
+
+/* Whether the credential is given as a text, a function or a file. */
+static bool has_credential(const struct session_options *o, enum credential which) {
+  return has_text(o, which) || (o->supplied & CREDENTIAL_BIT(which)) != 0 ||
+         o->files[which] != NULL;
+}
+
 /* Reads the credentials from the environment, unless any of them was given: the two sources are not
  * mixed. */
 static void complete_credentials(lua_State *L, struct session_options *o) {
-  if (o->client_id != NULL || o->client_secret != NULL || o->username != NULL ||
-      o->password != NULL || o->access_token != NULL)
+  if (o->client_id != NULL || o->username != NULL || has_credential(o, CREDENTIAL_CLIENT_SECRET) ||
+      has_credential(o, CREDENTIAL_PASSWORD) || has_credential(o, CREDENTIAL_ACCESS_TOKEN))
     return;
   o->credentials_from_environment = true;
+  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
+    if (credentials[i].file_variable != NULL)
+      read_environment(L, &o->files[i], credentials[i].file_variable);
+  }
   read_environment(L, &o->client_id, "PODERO_CLIENT_ID");
   read_environment(L, &o->client_secret, "PODERO_CLIENT_SECRET");
   read_environment(L, &o->username, "PODERO_USERNAME");
@@ -391,25 +436,97 @@ static void complete_credentials(lua_State *L, struct session_options *o) {
 /* Returns a message about what is missing of the credentials, or NULL. */
 static const char *find_missing(const struct session_options *o) {
   bool env = o->credentials_from_environment;
-  if (o->access_token != NULL) return NULL;
-  if (o->username == NULL && o->password == NULL && o->client_id == NULL &&
-      o->client_secret == NULL)
+  bool has_secret = has_credential(o, CREDENTIAL_CLIENT_SECRET);
+  bool has_password = has_credential(o, CREDENTIAL_PASSWORD);
+  if (has_credential(o, CREDENTIAL_ACCESS_TOKEN)) return NULL;
+  if (o->username == NULL && !has_password && o->client_id == NULL && !has_secret)
     return "no credentials: give client_id and client_secret, or username and password, or "
            "access_token (or set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME "
            "and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN)";
-  if (o->username != NULL && o->password == NULL)
+  if (o->username != NULL && !has_password)
     return env ? "PODERO_USERNAME is set without PODERO_PASSWORD"
                : "username is given without password";
-  if (o->username == NULL && o->password != NULL)
+  if (o->username == NULL && has_password)
     return env ? "PODERO_PASSWORD is set without PODERO_USERNAME"
                : "password is given without username";
-  if (o->client_secret != NULL && o->client_id == NULL)
+  if (has_secret && o->client_id == NULL)
     return env ? "PODERO_CLIENT_SECRET is set without PODERO_CLIENT_ID"
                : "client_secret is given without client_id";
-  if (o->client_secret == NULL && o->username == NULL)
+  if (!has_secret && o->username == NULL)
     return env ? "PODERO_CLIENT_ID is set without PODERO_CLIENT_SECRET"
                : "client_id is given without client_secret";
   return NULL;
+}
+
+/* Raises an error if a credential is given both by itself and as a file. */
+static void refuse_two_sources(const struct option_reader *reader,
+                               const struct session_options *o) {
+  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
+    if (o->files[i] == NULL ||
+        (!has_text(o, (enum credential)i) && (o->supplied & CREDENTIAL_BIT(i)) == 0))
+      continue;
+    options_argument_error(reader->L, reader->argument, reader->method,
+                           "options '%s' and '%s_file': only one of them can be given",
+                           credential_name((enum credential)i),
+                           credential_name((enum credential)i));
+  }
+}
+
+void options_credential_label(const struct session_options *o, enum credential which,
+                              char out[OPTIONS_LABEL_BYTES]) {
+  const char *name = credential_name(which), *path = o->files[which];
+  if (path == NULL)
+    snprintf(out, OPTIONS_LABEL_BYTES, "%s (from its function)", name);
+  else if (o->credentials_from_environment)
+    snprintf(out, OPTIONS_LABEL_BYTES, "%s (%.300s)", credentials[which].file_variable, path);
+  else
+    snprintf(out, OPTIONS_LABEL_BYTES, "%s_file (%.300s)", name, path);
+}
+
+/* Reads the file of a credential. What is no regular file, such as a pipe, can be read only this
+ * once: its text becomes the option. */
+static bool read_file(struct session_options *o, enum credential which, struct failure *failure) {
+  char label[OPTIONS_LABEL_BYTES];
+  struct buffer line = {0};
+  char *text = NULL;
+  bool regular;
+  options_credential_label(o, which, label);
+  if (secret_file_read(o->files[which], label, FAILURE_ARGUMENT, &line, &regular, failure) &&
+      credential_check(which, line.data, label, FAILURE_ARGUMENT, failure) && regular)
+    o->supplied |= CREDENTIAL_BIT(which);
+  else if (failure->kind == FAILURE_NONE)
+    text = line.data;
+  if (text != NULL) {
+    *(char **)(void *)((char *)o + credentials[which].offset) = text;
+    line = (struct buffer){0};
+  }
+  buffer_free(&line);
+  return failure->kind == FAILURE_NONE;
+}
+
+/* Returns whether a variable that names a file, and is set, can be used. */
+static bool check_file_variable(const struct session_options *o, enum credential which,
+                                struct failure *failure) {
+  const char *variable = credentials[which].file_variable;
+  const char *fault = syntax_text_fault(o->files[which], false);
+  if (has_text(o, which))
+    failure_set(failure, FAILURE_ARGUMENT, "%s and %.*s are both set: unset one of them", variable,
+                (int)(strlen(variable) - strlen("_FILE")), variable);
+  else if (fault != NULL)
+    failure_set(failure, FAILURE_ARGUMENT, "%s contains %s: remove it from the variable", variable,
+                fault);
+  return failure->kind == FAILURE_NONE;
+}
+
+/* Checks the files of all credentials, which are read again when they are needed. */
+static bool read_files(struct session_options *o, struct failure *failure) {
+  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
+    if (o->files[i] == NULL) continue;
+    if (o->credentials_from_environment && !check_file_variable(o, (enum credential)i, failure))
+      return false;
+    if (!read_file(o, (enum credential)i, failure)) return false;
+  }
+  return true;
 }
 
 /* Replaces `*text`, which is owned, by a new text: `first` followed by `second`. Either may be
@@ -456,6 +573,7 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
                            "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
   if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
+  refuse_two_sources(&reader, o);
   complete_credentials(L, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
@@ -464,7 +582,10 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   if (missing != NULL)
     failure_set(failure, FAILURE_ARGUMENT, "%s%s", missing,
                 o->credentials_from_environment && error_is_in_nginx(L) ? NGINX_HINT : "");
-  return missing == NULL;
+  if (missing != NULL || !read_files(o, failure)) return false;
+  /* A store is for tokens that were fetched, not for the user's own. */
+  if (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) o->has_store = false;
+  return true;
 }
 
 /* ---- options of a method ---- */

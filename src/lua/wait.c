@@ -86,7 +86,7 @@ static int block(lua_State *L) {
   return 0;
 }
 
-/* [2, +0|1] */
+/* [2, +0|2] */
 static int run(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session == NULL) return 0;
@@ -99,7 +99,8 @@ static int run(lua_State *L) {
   double seconds = session_due(session);
   if (isinf(seconds)) return 0;
   lua_pushnumber(L, seconds);
-  return 1;
+  lua_pushboolean(L, session_wants_credentials(session));
+  return 2;
 }
 
 /* ---- wakeups ---- */

@@ -22,9 +22,9 @@ void wait_open(lua_State *L);
  *   block(calls)
  *     Blocks until call_step has something to do for one of them.
  *   timer(client) -> seconds until the next timer of the client's reactor; math.huge: none
- *   run(client, seconds) -> seconds until there is something to do again, or nil
+ *   run(client, seconds) -> seconds until there is something to do again, or nil; wants_credentials
  *     Runs the client's sockets and timers for at most about `seconds`, without waiting. nil: none
- *     of its calls waits for anything.
+ *     of its calls waits for anything. wants_credentials: see ask_credentials in lua/credentials.h.
  *
  * Wakeups (core/loop/wakeup.h):
  *

@@ -38,11 +38,13 @@ local function unprotected_thread()
   return not pcall_yields and thread or nil
 end
 
--- Keeps the waiter's wakeup for reuse.
+-- Keeps the waiter's wakeup for reuse. If its thread was to supply credentials (see credentials.lua), another one is
+-- asked.
 local function leave(waiter)
-  local wakeup = waiter.wakeup
-  waiter.wakeup = nil
+  local wakeup, ticket = waiter.wakeup, waiter.ticket
+  waiter.wakeup, waiter.ticket = nil, nil
   if wakeup then c.keep_wakeup(wakeup) end
+  if ticket then c.release_credentials(waiter.client, ticket) end
 end
 
 -- Ends the waiter's calls, after an error in `wait`.
@@ -51,31 +53,45 @@ local function abandon(waiter)
   leave(waiter)
 end
 
--- Coroutines that wait outside of pcall, by their waiters. They stay here if `wait` raises an error.
+-- Coroutines that are in a function of the caller outside of pcall, by their waiters. They stay here if it raises an
+-- error.
 local unprotected = setmetatable({}, { __mode = "kv" })
+
+local function call_unprotected(waiter, thread, f, ...)
+  unprotected[waiter] = thread
+  local value, message = f(...)
+  unprotected[waiter] = nil
+  return true, value, message
+end
+
+-- Calls a function of the caller that may yield. Returns what pcall does. On plain Lua 5.1, in a coroutine, an error in
+-- it reaches the caller.
+local function call(waiter, f, ...)
+  local thread = not pcall_yields and unprotected_thread()
+  if thread then return call_unprotected(waiter, thread, f, ...) end
+  return pcall(f, ...)
+end
+
+-- Returns whether `call` cannot catch errors here.
+local function is_unprotected()
+  return not pcall_yields and unprotected_thread() ~= nil
+end
 
 -- Calls the client's `wait`. An error in it ends the calls, and is raised again.
 local function call_wait(waiter, seconds, fd)
-  local thread = not pcall_yields and unprotected_thread()
-  if thread then
-    unprotected[waiter] = thread
-    waiter.shared.wait(seconds, fd)
-    unprotected[waiter] = nil
-    return
-  end
-  local ok, err = pcall(waiter.shared.wait, seconds, fd)
+  local ok, err = call(waiter, waiter.shared.wait, seconds, fd)
   if not ok then
     abandon(waiter)
     c.raise(err)
   end
 end
 
--- Returns whether the current coroutine is in call_wait with this waiter.
+-- Returns whether the current coroutine is in call_unprotected with this waiter.
 local function is_waiting_here(waiter)
   if not debug or not debug.getinfo or not debug.getlocal then return true end -- not known
   local level, info = 2, debug.getinfo(2, "f")
   while info do
-    if info.func == call_wait then
+    if info.func == call_unprotected then
       local _, value = debug.getlocal(level, 1)
       if value == waiter then return true end
     end
@@ -199,4 +215,30 @@ function waits.copas(seconds)
   pause(seconds)
 end
 
-return { wait = wait, leave = leave, wake = wake, end_abandoned = end_abandoned, waits = waits }
+-- Coroutines of the same event loop ----------------------------------------------------------------
+
+-- For the ready-made functions: returns a function that has the event loop run another one in a coroutine of its own,
+-- or nil if that is not possible here.
+local spawners = {
+  [waits.cqueues] = function()
+    local queue = require("cqueues").running()
+    return queue and function(f) queue:wrap(f) end
+  end,
+  [waits.luv] = function()
+    return current_thread() and function(f) coroutine.wrap(f)() end
+  end,
+  [waits.copas] = function()
+    return current_thread() and require("copas").addthread
+  end,
+}
+
+-- Returns a function as `spawners` do, or nil. On plain Lua 5.1 an error in the coroutine could not be caught.
+local function spawner(wait_function)
+  local find = spawners[wait_function]
+  return find and not unprotected_thread() and find() or nil
+end
+
+return {
+  wait = wait, leave = leave, wake = wake, end_abandoned = end_abandoned, waits = waits, call = call,
+  is_unprotected = is_unprotected, current_thread = current_thread, spawner = spawner,
+}

@@ -10,7 +10,8 @@
 --   c      C functions, see wait.h
 --   ngx    nginx's global, or nil
 --   pcall, require, setmetatable, type: Lua's
-local c, ngx, pcall, require, setmetatable, type = ...
+--   credentials  what credentials.lua returns
+local c, ngx, pcall, require, setmetatable, type, credentials = ...
 
 -- Nil outside of nginx; in nginx, worker threads (ngx.run_worker_thread) have an `ngx` without it.
 local get_phase = type(ngx) == "table" and ngx.get_phase
@@ -59,10 +60,12 @@ local WEAK = { __mode = "v" } -- so that clients, and the waiters of killed hand
 --   notifier, connection   of the pump; both or none
 --   reading        the pump waits for a byte of the notifier
 --   iteration      number of iterations of all pumps
+--   suppliers, supplier_count   those that have not ended
 --   handlers_until when the time of the handlers that the last iteration has woken is used up
 --
 -- Fields of `shared` that are set here:
 --   pump_generation   `generation` of the pump that runs the client; nil: none does
+--   in_place_until    until then handlers supply the client's credentials
 --   watch_iteration   the last iteration for which the notifier was told to watch the client's sockets
 --   ran_at            when a handler has last run the client's sockets itself
 --
@@ -76,6 +79,7 @@ local waiters, waiter_count, prune_count = setmetatable({}, WEAK), 0, 64
 local clients, client_count = setmetatable({}, WEAK), 0
 local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
+local suppliers, supplier_count = {}, 0
 local semaphores = {} -- for reuse
 
 -- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is
@@ -136,6 +140,71 @@ local function wake_waiters()
   return more
 end
 
+-- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
+local function wake_pump()
+  if reading then c.notifier_signal(notifier) end
+end
+
+-- Suppliers -----------------------------------------------------------------------------------------------------------
+--
+-- A supplier supplies the credentials of a client. It has a timer of its own: a function of the caller may call
+-- ngx.exit, which ends all light threads of a timer. If no timer can be had, the handlers supply the credentials.
+--   ticket         see credentials.h
+--   semaphore      posted to when the timer may have to end
+--   has_started    the timer runs
+--   start_until    when it has to have started
+
+local function run_supplier(supplier)
+  credentials.supply(supplier.client, supplier.ticket, pcall)
+  supplier.semaphore:post(1)
+  wake_pump()
+end
+
+-- Callback of the timer. Kills the light thread with the function if its results are not waited for any more.
+local function supplier_timer(_, supplier)
+  local client, ticket = supplier.client, supplier.ticket
+  if not c.is_asked(client, ticket) then return end
+  supplier.has_started = true
+  local thread = ngx.thread.spawn(run_supplier, supplier)
+  while c.is_asked(client, ticket) do supplier.semaphore:wait(LINGER) end
+  ngx.thread.kill(thread)
+end
+
+local function start_supplier(client)
+  local now = c.clock()
+  if now < (c.shared(client).in_place_until or 0) then return end
+  local semaphore = require("ngx.semaphore").new()
+  local supplier = { client = client, ticket = 0, semaphore = semaphore, start_until = now + START }
+  supplier_count = supplier_count + 1
+  suppliers[supplier_count] = supplier
+  supplier.ticket = c.ask_credentials(client)
+  if not ngx.timer.at(0, supplier_timer, supplier) then supplier.start_until = now end
+end
+
+-- Removes the suppliers that have ended; ends those that have not started in time, or all. Returns the seconds after
+-- which it is to be called again, or nil.
+local function end_suppliers(all)
+  local kept, due, now = 0, nil, c.clock()
+  for i = 1, supplier_count do
+    local supplier = suppliers[i]
+    local client, ticket, has_started = supplier.client, supplier.ticket, supplier.has_started
+    suppliers[i] = nil
+    if not c.is_asked(client, ticket) then
+      supplier.semaphore:post(1)
+    elseif all or not has_started and now >= supplier.start_until then
+      c.shared(client).in_place_until = not has_started and now + RESTART or nil
+      c.release_credentials(client, ticket)
+      supplier.semaphore:post(1)
+    else
+      kept = kept + 1
+      suppliers[kept] = supplier
+      due = (not has_started or due == START) and START or LINGER
+    end
+  end
+  supplier_count = kept
+  return due
+end
+
 -- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
 -- timer, pause or time limit of one of them; nil if no client is left.
 local function run_clients()
@@ -144,8 +213,13 @@ local function run_clients()
   for i = 1, client_count do
     local client = clients[i]
     clients[i] = nil
-    local seconds = client and c.run(client, each)
+    local seconds, wants_credentials
+    if client then seconds, wants_credentials = c.run(client, each) end
     if seconds then
+      if wants_credentials then
+        start_supplier(client)
+        seconds = 0 -- so that its timer runs at once
+      end
       kept = kept + 1
       clients[kept] = client
       if not due or seconds < due then due = seconds end
@@ -233,6 +307,7 @@ local function run_pump()
       check_at = c.clock() + LINGER
     end
     local due = run_clients()
+    local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
     if wake_waiters() then due = 0 end
     if not due then
@@ -243,7 +318,9 @@ local function run_pump()
     else
       idle_since = nil
     end
-    pause(exiting and due > LINGER and LINGER or due)
+    -- Nothing tells the pump that the worker is exiting. With sockets in use, timers of libcurl are due soon enough.
+    local limit = suppliers_due or exiting and LINGER
+    pause(limit and due > limit and limit or due)
   end
 end
 
@@ -252,6 +329,7 @@ local function pump()
   if running then return end -- the timer of another one has run late
   running = true
   local ok, problem = pcall(run_pump)
+  pcall(end_suppliers, true)
   close_notifier()
   running, reading = false, false
   clients, client_count, generation = setmetatable({}, WEAK), 0, generation + 1
@@ -399,12 +477,15 @@ local function wake_stopped(waiter)
   update_timer(waiter.client, NEVER)
 end
 
--- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
-local function wake_pump()
-  if reading then c.notifier_signal(notifier) end
+-- Returns whether handlers have to supply credentials themselves: because there is no pump and none is about to start,
+-- or no timer for a supplier.
+local function supplies_in_place(shared)
+  local now = c.clock()
+  return now < (shared.in_place_until or 0) or not running and start_at ~= 0 and now >= alone_at
 end
 
 return {
+  supplies_in_place = supplies_in_place,
   wait = wait, leave = leave, wake_stopped = wake_stopped, can_yield = can_yield, refused_phase = refused_phase,
   wake_pump = wake_pump, must_yield = must_yield, is_nginx = get_phase and true, STEP = STEP,
 }

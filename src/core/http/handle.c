@@ -168,6 +168,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
   if (code == CURLE_OK) code = set_http_version(easy, t->options, request);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
+  if (t->options->key_password != NULL) SET_OPTION(CURLOPT_KEYPASSWD, t->options->key_password);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
   if (request->body != NULL) {

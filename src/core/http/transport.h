@@ -33,7 +33,8 @@ enum http_version {
 struct transport_options {
   const char *ca_file, *ca_path; /* PEM file; folder of PEM files with hashed names */
   const char *cert, *key;        /* the client's certificate and private key, PEM files */
-  const char *key_password;      /* of `key`, or of `cert` if that contains the key; or NULL */
+  const char *key_password;      /* of `key`, or of `cert` if that contains the key; or NULL. Read
+                                  * by each transfer that begins, so it may change in between */
   bool verify;                   /* verify the server's certificate and host name */
   const char *proxy;
   const char *user_agent;

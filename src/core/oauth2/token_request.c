@@ -333,6 +333,24 @@ bool token_requester_init(struct token_requester *requester,
   return requester->basic != NULL;
 }
 
+bool token_requester_set_secrets(struct token_requester *requester, const char *client_secret,
+                                 const char *password, char **old_basic) {
+  struct token_request_options options = requester->options;
+  options.client_secret = client_secret;
+  options.password = password;
+  char *basic = has_client_secret(&options) ? basic_authorization(&options) : NULL;
+  *old_basic = NULL;
+  if (basic == NULL && has_client_secret(&options)) return false;
+  requester->options = options;
+  if (basic != NULL && requester->basic != NULL && strcmp(basic, requester->basic) == 0) {
+    secret_free(basic);
+  } else {
+    *old_basic = requester->basic;
+    requester->basic = basic;
+  }
+  return true;
+}
+
 void token_requester_clear(struct token_requester *requester) {
   secret_free(requester->basic);
   requester->basic = NULL;

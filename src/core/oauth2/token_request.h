@@ -2,7 +2,7 @@
  * encoding of the body, and client authentication (section 2.3). Detects which endpoint grants the
  * token, and what it accepts.
  *
- *   lifetime    token_requester_init, token_requester_clear
+ *   lifetime    token_requester_init, token_requester_set_secrets, token_requester_clear
  *   requests    token_request_build, token_requester_url
  *   auth style  token_requester_change_style, token_requester_confirm_style,
  *               token_requester_reset_style, token_requester_use_endpoint
@@ -73,6 +73,13 @@ struct token_requester {
  * with token_requester_clear in either case. */
 bool token_requester_init(struct token_requester *requester,
                           const struct token_request_options *options);
+
+/* Sets secrets that may be missing from the options: strings that are borrowed and must outlive the
+ * requester, or NULL. Sets `*old_basic` to the value of `basic` until now, if that has changed;
+ * then it belongs to the caller. Sets it to NULL otherwise. Returns false, and changes nothing, if
+ * out of memory. */
+bool token_requester_set_secrets(struct token_requester *requester, const char *client_secret,
+                                 const char *password, char **old_basic);
 
 /* Overwrites and frees what the requester owns. */
 void token_requester_clear(struct token_requester *requester);

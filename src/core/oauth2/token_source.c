@@ -70,6 +70,9 @@ struct token_source {
   unsigned fork_count;                /* when the fetch was started */
   struct refusal refusal;             /* of the fetch's responses, the one to report */
   long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
+  struct credentials credentials;
+  bool rereading; /* the server has refused the credentials, which are being supplied again */
+  bool reread;    /* that has happened in this fetch */
   struct event_queue events;
 };
 
@@ -111,6 +114,7 @@ static void remember(struct token_source *s, char *text, unsigned generation, bo
 const char *token_source_token(const struct token_source *s, bool just_fetched,
                                unsigned *generation) {
   *generation = s->generation;
+  if (token_source_lacks_key_password(s)) return NULL;
   if (s->options->access_token != NULL) return s->options->access_token;
   if (just_fetched) return s->access_token;
   return clock_monotonic() < s->renew_at ? s->access_token : NULL;
@@ -194,6 +198,8 @@ static void forget_refusals(struct token_source *s) {
 
 static void end_fetch(struct token_source *s) {
   forget_refusals(s);
+  credentials_reset(&s->credentials);
+  s->rereading = false;
   s->fetch->ended = true;
   release(s->fetch);
   s->fetch = NULL;
@@ -223,8 +229,13 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
 
 /* `event_kind` is the error kind of the event for the request that is cut off. */
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
-  failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-              s->fetch->url, s->options->timeout);
+  enum credential which;
+  if (credentials_next(&s->credentials, s->credentials.ticket, &which))
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied within %g s",
+                credential_name(which), s->options->timeout);
+  else
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
+                s->fetch->url, s->options->timeout);
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
@@ -266,6 +277,34 @@ static void start_request(struct token_source *s) {
   failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory while asking for a token");
 }
 
+/* Whether the fetch waits for credentials that the binding supplies. */
+static bool waits_for_credentials(const struct token_source *s) {
+  return s->credentials.wanted != 0;
+}
+
+/* Returns the set of the credentials that are to be supplied before the next request is sent, or
+ * before the fetch ends if there is none to send. */
+static unsigned missing_credentials(const struct token_source *s) {
+  unsigned missing = s->credentials.supplied & ~s->credentials.current;
+  unsigned password = CREDENTIAL_BIT(CREDENTIAL_PASSWORD);
+  if (token_source_lacks_key_password(s)) return CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
+  if (s->credentials.supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN))
+    return missing & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN);
+  return s->refresh_token == NULL ? missing : missing & ~password;
+}
+
+/* Sends a request, as start_request does, or wants the credentials that are missing. */
+static void next_request(struct token_source *s) {
+  unsigned missing = missing_credentials(s);
+  if (missing != 0) {
+    credentials_want(&s->credentials, missing);
+  } else {
+    failure_clear(&s->fetch->failure); /* a refusal, see reread_credentials */
+    s->rereading = false;
+    start_request(s);
+  }
+}
+
 struct token_fetch *token_source_join(struct token_source *s) {
   abandon_fetch_of_parent(s);
   struct token_fetch *fetch = s->fetch;
@@ -280,8 +319,10 @@ struct token_fetch *token_source_join(struct token_source *s) {
   s->fork_count = fork_count();
   s->deadline = clock_monotonic() + s->options->timeout;
   token_source_begin_store_check(s);
-  start_request(s);
-  if (s->transfer != NULL) {
+  s->credentials.current &= CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
+  s->reread = false;
+  next_request(s);
+  if (s->transfer != NULL || waits_for_credentials(s)) {
     fetch->references++; /* of s->fetch */
   } else {
     fetch->ended = true;
@@ -306,7 +347,8 @@ void token_source_leave(struct token_source *s, struct token_fetch *fetch,
 }
 
 void token_source_end_error_body(struct token_source *s, const struct token_fetch *fetch) {
-  if (ends_on_leave(s, fetch, FAILURE_TIMEOUT)) transfer_end_error_body(s->transfer);
+  if (ends_on_leave(s, fetch, FAILURE_TIMEOUT) && s->transfer != NULL)
+    transfer_end_error_body(s->transfer);
 }
 
 bool token_source_is_fetching(const struct token_source *s) {
@@ -407,6 +449,7 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
               r->failure.message);
   f->retryable = r->failure.retryable;
   f->status = r->status;
+  if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* the key's, perhaps */
 }
 
 /* ---- Fetch: responses ------------------------------------------------------------------------ */
@@ -426,6 +469,32 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
   forget_refusals(s);
   if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
     token_requester_reset_style(&s->requester);
+  return true;
+}
+
+/* Whether the server may have refused the request because of a client_secret or a password. */
+static bool is_about_credentials(const struct response *r, const struct token_response *t) {
+  static const char *const errors[] = {"invalid_client", "invalid_grant", "unauthorized_client",
+                                       "access_denied"};
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    if (token_response_has_error(t, errors[i])) return true;
+  }
+  return t->error == NULL &&
+         (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
+}
+
+/* After the refusal of credentials that the binding has supplied: wants them once more. Returns
+ * whether it does. */
+static bool reread_credentials(struct token_source *s, const struct response *r,
+                               const struct token_response *t) {
+  unsigned sent = s->credentials.current &
+                  (CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET) | CREDENTIAL_BIT(CREDENTIAL_PASSWORD));
+  if (s->reread || sent == 0 || s->fetch->failure.retryable || !is_about_credentials(r, t))
+    return false;
+  s->credentials.current &= ~sent;
+  s->rereading = s->reread = true;
+  forget_refusals(
+      s); /* of the old credentials: the fetch has the failure, and keeps it if they are the same */
   return true;
 }
 
@@ -449,7 +518,7 @@ static bool process_token_response(struct token_source *s, struct response *r,
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
     token_requester_reset_style(&s->requester);
-  return false;
+  return reread_credentials(s, r, t);
 }
 
 /* As process_token_response, for a transfer that may have failed. */
@@ -481,16 +550,16 @@ static void handle_response(struct token_source *s, struct response *r, bool is_
   if (again && is_late)
     abandon(s, FAILURE_TIMEOUT);
   else if (again)
-    start_request(s);
-  if (s->fetch != NULL && s->transfer == NULL) end_fetch(s);
+    next_request(s);
+  if (s->fetch != NULL && s->transfer == NULL && !waits_for_credentials(s)) end_fetch(s);
 }
 
 bool token_source_run(struct token_source *s) {
   if (abandon_fetch_of_parent(s)) return true;
   if (s->fetch == NULL) return false;
   bool is_late = clock_monotonic() >= s->deadline;
-  if (is_late) transfer_end_error_body(s->transfer);
-  struct response *r = transfer_response(s->transfer);
+  if (is_late && s->transfer != NULL) transfer_end_error_body(s->transfer);
+  struct response *r = s->transfer != NULL ? transfer_response(s->transfer) : NULL;
   if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))
     abandon(s, FAILURE_TIMEOUT);
   else if (r != NULL)
@@ -505,11 +574,149 @@ double token_source_due(const struct token_source *s) {
 }
 
 bool token_source_is_ready(const struct token_source *s, const struct token_fetch *fetch) {
-  return fetch->ended || clock_monotonic() >= s->deadline || transfer_response(s->transfer) != NULL;
+  if (fetch->ended || clock_monotonic() >= s->deadline) return true;
+  return s->transfer != NULL ? transfer_response(s->transfer) != NULL
+                             : token_source_wants_credentials(s);
 }
 
 struct event_queue *token_source_events(struct token_source *s) {
   return &s->events;
+}
+
+/* ---- Secrets that the binding supplies ------------------------------------------------------- */
+
+bool token_source_lacks_key_password(const struct token_source *s) {
+  return (s->credentials.supplied & ~s->credentials.current &
+          CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD)) != 0;
+}
+
+const char *token_source_key_password(const struct token_source *s) {
+  return s->credentials.texts[CREDENTIAL_KEY_PASSWORD];
+}
+
+void token_source_reject_key_password(struct token_source *s) {
+  s->credentials.current &= ~CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
+}
+
+bool token_source_wants_credentials(const struct token_source *s) {
+  return waits_for_credentials(s) && !s->credentials.asked;
+}
+
+bool token_source_awaits_credentials(const struct token_source *s,
+                                     const struct token_fetch *fetch) {
+  return s->fetch == fetch && waits_for_credentials(s) && s->credentials.asked;
+}
+
+unsigned token_source_ask_credentials(struct token_source *s) {
+  return credentials_ask(&s->credentials);
+}
+
+void token_source_release_credentials(struct token_source *s, unsigned ticket) {
+  credentials_release(&s->credentials, ticket);
+}
+
+bool token_source_is_asked(const struct token_source *s, unsigned ticket) {
+  return credentials_is_asked(&s->credentials, ticket);
+}
+
+bool token_source_next_credential(const struct token_source *s, unsigned ticket,
+                                  enum credential *which) {
+  return credentials_next(&s->credentials, ticket, which);
+}
+
+/* Returns the Basic credentials of the requester, without the name of the scheme. */
+static const char *basic_of(const struct token_source *s) {
+  return s->requester.basic + sizeof "Basic " - 1;
+}
+
+/* Hands the values of client_secret and password on to the requester. */
+static bool set_requester_secrets(struct token_source *s) {
+  const struct token_source_options *o = s->options;
+  const char *const *texts = (const char *const *)s->credentials.texts;
+  bool has_secret = (o->supplied & CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET)) != 0;
+  bool has_password = (o->supplied & CREDENTIAL_BIT(CREDENTIAL_PASSWORD)) != 0;
+  char *basic = s->requester.basic != NULL ? text_copy(basic_of(s)) : NULL, *old_basic;
+  if (basic == NULL && s->requester.basic != NULL) return false;
+  if (!token_requester_set_secrets(
+          &s->requester, has_secret ? texts[CREDENTIAL_CLIENT_SECRET] : o->client_secret,
+          has_password ? texts[CREDENTIAL_PASSWORD] : o->password, &old_basic)) {
+    secret_free(basic);
+    return false;
+  }
+  if (old_basic != NULL)
+    credentials_remember(&s->credentials, basic);
+  else
+    secret_free(basic);
+  secret_free(old_basic);
+  return true;
+}
+
+/* Goes on with a fetch for which client_secret and password have been supplied: with a request,
+ * unless the server has refused the same values just now. */
+static void use_secrets(struct token_source *s) {
+  bool refused = s->rereading && !s->credentials.changed;
+  s->rereading = false;
+  if (refused) return;
+  if (set_requester_secrets(s))
+    next_request(s);
+  else
+    failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory while asking for a token");
+}
+
+/* Keeps an access token that was supplied. */
+static void use_access_token(struct token_source *s) {
+  char *copy = text_copy(s->credentials.texts[CREDENTIAL_ACCESS_TOKEN]);
+  if (copy == NULL) {
+    failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory while reading a token");
+    return;
+  }
+  s->fetch->unchanged = was_refused(s, copy);
+  replace_token(s, &s->access_token, copy);
+  s->generation++;
+  s->renew_at = s->expires_at = INFINITY;
+}
+
+/* Goes on with the fetch if all that it needs has been supplied. `which` was the last. */
+static void use_credentials(struct token_source *s, enum credential which) {
+  if (waits_for_credentials(s)) return;
+  if (which == CREDENTIAL_ACCESS_TOKEN)
+    use_access_token(s);
+  else if (which != CREDENTIAL_KEY_PASSWORD)
+    use_secrets(s);
+  if (s->transfer == NULL && !waits_for_credentials(s)) end_fetch(s);
+}
+
+void token_source_give_credential(struct token_source *s, unsigned ticket, const char *text,
+                                  const char *label) {
+  enum credential which;
+  if (!credentials_next(&s->credentials, ticket, &which)) return;
+  if (clock_monotonic() >= s->deadline) {
+    abandon(s, FAILURE_TIMEOUT);
+    return;
+  }
+  struct failure failure = {0};
+  if (credential_check(which, text, label, FAILURE_AUTH, &failure) &&
+      !credentials_set(&s->credentials, which, text))
+    failure_set(&failure, FAILURE_MEMORY, "out of memory");
+  if (failure.kind == FAILURE_NONE) {
+    use_credentials(s, which);
+  } else {
+    failure_copy(&s->fetch->failure, &failure);
+    end_fetch(s);
+  }
+}
+
+void token_source_fail_credentials(struct token_source *s, unsigned ticket, enum failure_kind kind,
+                                   const char *message) {
+  if (!credentials_is_asked(&s->credentials, ticket)) return;
+  struct buffer text = {0};
+  token_source_redact(s, message, &text);
+  if (text.failed)
+    failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory");
+  else
+    failure_set(&s->fetch->failure, kind, "%s", text.data != NULL ? text.data : "");
+  buffer_free(&text);
+  end_fetch(s);
 }
 
 /* ---- Store ----------------------------------------------------------------------------------- */
@@ -607,6 +814,7 @@ struct token_source *token_source_new(const struct token_source_options *options
   s->options = options;
   s->transport = transport;
   s->events.recording = options->record_events;
+  s->credentials.supplied = options->supplied;
   if (token_requester_init(&s->requester, &request_options)) return s;
   token_source_free(s);
   return NULL;
@@ -616,6 +824,7 @@ void token_source_free(struct token_source *s) {
   if (s == NULL) return;
   if (s->fetch != NULL) abandon(s, FAILURE_CLOSED);
   token_requester_clear(&s->requester);
+  credentials_clear(&s->credentials);
   secret_free(s->access_token);
   secret_free(s->refresh_token);
   secret_free(s->scope);
@@ -627,12 +836,11 @@ void token_source_free(struct token_source *s) {
 
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
-#define SECRETS_MAX (7 + PREVIOUS_COUNT + PROXY_SECRETS_MAX)
+#define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_COUNT + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
 
 /* Entries are NULL if there is no such secret. */
 static void list_secrets(const struct token_source *s, const char *secrets[SECRETS_MAX]) {
-  const char *basic = s->requester.basic;
   size_t count = 0;
   secrets[count++] = s->options->client_secret;
   secrets[count++] = s->options->password;
@@ -640,7 +848,9 @@ static void list_secrets(const struct token_source *s, const char *secrets[SECRE
   secrets[count++] = s->access_token;
   secrets[count++] = s->refresh_token;
   secrets[count++] = s->refresh_token_sent;
-  secrets[count++] = basic == NULL ? NULL : basic + sizeof "Basic " - 1;
+  secrets[count++] = s->requester.basic == NULL ? NULL : basic_of(s);
+  credentials_list(&s->credentials, secrets + count);
+  count += CREDENTIALS_MAX;
   for (size_t i = 0; i < PREVIOUS_COUNT; i++)
     secrets[count++] = s->previous[i].text;
   for (size_t i = 0; i < PROXY_SECRETS_MAX; i++)

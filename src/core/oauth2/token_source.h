@@ -5,6 +5,12 @@
  *   lifetime    token_source_new, token_source_free
  *   token       token_source_token, token_source_expires_at, token_source_scope,
  *               token_source_reject
+ *   secrets     token_source_lacks_key_password, token_source_key_password,
+ *               token_source_reject_key_password, token_source_wants_credentials,
+ *               token_source_awaits_credentials, token_source_ask_credentials,
+ *               token_source_release_credentials, token_source_is_asked,
+ *               token_source_next_credential, token_source_give_credential,
+ *               token_source_fail_credentials
  *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
  *               token_source_is_ready, token_source_is_fetching, token_source_events,
  *               token_source_end_error_body, token_source_url
@@ -25,6 +31,7 @@
 #include "core/event.h"
 #include "core/failure.h"
 #include "core/http/transport.h"
+#include "core/oauth2/credentials.h"
 #include "core/oauth2/token_request.h"
 #include "core/proxy_secrets.h"
 
@@ -36,6 +43,8 @@ struct token_source_options {
   const char *username, *password;
   const char *access_token; /* given by the user: it is used as it is, and none is requested */
   const char *scope;        /* to be requested */
+  unsigned supplied;        /* set of the credentials that are not given here, but supplied by the
+                             * binding each time that they are needed; see core/oauth2/credentials.h */
   enum token_encoding encoding;
   enum client_auth client_auth;
   double timeout;     /* of a fetch, in seconds */
@@ -55,6 +64,7 @@ struct token_fetch {
   bool ended;
   bool abandoned;    /* it has ended without success or refusal: its time was up, it was not
                       * needed any more, or the client was closed; `failure` is set then, too */
+  bool unchanged;    /* the access token that was supplied is one that the API has refused */
   unsigned requests; /* sent so far */
   const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
                       * the options */
@@ -141,6 +151,64 @@ const char *token_source_url(const struct token_source *token_source);
  * it. It stays empty unless options.record_events is set. */
 struct event_queue *token_source_events(struct token_source *token_source);
 
+/* ---- Secrets that the binding supplies ------------------------------------------------------- */
+
+/* A fetch that needs a credential of options.supplied waits until the binding has supplied it:
+ * somebody asks with token_source_ask_credentials, and answers each token_source_next_credential
+ * with token_source_give_credential or token_source_fail_credentials. All credentials that the
+ * requests of a fetch need are supplied once. If the server refuses them, they are supplied once
+ * more; if one has changed, another request is sent, else the fetch ends with the refusal.
+ *
+ * An access token is supplied to a fetch that sends no request: for the first call, and after
+ * token_source_reject. The password of tls.key is supplied once, to a fetch of its own before
+ * anything is sent, and again after token_source_reject_key_password.
+ *
+ * The time that the binding takes counts as the fetch's. Values are checked by credential_check. */
+
+/* Returns whether the password of tls.key has yet to be supplied. Until then there is no token, and
+ * the next fetch is for that password alone. */
+bool token_source_lacks_key_password(const struct token_source *token_source);
+
+/* Returns the password of tls.key, as it was supplied last; NULL if it was not. Valid until the
+ * next one is supplied. */
+const char *token_source_key_password(const struct token_source *token_source);
+
+/* Says that the private key could not be used: its password is to be supplied again. */
+void token_source_reject_key_password(struct token_source *token_source);
+
+/* Whether a fetch waits for credentials for which nobody has been asked. */
+bool token_source_wants_credentials(const struct token_source *token_source);
+
+/* Whether this fetch waits for credentials for which somebody has been asked. */
+bool token_source_awaits_credentials(const struct token_source *token_source,
+                                     const struct token_fetch *fetch);
+
+/* Returns a ticket for the functions below, or 0 if no credentials are wanted. The caller is to
+ * supply them. It comes too late once the fetch has ended, or if the client is closed. */
+unsigned token_source_ask_credentials(struct token_source *token_source);
+
+/* For whoever holds the ticket and supplies nothing more: somebody else may be asked. */
+void token_source_release_credentials(struct token_source *token_source, unsigned ticket);
+
+/* Whether the holder of the ticket is still to supply something. */
+bool token_source_is_asked(const struct token_source *token_source, unsigned ticket);
+
+/* Sets `*which` to the credential to be supplied next. Returns false if there is none. */
+bool token_source_next_credential(const struct token_source *token_source, unsigned ticket,
+                                  enum credential *which);
+
+/* Supplies the credential that token_source_next_credential has named, with a copy of `text`.
+ * `label`: where it is from, for the message if it cannot be used. The fetch goes on once it has
+ * all that it needs, and fails with FAILURE_AUTH if this one cannot be used. Does nothing if
+ * it is too late. */
+void token_source_give_credential(struct token_source *token_source, unsigned ticket,
+                                  const char *text, const char *label);
+
+/* Makes the fetch fail with this kind and message, in which secrets are redacted. Does
+ * nothing if it is too late. */
+void token_source_fail_credentials(struct token_source *token_source, unsigned ticket,
+                                   enum failure_kind kind, const char *message);
+
 /* ---- Store: tokens shared with other clients ------------------------------------------------- */
 
 /* A token as it is stored. Strings are borrowed, and NULL if missing. Times are in seconds since
@@ -184,8 +252,9 @@ void token_source_begin_store_check(struct token_source *token_source);
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
 /* Finds the first secret in `size` bytes of text: credentials, secrets of proxy URLs, the current
- * tokens, and the last four that were replaced or refused. Sets `*start` and `*length` and returns
- * true if there is one. See redact_find. */
+ * tokens, the last eight credentials that were supplied before, and the last four tokens that were
+ * replaced or refused. Sets `*start` and `*length` and returns true if there is one. See
+ * redact_find. */
 bool token_source_find_secret(const struct token_source *token_source, const char *text,
                               size_t size, size_t *start, size_t *length);
 
