@@ -315,15 +315,16 @@ static bool is_temporary(const struct response *r, const struct token_response *
   return retry_is_worthwhile(r->status) && !token_response_has_error(t, "invalid_grant");
 }
 
-/* Moves the body of a refusal into the failure: the binding reads the server's error description
+/* Moves header and body of a refusal into the failure: the binding reads the server's error description
  * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
  */
 static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t) {
   remember(s, t->access_token, 0, false);
   remember(s, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
+  s->fetch->failure.header = r->header;
   s->fetch->failure.body = r->body;
-  r->body = (struct buffer){0};
+  r->header = r->body = (struct buffer){0};
 }
 
 /* Sets the failure of the fetch from a response without a usable token. The body of a success is
