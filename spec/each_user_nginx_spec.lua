@@ -48,6 +48,7 @@ http {
   server {
     listen 127.0.0.1:%s;
     location /all { content_by_lua_block { say_all(start_threads((client:each_user(%q)))) } }
+    location /raise { content_by_lua_block { for _ in client:each_user(%q) do end } }
     location /close {
       content_by_lua_block {
         local iterator = client:each_user(%q)
@@ -70,7 +71,7 @@ describe("in nginx, the iterator of each_user", function()
       name = "podero-nginx", ports = { "plain" },
       configuration = function(ports)
         return nginx.find().load_modules .. CONFIGURATION:format(
-          nginx.output_of("pwd") .. "/" .. package.cpath:gsub(";.*", "") .. ";;", api.url, ports.plain, ORG, ORG)
+          nginx.output_of("pwd") .. "/" .. package.cpath:gsub(";.*", "") .. ";;", api.url, ports.plain, ORG, ORG, ORG)
       end,
     }
   end)
@@ -111,4 +112,10 @@ describe("in nginx, the iterator of each_user", function()
   end)
 
   it("whose worker has logged no error", function() assert.is_nil(server:log():find("[error]", 1, true)) end)
+
+  it("that raises an error has logged it first, since nginx prints only strings", function()
+    helper.static(api, { always_api = { status = 403 } })
+    get("/raise")
+    assert.truthy(server:log():find("podero: http: HTTP 403 from " .. api.url, 1, true), server:log())
+  end)
 end)

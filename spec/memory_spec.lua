@@ -3,7 +3,7 @@ local mock = require "spec.support.mock"
 
 local SCENARIOS = {
   "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
-  "token", "a refused token", "a token from a store", "a refresh token from a store", "close",
+  "request", "a refused request", "token", "a refused token", "a token from a store", "a refresh token from a store", "close",
 }
 
 -- Where libcurl cannot go on, it says most often that memory is short, and else this.
@@ -30,7 +30,8 @@ describe("memory that is short", function()
 
   setup(function()
     server = mock.start()
-    server:configure { default_users = 3 }
+    server:configure { default_users = 3, paths = { ["/api/partners/v2.0/page"] = { body = "{\"a\": 1}" },
+      ["/api/partners/v2.0/bad"] = { status = 400, body = "{\"detail\": \"bad\"}" } } }
   end)
   teardown(function() server:stop() end)
 

@@ -287,7 +287,7 @@ describe("in nginx", function()
     end)
 
     it("leaves calls that end at their deadline, though nobody asks the worker for anything more", function()
-      for _, method in ipairs { "list_users", "each_user", "list_users_of", "get" } do
+      for _, method in ipairs { "list_users", "each_user", "list_users_of", "get", "request" } do
         assert.equal(METHODS[method], get("/short?method=" .. method))
         local start_time, victims = socket.gettime(), {}
         api:configure { always_api = { delay = 10 } }
