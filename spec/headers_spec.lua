@@ -286,17 +286,18 @@ describe("response.headers", function()
 
   --- A client of a server that answers with this text, always.
   local function client_of(text, more)
-    local options = { access_token = not (more and more.client_id) and "static-token" or nil, max_retries = 0, timeout = 5 }
-    for name, value in pairs(more or {}) do options[name] = value end
+    local options = { max_retries = 0, timeout = 5 }
+    for name, value in pairs(more or { access_token = "static-token" }) do options[name] = value end
     listener = server:listen { good_api = { { "send", text } }, good_token = { { "send", text } } }
     return helper.client(listener, options)
   end
 
-  local FIELDS = "X-Request-Id: 17\r\nVARY: a\r\nSet-Cookie: secret=1\r\nset-cookie2: secret=2\r\nvary:b\r\nX-Empty:\r\n"
-    .. "Vary: \t c  \r\nX-Folded: one\r\n  two\r\nSet-Cookies: no cookie\r\nContent-Length: 2\r\n\r\n"
+  local FIELDS = "X-Request-Id: 17\r\nVARY: a\r\nSet-Cookie: secret=1\r\nset-cookie2: secret=2\r\nvary:b\r\n"
+    .. "X-Empty:\r\nVary: \t c  \r\nX-Folded: one\r\n  two\r\nSet-Cookies: no cookie\r\nContent-Length: 2\r\n\r\n"
 
   local EXPECTED = {
-    ["x-request-id"] = "17", vary = "a, b, c", ["x-empty"] = "", ["set-cookies"] = "no cookie", ["content-length"] = "2",
+    ["x-request-id"] = "17", vary = "a, b, c", ["x-empty"] = "", ["set-cookies"] = "no cookie",
+    ["content-length"] = "2",
   }
 
   it("have names in lower case, joined values, and no cookies", function()
@@ -352,7 +353,8 @@ describe("response.headers", function()
     local client = client_of("")
     listener:set { good_api = { { "close" } } }
     assert.is_nil(helper.failed("network", client:get("/x")).headers)
-    client = helper.client({ url = "http://127.0.0.1:" .. helper.closed_port() }, { access_token = "x", max_retries = 0 })
+    client = helper.client({ url = "http://127.0.0.1:" .. helper.closed_port() },
+      { access_token = "x", max_retries = 0 })
     assert.is_nil(helper.failed("network", client:get("/x")).headers)
   end)
 

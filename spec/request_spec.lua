@@ -177,7 +177,9 @@ describe("client:request", function()
       client:list_users_of({ helper.ORG }, opts)
       assert.equal(helper.users_path() .. "?a=1&a=2", received().uri)
       opts.include_deleted = true
-      for _ in client:each_user(helper.ORG, opts) do break end
+      local iterator = client:each_user(helper.ORG, opts)
+      assert.is_table(iterator())
+      iterator:close()
       assert.equal(helper.users_path() .. "?include_deleted=true&a=1&a=2", received().uri)
       helper.raises({ "list_users", "#2", "'page'", "infinity" }, client.list_users, client, helper.ORG,
         { query = { page = math.huge } })
@@ -242,7 +244,8 @@ describe("client:request", function()
           coroutine.create(print) }, ["a userdata"] = { io.stdout }, ["not UTF-8"] = { "\255" }, ["512 levels"] = loop,
         ["mostly holes"] = sparse, ["a key that is neither"] = { [true] = 1 },
       } do
-        helper.raises({ "request", "#3", "'body'", words, "JSON" }, client.request, client, "POST", PAGE, { body = body })
+        helper.raises({ "request", "#3", "'body'", words, "JSON" }, client.request, client, "POST", PAGE,
+          { body = body })
       end
       helper.raises("not UTF-8", client.request, client, "POST", PAGE, { body = { ["\255"] = 1 } })
       for _, body in ipairs { 5, true, print, podero.null } do

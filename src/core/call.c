@@ -42,12 +42,12 @@ struct call {
   const struct call_binding *binding;
   enum call_mode mode;
   enum call_state state;
-  char *url;                           /* NULL with CALL_TOKEN_ONLY */
-  const char *method;                  /* static; NULL for GET */
-  char *content_type;       /* of the body */
-  struct buffer fields;     /* of the request's header */
-  struct buffer body;       /* of the request; its `data` is NULL if there is none */
-  long status;              /* see call_status and call_header */
+  char *url;            /* NULL with CALL_TOKEN_ONLY */
+  const char *method;   /* static; NULL for GET */
+  char *content_type;   /* of the body */
+  struct buffer fields; /* of the request's header */
+  struct buffer body;   /* of the request; its `data` is NULL if there is none */
+  long status;          /* see call_status and call_header */
   struct buffer header;
   double timeout, deadline, resume_at; /* seconds; the other two are times on the monotonic clock */
   double until;                        /* when the current step is to return */

@@ -51,14 +51,14 @@ struct call_binding {
 struct call_options {
   const struct call_binding *binding;
   enum call_mode mode;
-  const char *path;  /* appended to base_url as it is; see syntax_is_path */
-  const char *query; /* encoded, without "?"; NULL or "" for none */
+  const char *path;   /* appended to base_url as it is; see syntax_is_path */
+  const char *query;  /* encoded, without "?"; NULL or "" for none */
   const char *method; /* HTTP method, static; NULL for GET. See call_new */
   /* The next two are taken over, and empty then, unless call_new returns NULL. */
-  struct buffer *fields; /* of the request's header, see struct request; NULL for none */
-  struct buffer *body;   /* of the request, with `data` not NULL; NULL for none */
+  struct buffer *fields;    /* of the request's header, see struct request; NULL for none */
+  struct buffer *body;      /* of the request, with `data` not NULL; NULL for none */
   const char *content_type; /* of that body */
-  double timeout;    /* seconds for the whole call; see call_commit */
+  double timeout;           /* seconds for the whole call; see call_commit */
   unsigned max_retries;
   uint64_t max_response_bytes;
 };

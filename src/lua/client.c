@@ -70,11 +70,12 @@ static int push_call(lua_State *L, struct client *client, enum method method,
                      int opts) {
   collect_unfinished(L, client);
   if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
-  return call_push_new(L, client->session, method, client->options.validate, request, options, opts);
+  return call_push_new(L, client->session, method, client->options.validate, request, options,
+                       opts);
 }
 
-/* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none. This
- * calls functions of the caller, which may close the client. [-0, +(0|1), v] */
+/* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none.
+ * This calls functions of the caller, which may close the client. [-0, +(0|1), v] */
 static struct buffer *push_fields(lua_State *L, const struct client *client, enum method method,
                                   const struct method_options *options, int opts) {
   if (!client->options.has_headers && !options->has_headers) return NULL;
@@ -130,7 +131,8 @@ static struct buffer *push_list_fields(lua_State *L, const struct client *client
   return fields;
 }
 
-/* begin_list(client, org_id [, opts]); for list_users_of with its header fields, see check_org_ids */
+/* begin_list(client, org_id [, opts]); for list_users_of with its header fields, see check_org_ids
+ */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
@@ -255,10 +257,10 @@ static void collect_org_ids(lua_State *L, const char *method) {
   }
 }
 
-/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields. Checks the arguments of
- * list_users_of. ids: array of the ids to request, without those that differ from an earlier one in
- * case only, or not at all. aliases: array of those that differ in case, each followed by the
- * earlier one. fields: the header fields of all calls, or nil. [1.., +4] */
+/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields. Checks the
+ * arguments of list_users_of. ids: array of the ids to request, without those that differ from an
+ * earlier one in case only, or not at all. aliases: array of those that differ in case, each
+ * followed by the earlier one. fields: the header fields of all calls, or nil. [1.., +4] */
 static int check_org_ids(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);

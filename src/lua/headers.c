@@ -55,9 +55,9 @@ bool headers_is_value(const char *text, size_t size) {
 /* Whether the library, libcurl or the connection sets this field. */
 static bool is_reserved(const char *name) {
   static const char *const reserved[] = {
-      "Authorization", "Host", "Content-Length", "Content-Type", "Transfer-Encoding",
-      "Connection", "Keep-Alive", "Accept-Encoding", "TE", "Trailer", "Upgrade", "Expect",
-      "Cookie", "User-Agent"};
+      "Authorization", "Host",       "Content-Length",  "Content-Type", "Transfer-Encoding",
+      "Connection",    "Keep-Alive", "Accept-Encoding", "TE",           "Trailer",
+      "Upgrade",       "Expect",     "Cookie",          "User-Agent"};
   if (strncasecmp(name, "Proxy-", 6) == 0) return true;
   for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
     if (strcasecmp(name, reserved[i]) == 0) return true;
@@ -87,7 +87,9 @@ static void add_field(lua_State *L, struct buffer *fields, struct giver giver) {
   }
   const char *value = lua_tolstring(L, -1, &value_size);
   if (!headers_is_value(value, value_size))
-    fail(L, giver, "field '%s': expected a value without control characters, and without blanks at its ends", name);
+    fail(L, giver,
+         "field '%s': expected a value without control characters, and without blanks at its ends",
+         name);
   if (has_field(fields->data, fields->size, name, name_size))
     fail(L, giver, "field '%s' is given twice", name);
   buffer_append(fields, name, name_size);
@@ -125,7 +127,8 @@ static void add_given(lua_State *L, struct buffer *fields, struct giver giver) {
 static void add_missing(struct buffer *fields, const struct buffer *more) {
   size_t own = fields->size;
   if (more->size == 0) return;
-  for (const char *field = more->data; field < more->data + more->size; field += strlen(field) + 1) {
+  for (const char *field = more->data; field < more->data + more->size;
+       field += strlen(field) + 1) {
     if (!has_field(fields->data, own, field, strcspn(field, ":")))
       buffer_append(fields, field, strlen(field) + 1);
   }

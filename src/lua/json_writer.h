@@ -11,9 +11,9 @@
  * that has them make arrays. Metamethods are not used. cjson.null is null. Numbers are written
  * exactly, whatever the locale.
  *
- * Returns NULL, or a message about what cannot be written: a value of another type, NaN, infinity, a
- * text that is not UTF-8, an array that is mostly holes, tables inside each other at more than 512
- * levels. Allocates memory of Lua for the stack only. `out` has failed if out of memory.
+ * Returns NULL, or a message about what cannot be written: a value of another type, NaN, infinity,
+ * a text that is not UTF-8, an array that is mostly holes, tables inside each other at more than
+ * 512 levels. Allocates memory of Lua for the stack only. `out` has failed if out of memory.
  * [-0, +0, m] */
 const char *json_write(lua_State *L, struct buffer *out);
 

@@ -23,14 +23,15 @@ static void value_to_string(lua_State *L, struct query_giver giver, const char *
     lua_replace(L, -2);
   } else if (type == LUA_TNUMBER) {
     if (!isfinite(lua_tonumber(L, -1)))
-      options_argument_error(L, giver.argument, giver.method, "query parameter '%s': %s is not a number to be sent",
-                             name, isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
+      options_argument_error(L, giver.argument, giver.method,
+                             "query parameter '%s': %s is not a number to be sent", name,
+                             isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
     number_to_text(L);
   } else if (type != LUA_TSTRING) {
     options_argument_error(
         L, giver.argument, giver.method,
-        "query parameter '%s': expected a string, number, boolean or array, got %s",
-        name, luaL_typename(L, -1));
+        "query parameter '%s': expected a string, number, boolean or array, got %s", name,
+        luaL_typename(L, -1));
   }
 }
 
@@ -59,8 +60,9 @@ static void add_array(lua_State *L, int pairs, struct query_giver giver, const c
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
     members++;
   if (count == 0 || members != count)
-    options_argument_error(L, giver.argument, giver.method, "query parameter '%s': expected an array of values, got %s",
-                           name, members == 0 ? "an empty table" : "a table with other keys");
+    options_argument_error(L, giver.argument, giver.method,
+                           "query parameter '%s': expected an array of values, got %s", name,
+                           members == 0 ? "an empty table" : "a table with other keys");
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, -1, i);
     add_pair(L, pairs, giver, name, name_size);

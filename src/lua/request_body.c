@@ -11,8 +11,9 @@ static const char name[] = "request";
 
 const char *request_method(lua_State *L, int index) {
   static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-  static const char expected[] = "method: expected \"GET\", \"HEAD\", \"POST\", \"PUT\", \"PATCH\" or "
-                                 "\"DELETE\", got";
+  static const char expected[] =
+      "method: expected \"GET\", \"HEAD\", \"POST\", \"PUT\", \"PATCH\" or "
+      "\"DELETE\", got";
   if (lua_type(L, index) != LUA_TSTRING)
     options_argument_error(L, index - 1, name, "%s %s", expected, luaL_typename(L, index));
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

@@ -1,5 +1,5 @@
-/* Buffers of the core that belong to Lua, for texts that are made of Lua values: they are freed, and
- * overwritten, even if an error is raised meanwhile. */
+/* Buffers of the core that belong to Lua, for texts that are made of Lua values: they are freed,
+ * and overwritten, even if an error is raised meanwhile. */
 #ifndef PODERO_TEXT_BUFFER_H
 #define PODERO_TEXT_BUFFER_H
 

@@ -74,8 +74,8 @@ void connection_detach(struct transport *t, const struct socket_entry *s) {
   }
 }
 
-/* Without CURLOPT_PREREQFUNCTION only whether it was sent is known, and the start of the transfer is
- * returned. */
+/* Without CURLOPT_PREREQFUNCTION only whether it was sent is known, and the start of the transfer
+ * is returned. */
 double connection_sent_at(const struct transfer *x) {
   curl_off_t microseconds = 0;
   if (x->sent_at > 0 || libcurl_quirks.has_prereq) return x->sent_at;

@@ -39,14 +39,14 @@ struct request {
 
 /* What was received. It is owned by the transfer. */
 struct response {
-  long status;            /* HTTP status; 0: no response header has arrived */
-  struct buffer header;   /* its fields, as they were received: lines that each end in CR LF or LF */
-  struct buffer body;     /* decoded; at most 64 KB of the body unless the status is 2xx */
-  uint64_t bytes;         /* how many bytes of the body were received, after decoding */
-  double seconds;         /* duration of the transfer */
-  bool has_retry_after;   /* the header had a valid Retry-After field */
-  double retry_after;     /* its value: seconds from now, at least 0, at most a year */
-  char *redirect;         /* absolute URL that a 3xx response redirects to, or NULL */
+  long status;          /* HTTP status; 0: no response header has arrived */
+  struct buffer header; /* its fields, as they were received: lines that each end in CR LF or LF */
+  struct buffer body;   /* decoded; at most 64 KB of the body unless the status is 2xx */
+  uint64_t bytes;       /* how many bytes of the body were received, after decoding */
+  double seconds;       /* duration of the transfer */
+  bool has_retry_after; /* the header had a valid Retry-After field */
+  double retry_after;   /* its value: seconds from now, at least 0, at most a year */
+  char *redirect;       /* absolute URL that a 3xx response redirects to, or NULL */
   struct failure failure; /* FAILURE_NONE if a whole response was received with a 2xx status, or the
                            * header of one with another status: then `body` may be damaged */
 };

@@ -315,8 +315,9 @@ static bool is_temporary(const struct response *r, const struct token_response *
   return retry_is_worthwhile(r->status) && !token_response_has_error(t, "invalid_grant");
 }
 
-/* Moves header and body of a refusal into the failure: the binding reads the server's error description
- * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
+/* Moves header and body of a refusal into the failure: the binding reads the server's error
+ * description from it. If the refusal contains tokens nevertheless, they are remembered, to be
+ * redacted there.
  */
 static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t) {
   remember(s, t->access_token, 0, false);
