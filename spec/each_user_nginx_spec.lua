@@ -39,6 +39,7 @@ local HTTP = [[
   server {
     listen 127.0.0.1:${plain};
     location /all { content_by_lua_block { say_all(start_threads((client:each_user("${org}")))) } }
+    location /raise { content_by_lua_block { for _ in client:each_user("${org}") do end } }
     location /close {
       content_by_lua_block {
         local iterator = client:each_user("${org}")
@@ -100,4 +101,10 @@ describe("in nginx, the iterator of each_user", function()
   end)
 
   it("whose worker has logged no error", function() assert.is_nil(server:log():find("[error]", 1, true)) end)
+
+  it("that raises an error has logged it first, since nginx prints only strings", function()
+    helper.static(api, { always_api = { status = 403 } })
+    get("/raise")
+    assert.truthy(server:log():find("podero: http: HTTP 403 from " .. api.url, 1, true), server:log())
+  end)
 end)

@@ -64,9 +64,9 @@ describe("client:get", function()
       ["[[1], []]"] = { { 1 }, {} } } do
       assert.same(value, page(body))
     end
-    local result, err = page("false")
+    local result, response = page("false")
     assert.is_false(result)
-    assert.is_nil(err)
+    assert.equal(200, response.status)
   end)
 
   it("does not hold other pages against the schema of users", function()

@@ -67,6 +67,13 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
       print(echo.query.a .. " " .. echo.query.b .. " " .. echo.query.c)]]):format(helper.API .. "/echo"))
   end)
 
+  it("does not change bodies", function()
+    server:configure { paths = { [helper.API .. "/page"] = { body = "1" } } }
+    prints("1\n", ([[
+      print((client:request("PUT", %q, { body = { 0.5, 1e-7, { a = 2.5 } } })))]]):format(helper.API .. "/page"))
+    assert.equal("[0.5,1e-07,{\"a\":2.5}]", helper.last(server, "api").body)
+  end)
+
   it("does not change stored tokens", function()
     server:configure { expires_in = 3600.5 }
     prints("true\n", ([[

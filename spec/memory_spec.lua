@@ -3,6 +3,7 @@ local mock = require "spec.support.mock"
 
 local SCENARIOS = {
   "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
+  "request", "a refused request",
   "token", "a refused token", "pages in place of token endpoints", "a token from a store",
   "a refresh token from a store", "close",
   "credentials from functions", "credentials from files", "podero.new with files",
@@ -35,6 +36,8 @@ describe("memory that is short", function()
     local page = { status = 404, body = "<html><title>Not here &amp; not there</title>", content_type = "text/html" }
     server:configure { default_users = 3, paths = {
       ["/pages/api/partners/v2.0/auth/token"] = page, ["/pages/oauth2/token/"] = page,
+      ["/api/partners/v2.0/page"] = { body = "{\"a\": 1}" },
+      ["/api/partners/v2.0/bad"] = { status = 400, body = "{\"detail\": \"bad\"}" },
     } }
   end)
   teardown(function() server:stop() end)

@@ -143,14 +143,15 @@ describe("types/podero.lua", function()
     end
     local id = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
     local known = {}
-    for _, list in ipairs { "call", "size", "list", "progress", "many" } do
+    for _, list in ipairs { "call", "size", "list", "progress", "many", "raw", "request" } do
       for _, name in ipairs(options_in_source(list .. "_options")) do known[name] = true end
     end
     local calls = {
       { with "podero.ListOptions", function(opts) return client:list_users(id, opts) end },
       { with "podero.ListOptions", function(opts) return client:each_user(id, opts) end },
       { with "podero.ManyOptions", function(opts) return client:list_users_of({ id }, opts) end },
-      { common, function(opts) return client:get("/", nil, opts) end },
+      { with "podero.GetOptions", function(opts) return client:get("/", nil, opts) end },
+      { with "podero.RequestOptions", function(opts) return client:request("GET", "/", opts) end },
     }
     for _, call in ipairs(calls) do
       local takes = {}

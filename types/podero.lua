@@ -16,7 +16,7 @@
 ---@field PRODUCTION string The base URL of the production environment, the default.
 ---@field SANDBOX string The base URL of the sandbox. Credentials belong to one environment.
 ---@field Role podero.Roles The values of `user.role`, by name.
----@field null lightuserdata JSON's null in what `client:get` returns and in `err.detail`; the same value as `cjson.null` and `ngx.null`.
+---@field null lightuserdata JSON's null in what `client:get` and `client:request` return and in `err.detail`; the same value as `cjson.null` and `ngx.null`.
 ---@field waits podero.Waits Functions for the option `wait`, for some event loops.
 local podero = {}
 
@@ -94,6 +94,7 @@ local podero = {}
 ---@field attempts integer How many requests were sent to the API for this call; if it got no token, how many to the token endpoint.
 ---@field retryable boolean Whether the same call may succeed later.
 ---@field url? string The URL that was requested last, even if no answer came: the API's or the token endpoint's.
+---@field headers? table<string, string> Header fields of the answer, if one came: names in lower case, repeated fields joined with `, `, without `set-cookie`. Secrets are replaced.
 ---@field delivered? integer Of `each_user`: how many users the loop had received.
 
 --- One HTTP transfer, as `on_event` gets it. It contains no secrets.
@@ -152,9 +153,10 @@ local podero = {}
 ---@field connect_timeout? number Seconds (10).
 ---@field max_retries? integer Further attempts after the first (2).
 ---@field max_connections? integer At the same time; further calls wait their turn (256).
----@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` keeps none.
+---@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` keeps none.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).
+---@field headers? podero.Headers Further header fields of API requests. Token requests do not get them.
 ---@field tls? podero.TlsOptions
 ---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
 ---@field http_version? "auto"|"1.1" "1.1" keeps API requests off HTTP/2 ("auto": HTTP/2 if the server offers it over TLS). Token requests always use HTTP/1.1.
@@ -163,21 +165,49 @@ local podero = {}
 ---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.
 ---@field on_event? fun(event: podero.Event) Called after each HTTP exchange. It cannot yield.
 
+--- Further header fields of API requests, by name: a table, or a function that returns one, called once for each call
+--- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is no
+--- field name or value: `Authorization`, `Host`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Connection`,
+--- `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`, `Expect`, `Proxy-*`, `Cookie` and `User-Agent`.
+---@alias podero.Headers table<string, string> | fun(): table<string, string>?
+
+--- Parameters of a query. An array repeats the parameter. Numbers are written exactly.
+---@alias podero.Query table<string, string|number|boolean|(string|number|boolean)[]>
+
 --- Options of one call. What is not given is taken from the client's.
 ---@class podero.CallOptions
 ---@field timeout? number As of `podero.new`.
 ---@field max_retries? integer As of `podero.new`.
 ---@field max_response_bytes? integer As of `podero.new`.
+---@field headers? podero.Headers As of `podero.new`; these replace the client's of the same names, in any case.
 
 --- Options of `client:list_users` and `client:each_user`.
 ---@class podero.ListOptions : podero.CallOptions
 ---@field include_deleted? boolean Whether users that are deleted are listed too (false).
+---@field query? podero.Query Further parameters.
 ---@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
 
 --- Options of `client:list_users_of`.
 ---@class podero.ManyOptions : podero.CallOptions
 ---@field include_deleted? boolean Whether users that are deleted are listed too (false).
+---@field query? podero.Query Further parameters.
 ---@field concurrency? integer How many calls run at once (8).
+
+--- Options of `client:get`.
+---@class podero.GetOptions : podero.CallOptions
+---@field raw? boolean Return the body as text instead of decoding it (false).
+
+--- Options of `client:request`.
+---@class podero.RequestOptions : podero.CallOptions
+---@field raw? boolean Return the body as text instead of decoding it (false).
+---@field query? podero.Query
+---@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, else as an object; so is an empty one. Numbers are written exactly. A string is sent as it is. Not for GET and HEAD.
+---@field content_type? string Of the body. A string needs one; that of a table is `application/json`.
+
+--- What is known of a good answer beside its body.
+---@class podero.Response
+---@field status integer HTTP status.
+---@field headers table<string, string> Names in lower case, repeated fields joined with `, `, without `set-cookie`.
 
 --- Makes a client. Nothing is sent until the first call.
 ---
@@ -242,11 +272,24 @@ function Client:list_users_of(org_ids, opts) end
 
 --- Any other GET of the Partner API, with the same tokens, retries and errors.
 ---@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
----@param query? table<string, string|number|boolean|(string|number|boolean)[]> An array repeats the parameter
----@param opts? podero.CallOptions
+---@param query? podero.Query
+---@param opts? podero.GetOptions
 ---@return any answer # the decoded JSON: null is `podero.null`, and numbers without fraction and exponent are integers if Lua has them; nil if the call has failed
----@return podero.Error? err
+---@return podero.Response|podero.Error response # or the error
 function Client:get(path, query, opts) end
+
+--- Any other call of the Partner API, with the same tokens, limits and errors.
+---
+--- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH have a connection of their own, and are sent again
+--- only if the server cannot have received the request, after 429, after 503 with `Retry-After`, and once with a new
+--- token after a 401; any other failure of theirs has `err.retryable == false`: the server may have done what it was
+--- asked to.
+---@param method "GET"|"HEAD"|"POST"|"PUT"|"PATCH"|"DELETE"
+---@param path string As of `client:get`
+---@param opts? podero.RequestOptions
+---@return any answer # as of `client:get`; true if the answer has no body
+---@return podero.Response|podero.Error response # or the error
+function Client:request(method, path, opts) end
 
 --- The current access token; one is requested if there is none.
 ---@return string? access_token # nil if there is none

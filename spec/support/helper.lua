@@ -225,7 +225,7 @@ local KINDS = {
 
 local TYPES = {
   kind = "string", message = "string", status = "number", code = "string", description = "string",
-  retry_after = "number", attempts = "number", retryable = "boolean", url = "string",
+  retry_after = "number", attempts = "number", retryable = "boolean", url = "string", headers = "table",
 }
 
 --- Checks that a call has failed with this kind, and that the error is well-formed. Returns the error.

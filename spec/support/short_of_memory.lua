@@ -81,6 +81,30 @@ scenarios["get"] = {
   good = function(answer) return answer.path ~= nil end,
 }
 
+scenarios["request"] = {
+  prepare = function()
+    return new { headers = { ["X-A"] = "1", ["X-B"] = "2" } }, { query = { a = { 1, 2 } }, body = { a = { b = "c" } },
+      headers = function() return { ["x-b"] = "3" } end }
+  end,
+  run = function(client, opts)
+    local answer, response = client:request("PUT", "/api/partners/v2.0/page", opts)
+    if answer then assert(response.status == 200 and response.headers["content-type"]) end
+    return answer, response
+  end,
+  good = function(answer) return answer.a == 1 end,
+}
+
+--- An error is what is asked for.
+scenarios["a refused request"] = {
+  prepare = function() return new(), { body = "text", content_type = "text/plain" } end,
+  run = function(client, opts)
+    local answer, err = client:request("POST", "/api/partners/v2.0/bad", opts)
+    if answer or err.kind ~= "http" then return nil, err end
+    return err
+  end,
+  good = function(err) return err.detail.detail == "bad" and err.headers["content-type"] ~= nil end,
+}
+
 scenarios["token"] = {
   prepare = function() return new { username = "ada@example.com", password = "correct horse" } end,
   run = function(client) return client:token() end,

@@ -55,6 +55,12 @@ function calls.get(org, of, opts)
   return told((of or client):get("/api/partners/v2.0/org/" .. (org or ORG) .. "/users", nil, opts))
 end
 
+function calls.request(org, of, opts)
+  opts = opts or {}
+  opts.headers = function() return { ["X-Organization"] = org or ORG } end
+  return told((of or client):request("GET", "/api/partners/v2.0/org/" .. (org or ORG) .. "/users", opts))
+end
+
 function calls.token(_, of)
   local token, err = (of or client):token()
   return token and "a token" or tostring(err)

@@ -60,9 +60,13 @@ void buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t si
 }
 
 void buffer_add_json_string(struct buffer *buffer, const char *text) {
+  buffer_add_json_text(buffer, text, strlen(text));
+}
+
+void buffer_add_json_text(struct buffer *buffer, const char *text, size_t size) {
   static const char digits[] = "0123456789abcdef";
   buffer_append(buffer, "\"", 1);
-  for (const char *p = text; *p != '\0'; p++) {
+  for (const char *p = text; p < text + size; p++) {
     unsigned char c = (unsigned char)*p;
     if (c == '"' || c == '\\') {
       char escape[2] = {'\\', *p};

@@ -1,7 +1,7 @@
 /* A growable array of bytes, and strings that may be secret.
  *
  *   append    buffer_append, buffer_add, buffer_add_form_encoded, buffer_add_json_string,
- *             buffer_add_base64
+ *             buffer_add_json_text, buffer_add_base64
  *   free      buffer_free
  *   encode    form_encode
  *   strings   text_copy, secret_free, wipe
@@ -47,6 +47,9 @@ void buffer_add_form_encoded(struct buffer *buffer, const char *bytes, size_t si
 
 /* Appends a NUL-terminated UTF-8 string as a JSON string, in quotes (RFC 8259, section 7). */
 void buffer_add_json_string(struct buffer *buffer, const char *text);
+
+/* The same for `size` bytes. */
+void buffer_add_json_text(struct buffer *buffer, const char *text, size_t size);
 
 /* Appends `size` bytes in base64 with padding (RFC 4648, section 4). */
 void buffer_add_base64(struct buffer *buffer, const char *bytes, size_t size);

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "core/http/transfer.h"
@@ -41,7 +42,13 @@ struct call {
   const struct call_binding *binding;
   enum call_mode mode;
   enum call_state state;
-  char *url;                           /* NULL with CALL_TOKEN_ONLY */
+  char *url;            /* NULL with CALL_TOKEN_ONLY */
+  const char *method;   /* static; NULL for GET */
+  char *content_type;   /* of the body */
+  struct buffer fields; /* of the request's header */
+  struct buffer body;   /* of the request; its `data` is NULL if there is none */
+  long status;          /* see call_status and call_header */
+  struct buffer header;
   double timeout, deadline, resume_at; /* seconds; the other two are times on the monotonic clock */
   double until;                        /* when the current step is to return */
   size_t feed_bytes;                   /* see FEED_SECONDS */
@@ -107,7 +114,7 @@ static unsigned count_attempts(const struct call *call) {
 /* Queues an event for a transfer that has ended. */
 static void record(struct call *call, const struct response *r) {
   struct event event = {
-      .method = "GET",
+      .method = call->method != NULL ? call->method : "GET",
       .url = call->url,
       .status = r->status,
       .attempt = call->api_requests,
@@ -156,8 +163,23 @@ void call_free(struct call *call) {
   failure_clear(&call->failure);
   event_clear(&call->events);
   secret_free(call->url);
+  secret_free(call->content_type);
+  buffer_free(&call->fields);
+  buffer_free(&call->body);
+  buffer_free(&call->header);
   session_release(call->session);
   free(call);
+}
+
+/* Whether the server may act twice if it receives the request twice (RFC 9110, section 9.2.2). */
+static bool is_unsafe(const struct call *call) {
+  return call->method != NULL &&
+         (strcmp(call->method, "POST") == 0 || strcmp(call->method, "PATCH") == 0);
+}
+
+/* Whether the server may have acted on the request. */
+static bool may_have_acted(const struct call *call) {
+  return is_unsafe(call) && call->transfer != NULL && transfer_was_sent(call->transfer);
 }
 
 static void fail_timeout(struct call *call) {
@@ -184,7 +206,7 @@ static void fail_timeout(struct call *call) {
               bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
                         : "timeout of %s s exceeded%s: %.600s",
               seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
-  call->failure.retryable = true;
+  call->failure.retryable = !may_have_acted(call);
   count_token_requests(call);
   fail(call);
 }
@@ -222,9 +244,15 @@ static void start_transfer(struct call *call, const char *token) {
   buffer_add(&authorization, token);
   struct request request = {
       .url = call->url,
+      .method = call->method,
       .authorization = authorization.data,
+      .fields = call->fields.size > 0 ? call->fields.data : NULL,
+      .content_type = call->content_type,
+      .body = call->body.data,
+      .body_size = call->body.size,
       .max_response_bytes = call->max_response_bytes,
       .loopback = session_is_loopback(call->session),
+      .fresh_connection = is_unsafe(call),
       .streamed = call->mode != CALL_WHOLE,
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
@@ -415,13 +443,27 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
+/* Keeps of a response what is told about it. */
+static void keep_response(struct call *call, const struct response *r) {
+  struct failure *f = &call->failure;
+  f->status = r->status;
+  call->received = r->bytes;
+  if (f->kind != FAILURE_NONE) {
+    bool refused = r->status == 429 || (r->status == 503 && r->has_retry_after);
+    if (may_have_acted(call) && !refused) f->retryable = false;
+    if (r->status != 0) transfer_take_header(call->transfer, &f->header);
+  } else if (call->mode == CALL_WHOLE) {
+    call->status = r->status;
+    transfer_take_header(call->transfer, &call->header);
+  }
+}
+
 /* Frees the transfer. Without a failure the call succeeds; else it gets a new token after the first
  * 401, retries or fails. */
 static void finish_transfer(struct call *call) {
   const struct response *r = transfer_progress(call->transfer);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
-  call->failure.status = r->status;
-  call->received = r->bytes;
+  keep_response(call, r);
   if (call->failure.kind == FAILURE_ARGUMENT) /* the private key cannot be used, perhaps */
     token_source_reject_key_password(session_token_source(call->session));
   record(call, r);
@@ -658,6 +700,20 @@ static void signal_if_ready(struct session_call *base) {
   if (call->wakeup != NULL && call_is_ready(call, &bytes)) wakeup_signal(call->wakeup);
 }
 
+long call_status(const struct call *call) {
+  return call->status;
+}
+
+const struct buffer *call_header(const struct call *call) {
+  return &call->header;
+}
+
+const char *call_body(const struct call *call, size_t *size) {
+  const struct buffer *body = &transfer_progress(call->transfer)->body;
+  *size = body->size;
+  return body->data;
+}
+
 uint64_t call_received(const struct call *call) {
   return call->transfer != NULL ? transfer_progress(call->transfer)->bytes : call->received;
 }
@@ -710,13 +766,30 @@ static char *make_url(const struct session_options *session, const struct call_o
   return url.data;
 }
 
+/* Moves what the call sends into it. Returns false if out of memory: then nothing has moved. */
+static bool take_request(struct call *call, const struct call_options *options) {
+  call->method = options->method;
+  call->content_type = text_copy(options->content_type);
+  if (options->content_type != NULL && call->content_type == NULL) return false;
+  if (options->body != NULL) {
+    call->body = *options->body;
+    *options->body = (struct buffer){0};
+  }
+  if (options->fields != NULL) {
+    call->fields = *options->fields;
+    *options->fields = (struct buffer){0};
+  }
+  return true;
+}
+
 struct call *call_new(struct session *session, const struct call_options *options) {
   if (session_is_closed(session)) return NULL;
   struct call *call = calloc(1, sizeof *call);
   if (call == NULL) return NULL;
   if (options->mode != CALL_TOKEN_ONLY) {
     call->url = make_url(session_options(session), options);
-    if (call->url == NULL) {
+    if (call->url == NULL || !take_request(call, options)) {
+      secret_free(call->url);
       free(call);
       return NULL;
     }

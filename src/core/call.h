@@ -5,7 +5,8 @@
  *   create   call_new, call_free
  *   run      call_step, call_is_ready, call_due, call_block, call_set_wakeup,
  *            call_wants_credentials, call_awaits_credentials, call_refuse_credentials
- *   result   call_result, call_failure, call_requested_url, call_received, call_take_event
+ *   result   call_result, call_failure, call_status, call_header, call_body, call_requested_url,
+ *            call_received, call_take_event
  *   pull     call_bytes, call_take, call_commit, call_reject_body
  *   store    call_wants_token, call_import, call_request_token, call_wait_for_lock */
 #ifndef PODERO_CALL_H
@@ -51,15 +52,24 @@ struct call_binding {
 struct call_options {
   const struct call_binding *binding;
   enum call_mode mode;
-  const char *path;  /* appended to base_url as it is; see syntax_is_path */
-  const char *query; /* encoded, without "?"; NULL or "" for none */
-  double timeout;    /* seconds for the whole call; see call_commit */
+  const char *path;   /* appended to base_url as it is; see syntax_is_path */
+  const char *query;  /* encoded, without "?"; NULL or "" for none */
+  const char *method; /* HTTP method, static; NULL for GET. See call_new */
+  /* The next two are taken over, and empty then, unless call_new returns NULL. */
+  struct buffer *fields;    /* of the request's header, see struct request; NULL for none */
+  struct buffer *body;      /* of the request, with `data` not NULL; NULL for none */
+  const char *content_type; /* of that body */
+  double timeout;           /* seconds for the whole call; see call_commit */
   unsigned max_retries;
   uint64_t max_response_bytes;
 };
 
 /* Returns a new call, which the caller owns; it holds a reference to the session. Returns NULL on
- * out of memory or if the session is closed. The timeout begins with the first call_step. */
+ * out of memory or if the session is closed. The timeout begins with the first call_step.
+ *
+ * Requests of the methods POST and PATCH have a connection of their own, and are sent again only if
+ * the server cannot have received them (RFC 9110, section 9.2.2), or after 429, after 503 with
+ * Retry-After, and once with a new token after 401. Other failures of theirs are not retryable. */
 struct call *call_new(struct session *session, const struct call_options *options);
 
 /* Cancels the call if it has not ended, and frees it. NULL is fine. */
@@ -78,6 +88,14 @@ enum call_result call_result(const struct call *call);
 
 /* Returns why the call failed, or NULL if it has not failed. Valid until call_free. */
 const struct failure *call_failure(const struct call *call);
+
+/* Return status and header (see struct response) of the response, if the call has succeeded; 0 and
+ * the empty text otherwise, or if the mode is not CALL_WHOLE. Valid until call_free. */
+long call_status(const struct call *call);
+const struct buffer *call_header(const struct call *call);
+
+/* CALL_WHOLE, in `end`: returns the body, valid until `end` returns, and sets `*size`. */
+const char *call_body(const struct call *call, size_t *size);
 
 /* Returns the URL that was requested last, the API's or the token endpoint's, even if no response
  * came. Returns NULL if nothing has been requested, or if the last request was for a token and the

@@ -34,11 +34,13 @@ void failure_set(struct failure *failure, enum failure_kind kind, const char *fo
 void failure_copy(struct failure *to, const struct failure *from) {
   failure_clear(to);
   *to = *from;
-  to->body = (struct buffer){0};
+  to->header = to->body = (struct buffer){0};
+  if (from->header.size > 0) buffer_append(&to->header, from->header.data, from->header.size);
   if (from->body.size > 0) buffer_append(&to->body, from->body.data, from->body.size);
 }
 
 void failure_clear(struct failure *failure) {
+  buffer_free(&failure->header);
   buffer_free(&failure->body);
   /* Of the message, only the first byte: this is called often. */
   memset(failure, 0, offsetof(struct failure, message) + 1);

@@ -33,6 +33,7 @@ struct failure {
   double retry_after;   /* its value in seconds */
   long status;          /* HTTP status, or 0 */
   unsigned attempts;    /* API requests sent; or token requests, if no token could be had */
+  struct buffer header; /* of the response, see struct response; owned; empty if there was none */
   struct buffer body;   /* of the error response, or its beginning; owned */
   char message[1024];   /* one line for a person, without credentials or tokens */
 };
@@ -46,7 +47,7 @@ void failure_set(struct failure *failure, enum failure_kind kind, const char *fo
     __attribute__((format(printf, 3, 4)));
 
 /* Makes `to` a copy of `from`, and frees what `to` owned before. If out of memory, the copy has no
- * body. */
+ * header or no body. */
 void failure_copy(struct failure *to, const struct failure *from);
 
 /* Frees what the failure owns. It is FAILURE_NONE then, and can be used again. */

@@ -7,11 +7,12 @@
 #include "lua/collector.h"
 #include "lua/user_value.h"
 
-/* ---- a body of any JSON: METHOD_GET ---- */
+/* ---- a body of any JSON ---- */
 
 /* Starts a new attempt: what an earlier one has left is dropped. [-0, +0, m] */
 static void begin_value(lua_State *L, struct call_object *object) {
   json_value_free(&object->value);
+  if (object->raw) return;
   json_value_init(&object->value, object->max_response_bytes);
   json_value_push_state(L);
   user_value_set(L, 1, VALUE_STATE);
@@ -45,8 +46,24 @@ static void feed_value(lua_State *L, struct call_object *object) {
   set_value_failure(&object->value.error, object->failure);
 }
 
-/* [-0, +1, m] */
+/* Sets the result of a body that is not decoded. [-0, +0, m] */
+static void set_undecoded(lua_State *L, const struct call_object *object) {
+  size_t size;
+  const char *body = call_body(object->call, &size);
+  if (object->raw)
+    lua_pushlstring(L, size > 0 ? body : "", size);
+  else
+    lua_pushboolean(L, true);
+  user_value_set(L, 1, VALUE_DECODED);
+}
+
+/* client:request returns true if there is no body. [-0, +1, m] */
 static void end_value(lua_State *L, struct call_object *object) {
+  bool is_empty = object->method == METHOD_REQUEST && call_received(object->call) == 0;
+  if (object->raw || is_empty) {
+    set_undecoded(L, object);
+    return;
+  }
   user_value_get(L, 1, VALUE_STATE);
   if (json_value_end(L, &object->value, -1)) user_value_set(L, 1, VALUE_DECODED);
   set_value_failure(&object->value.error, object->failure);
@@ -129,7 +146,7 @@ static void end_users(lua_State *L, struct call_object *object) {
 
 int call_body_run(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
-  bool users = object->method != METHOD_GET;
+  bool users = !call_is_value(object);
   switch (object->operation) {
   case BODY_BEGIN: users ? begin_users(L, object) : begin_value(L, object); break;
   case BODY_FEED: users ? feed_users(L, object) : feed_value(L, object); break;
@@ -161,8 +178,9 @@ static void begin(void *L, struct failure *failure) {
 
 static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
   const struct call_object *object = lua_touserdata(L, 1);
+  if (object->raw) return; /* the call keeps the bytes, see call_body */
   const struct json_reader *reader =
-      object->method == METHOD_GET ? &object->value.reader : &object->decoder.reader;
+      call_is_value(object) ? &object->value.reader : &object->decoder.reader;
   bool stopped = collector_hold(L, reader->token_offset + size);
   run_protected(L, BODY_FEED, bytes, size, failure);
   if (stopped) collector_release(L);

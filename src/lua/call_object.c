@@ -295,7 +295,8 @@ static enum call_mode mode_of(enum method method) {
   case METHOD_LIST_USERS:
   case METHOD_LIST_USERS_OF: return CALL_STREAMED;
   case METHOD_EACH_USER: return CALL_PULLED;
-  case METHOD_GET: return CALL_WHOLE;
+  case METHOD_GET:
+  case METHOD_REQUEST: return CALL_WHOLE;
   case METHOD_AUTHORIZE:
   case METHOD_TOKEN: return CALL_TOKEN_ONLY;
   }
@@ -320,13 +321,19 @@ static struct call_object *push_object(lua_State *L) {
 }
 
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
-                  const char *path, const char *query, const struct method_options *options,
+                  const struct call_request *request, const struct method_options *options,
                   int opts) {
+  static const struct call_request none = {0};
+  if (request == NULL) request = &none;
   struct call_options call_options = {
       .binding = &call_body_binding,
       .mode = mode_of(method),
-      .path = path,
-      .query = query,
+      .method = request->method,
+      .path = request->path,
+      .query = request->query,
+      .fields = request->fields,
+      .body = request->body,
+      .content_type = request->content_type,
       .timeout = options->timeout,
       .max_retries = options->max_retries,
       .max_response_bytes = options->max_response_bytes,
@@ -336,6 +343,7 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   object->method = method;
   object->validate = validate;
   object->has_on_progress = options->has_on_progress;
+  object->raw = options->raw;
   object->max_response_bytes = options->max_response_bytes;
   if (options->has_on_progress) {
     object->progress_at = clock_monotonic();

@@ -14,7 +14,15 @@ enum {
   CLIENT_STATE,    /* table of user_push_state for reuse, or nil while a call has it */
   CLIENT_SHARED,   /* table that the methods of this client share, see lua/methods.lua */
   CLIENT_REUSABLE, /* a finished call object that the next call may reuse, or nil */
-  CLIENT_VALUES = CLIENT_REUSABLE
+  CLIENT_HEADERS,  /* the option headers, see headers_check, or nil */
+  CLIENT_VALUES = CLIENT_HEADERS
+};
+
+/* What a call sends; all but the path may be NULL. See struct call_options. */
+struct call_request {
+  const char *method, *path, *query;
+  struct buffer *fields, *body; /* taken over */
+  const char *content_type;
 };
 
 /* Registers the metatable of call objects. [-0, +0, m] */
@@ -23,12 +31,12 @@ void call_open(lua_State *L);
 /* Pushes a call object with a new call of the client at index 1, whose session is `session`; or nil
  * and an error object if the client is closed or memory is short. Returns how many values it has
  * pushed.
- *   path, query: see struct call_options; copied
+ *   request: NULL if nothing is sent to the API; copied, or taken over
  *   options: of the method; copied
  *   opts: stack index of the table with on_progress; not used if options->has_on_progress is false
  * [-0, +1|2, m] */
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
-                  const char *path, const char *query, const struct method_options *options,
+                  const struct call_request *request, const struct method_options *options,
                   int opts);
 
 /* Pushes nil and an error object; returns 2. `session` may be NULL. [-0, +2, m] */

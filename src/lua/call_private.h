@@ -16,7 +16,7 @@ enum {
   VALUE_RESULT,     /* the results of the method, see call_result_store */
   VALUE_SECOND_RESULT,
   VALUE_THIRD_RESULT,
-  VALUE_STATE, /* table of user_push_state (a list) or json_value_push_state (METHOD_GET) */
+  VALUE_STATE, /* table of user_push_state (a list) or json_value_push_state */
   VALUE_ON_PROGRESS,
   VALUE_RAISED, /* Lua error to raise after libcurl and the core have returned */
   VALUES = VALUE_RAISED
@@ -31,13 +31,14 @@ struct call_object {
   enum method method;
   bool validate;
   bool has_on_progress;
+  bool raw; /* the result is the body as text */
   uint64_t max_response_bytes;
   bool raised;                 /* VALUE_RAISED holds an error to raise */
   bool completed;              /* the results are in the user values, see call_result_store */
   double progress_at;          /* monotonic time of the last call of on_progress */
   struct event *event;         /* owned; being passed to on_event, or NULL; not freed with `call` */
-  struct user_decoder decoder; /* of every method but METHOD_GET */
-  struct json_value value;     /* of METHOD_GET */
+  struct user_decoder decoder; /* unless call_is_value */
+  struct json_value value;     /* if call_is_value, and not `raw` */
   bool busy;                   /* the core or a decoder is using the call */
   bool stop_pending;           /* a finalizer stopped the call while it was busy */
   enum user_status status;     /* result of the last user_decode of each_user */
@@ -48,6 +49,11 @@ struct call_object {
   size_t size;
   struct failure *failure;
 };
+
+/* Whether the body is any JSON, not a list of users. */
+static inline bool call_is_value(const struct call_object *object) {
+  return object->method == METHOD_GET || object->method == METHOD_REQUEST;
+}
 
 /* Ends the call and frees what it holds in C; its results stay. May be called again. */
 void call_object_end(struct call_object *object);

@@ -7,6 +7,7 @@
 
 #include "lua/call_object.h"
 #include "lua/error.h"
+#include "lua/headers.h"
 #include "lua/user_value.h"
 
 /* Texts of client:token, borrowed from the token source. */
@@ -81,36 +82,53 @@ static void set_url(lua_State *L, const struct call_object *object) {
   lua_remove(L, -2);
 }
 
-/* Replaces the failure's body by a copy, and pushes the userdata that holds it. The copy is empty
- * if the call was stopped by a finalizer just now. [-0, +1, m] */
-static void copy_body(lua_State *L, const struct call_object *object, struct failure *failure) {
-  struct buffer *body = &failure->body;
-  char *copy = lua_newuserdata(L, body->size + 1);
-  if (object->call == NULL) *body = (struct buffer){0};
-  if (body->size > 0) memcpy(copy, body->data, body->size);
-  body->data = copy;
+/* Makes the buffer, a copy of one of the call's, refer to bytes of its own, and pushes the userdata
+ * that holds them. It is empty if the call was stopped by a finalizer just now. [-0, +1, m] */
+static void copy_bytes(lua_State *L, const struct call_object *object, struct buffer *buffer) {
+  char *copy = lua_newuserdata(L, buffer->size + 1);
+  if (object->call == NULL) *buffer = (struct buffer){0};
+  if (buffer->size > 0) memcpy(copy, buffer->data, buffer->size);
+  buffer->data = copy;
 }
 
 void call_result_push_failure(lua_State *L, const struct call_object *object,
                               const struct failure *failure) {
   struct failure copy = *failure;
   lua_pushnil(L);
-  copy_body(L, object, &copy);
+  copy_bytes(L, object, &copy.body);
+  copy_bytes(L, object, &copy.header);
   error_push(L, &copy, object->session);
   wipe(copy.body.data, copy.body.size);
-  lua_remove(L, -2);
+  wipe(copy.header.data, copy.header.size);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
   set_url(L, object);
   if (object->method == METHOD_EACH_USER)
     call_set_integer(L, "delivered", (int64_t)object->decoder.users);
 }
 
-/* Pushes the two results of a call that has succeeded, one of them nil. [-0, +2, -] */
+/* Pushes status and header fields of the response, as a table. [-0, +1, m] */
+static void push_response(lua_State *L, const struct call_object *object) {
+  long status = call_status(object->call);
+  struct buffer header = *call_header(object->call);
+  copy_bytes(L, object, &header);
+  lua_createtable(L, 0, 2);
+  call_set_integer(L, "status", status);
+  headers_push_response(L, header.data, header.size, NULL, NULL);
+  lua_setfield(L, -2, "headers");
+  lua_remove(L, -2);
+}
+
+/* Pushes the two results of a call that has succeeded; the second one is often nil. [-0, +2, m] */
 static void push_success(lua_State *L, const struct call_object *object) {
   if (object->method == METHOD_AUTHORIZE)
     lua_pushboolean(L, true);
   else
     user_value_get(L, 1, VALUE_DECODED); /* nil for METHOD_EACH_USER */
-  lua_pushnil(L);
+  if (call_is_value(object))
+    push_response(L, object);
+  else
+    lua_pushnil(L);
 }
 
 void call_result_store(lua_State *L, struct call_object *object) {

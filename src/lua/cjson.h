@@ -1,4 +1,5 @@
-/* lua-cjson, of which only its null is used: this module reads JSON with lua/json_value. */
+/* lua-cjson, of which only the values for null and empty arrays are used: this module reads JSON
+ * with lua/json_value, and writes it with lua/json_writer. */
 #ifndef PODERO_CJSON_H
 #define PODERO_CJSON_H
 

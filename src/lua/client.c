@@ -7,9 +7,12 @@
 #include "lua/call_object.h"
 #include "lua/credentials.h"
 #include "lua/error.h"
+#include "lua/headers.h"
 #include "lua/methods.h"
-#include "lua/number_text.h"
 #include "lua/options.h"
+#include "lua/query.h"
+#include "lua/request_body.h"
+#include "lua/text_buffer.h"
 #include "lua/token_store.h"
 #include "lua/user_value.h"
 #include "lua/wait.h"
@@ -63,12 +66,38 @@ static void collect_unfinished(lua_State *L, struct client *client) {
 }
 
 /* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
-static int push_call(lua_State *L, struct client *client, enum method method, const char *path,
-                     const char *query, const struct method_options *options, int opts) {
+static int push_call(lua_State *L, struct client *client, enum method method,
+                     const struct call_request *request, const struct method_options *options,
+                     int opts) {
   collect_unfinished(L, client);
   if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
-  return call_push_new(L, client->session, method, client->options.validate, path, query, options,
+  return call_push_new(L, client->session, method, client->options.validate, request, options,
                        opts);
+}
+
+/* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none.
+ * This calls functions of the caller, which may close the client. [-0, +(0|1), v] */
+static struct buffer *push_fields(lua_State *L, const struct client *client, enum method method,
+                                  const struct method_options *options, int opts) {
+  if (!client->options.has_headers && !options->has_headers) return NULL;
+  int of_client = 0;
+  if (client->options.has_headers) {
+    user_value_get(L, 1, CLIENT_HEADERS);
+    of_client = lua_gettop(L);
+  }
+  headers_push(L, of_client, options->has_headers ? opts : 0, options_method_name(method));
+  return text_buffer_get(L, -1);
+}
+
+/* Returns the encoded query of the options at `opts`, which it leaves on the stack, and `first`
+ * before it. [-0, +(0|1), v] */
+static const char *push_query_option(lua_State *L, enum method method,
+                                     const struct method_options *options, int opts,
+                                     const char *first) {
+  if (!options->has_query) return first;
+  lua_getfield(L, opts, "query");
+  query_push(L, lua_gettop(L), (struct query_giver){opts - 1, options_method_name(method)}, first);
+  return lua_tostring(L, -1);
 }
 
 #define USERS_PATH_BEGIN "/api/partners/v2.0/org/"
@@ -90,7 +119,21 @@ static void write_users_path(char path[USERS_PATH_BYTES], const char *id) {
   memcpy(path + begin + 36, USERS_PATH_END, sizeof USERS_PATH_END);
 }
 
-/* begin_list(client, org_id [, opts]) */
+/* Returns the header fields of a list. Those of list_users_of are the same for all organizations:
+ * a copy of those at index 4, if there are any. [-0, +(0|1), v] */
+static struct buffer *push_list_fields(lua_State *L, const struct client *client,
+                                       enum method method, const struct method_options *options) {
+  if (method != METHOD_LIST_USERS_OF) return push_fields(L, client, method, options, 3);
+  const struct buffer *all = text_buffer_get(L, 4);
+  if (all == NULL) return NULL;
+  struct buffer *fields = text_buffer_push(L);
+  buffer_append(fields, all->data, all->size);
+  text_buffer_check(L, fields);
+  return fields;
+}
+
+/* begin_list(client, org_id [, opts]); for list_users_of with its header fields, see check_org_ids
+ */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
@@ -98,7 +141,7 @@ static int begin_list(lua_State *L, enum method method) {
   if (lua_type(L, 2) != LUA_TSTRING)
     options_argument_error(L, 1, name, "organization id: string expected, got %s",
                            luaL_typename(L, 2));
-  options_refuse_surplus(L, 3, 2, name);
+  if (method != METHOD_LIST_USERS_OF) options_refuse_surplus(L, 3, 2, name);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 3, method, session_options(client->session), &options);
   size_t size;
@@ -109,8 +152,13 @@ static int begin_list(lua_State *L, enum method method) {
   }
   char path[USERS_PATH_BYTES];
   write_users_path(path, id);
-  return push_call(L, client, method, path, options.include_deleted ? "include_deleted=true" : NULL,
-                   &options, 3);
+  const char *first = options.include_deleted ? "include_deleted=true" : NULL;
+  struct call_request request = {
+      .path = path,
+      .query = push_query_option(L, method, &options, 3, first),
+      .fields = push_list_fields(L, client, method, &options),
+  };
+  return push_call(L, client, method, &request, &options, 3);
 }
 
 static int begin_list_users(lua_State *L) {
@@ -131,7 +179,7 @@ static int begin_authorize(lua_State *L) {
   struct method_options options;
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_AUTHORIZE, session_options(client->session), &options);
-  return push_call(L, client, METHOD_AUTHORIZE, NULL, NULL, &options, 2);
+  return push_call(L, client, METHOD_AUTHORIZE, NULL, &options, 2);
 }
 
 /* Returns the greatest key of the array at `index`. Raises an error if a key is no positive
@@ -210,10 +258,10 @@ static void collect_org_ids(lua_State *L, const char *method) {
   }
 }
 
-/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases. Checks the arguments of
- * list_users_of. ids: array of the ids to request, without those that differ from an earlier one in
- * case only, or not at all. aliases: array of those that differ in case, each followed by the
- * earlier one. [1.., +3] */
+/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields. Checks the
+ * arguments of list_users_of. ids: array of the ids to request, without those that differ from an
+ * earlier one in case only, or not at all. aliases: array of those that differ in case, each
+ * followed by the earlier one. fields: the header fields of all calls, or nil. [1.., +4] */
 static int check_org_ids(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);
@@ -224,137 +272,90 @@ static int check_org_ids(lua_State *L) {
   options_refuse_surplus(L, 3, 2, name);
   if (!is_closed(client))
     options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
+  lua_settop(L, 3);
+  if (is_closed(client) || push_fields(L, client, METHOD_LIST_USERS_OF, &options, 3) == NULL)
+    lua_pushnil(L);
+  lua_replace(L, 1); /* the client is not used from here on */
   collect_org_ids(L, name);
   lua_settop(L, ALIASES);
   lua_pushinteger(L, (lua_Integer)options.concurrency);
   lua_insert(L, ALIASES);
-  return 3;
+  lua_pushvalue(L, 1);
+  return 4;
 }
 
-/* Form-encodes the text (application/x-www-form-urlencoded). [-0, +0, m] */
-static void add_form_encoded(luaL_Buffer *buffer, const char *text, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    char encoded[3];
-    luaL_addlstring(buffer, encoded, form_encode(text[i], encoded));
-  }
+/* Default of the option max_response_bytes for `get` and `request`. */
+#define VALUE_MAX_RESPONSE_BYTES (UINT64_C(16) * 1024 * 1024)
+
+/* Reads the options of `get` or `request` at `opts`. [-0, +0, v] */
+static void read_value_options(lua_State *L, const struct client *client, enum method method,
+                               int opts, struct method_options *options) {
+  struct session_options defaults = *session_options(client->session);
+  if (!client->options.has_max_response_bytes)
+    defaults.max_response_bytes = VALUE_MAX_RESPONSE_BYTES;
+  options_read_method(L, opts, method, &defaults, options);
 }
 
-/* Replaces the value of a query parameter on top by its text. Raises an error if it is no string,
- * number or boolean. [-1, +1, v] */
-static void query_value_to_string(lua_State *L, const char *name) {
-  int type = lua_type(L, -1);
-  if (type == LUA_TBOOLEAN) {
-    lua_pushstring(L, lua_toboolean(L, -1) ? "true" : "false");
-    lua_replace(L, -2);
-  } else if (type == LUA_TNUMBER) {
-    if (!isfinite(lua_tonumber(L, -1)))
-      options_argument_error(L, 2, "get", "query parameter '%s': %s is not a number to be sent",
-                             name, isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
-    number_to_text(L);
-  } else if (type != LUA_TSTRING) {
-    options_argument_error(
-        L, 2, "get", "query parameter '%s': expected a string, number, boolean or array, got %s",
-        name, luaL_typename(L, -1));
-  }
+/* Raises an error if the value at `index`, argument index - 1, is no string. [-0, +0, v] */
+static void check_path_type(lua_State *L, int index, const char *method) {
+  if (lua_type(L, index) != LUA_TSTRING)
+    options_argument_error(L, index - 1, method, "path: string expected, got %s",
+                           luaL_typename(L, index));
 }
 
-/* Appends the encoded "name=value", for the value on top, to the array at `pairs`. [-1, +0, v] */
-static void add_query_pair(lua_State *L, int pairs, const char *name, size_t name_size) {
+/* Returns the path at `index`; or NULL, and pushes the results of a call that has failed.
+ * [-0, +(0|2), m] */
+static const char *check_path(lua_State *L, const struct client *client, int index) {
   size_t size;
-  query_value_to_string(L, name);
-  const char *value = lua_tolstring(L, -1, &size);
-  luaL_Buffer pair;
-  luaL_buffinit(L, &pair);
-  if (lua_rawlen(L, pairs) > 0) luaL_addchar(&pair, '&');
-  add_form_encoded(&pair, name, name_size);
-  luaL_addchar(&pair, '=');
-  add_form_encoded(&pair, value, size);
-  luaL_pushresult(&pair);
-  lua_rawseti(L, pairs, (int)lua_rawlen(L, pairs) + 1);
-  lua_pop(L, 1);
+  const char *path = lua_tolstring(L, index, &size);
+  if (syntax_is_path(path, size)) return path;
+  lua_pushfstring(L,
+                  "the path must start with '/', and hold no query, fragment, '@', empty segment "
+                  "or character that needs escaping, and, escaped or not, no dot segment, "
+                  "backslash, control character or escaped slash: '%s'",
+                  path);
+  call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
+  return NULL;
 }
-
-/* Calls add_query_pair for each element of the array on top. Raises an error if it is empty or no
- * array. [-1, +0, v] */
-static void add_query_array(lua_State *L, int pairs, const char *name, size_t name_size) {
-  int count = (int)lua_rawlen(L, -1), members = 0;
-  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-    members++;
-  if (count == 0 || members != count)
-    options_argument_error(L, 2, "get", "query parameter '%s': expected an array of values, got %s",
-                           name, members == 0 ? "an empty table" : "a table with other keys");
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, -1, i);
-    add_query_pair(L, pairs, name, name_size);
-  }
-  lua_pop(L, 1);
-}
-
-/* Pushes the concatenation of the array of strings on top. [-0, +1, m] */
-static void push_concatenation(lua_State *L) {
-  int pairs = lua_gettop(L), count = (int)lua_rawlen(L, pairs);
-  luaL_Buffer query;
-  luaL_buffinit(L, &query);
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, pairs, i);
-    luaL_addvalue(&query);
-  }
-  luaL_pushresult(&query);
-}
-
-/* Pushes the encoded query for the table at `index`; "" for none or nil. The parameters are in the
- * order of lua_next. [-0, +1, v] */
-static void push_query(lua_State *L, int index) {
-  if (lua_isnoneornil(L, index)) {
-    lua_pushliteral(L, "");
-    return;
-  }
-  if (!lua_istable(L, index))
-    options_argument_error(L, 2, "get", "query: table expected, got %s", luaL_typename(L, index));
-  lua_newtable(L);
-  int pairs = lua_gettop(L);
-  lua_pushnil(L);
-  while (lua_next(L, index)) { /* pairs, name, value */
-    if (lua_type(L, -2) != LUA_TSTRING)
-      options_argument_error(L, 2, "get", "query: names are strings, not %s", luaL_typename(L, -2));
-    size_t size;
-    const char *name = lua_tolstring(L, -2, &size);
-    if (lua_istable(L, -1))
-      add_query_array(L, pairs, name, size);
-    else
-      add_query_pair(L, pairs, name, size);
-  }
-  push_concatenation(L);
-  lua_remove(L, pairs);
-}
-
-/* Default of the option max_response_bytes for `get`. */
-#define GET_MAX_RESPONSE_BYTES (UINT64_C(16) * 1024 * 1024)
 
 /* begin_get(client, path [, query [, opts]]) */
 static int begin_get(lua_State *L) {
   static const char name[] = "get";
   struct client *client = check_client(L, name);
   struct method_options options;
-  if (lua_type(L, 2) != LUA_TSTRING)
-    options_argument_error(L, 1, name, "path: string expected, got %s", luaL_typename(L, 2));
+  check_path_type(L, 2, name);
   options_refuse_surplus(L, 4, 3, name);
   if (is_closed(client)) return fail_closed(L, client);
-  struct session_options defaults = *session_options(client->session);
-  if (!client->options.has_max_response_bytes) defaults.max_response_bytes = GET_MAX_RESPONSE_BYTES;
-  options_read_method(L, 4, METHOD_GET, &defaults, &options);
-  size_t size;
-  const char *path = lua_tolstring(L, 2, &size);
-  if (!syntax_is_path(path, size)) {
-    lua_pushfstring(L,
-                    "the path must start with '/', and hold no query, fragment, '@', empty segment "
-                    "or character that needs escaping, and, escaped or not, no dot segment, "
-                    "backslash, control character or escaped slash: '%s'",
-                    path);
-    return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
+  read_value_options(L, client, METHOD_GET, 4, &options);
+  struct call_request request = {.path = check_path(L, client, 2)};
+  if (request.path == NULL) return 2;
+  if (!lua_isnoneornil(L, 3)) {
+    query_push(L, 3, (struct query_giver){2, name}, NULL);
+    request.query = lua_tostring(L, -1);
   }
-  push_query(L, 3);
-  return push_call(L, client, METHOD_GET, path, lua_tostring(L, -1), &options, 4);
+  request.fields = push_fields(L, client, METHOD_GET, &options, 4);
+  return push_call(L, client, METHOD_GET, &request, &options, 4);
+}
+
+/* begin_request(client, method, path [, opts]) */
+static int begin_request(lua_State *L) {
+  static const char name[] = "request";
+  struct client *client = check_client(L, name);
+  struct method_options options;
+  const char *method = request_method(L, 2);
+  check_path_type(L, 3, name);
+  options_refuse_surplus(L, 4, 3, name);
+  if (is_closed(client)) return fail_closed(L, client);
+  read_value_options(L, client, METHOD_REQUEST, 4, &options);
+  struct call_request request = {.path = check_path(L, client, 3)};
+  if (request.path == NULL) return 2;
+  request.method = strcmp(method, "GET") == 0 ? NULL : method;
+  request.query = push_query_option(L, METHOD_REQUEST, &options, 4, NULL);
+  request_body_push(L, 4, options.has_body, options.has_content_type, method);
+  request.body = text_buffer_get(L, -2);
+  request.content_type = lua_tostring(L, -1);
+  request.fields = push_fields(L, client, METHOD_REQUEST, &options, 4);
+  return push_call(L, client, METHOD_REQUEST, &request, &options, 4);
 }
 
 /* begin_token(client) */
@@ -365,7 +366,7 @@ static int begin_token(lua_State *L) {
   lua_settop(L, 1);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_TOKEN, session_options(client->session), &options);
-  return push_call(L, client, METHOD_TOKEN, NULL, NULL, &options, 0);
+  return push_call(L, client, METHOD_TOKEN, NULL, &options, 0);
 }
 
 /* ---- the client ---- */
@@ -425,6 +426,11 @@ int client_new(lua_State *L) {
   if (client->options.session.record_events) {
     lua_getfield(L, 1, "on_event");
     user_value_set(L, 2, CLIENT_ON_EVENT);
+  }
+  if (client->options.has_headers) {
+    lua_getfield(L, 1, "headers");
+    headers_check(L);
+    user_value_set(L, 2, CLIENT_HEADERS);
   }
   lua_pushstring(L, client->options.session.base_url);
   user_value_set(L, 2, CLIENT_BASE_URL);
@@ -502,6 +508,7 @@ static void push_methods(lua_State *L) {
                                    {"check_org_ids", check_org_ids},
                                    {"authorize", begin_authorize},
                                    {"get", begin_get},
+                                   {"request", begin_request},
                                    {"token", begin_token},
                                    {"close", client_close},
                                    {NULL, NULL}};

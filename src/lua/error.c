@@ -5,6 +5,7 @@
 #include "core/oauth2/redact.h"
 #include "core/oauth2/token_source.h"
 #include "core/syntax.h"
+#include "lua/headers.h"
 #include "lua/json_value.h"
 #include "lua/number_text.h"
 
@@ -62,6 +63,11 @@ static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_
   if (!is_secret_number(session, r, event)) return false;
   lua_pushliteral(L, REDACTED);
   return true;
+}
+
+/* A headers_replace that redacts. [-0, +0|1, m] */
+static bool replace_in_header(lua_State *L, const char *text, size_t size, void *session) {
+  return push_redacted(L, session, text, size);
 }
 
 /* ---- the response's body ---- */
@@ -195,10 +201,22 @@ static void set_failure_fields(lua_State *L, int object, const struct failure *f
   lua_setfield(L, object, "retryable");
 }
 
+/* Sets `headers`, if there was a response. [-0, +0, m] */
+static void set_headers(lua_State *L, int object, const struct failure *failure,
+                        struct session *session) {
+  if (failure->header.size == 0 || session == NULL || session_is_closed(session)) return;
+  headers_push_response(L, failure->header.data, failure->header.size, replace_in_header, session);
+  if (session_is_closed(session))
+    lua_settop(L, object); /* a finalizer closed it while they were redacted */
+  else
+    lua_setfield(L, object, "headers");
+}
+
 void error_push(lua_State *L, const struct failure *failure, struct session *session) {
   luaL_checkstack(L, 16, NULL);
   lua_createtable(L, 0, 8);
   int object = lua_gettop(L), detail = 0;
+  set_headers(L, object, failure, session);
   /* A closed session has no secrets any more, so they could not be redacted: no body then. */
   if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
     push_detail(L, &failure->body, session);

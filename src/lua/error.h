@@ -13,8 +13,9 @@
 void error_open(lua_State *L);
 
 /* Pushes an error object made from `failure`, which is copied. The secrets of `session`, which may
- * be NULL, are redacted in the response's body. `failure` and its body must stay valid until this
- * returns or raises, even if a finalizer that runs meanwhile stops the call. [-0, +1, m] */
+ * be NULL, are redacted in the response's header and body. `failure`, header and body must stay
+ * valid until this returns or raises, even if a finalizer that runs meanwhile stops the call. [-0,
+ * +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
 /* Sets the field `url` of the error object on top; the session's secrets are redacted. `url` must

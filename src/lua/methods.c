@@ -1,5 +1,7 @@
 #include "lua/methods.h"
 
+#include "lua/error.h"
+
 /* The bytes of the Lua files; the Makefile makes these .inc files. */
 static const char methods[] = {
 #include "methods.inc"
@@ -18,6 +20,13 @@ static const char wait_nginx[] = {
  */
 static int raise_error(lua_State *L) {
   lua_settop(L, 1);
+  return lua_error(L);
+}
+
+/* raise_failure(err): the same for an error object. In nginx it is logged first. [1, +0, v] */
+static int raise_failure(lua_State *L) {
+  lua_settop(L, 1);
+  error_log_in_nginx(L);
   return lua_error(L);
 }
 
@@ -94,6 +103,8 @@ void methods_make(lua_State *L) {
   lua_setfield(L, functions, "raise");
   lua_pushcfunction(L, protected_call);
   lua_setfield(L, functions, "protected_call");
+  lua_pushcfunction(L, raise_failure);
+  lua_setfield(L, functions, "raise_failure");
   load_file(L, methods, sizeof methods);
   lua_pushvalue(L, functions);
   lua_pushvalue(L, begin);

@@ -233,7 +233,7 @@ local function end_loop(iterator)
   _, iterator.failure = c.finish(iterator.calls)
   if iterator.waiting == 0 then leave(iterator) end
   wake_waiting(iterator)
-  if iterator.failure then c.raise(iterator.failure) end
+  if iterator.failure then c.raise_failure(iterator.failure) end
   return nil
 end
 
@@ -259,7 +259,7 @@ function Iterator.__call(iterator)
   local user = c.next_user(call)
   while not user do
     if iterator.is_over then -- ended or closed by another coroutine meanwhile
-      if iterator.failure then c.raise(iterator.failure) end
+      if iterator.failure then c.raise_failure(iterator.failure) end
       return nil
     end
     local ended = advance(iterator, call)
@@ -289,7 +289,7 @@ local function each_user(client, ...)
   if call then iterator, err = new_waiter(client, call) end
   if not iterator then
     err.delivered = 0
-    c.raise(err)
+    c.raise_failure(err)
   end
   iterator.count, iterator.yields_at, iterator.waiting, iterator.others = 0, 0, 0, {}
   setmetatable(iterator, Iterator)
@@ -303,6 +303,7 @@ local authorize = method(begin.authorize)
 --   client, opts   its arguments
 --   ids, last      the ids to request; index of the last one that was begun
 --   concurrency    how many calls run at once
+--   fields         the header fields of each call, see check_org_ids in client.c
 --   calls, id_of   array of the running calls; their ids
 --   last_index     index in `calls` of the call that was run last; they are run from the last to the first
 --   waiter         of `calls`; nil if a call cannot wait here, then `no_waiter` is the error object
@@ -316,13 +317,13 @@ local function begin_authorized(batch, id, call)
   local ok, failure = authorize(batch.client, batch.opts)
   batch.authorized, batch.refusal = true, not ok and failure
   if batch.refusal then return nil, batch.refusal end
-  return begin.list_users_of(batch.client, id, batch.opts)
+  return begin.list_users_of(batch.client, id, batch.opts, batch.fields)
 end
 
 -- Returns a call for the id, or nil and an error object.
 local function begin_one(batch, id)
   if not batch.waiter then return nil, batch.no_waiter end
-  local call, err = begin.list_users_of(batch.client, id, batch.opts)
+  local call, err = begin.list_users_of(batch.client, id, batch.opts, batch.fields)
   if not call then return nil, err end
   if not batch.authorized then return begin_authorized(batch, id, call) end
   if not batch.refusal then return call end
@@ -380,12 +381,13 @@ local function advance_some(batch)
 end
 
 local function list_users_of(client, org_ids, opts, ...)
-  local ids, concurrency, aliases = begin.check_org_ids(client, org_ids, opts, ...)
+  local ids, concurrency, aliases, fields = begin.check_org_ids(client, org_ids, opts, ...)
   local calls, results, errors = {}, {}, {}
   local waiter, no_waiter = new_waiter(client, calls)
   local batch = {
     client = client, opts = opts, ids = ids, last = 0, concurrency = concurrency, calls = calls, id_of = {},
     last_index = 0, waiter = waiter, no_waiter = no_waiter, authorized = false, results = results, errors = errors,
+    fields = fields,
   }
   for _ in forever, nil, nil, waiter do
     begin_some(batch)
@@ -409,6 +411,7 @@ end
 return {
   list_users = method(begin.list_users),
   get = method(begin.get),
+  request = method(begin.request),
   token = method(begin.token),
   each_user = each_user,
   list_users_of = list_users_of,

@@ -30,6 +30,10 @@ enum option_type {
   OPTION_HTTP,     /* enum http_version */
   OPTION_TLS,      /* none: a table of options */
   OPTION_FUNCTION, /* bool: it was given */
+  OPTION_TABLE,    /* bool: it was given */
+  OPTION_HEADERS,  /* bool: it was given; a table or a function that returns one */
+  OPTION_BODY,     /* bool: it was given; a table or a string */
+  OPTION_NAME,     /* bool: it was given; a string */
   OPTION_STORE     /* bool: it was given; an object with methods get and set */
 };
 
@@ -69,6 +73,7 @@ static const struct option client_options[] = {
     {"user_agent", OPTION_STRING, SESSION(user_agent)},
     {"token_store", OPTION_STORE, SESSION(has_store)},
     {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
+    {"headers", OPTION_HEADERS, offsetof(struct client_options, has_headers)},
     {"on_event", OPTION_FUNCTION, SESSION(record_events)},
     {NULL, OPTION_STRING, 0},
 };
@@ -86,6 +91,7 @@ static const struct option tls_options[] = {
 static const struct option call_options[] = {
     {"timeout", OPTION_SECONDS, offsetof(struct method_options, timeout)},
     {"max_retries", OPTION_COUNT, offsetof(struct method_options, max_retries)},
+    {"headers", OPTION_HEADERS, offsetof(struct method_options, has_headers)},
     {NULL, OPTION_STRING, 0},
 };
 
@@ -96,6 +102,7 @@ static const struct option size_options[] = {
 
 static const struct option list_options[] = {
     {"include_deleted", OPTION_BOOLEAN, offsetof(struct method_options, include_deleted)},
+    {"query", OPTION_TABLE, offsetof(struct method_options, has_query)},
     {NULL, OPTION_STRING, 0},
 };
 
@@ -109,6 +116,18 @@ static const struct option many_options[] = {
     {NULL, OPTION_STRING, 0},
 };
 
+static const struct option raw_options[] = {
+    {"raw", OPTION_BOOLEAN, offsetof(struct method_options, raw)},
+    {NULL, OPTION_STRING, 0},
+};
+
+static const struct option request_options[] = {
+    {"query", OPTION_TABLE, offsetof(struct method_options, has_query)},
+    {"body", OPTION_BODY, offsetof(struct method_options, has_body)},
+    {"content_type", OPTION_NAME, offsetof(struct method_options, has_content_type)},
+    {NULL, OPTION_STRING, 0},
+};
+
 /* The options of each method, in the order of enum method. */
 static const struct {
   const char *name;
@@ -118,7 +137,8 @@ static const struct {
     {"each_user", {call_options, size_options, list_options, progress_options, NULL}},
     {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
     {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
-    {"get", {call_options, size_options, NULL}},
+    {"get", {call_options, size_options, raw_options, NULL}},
+    {"request", {call_options, size_options, raw_options, request_options, NULL}},
     {"token", {NULL}},
 };
 
@@ -266,6 +286,14 @@ static void read_function(const struct option_reader *reader, const struct optio
   *(bool *)(reader->target + o->offset) = true;
 }
 
+/* A value that is read elsewhere, of one of two Lua types. */
+static void read_given(const struct option_reader *reader, const struct option *o, int type,
+                       int other_type, const char *expected) {
+  int got = lua_type(reader->L, -1);
+  if (got != type && got != other_type) fail_option(reader, o->name, expected);
+  *(bool *)(reader->target + o->offset) = true;
+}
+
 /* A store is a table or a userdata; its methods may come from an __index. */
 static void read_store(const struct option_reader *reader, const struct option *o) {
   static const char expected[] = "an object with methods get and set";
@@ -303,6 +331,12 @@ static void read_option(const struct option_reader *reader, const struct option 
   case OPTION_HTTP: read_http_version(reader, o); break;
   case OPTION_TLS: read_tls(reader, o); break;
   case OPTION_FUNCTION: read_function(reader, o); break;
+  case OPTION_TABLE: read_given(reader, o, LUA_TTABLE, LUA_TTABLE, "a table"); break;
+  case OPTION_HEADERS:
+    read_given(reader, o, LUA_TTABLE, LUA_TFUNCTION, "a table or a function");
+    break;
+  case OPTION_BODY: read_given(reader, o, LUA_TTABLE, LUA_TSTRING, "a table or a string"); break;
+  case OPTION_NAME: read_given(reader, o, LUA_TSTRING, LUA_TSTRING, "a string"); break;
   case OPTION_STORE: read_store(reader, o); break;
   }
 }

@@ -11,6 +11,7 @@ struct client_options {
   bool validate;
   bool has_max_response_bytes; /* the option was given */
   bool has_wait;               /* there is a function in the options table */
+  bool has_headers;            /* there is a table or a function in the options table */
 };
 
 enum method {
@@ -19,6 +20,7 @@ enum method {
   METHOD_LIST_USERS_OF,
   METHOD_AUTHORIZE, /* the token request of list_users_of */
   METHOD_GET,
+  METHOD_REQUEST,
   METHOD_TOKEN
 };
 
@@ -32,7 +34,9 @@ struct method_options {
   unsigned max_retries;
   uint64_t max_response_bytes;
   unsigned concurrency;
-  bool has_on_progress; /* there is a function in the options table */
+  bool raw;
+  /* Which of these options are in the options table. */
+  bool has_on_progress, has_headers, has_query, has_body, has_content_type;
 };
 
 /* Reads the options table at `index`, which may be absent or nil, and the environment into `out`,

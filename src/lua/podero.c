@@ -7,6 +7,7 @@
 #include "lua/json_value.h"
 #include "lua/options.h"
 #include "lua/role.h"
+#include "lua/text_buffer.h"
 #include "version.h"
 
 /* podero.time(text) -> seconds since 1970-01-01 UTC, an integer if the text has no fraction; or nil
@@ -39,6 +40,7 @@ int luaopen_podero(lua_State *L) {
   cjson_open(L);
   error_open(L);
   json_value_open(L);
+  text_buffer_open(L);
   client_open(L); /* pushes podero.waits */
   lua_createtable(L, 0, 8);
   compat_setfuncs(L, functions);

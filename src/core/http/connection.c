@@ -73,9 +73,9 @@ void connection_detach(struct transport *t, const struct socket_entry *s) {
   }
 }
 
-/* Returns when the request was sent, or 0 if it was not. Without CURLOPT_PREREQFUNCTION only
- * whether it was sent is known, and the start of the transfer is returned. */
-static double get_sent_at(const struct transfer *x) {
+/* Without CURLOPT_PREREQFUNCTION only whether it was sent is known, and the start of the transfer
+ * is returned. */
+double connection_sent_at(const struct transfer *x) {
   curl_off_t microseconds = 0;
   if (x->sent_at > 0 || libcurl_quirks.has_prereq) return x->sent_at;
   curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
@@ -85,7 +85,7 @@ static double get_sent_at(const struct transfer *x) {
 /* Whether the request can be sent over another connection: the server may have received it, but no
  * byte of a response has arrived. */
 static bool can_restart(const struct transfer *x) {
-  return !x->restarted && !x->fresh_connection && x->body.data == NULL && x->header_bytes == 0;
+  return !x->restarted && !x->fresh_connection && x->header_bytes == 0;
 }
 
 /* The other transfers that use a connection. */
@@ -98,10 +98,10 @@ struct other_transfers {
 static struct other_transfers find_others(struct transfer *x, const struct socket_entry *s) {
   struct other_transfers others = {.can_lose_it = true, .silent_since = INFINITY};
   for (struct transfer *y = x->transport->transfers; y != NULL; y = y->next) {
-    if (y == x || y->handle.easy == NULL || get_sent_at(y) == 0 || connection_socket(y) != s)
+    if (y == x || y->handle.easy == NULL || connection_sent_at(y) == 0 || connection_socket(y) != s)
       continue;
     others.count++;
-    others.silent_since = fmin(others.silent_since, fmax(get_sent_at(y), y->received_at));
+    others.silent_since = fmin(others.silent_since, fmax(connection_sent_at(y), y->received_at));
     others.can_lose_it = others.can_lose_it && (can_restart(y) || y->header_bytes > 0);
   }
   return others;
@@ -113,9 +113,9 @@ static struct other_transfers find_others(struct transfer *x, const struct socke
  * bytes, the connection may be dead, and later transfers must not use it. If others use it already,
  * it is shut down when it has been silent for some time, and they are restarted. */
 enum connection_action connection_after_stop(struct transfer *x) {
-  if (x->handle.easy == NULL || get_sent_at(x) == 0) return CONNECTION_DISCARD;
+  if (x->handle.easy == NULL || connection_sent_at(x) == 0) return CONNECTION_DISCARD;
   struct socket_entry *s = connection_socket(x);
-  double last = fmax(get_sent_at(x), x->received_at), now = clock_monotonic();
+  double last = fmax(connection_sent_at(x), x->received_at), now = clock_monotonic();
   if (x->received_at > 0 && now - last < ALIVE_SECONDS) return CONNECTION_KEEP;
   if (s == NULL) return CONNECTION_DISCARD;
   if (s->received_at > last) return CONNECTION_KEEP;

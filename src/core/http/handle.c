@@ -98,6 +98,13 @@ void handle_free_fields(struct handle *h) {
   curl_slist_free_all(h->fields);
   h->fields = NULL;
   h->authorization = NULL;
+  h->plain = false;
+}
+
+/* Frees the fields of a handle that is kept. */
+static void drop_fields(struct handle *h) {
+  curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
+  handle_free_fields(h);
 }
 
 /* `name` includes what separates it from the value. Returns false if out of memory. */
@@ -120,19 +127,50 @@ static bool add_authorization(struct handle *h, const char *value) {
   return true;
 }
 
+/* Adds the request's own fields. To libcurl, "Name: " removes a field of its own, and "Name;" is
+ * one without a value. Returns false if out of memory. */
+static bool add_own_fields(struct handle *h, const char *fields) {
+  for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
+    size_t size = strlen(fields);
+    bool empty = size >= 2 && fields[size - 1] == ' ' && fields[size - 2] == ':';
+    struct buffer name = {0};
+    if (empty) buffer_append(&name, fields, size - 2);
+    bool ok = !name.failed && (empty ? add_field(h, name.data, ";") : add_field(h, fields, ""));
+    buffer_free(&name);
+    if (!ok) return false;
+  }
+  return true;
+}
+
+/* Returns whether the request has a field of this name, which includes the colon, among its own. */
+static bool has_own_field(const char *fields, const char *name) {
+  for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
+    if (strncasecmp(fields, name, strlen(name)) == 0) return true;
+  }
+  return false;
+}
+
+/* The fields about the body. If there is none, libcurl must not add the Content-Type of a form. */
+static bool add_body_fields(struct handle *h, const struct request *request) {
+  if (request->body == NULL) return request->method == NULL || add_field(h, "Content-Type:", "");
+  return add_field(h, "Content-Type: ", request->content_type) && add_field(h, "Expect:", "");
+}
+
 /* Most requests have the same fields as the one before, which are kept. Returns false if out of
  * memory. */
 static bool set_fields(struct handle *h, const struct request *request, const char *user_agent) {
-  if (h->authorization != NULL && request->authorization != NULL && request->body == NULL &&
+  bool plain = request->body == NULL && request->method == NULL && request->fields == NULL;
+  if (plain && h->plain && h->authorization != NULL && request->authorization != NULL &&
       strcmp(h->authorization, request->authorization) == 0)
     return true;
   handle_free_fields(h);
   bool ok = request->authorization == NULL || add_authorization(h, request->authorization);
-  ok = ok && add_field(h, "Accept: ", "application/json") &&
-       add_field(h, "Accept-Encoding: ", libcurl_accept_encoding);
+  if (!has_own_field(request->fields, "Accept:"))
+    ok = ok && add_field(h, "Accept: ", "application/json");
+  ok = ok && add_field(h, "Accept-Encoding: ", libcurl_accept_encoding);
   if (user_agent != NULL) ok = ok && add_field(h, "User-Agent: ", user_agent);
-  if (request->body != NULL)
-    ok = ok && add_field(h, "Content-Type: ", request->content_type) && add_field(h, "Expect:", "");
+  ok = ok && add_own_fields(h, request->fields) && add_body_fields(h, request);
+  h->plain = plain;
   return ok && curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->fields) == CURLE_OK;
 }
 
@@ -159,6 +197,29 @@ static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
   return code;
 }
 
+/* Sets method and body. POST, PUT and PATCH without a body say so, with Content-Length: 0. */
+static CURLcode set_method(struct transfer *x, const struct request *request) {
+  CURL *easy = x->handle.easy;
+  CURLcode code = CURLE_OK;
+  const char *method = request->method;
+  bool is_head = method != NULL && strcmp(method, "HEAD") == 0;
+  bool has_length =
+      request->body != NULL || (method != NULL && !is_head && strcmp(method, "DELETE") != 0);
+  x->handle.single_use = method != NULL || has_length;
+  if (request->body != NULL && !buffer_append(&x->body, request->body, request->body_size))
+    return CURLE_OUT_OF_MEMORY;
+  if (has_length) {
+    SET_OPTION(CURLOPT_POST, 1L);
+    SET_OPTION(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.size);
+    SET_OPTION(CURLOPT_POSTFIELDS, x->body.data != NULL ? x->body.data : "");
+  }
+  if (is_head)
+    SET_OPTION(CURLOPT_NOBODY, 1L);
+  else if (method != NULL)
+    SET_OPTION(CURLOPT_CUSTOMREQUEST, method);
+  return code;
+}
+
 /* Sets the options that differ from one transfer to the next. */
 static CURLcode set_request(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
@@ -171,12 +232,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   if (t->options->key_password != NULL) SET_OPTION(CURLOPT_KEYPASSWD, t->options->key_password);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
-  if (request->body != NULL) {
-    if (!buffer_append(&x->body, request->body, request->body_size)) return CURLE_OUT_OF_MEMORY;
-    SET_OPTION(CURLOPT_POST, 1L);
-    SET_OPTION(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.size);
-    SET_OPTION(CURLOPT_POSTFIELDS, x->body.data);
-  }
+  if (code == CURLE_OK) code = set_method(x, request);
   if (libcurl_quirks.has_prereq) SET_OPTION((CURLoption)QUIRKS_CURLOPT_PREREQDATA, x);
   SET_OPTION(CURLOPT_OPENSOCKETDATA, x);
   SET_OPTION(CURLOPT_WRITEDATA, x);
@@ -223,26 +279,28 @@ CURLcode handle_acquire(struct transfer *x, const struct request *request) {
   return code == CURLE_OK ? set_request(x, request) : code;
 }
 
-/* All idle handles have the fields of the same token, that of the last transfer that succeeded.
- * Fields with another token are freed: that is not used any more. */
+/* All idle handles that have fields have those of the same token, that of the last transfer that
+ * succeeded. Fields with another token are freed: that is not used any more. */
 static void drop_other_fields(struct transport *t, const char *authorization) {
-  const char *other = t->idle_count > 0 ? t->idle[t->idle_count - 1].authorization : NULL;
+  const char *other = NULL;
+  for (unsigned i = t->idle_count; i > 0 && other == NULL; i--)
+    other = t->idle[i - 1].authorization;
   if (other == NULL || (authorization != NULL && strcmp(other, authorization) == 0)) return;
-  for (unsigned i = 0; i < t->idle_count; i++) {
-    curl_easy_setopt(t->idle[i].easy, CURLOPT_HTTPHEADER, NULL);
-    handle_free_fields(&t->idle[i]);
-  }
+  for (unsigned i = 0; i < t->idle_count; i++)
+    drop_fields(&t->idle[i]);
 }
 
-/* After a failure, a handle may have state that no option resets. After a POST, its buffers may
- * contain credentials and a token. */
+/* After a failure, a handle may have state that no option resets. After a request with a body, its
+ * buffers may contain credentials and a token. A request's own fields may be secret, and are of no
+ * use to others. */
 void handle_release(struct transfer *x, bool succeeded) {
   struct transport *t = x->transport;
-  if (!succeeded || x->restarted || x->body.data != NULL || t->idle_count == MAX_IDLE_HANDLES) {
+  if (!succeeded || x->restarted || x->handle.single_use || t->idle_count == MAX_IDLE_HANDLES) {
     handle_free(x->handle);
   } else {
     curl_easy_setopt(x->handle.easy, CURLOPT_ERRORBUFFER, NULL);
     drop_other_fields(t, x->handle.authorization);
+    if (!x->handle.plain) drop_fields(&x->handle);
     t->idle[t->idle_count++] = x->handle;
   }
   x->handle = (struct handle){0};

@@ -53,6 +53,8 @@ struct handle {
   char *origin;              /* scheme, host and port of `url`, or NULL */
   struct curl_slist *fields; /* CURLOPT_HTTPHEADER */
   const char *authorization; /* value of the Authorization field among them, or NULL */
+  bool plain;                /* `fields` are those of a GET request without fields of its own */
+  bool single_use;           /* options are set that other requests do not reset */
 };
 
 /* What the current call of libcurl reads, see openssl.c. */
@@ -124,6 +126,7 @@ struct transfer {
   struct socket_entry *socket; /* of its connection; NULL: not known, see find_socket */
   double sent_at;              /* when the request was sent; 0: not yet, or not known */
   double received_at;          /* when response bytes last arrived; 0: never */
+  bool was_sent;               /* see transfer_was_sent; valid once the transfer has ended */
 
   /* The response. */
   uint64_t max_response_bytes; /* as in the request */
@@ -224,6 +227,9 @@ struct socket_entry *connection_socket(struct transfer *transfer);
  * received a whole response: they count what earlier responses had for connection_count_read. */
 void connection_note_request(struct socket_entry *socket);
 void connection_note_response(struct transfer *transfer);
+
+/* Returns when the request was sent, in monotonic seconds; 0 if it was not. */
+double connection_sent_at(const struct transfer *transfer);
 
 /* Returns how many bytes were read from the transfer's connection since its request was sent over
  * it. Up to a few KB of earlier responses can be among them. Returns 0 if that is not known. */

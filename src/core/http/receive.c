@@ -106,10 +106,12 @@ static void begin_header(struct transfer *x, struct span line) {
   x->header_complete = x->refused_coding = false;
   x->content_codings = 0;
   *x->retry_after = *x->date = '\0';
+  buffer_free(&x->response.header); /* of a 1xx response */
   if (x->socket != NULL && line.size > 5 && line.start[5] == '2') x->socket->http2 = true;
 }
 
-static void read_field(struct transfer *x, struct span field) {
+/* Returns false if out of memory. */
+static bool read_field(struct transfer *x, struct span field) {
   struct span value;
   if (find_value(field, "Retry-After:", &value))
     copy_value(value, x->retry_after, sizeof x->retry_after);
@@ -119,6 +121,8 @@ static void read_field(struct transfer *x, struct span field) {
     note_codings(x, value, false);
   else if (find_value(field, "Transfer-Encoding:", &value))
     note_codings(x, value, true);
+  x->out_of_memory = !buffer_append(&x->response.header, field.start, field.size);
+  return !x->out_of_memory;
 }
 
 /* Returns false if the body is not to be read. The status of a proxy's response to CONNECT is not
@@ -159,9 +163,7 @@ size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
     return size;
   else if (size > 0 && (*bytes == '\r' || *bytes == '\n'))
     return end_header(x) ? size : 0;
-  else
-    read_field(x, line);
-  return size;
+  return read_field(x, line) ? size : 0;
 }
 
 /* ---- the body ---- */

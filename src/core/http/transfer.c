@@ -204,6 +204,7 @@ void transfer_end(struct transfer *x, CURLcode code) {
   transport_remove_transfer(x);
   x->ended = true;
   x->response.seconds = clock_monotonic() - x->started_at;
+  x->was_sent = x->handle.easy != NULL && connection_sent_at(x) > 0;
   if (x->handle.easy != NULL) read_info(x);
   if (code == CURLE_OK && !x->header_complete) { /* see quirks.c */
     code = CURLE_RECV_ERROR;
@@ -260,6 +261,15 @@ struct response *transfer_response(struct transfer *x) {
   return x->ended ? &x->response : NULL;
 }
 
+bool transfer_was_sent(const struct transfer *x) {
+  return x->ended ? x->was_sent : x->handle.easy != NULL && connection_sent_at(x) > 0;
+}
+
+void transfer_take_header(struct transfer *x, struct buffer *header) {
+  *header = x->response.header;
+  x->response.header = (struct buffer){0};
+}
+
 const struct response *transfer_progress(struct transfer *x) {
   if (!x->ended) x->response.seconds = clock_monotonic() - x->started_at;
   return &x->response;
@@ -287,6 +297,7 @@ void transfer_free(struct transfer *x) {
   transport_reset_after_fork(x->transport);
   if (!x->ended) transfer_stop(x);
   failure_clear(&x->response.failure);
+  buffer_free(&x->response.header);
   buffer_free(&x->response.body);
   secret_free(x->response.redirect);
   free(x);

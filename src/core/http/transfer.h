@@ -23,9 +23,12 @@ struct transfer;
 /* What to send. Nothing has to live longer than the call of transfer_start. */
 struct request {
   const char *url;           /* absolute, http or https; its base was accepted by url_check */
+  const char *method;        /* NULL: GET, or POST if there is a body */
   const char *authorization; /* value of the Authorization field, or NULL */
+  const char *fields;        /* NULL, or further header fields: texts "Name: value", each of them
+                              * followed by a NUL, and one more NUL; none that is set otherwise */
   const char *content_type;  /* of the body; not NULL if there is one */
-  const char *body;          /* NULL: a GET request; otherwise POST */
+  const char *body;          /* NULL: there is none */
   size_t body_size;
   uint64_t max_response_bytes; /* limit of a 2xx body, after decoding */
   bool loopback;               /* as set by url_check: use no proxy of the environment */
@@ -37,13 +40,14 @@ struct request {
 
 /* What was received. It is owned by the transfer. */
 struct response {
-  long status;            /* HTTP status; 0: no response header has arrived */
-  struct buffer body;     /* decoded; at most 64 KB of the body unless the status is 2xx */
-  uint64_t bytes;         /* how many bytes of the body were received, after decoding */
-  double seconds;         /* duration of the transfer */
-  bool has_retry_after;   /* the header had a valid Retry-After field */
-  double retry_after;     /* its value: seconds from now, at least 0, at most a year */
-  char *redirect;         /* absolute URL that a 3xx response redirects to, or NULL */
+  long status;          /* HTTP status; 0: no response header has arrived */
+  struct buffer header; /* its fields, as they were received: lines that each end in CR LF or LF */
+  struct buffer body;   /* decoded; at most 64 KB of the body unless the status is 2xx */
+  uint64_t bytes;       /* how many bytes of the body were received, after decoding */
+  double seconds;       /* duration of the transfer */
+  bool has_retry_after; /* the header had a valid Retry-After field */
+  double retry_after;   /* its value: seconds from now, at least 0, at most a year */
+  char *redirect;       /* absolute URL that a 3xx response redirects to, or NULL */
   struct failure failure; /* FAILURE_NONE if a whole response was received with a 2xx status, or the
                            * header of one with another status: then `body` may be damaged */
 };
@@ -61,17 +65,24 @@ static inline bool response_is_redirect(const struct response *response) {
  * memory.
  *
  * If the server has closed a reused connection before it could read the request, it is sent again
- * over another connection, once. This is not done for requests with a body. */
+ * over another connection, once. This is not done if request->fresh_connection is set. */
 struct transfer *transfer_start(struct transport *transport, const struct request *request);
 
-/* Returns the response if the transfer has ended, otherwise NULL. The caller may take `body` and
- * `redirect` by setting them to zero. */
+/* Returns the response if the transfer has ended, otherwise NULL. The caller may take `header`,
+ * `body` and `redirect` by setting them to zero. */
 struct response *transfer_response(struct transfer *transfer);
 
 /* Ends the transfer if the header of a response has arrived whose status is not 2xx: what is
  * missing of its body only tells more about the error. Such a transfer also ends by itself, 2
  * seconds after the header. */
 void transfer_end_error_body(struct transfer *transfer);
+
+/* Returns whether the server may have received the request, or a part of it. */
+bool transfer_was_sent(const struct transfer *transfer);
+
+/* Moves the fields of the response's header into `header`, which must be empty. They are incomplete
+ * if the transfer has not ended. */
+void transfer_take_header(struct transfer *transfer, struct buffer *header);
 
 /* Returns what is known so far: `status`, `bytes` and `seconds`. */
 const struct response *transfer_progress(struct transfer *transfer);

@@ -379,16 +379,18 @@ static struct refused_request refused_request(const struct token_source *s) {
   };
 }
 
-/* Moves the body of a refusal into the failure: the binding reads the server's error description
- * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
+/* Moves header and body of a refusal into the failure: the binding reads the server's error
+ * description from it. If the refusal contains tokens nevertheless, they are remembered, to be
+ * redacted there.
  */
 static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
                             struct failure *f) {
   remember(s, t->access_token, 0, false);
   remember(s, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
+  f->header = r->header;
   f->body = r->body;
-  r->body = (struct buffer){0};
+  r->header = r->body = (struct buffer){0};
 }
 
 /* Makes this response of an endpoint, which has no usable token, the one to report, unless an
@@ -433,13 +435,15 @@ static void fail_with_refusal(struct token_source *s) {
   name_other_endpoint(s, other);
   failure_set(f, reason.kind, "no token from token_url %.300s%s: %.600s", s->refusal.url, other,
               reason.message);
+  f->header = reason.header;
   f->body = reason.body;
   f->status = reason.status;
   f->retryable = reason.retryable;
   f->has_retry_after = reason.has_retry_after;
   f->retry_after = reason.retry_after;
   s->fetch->url = s->refusal.url;
-  s->refusal.failure.body = (struct buffer){0}; /* it was taken over */
+  s->refusal.failure.header = s->refusal.failure.body =
+      (struct buffer){0}; /* they were taken over */
 }
 
 /* Sets the failure of the fetch from a transfer that has failed. */
