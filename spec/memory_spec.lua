@@ -3,7 +3,8 @@ local mock = require "spec.support.mock"
 
 local SCENARIOS = {
   "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
-  "token", "a refused token", "a token from a store", "a refresh token from a store", "close",
+  "token", "a refused token", "a token store that fails", "a token from a store", "a refresh token from a store",
+  "close",
 }
 
 -- Where libcurl cannot go on, it says most often that memory is short, and else this.

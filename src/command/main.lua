@@ -15,6 +15,7 @@ local main = {}
 
 --- For --verbose: prints a line for each HTTP request.
 local function print_event(event)
+  if event.type ~= "exchange" then return end
   io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
     event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
 end

@@ -102,8 +102,7 @@ void call_set_wakeup(struct call *call, struct wakeup *wakeup);
 /* Returns how many bytes of the body, decompressed, have arrived in this attempt. */
 uint64_t call_received(const struct call *call);
 
-/* Returns the next HTTP transfer to report to on_event, or NULL. The caller frees it with
- * event_free. */
+/* Returns the next event to report, or NULL. The caller frees it with event_free. */
 struct event *call_take_event(struct call *call);
 
 /* CALL_PULLED: returns the bytes that have arrived and were not taken, or NULL if there are none.

@@ -6,6 +6,7 @@
 #include "core/oauth2/token_source.h"
 #include "core/syntax.h"
 #include "lua/json_value.h"
+#include "lua/log.h"
 #include "lua/number_text.h"
 
 #define TYPE_NAME "podero.error"
@@ -232,24 +233,12 @@ static int error_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- nginx's log ---- */
-
-/* Key in the registry of the global `ngx` as it was when the module was loaded. */
-#define NGX_NAME "podero.ngx"
-
 void error_log_in_nginx(lua_State *L) {
-  luaL_checkstack(L, 8, NULL);
-  int error = lua_gettop(L);
-  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
-  if (lua_istable(L, -1)) {
-    lua_getfield(L, -1, "log");
-    lua_getfield(L, -2, "ERR");
-    lua_pushcfunction(L, error_tostring);
-    lua_pushvalue(L, error);
-    lua_call(L, 1, 1);
-    lua_pcall(L, 2, 0, 0); /* an error there cannot be reported */
-  }
-  lua_settop(L, error);
+  luaL_checkstack(L, 4, NULL);
+  lua_pushcfunction(L, error_tostring);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 1);
+  log_in_nginx(L, "ERR");
 }
 
 /* ---- the metatable ---- */
@@ -292,8 +281,6 @@ static int error_concat(lua_State *L) {
 }
 
 void error_open(lua_State *L) {
-  lua_getglobal(L, "ngx");
-  lua_setfield(L, LUA_REGISTRYINDEX, NGX_NAME);
   luaL_newmetatable(L, TYPE_NAME);
   lua_pushcfunction(L, error_tostring);
   lua_setfield(L, -2, "__tostring");

@@ -6,8 +6,7 @@
 #include "core/session.h"
 #include "lua/compat.h"
 
-/* Registers the metatable of error objects, and stores the global `ngx` for error_log_in_nginx.
- * [-0, +0, m] */
+/* Registers the metatable of error objects. [-0, +0, m] */
 void error_open(lua_State *L);
 
 /* Pushes an error object made from `failure`, which is copied. The secrets of `session`, which may

@@ -4,6 +4,7 @@
 
 #include "core/session.h"
 #include "lua/compat.h"
+#include "lua/log.h"
 
 #define PODERO_PRODUCTION "https://app.podero.com"
 #define PODERO_SANDBOX "https://sandbox-app.podero.com"
@@ -13,7 +14,10 @@ struct client_options {
   struct session_options session; /* owns its texts; freed with session_options_clear */
   bool validate;
   bool has_max_response_bytes; /* the option was given */
-  bool has_wait;               /* there is a function in the options table */
+  bool has_wait;               /* there is a function in the options table, as with the next two */
+  bool has_on_event;
+  bool has_log_function;
+  enum log_level log; /* LOG_DEBUG if has_log_function is true */
 };
 
 enum method {

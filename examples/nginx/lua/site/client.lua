@@ -5,6 +5,7 @@ local podero = require "podero"
 
 --- A line in the error log for each request to Podero. No field of an event ever holds a secret.
 local function log(event)
+  if event.type ~= "exchange" then return end
   local failed = event.error_kind or event.status and event.status >= 400
   ngx.log(failed and ngx.WARN or ngx.INFO, ("podero: %s %s: %s, attempt %d, %.3f s, %d bytes"):format(event.method,
     event.url, event.error_kind or event.status, event.attempt, event.seconds, event.bytes))
