@@ -465,6 +465,10 @@ describe("the command podero", function()
     assert.equal(0, code)
     assert.truthy(errors:find("^token: POST http[^\n]+: 200, attempt 1, [%d.]+ k?B in %d+%.%d%d%d s\n"
       .. "api: GET http[^\n]+: 200, attempt 1, [%d.]+ kB in %d+%.%d%d%d s\n$"), errors)
+    server:configure { script = { api = { { status = 503, headers = { ["Retry-After"] = "0" } } } } }
+    code, _, errors = run("users " .. mock.ORG .. " --verbose")
+    assert.equal(0, code)
+    assert.truthy(errors:find("api: GET [^\n]+: 503, attempt 1, [^\n]+\napi: GET [^\n]+: 200, attempt 2,"), errors)
   end)
 
   it("has a version, and help for each option that the module has", function()

@@ -61,8 +61,193 @@ describe("on_event", function()
       local names = {}
       for name in pairs(event) do names[#names + 1] = name end
       table.sort(names)
-      assert.same({ "attempt", "bytes", "method", "purpose", "seconds", "status", "type", "url" }, names)
+      assert.same({ "attempt", "bytes", "method", "purpose", "reused", "seconds", "seconds_to_first_byte", "status",
+        "type", "url" }, names)
     end
+  end)
+
+  it("says whether the connection was used before", function()
+    local client = helper.client(server, options())
+    for _ = 1, 2 do assert(client:list_users(ORG)) end
+    local reused = {}
+    for i, event in ipairs(events) do reused[i] = event.reused end
+    assert.same({ false, true, true }, reused)
+    events = {}
+    local base_url = ("http://127.0.0.1:%d"):format(helper.closed_port())
+    client = helper.client(server, options { access_token = "static", base_url = base_url, max_retries = 0 })
+    helper.failed("network", client:list_users(ORG))
+    assert.is_false(events[1].reused)
+    helper.static(server, {})
+    client = helper.tls_client(server, options { access_token = "static" })
+    events = {}
+    for _ = 1, 2 do assert(client:list_users(ORG)) end
+    assert.same({ false, true }, { events[1].reused, events[2].reused })
+  end)
+
+  it("says whether the connection of a call that was stopped was used before", function()
+    helper.static(server, { script = { api = { { ok = true }, { delay = 5 } } } })
+    local client = helper.client(server, options { access_token = "static" })
+    assert(client:list_users(ORG))
+    helper.failed("timeout", client:list_users(ORG, { timeout = 0.1 }))
+    assert.same({ false, true }, { events[1].reused, events[2].reused })
+    assert.is_nil(events[2].seconds_to_first_byte)
+  end)
+
+  it("says when the first byte of the response has come", function()
+    helper.static(server, { script = { api = {
+      { delay = 0.2 }, { fault = "drip", after = 100, chunk = 100, interval = 0.002 }, { fault = "close" },
+    } } })
+    local client = helper.client(server, options { access_token = "static", max_retries = 0 })
+    assert(client:list_users(ORG))
+    assert(client:list_users(ORG))
+    client = helper.client(server, options { access_token = "static", max_retries = 0 })
+    helper.failed("network", client:list_users(ORG))
+    assert.is_true(events[1].seconds_to_first_byte >= 0.2)
+    assert.is_true(events[1].seconds_to_first_byte <= events[1].seconds)
+    assert.is_true(events[2].seconds_to_first_byte < events[2].seconds - 0.02)
+    assert.is_nil(events[3].seconds_to_first_byte)
+  end)
+
+  it("counts the wait for a connection among max_connections as time before the first byte", function()
+    helper.static(server, { always_api = { delay = 0.2 } })
+    local client = helper.client(server, options { access_token = "static", max_connections = 1 })
+    assert(client:list_users_of { ORG, helper.OTHER_ORG })
+    assert.is_true(events[2].seconds_to_first_byte >= 0.4)
+    assert.is_true(events[2].seconds_to_first_byte <= events[2].seconds)
+  end)
+
+  --- "attempt pause error_kind status" of each event about a retry, among the summaries of the others.
+  local function with_retries()
+    local list = {}
+    for i, event in ipairs(events) do
+      if event.type == "retry" then
+        list[i] = ("retry after %d, %s, %s"):format(event.attempt, event.error_kind, tostring(event.status))
+      else
+        list[i] = ("%s %s %d"):format(event.purpose, tostring(event.status), event.attempt)
+      end
+    end
+    return list
+  end
+
+  it("is told of each retry, after the exchange that has failed, and of the pause before it", function()
+    helper.static(server, { script = { api = {
+      { fault = "truncate" }, { status = 401 }, { status = 503, headers = { ["Retry-After"] = "1" } },
+    } } })
+    server:patch { accept_tokens = {} }
+    local client = helper.client(server, options())
+    local seconds = helper.timed(function() assert(client:list_users(ORG)) end)
+    assert.same({ "token 200 1", "api 200 1", "retry after 1, decode, 200", "api 401 2", "token 200 1", "api 503 3",
+      "retry after 3, http, 503", "api 200 4" }, with_retries())
+    local names = {}
+    for name in pairs(events[3]) do names[#names + 1] = name end
+    table.sort(names)
+    assert.same({ "attempt", "error_kind", "pause", "status", "type" }, names)
+    assert.is_true(events[3].pause >= 0 and events[3].pause <= 0.5)
+    assert.equal(1, events[7].pause)
+    assert.is_true(seconds >= 1)
+  end)
+
+  it("is told of a retry without a status if there was no response", function()
+    helper.static(server, { script = { api = { { fault = "close" } } } })
+    assert(helper.client(server, options { access_token = "static" }):list_users(ORG))
+    assert.same({ "api nil 1", "retry after 1, network, nil", "api 200 2" }, with_retries())
+    assert.is_nil(events[2].status)
+  end)
+
+  it("is told of the retry before the pause", function()
+    helper.static(server, { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } })
+    local socket = require "socket"
+    local told_at, start
+    local client = helper.client(server, { access_token = "static", on_event = function(event)
+      if event.type == "retry" then told_at = socket.gettime() - start end
+    end })
+    start = socket.gettime()
+    assert(client:list_users(ORG))
+    assert.is_true(told_at < 0.5, told_at)
+  end)
+
+  it("is told of retries of token requests", function()
+    server:configure { script = { token = { { status = 503, headers = AT_ONCE }, { fault = "close" } } } }
+    assert(helper.client(server, options()):list_users(ORG))
+    assert.same({ "token 503 1", "retry after 1, auth, 503", "token nil 1", "retry after 1, network, nil",
+      "token 200 1", "api 200 1" }, with_retries())
+  end)
+
+  it("is not told of a retry that is not made", function()
+    helper.static(server, { always_api = { status = 503, headers = AT_ONCE } })
+    helper.failed("http", helper.client(server, options { access_token = "static", max_retries = 1 }):list_users(ORG))
+    assert.same({ "api 503 1", "retry after 1, http, 503", "api 503 2" }, with_retries())
+  end)
+
+  describe("with a token store", function()
+    local function run(store)
+      assert(helper.client(server, options { token_store = store }):list_users(ORG))
+      local list = {}
+      for _, event in ipairs(events) do
+        if event.type == "store" then
+          local names = {}
+          for name in pairs(event) do names[#names + 1] = name end
+          table.sort(names)
+          assert.same({ "message", "operation", "type" }, names)
+          list[#list + 1] = event.operation .. ": " .. event.message
+        end
+      end
+      return list
+    end
+
+    it("is told of what it raises", function()
+      assert.same({ "get: no route", "add: no route", "set: a table value" }, run {
+        get = function() error("no route", 0) end, add = function() error("no route", 0) end,
+        set = function() error({}, 0) end,
+      })
+    end)
+
+    it("is told of errors that it returns", function()
+      assert.same({ "get: closed", "add: no memory", "set: 42" }, run {
+        get = function() return nil, "closed" end, add = function() return false, "no memory" end,
+        set = function() return nil, 42 end,
+      })
+    end)
+
+    it("is told if a lock cannot be deleted", function()
+      assert.same({ "delete: gone" }, run {
+        get = function() end, add = function() return true end, set = function() return true end,
+        delete = function() return nil, "gone" end,
+      })
+    end)
+
+    it("is told nothing of one that works, or that returns nothing", function()
+      assert.same({}, run { get = function() return nil, nil end, set = function() end })
+      local values = {}
+      assert.same({}, run {
+        get = function(_, key)
+          if values[key] then return values[key], 0 end -- flags, as ngx.shared.DICT returns
+        end,
+        set = function(_, key, value)
+          values[key] = value
+          return true, nil, true -- other values were removed
+        end,
+        add = function() return false, "exists" end, delete = function() end,
+      })
+      assert.truthy(next(values))
+    end)
+
+    it("may raise an error: it reaches the caller, the token is kept, and the lock given back", function()
+      local deleted = 0
+      local store = {
+        get = function() end, add = function() return true end, set = function() error("full", 0) end,
+        delete = function() deleted = deleted + 1 end,
+      }
+      local client = helper.client(server, { token_store = store, on_event = function(event)
+        if event.type == "store" then error("mine", 0) end
+      end })
+      local ok, caught = pcall(client.list_users, client, ORG)
+      assert.is_false(ok)
+      assert.equal("mine", caught)
+      assert.equal(1, deleted)
+      assert.equal(25, #assert(client:list_users(ORG)))
+      assert.equal(1, server:counts().token)
+    end)
   end)
 
   it("counts decoded bytes, and the time that was waited", function()
@@ -79,6 +264,13 @@ describe("on_event", function()
       { status = 429, headers = AT_ONCE },
     } } })
     assert(helper.client(server, options { access_token = "static", max_retries = 4 }):list_users(ORG))
+    for i = 8, 2, -2 do
+      local retry = table.remove(events, i)
+      assert.equal("retry", retry.type)
+      assert.equal(events[i - 1].attempt, retry.attempt)
+      assert.equal(events[i - 1].error_kind, retry.error_kind)
+      assert.equal(events[i - 1].status, retry.status)
+    end
     assert.same({ "api - 1 network", "api 503 2 http", "api 200 3 decode", "api 429 4 http", "api 200 5 -" }, summary())
   end)
 

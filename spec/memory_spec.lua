@@ -4,7 +4,7 @@ local mock = require "spec.support.mock"
 local SCENARIOS = {
   "podero.new", "list_users", "list_users with callbacks", "each_user", "each_user left early", "list_users_of", "get",
   "request", "a refused request",
-  "token", "a refused token", "pages in place of token endpoints", "a token from a store",
+  "token", "a refused token", "a token store that fails", "pages in place of token endpoints", "a token from a store",
   "a refresh token from a store", "close",
   "credentials from functions", "credentials from files", "podero.new with files",
 }

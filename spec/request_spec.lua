@@ -485,7 +485,9 @@ describe("client:request of a peer", function()
     for _, method in ipairs(METHODS) do
       local attempts = 0
       local client = helper.client({ url = "http://127.0.0.1:" .. helper.closed_port() },
-        { access_token = "x", max_retries = 1, on_event = function() attempts = attempts + 1 end })
+        { access_token = "x", max_retries = 1, on_event = function(event)
+          if event.type == "exchange" then attempts = attempts + 1 end
+        end })
       local err = helper.failed("network", client:request(method, "/x"))
       assert.equal(2, attempts, method)
       assert.is_true(err.retryable)

@@ -42,15 +42,19 @@ describe("secrets", function()
         finally(function() listener:close() end)
         local texts = {} -- of memory that was freed, malloc itself writes over the beginning
         for name, text in pairs(faults.forms) do texts[name] = text:sub(33) end
-        local open, closed = wiped.look({
+        local open, closed, printed = wiped.look({
           PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = faults.credentials.client_id,
           PODERO_CLIENT_SECRET = faults.credentials.client_secret, PODERO_USERNAME = faults.credentials.username,
           PODERO_PASSWORD = faults.credentials.password, TOKEN_ENCODING = encoding, CLIENT_AUTH = auth,
+          PODERO_LOG = "debug",
         }, texts, USE)
         local names = table.concat(open, "\n")
         for name in pairs(faults.secrets) do assert.truthy(names:find(name, 1, true), names) end
         assert.is_nil(names:find("password, ", 1, true), names) -- what was sent is gone already
         assert.same({}, closed)
+        local output = table.concat(printed, "\n")
+        assert.truthy(output:find("level=debug", 1, true), output)
+        helper.without(output, faults.telltales)
       end)
     end
   end

@@ -186,7 +186,7 @@ describe("a call that is stopped at any of its steps", function()
         if state.waits == n then return act(state) end
         follow(listener, seconds, fd)
       end,
-      on_event = function() state.events = state.events + 1 end,
+      on_event = function(event) if event.type == "exchange" then state.events = state.events + 1 end end,
     })
     return state
   end

@@ -183,10 +183,15 @@ describe("types/podero.lua", function()
   end)
 
   it("has the fields of an event, and so has the README", function()
-    local listed = readme:match("`{ (type=\"exchange\".-) }`")
-    local names = {}
-    for name in (listed:gsub("%s+", " ") .. ","):gmatch("([%l_]+)[^,]*,") do names[#names + 1] = name end
-    assert.same(sorted(names), sorted(fields "podero.Event"))
+    for kind, class in pairs { exchange = "Exchange", retry = "Retry", store = "Store" } do
+      local names, row = { "type" }, readme:match(("\n| `\"%s\"` |([^\n]+)"):format(kind))
+      for name in row:gmatch("`([%l_]+)`") do
+        if name ~= "token_store" then names[#names + 1] = name end
+      end
+      local declared = fields("podero." .. class .. "Event")
+      assert.same(sorted(names), sorted(declared))
+      assert.equal(("%q"):format(kind), declared.type)
+    end
   end)
 
   it("has the roles", function()

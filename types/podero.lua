@@ -97,8 +97,11 @@ local podero = {}
 ---@field headers? table<string, string> Header fields of the answer, if one came: names in lower case, repeated fields joined with `, `, without `set-cookie`. Secrets are replaced.
 ---@field delivered? integer Of `each_user`: how many users the loop had received.
 
---- One HTTP transfer, as `on_event` gets it. It contains no secrets.
----@class podero.Event
+--- What `on_event` gets. It contains no secrets.
+---@alias podero.Event podero.ExchangeEvent|podero.RetryEvent|podero.StoreEvent
+
+--- An HTTP transfer has ended.
+---@class podero.ExchangeEvent
 ---@field type "exchange"
 ---@field purpose "token"|"api" Which endpoint it was with.
 ---@field method string HTTP method.
@@ -106,8 +109,24 @@ local podero = {}
 ---@field status? integer HTTP status, if a response came.
 ---@field attempt integer From 1 on.
 ---@field seconds number How long it took.
+---@field seconds_to_first_byte? number From its start to the first byte of the response, if one came.
 ---@field bytes integer Of the decoded body.
+---@field reused boolean Whether the connection had been used before.
 ---@field error_kind? podero.ErrorKind What went wrong, if anything.
+
+--- A call pauses before another attempt.
+---@class podero.RetryEvent
+---@field type "retry"
+---@field attempt integer The attempt that has failed, from 1 on.
+---@field status? integer Its HTTP status, if a response came.
+---@field error_kind podero.ErrorKind What went wrong.
+---@field pause number Seconds until the next attempt.
+
+--- An operation of the token store has raised or returned an error.
+---@class podero.StoreEvent
+---@field type "store"
+---@field operation "get"|"set"|"add"|"delete"
+---@field message string
 
 --- A shared cache of tokens, in the manner of OpenResty's `ngx.shared.DICT`: `ngx.shared.tokens` is one.
 ---@class podero.TokenStore
@@ -133,7 +152,7 @@ local podero = {}
 --- Options of `podero.new`. One that is not given is read from its environment variable, if it has one:
 --- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
 --- `PODERO_ACCESS_TOKEN`, `PODERO_CLIENT_SECRET_FILE`, `PODERO_PASSWORD_FILE`, `PODERO_ACCESS_TOKEN_FILE`,
---- `PODERO_TOKEN_URL`. Credentials given as options are never mixed with those of the environment.
+--- `PODERO_TOKEN_URL`, `PODERO_LOG`. Credentials given as options are never mixed with those of the environment.
 --- An empty string is an error, except for `proxy`; an empty variable counts as unset.
 ---@class podero.Options
 ---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
@@ -163,7 +182,8 @@ local podero = {}
 ---@field user_agent? string Put before the library's own.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
 ---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.
----@field on_event? fun(event: podero.Event) Called after each HTTP exchange. It cannot yield.
+---@field on_event? fun(event: podero.Event) Called after each HTTP exchange, before each retry, and if the token store fails. It cannot yield.
+---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP exchange, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
 
 --- Further header fields of API requests, by name: a table, or a function that returns one, called once for each call
 --- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is no

@@ -483,6 +483,7 @@ function faults.run(peer, row, how)
   local client = assert(podero.new(merged(credentials, {
     base_url = url_of(listener, row), proxy = "", tls = { ca_file = peer.ca_file }, timeout = outcome.timeout,
     max_retries = how.retries or 0, token_encoding = "form", client_auth = "basic", on_event = saw,
+    log = function(_, line) saw(line) end,
   }, row.options or {}, how.options or {})))
   saw(tostring(client))
   local opts = { max_response_bytes = row.options and row.options.max_response_bytes }

@@ -27,7 +27,9 @@ local function nothing() end
 local scenarios = {}
 
 scenarios["podero.new"] = {
-  prepare = function() return nil, options { on_event = nothing, user_agent = "x", scope = "y", token_url = "/t" } end,
+  prepare = function()
+    return nil, options { on_event = nothing, log = nothing, user_agent = "x", scope = "y", token_url = "/t" }
+  end,
   run = function(_, all) return podero.new(all) end,
   good = function(client)
     client:close()
@@ -182,6 +184,15 @@ local function new_store(value)
   function store:set(_, given) self.value = value or given end
   return store
 end
+
+scenarios["a token store that fails"] = {
+  prepare = function()
+    local store = { get = function() error "no get" end, set = function() return nil, "no set" end }
+    return new { token_store = store, on_event = nothing, log = nothing }
+  end,
+  run = function(client) return client:list_users(ORG) end,
+  good = function(users) return #users == 3 end,
+}
 
 scenarios["a token from a store"] = {
   prepare = function()

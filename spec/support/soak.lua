@@ -55,6 +55,7 @@ local function new_client(more)
   local options = {
     base_url = server.url, client_id = mock.credentials.client_id, client_secret = mock.credentials.client_secret,
     proxy = "", timeout = 0.5, max_retries = 1, wait = coroutine.yield, on_event = function() end,
+    log = function() end,
   }
   for name, value in pairs(more or {}) do options[name] = value end
   return assert(podero.new(options))

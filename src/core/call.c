@@ -111,16 +111,39 @@ static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
-/* Queues an event for a transfer that has ended. */
-static void record(struct call *call, const struct response *r) {
+/* Queues an event for the transfer, which has ended or is about to be stopped. The caller's query
+ * may contain a secret. */
+static void record(struct call *call) {
+  if (!call->events.recording) return;
+  const struct response *r = transfer_report(call->transfer);
+  struct buffer url = {0};
+  token_source_redact(session_token_source(call->session), call->url, &url);
   struct event event = {
+      .type = EVENT_EXCHANGE,
       .method = call->method != NULL ? call->method : "GET",
-      .url = call->url,
+      .url = url.data,
       .status = r->status,
       .attempt = call->api_requests,
       .seconds = r->seconds,
+      .seconds_to_first_byte = r->first_byte,
       .bytes = r->bytes,
+      .reused = r->reused,
       .error_kind = call->failure.kind,
+  };
+  if (!url.failed) event_add(&call->events, &event);
+  buffer_free(&url);
+}
+
+/* Queues an event for a pause before another attempt, of an API or a token request. */
+static void record_retry(struct call *call, double pause) {
+  bool for_token = call->state == CALL_TOKEN;
+  struct event event = {
+      .type = EVENT_RETRY,
+      .for_token = for_token,
+      .status = call->failure.status,
+      .attempt = for_token ? call->fetch->requests : call->api_requests,
+      .error_kind = call->failure.kind,
+      .pause = pause,
   };
   event_add(&call->events, &event);
 }
@@ -135,7 +158,7 @@ static void count_token_requests(struct call *call) {
 /* Ends the call with call->failure. */
 static void fail(struct call *call) {
   call->failure.attempts = count_attempts(call);
-  if (call->transfer != NULL) record(call, transfer_progress(call->transfer));
+  if (call->transfer != NULL) record(call);
   end(call);
 }
 
@@ -221,6 +244,7 @@ static void retry_or_fail(struct call *call) {
     fail(call);
     return;
   }
+  record_retry(call, pause);
   call->retries++;
   call->resume_at = resume_at;
   call->state = CALL_PAUSE;
@@ -466,7 +490,7 @@ static void finish_transfer(struct call *call) {
   keep_response(call, r);
   if (call->failure.kind == FAILURE_ARGUMENT) /* the private key cannot be used, perhaps */
     token_source_reject_key_password(session_token_source(call->session));
-  record(call, r);
+  record(call);
   transfer_free(call->transfer);
   call->transfer = NULL;
   if (call->failure.kind == FAILURE_NONE) {

@@ -132,8 +132,7 @@ void call_refuse_credentials(struct call *call);
 /* Returns how many bytes of the body, decompressed, have arrived in this attempt. */
 uint64_t call_received(const struct call *call);
 
-/* Returns the next HTTP transfer to report to on_event, or NULL. The caller frees it with
- * event_free. */
+/* Returns the next event to report, or NULL. The caller frees it with event_free. */
 struct event *call_take_event(struct call *call);
 
 /* CALL_PULLED: returns the bytes that have arrived and were not taken, or NULL if there are none.

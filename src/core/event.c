@@ -15,7 +15,7 @@ void event_add(struct event_queue *queue, const struct event *event) {
   if (copy == NULL) return;
   *copy = *event;
   copy->url = text_copy(event->url);
-  if (copy->url == NULL) {
+  if (copy->url == NULL && event->url != NULL) {
     free(copy);
     return;
   }

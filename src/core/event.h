@@ -1,5 +1,4 @@
-/* Events for the on_event function: one for each HTTP transfer, queued until the binding reports
- * them.
+/* Events for the on_event function and the log, queued until the binding reports them.
  *
  *   queue   event_add, event_take, event_move, event_clear
  *   free    event_free */
@@ -11,16 +10,27 @@
 
 #include "core/failure.h"
 
+enum event_type {
+  EVENT_EXCHANGE, /* an HTTP transfer has ended */
+  EVENT_RETRY     /* a call pauses before another attempt */
+};
+
 struct event {
-  struct event *next;           /* private to the queue */
+  struct event *next; /* private to the queue */
+  enum event_type type;
   bool for_token;               /* a token request, else an API request */
-  const char *method;           /* static */
-  char *url;                    /* owned if the event came from event_take */
   long status;                  /* HTTP status, or 0 if there was no response */
-  unsigned attempt;             /* 1 for the first */
-  double seconds;               /* that the transfer took */
-  uint64_t bytes;               /* of the decoded body */
+  unsigned attempt;             /* 1 for the first; EVENT_RETRY: the one that has failed */
   enum failure_kind error_kind; /* FAILURE_NONE if the attempt succeeded */
+  /* EVENT_EXCHANGE */
+  const char *method;           /* static */
+  char *url;                    /* owned if the event came from event_take; without secrets */
+  double seconds;               /* that the transfer took */
+  double seconds_to_first_byte; /* of the response; undefined if `status` is 0 */
+  uint64_t bytes;               /* of the decoded body */
+  bool reused;                  /* the connection had been used before */
+  /* EVENT_RETRY */
+  double pause; /* seconds */
 };
 
 /* First in, first out. Initialize with zeros; a queue with `recording` false stays empty. */
@@ -29,7 +39,8 @@ struct event_queue {
   struct event *first, **last;
 };
 
-/* Appends a copy of the event if the queue is recording. The event is dropped if out of memory. */
+/* Appends a copy of the event, with a copy of `url` unless that is NULL, if the queue is recording.
+ * The event is dropped if out of memory. */
 void event_add(struct event_queue *queue, const struct event *event);
 
 /* Removes the first event and returns it, to be freed with event_free. Returns NULL if the queue is

@@ -54,7 +54,7 @@ struct session_options {
   /* Which of them come from environment variables, for error messages. The credentials come from
    * one place, all of them. */
   bool base_url_from_environment, token_url_from_environment, credentials_from_environment;
-  bool record_events; /* there is an on_event function */
+  bool record_events; /* there is an on_event function, or a log */
   bool has_store;     /* the binding has a token_store; see the end of core/call.h */
 };
 

@@ -75,6 +75,7 @@ static bool run_step(lua_State *L, struct call_object *object, double seconds, b
   if (session_lacks_descriptors(object->session))
     lua_gc(L, LUA_GCCOLLECT, 0); /* calls that nobody refers to may hold descriptors */
   caller_report_events(L, object);
+  if (ended) caller_report_failure(L, object);
   caller_report_progress(L, object, ended);
   return ended;
 }
@@ -270,7 +271,8 @@ static void set_closure(lua_State *L, const char *name, lua_CFunction function,
 }
 
 void call_set_functions(lua_State *L) {
-  static const luaL_Reg functions[] = {{"finish", finish}, {"stop", stop}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"finish", finish}, {"stop", stop}, {"report_store", caller_report_store}, {NULL, NULL}};
   compat_setfuncs(L, functions);
   set_closure(L, "step", step_call, call_body_run);
   set_closure(L, "step_blocking", step_call_blocking, call_body_run);

@@ -15,7 +15,8 @@ enum {
   CLIENT_SHARED,   /* table that the methods of this client share, see lua/methods.lua */
   CLIENT_REUSABLE, /* a finished call object that the next call may reuse, or nil */
   CLIENT_HEADERS,  /* the option headers, see headers_check, or nil */
-  CLIENT_VALUES = CLIENT_HEADERS
+  CLIENT_LOG,      /* a function, an enum log_level, or nil; see lua/log.h */
+  CLIENT_VALUES = CLIENT_LOG
 };
 
 /* What a call sends; all but the path may be NULL. See struct call_options. */
@@ -71,7 +72,11 @@ struct session *calls_session(lua_State *L, int index);
  *     object, so its client may use it for another call.
  *   next_user(call) -> the next user of each_user, or nil if step has to be called first
  *   stop(calls)
- *     Ends the calls; see finish. */
+ *     Ends the calls; see finish.
+ *   report_store(call, operation, problem)
+ *     Reports to the client's log and to on_event that an operation of the token store has failed.
+ *     `problem`: what it has raised or returned. Raises the error of on_event, and ends the call
+ *     then. */
 void call_set_functions(lua_State *L);
 
 #endif

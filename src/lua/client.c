@@ -388,8 +388,8 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
 
 /* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
  * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`,
- * whether it has those methods, and `token_key` and `lock_key`, its keys. The Lua files add others.
- * [-0, +1, e] */
+ * whether it has those methods, `token_key` and `lock_key`, its keys, and `reports_store`, whether
+ * failures of the store are to be reported. The Lua files add others. [-0, +1, e] */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) copy_option(L, "wait");
@@ -402,6 +402,8 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   set_has_method(L, lua_gettop(L) - 1, "add", "can_add");
   set_has_method(L, lua_gettop(L) - 1, "delete", "can_delete");
   lua_remove(L, -2);
+  lua_pushboolean(L, options->session.record_events);
+  lua_setfield(L, -2, "reports_store");
   token_store_push_key(L, &options->session);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "token_key");
@@ -417,13 +419,23 @@ static int fail_new(lua_State *L, const struct failure *failure) {
   return 2;
 }
 
+/* Sets CLIENT_LOG of the client at index 2; the options table is at index 1. [-0, +0, e] */
+static void set_log(lua_State *L, const struct client_options *options) {
+  if (options->log == LOG_OFF) return;
+  if (options->has_log_function)
+    lua_getfield(L, 1, "log");
+  else
+    lua_pushinteger(L, (lua_Integer)options->log);
+  user_value_set(L, 2, CLIENT_LOG);
+}
+
 int client_new(lua_State *L) {
   options_refuse_surplus(L, 1, 1, "new");
   lua_settop(L, 1);
   struct client *client = user_value_new_object(L, sizeof *client, CLIENT_VALUES, CLIENT_TYPE);
   struct failure failure = {0};
   if (!options_read_client(L, 1, &client->options, &failure)) return fail_new(L, &failure);
-  if (client->options.session.record_events) {
+  if (client->options.has_on_event) {
     lua_getfield(L, 1, "on_event");
     user_value_set(L, 2, CLIENT_ON_EVENT);
   }
@@ -432,6 +444,7 @@ int client_new(lua_State *L) {
     headers_check(L);
     user_value_set(L, 2, CLIENT_HEADERS);
   }
+  set_log(L, &client->options);
   lua_pushstring(L, client->options.session.base_url);
   user_value_set(L, 2, CLIENT_BASE_URL);
   push_shared(L, &client->options);

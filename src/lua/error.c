@@ -7,6 +7,7 @@
 #include "core/syntax.h"
 #include "lua/headers.h"
 #include "lua/json_value.h"
+#include "lua/log.h"
 #include "lua/number_text.h"
 
 #define TYPE_NAME "podero.error"
@@ -252,34 +253,12 @@ static int error_tostring(lua_State *L) {
 
 /* ---- nginx's log ---- */
 
-/* Key in the registry of the global `ngx` as it was when the module was loaded. */
-#define NGX_NAME "podero.ngx"
-
-bool error_is_in_nginx(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
-  bool found = false;
-  if (lua_istable(L, -1)) {
-    lua_getfield(L, -1, "get_phase");
-    found = lua_isfunction(L, -1);
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-  return found;
-}
-
 void error_log_in_nginx(lua_State *L) {
-  luaL_checkstack(L, 8, NULL);
-  int error = lua_gettop(L);
-  lua_getfield(L, LUA_REGISTRYINDEX, NGX_NAME);
-  if (lua_istable(L, -1)) {
-    lua_getfield(L, -1, "log");
-    lua_getfield(L, -2, "ERR");
-    lua_pushcfunction(L, error_tostring);
-    lua_pushvalue(L, error);
-    lua_call(L, 1, 1);
-    lua_pcall(L, 2, 0, 0); /* an error there cannot be reported */
-  }
-  lua_settop(L, error);
+  luaL_checkstack(L, 4, NULL);
+  lua_pushcfunction(L, error_tostring);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 1);
+  log_in_nginx(L, "ERR");
 }
 
 /* ---- the metatable ---- */
@@ -322,8 +301,6 @@ static int error_concat(lua_State *L) {
 }
 
 void error_open(lua_State *L) {
-  lua_getglobal(L, "ngx");
-  lua_setfield(L, LUA_REGISTRYINDEX, NGX_NAME);
   luaL_newmetatable(L, TYPE_NAME);
   lua_pushcfunction(L, error_tostring);
   lua_setfield(L, -2, "__tostring");

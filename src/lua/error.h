@@ -8,8 +8,7 @@
 #include "core/session.h"
 #include "lua/compat.h"
 
-/* Registers the metatable of error objects, and stores the global `ngx` for error_log_in_nginx.
- * [-0, +0, m] */
+/* Registers the metatable of error objects. [-0, +0, m] */
 void error_open(lua_State *L);
 
 /* Pushes an error object made from `failure`, which is copied. The secrets of `session`, which may
@@ -21,10 +20,6 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
 /* Sets the field `url` of the error object on top; the session's secrets are redacted. `url` must
  * stay valid as above. [-0, +0, m] */
 void error_set_url(lua_State *L, const char *url, struct session *session);
-
-/* Returns whether this Lua state is one of nginx's: the global `ngx`, as it was when the module was
- * loaded, is that of its Lua module. [-0, +0, e] */
-bool error_is_in_nginx(lua_State *L);
 
 /* Writes the error object on top to nginx's log; does nothing outside of nginx. For errors that
  * handlers often raise: nginx logs only strings of what is raised. [-0, +0, m] */

@@ -84,11 +84,30 @@ local function call_method(store, name, ...)
   return store[name](store, ...)
 end
 
+-- Keeps a failure of the store for report_store.
+local function note_failure(shared, name, problem)
+  if not shared.reports_store then return end
+  local failures = shared.store_failures or {}
+  failures[#failures + 1] = { name = name, problem = problem }
+  shared.store_failures = failures
+end
+
 -- Calls a method of the store. An error that it raises is returned as nil and a message, as if it had no value.
 local function call_store(shared, name, ...)
   local ok, value, err = pcall(call_method, shared.token_store, name, ...)
-  if ok then return value, err end
-  return nil, "it raised an error"
+  if not ok then
+    note_failure(shared, name, value)
+    return nil, "it raised an error"
+  end
+  if not value and err ~= nil and not (name == "add" and err == "exists") then note_failure(shared, name, err) end
+  return value, err
+end
+
+-- Reports the failures of the store since the last time to the log and to on_event. Raises the errors of on_event.
+local function report_store(shared, call)
+  local failures = shared.store_failures
+  shared.store_failures = nil
+  for i = 1, #failures do c.report_store(call, failures[i].name, failures[i].problem) end
 end
 
 -- Releases the lock, unless it may have expired.
@@ -136,6 +155,7 @@ local function step(shared, call)
   local ok, ended, wants_token = pcall(c.step, call, step_options(shared))
   save_token(shared, call)
   if not ok then c.raise(ended) end
+  if shared.store_failures then report_store(shared, call) end
   return ended, wants_token
 end
 

@@ -9,7 +9,6 @@
 
 #include "core/secret_file.h"
 #include "core/syntax.h"
-#include "lua/error.h"
 #include "version.h"
 
 #define USER_AGENT "podero-lua/" PODERO_VERSION
@@ -34,6 +33,7 @@ enum option_type {
   OPTION_HEADERS,  /* bool: it was given; a table or a function that returns one */
   OPTION_BODY,     /* bool: it was given; a table or a string */
   OPTION_NAME,     /* bool: it was given; a string */
+  OPTION_LOG,      /* none: a level or a function, see read_log */
   OPTION_STORE     /* bool: it was given; an object with methods get and set */
 };
 
@@ -74,7 +74,8 @@ static const struct option client_options[] = {
     {"token_store", OPTION_STORE, SESSION(has_store)},
     {"wait", OPTION_FUNCTION, offsetof(struct client_options, has_wait)},
     {"headers", OPTION_HEADERS, offsetof(struct client_options, has_headers)},
-    {"on_event", OPTION_FUNCTION, SESSION(record_events)},
+    {"on_event", OPTION_FUNCTION, offsetof(struct client_options, has_on_event)},
+    {"log", OPTION_LOG, 0},
     {NULL, OPTION_STRING, 0},
 };
 
@@ -294,6 +295,28 @@ static void read_given(const struct option_reader *reader, const struct option *
   *(bool *)(reader->target + o->offset) = true;
 }
 
+/* Returns LOG_OFF if the text is no level. */
+static enum log_level find_level(const char *text) {
+  for (enum log_level level = LOG_INFO; level <= LOG_DEBUG; level++) {
+    if (strcmp(text, log_level_name(level)) == 0) return level;
+  }
+  return LOG_OFF;
+}
+
+/* Of podero.new only. */
+static void read_log(const struct option_reader *reader, const struct option *o) {
+  static const char expected[] = "\"info\", \"debug\" or a function";
+  struct client_options *out = (struct client_options *)(void *)reader->target;
+  out->has_log_function = lua_isfunction(reader->L, -1);
+  if (out->has_log_function) {
+    out->log = LOG_DEBUG;
+    return;
+  }
+  if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, expected);
+  out->log = find_level(lua_tostring(reader->L, -1));
+  if (out->log == LOG_OFF) fail_value(reader, o->name, expected);
+}
+
 /* A store is a table or a userdata; its methods may come from an __index. */
 static void read_store(const struct option_reader *reader, const struct option *o) {
   static const char expected[] = "an object with methods get and set";
@@ -337,6 +360,7 @@ static void read_option(const struct option_reader *reader, const struct option 
     break;
   case OPTION_BODY: read_given(reader, o, LUA_TTABLE, LUA_TSTRING, "a table or a string"); break;
   case OPTION_NAME: read_given(reader, o, LUA_TSTRING, LUA_TSTRING, "a string"); break;
+  case OPTION_LOG: read_log(reader, o); break;
   case OPTION_STORE: read_store(reader, o); break;
   }
 }
@@ -589,6 +613,17 @@ static void complete_urls(lua_State *L, struct session_options *o) {
   if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
 }
 
+/* Reads PODERO_LOG if the option was not given. Returns false and fills `failure` if the variable
+ * is no level. */
+static bool complete_log(struct client_options *out, struct failure *failure) {
+  const char *value = getenv("PODERO_LOG");
+  if (out->log != LOG_OFF || value == NULL || *value == '\0') return true;
+  out->log = find_level(value);
+  if (out->log != LOG_OFF) return true;
+  failure_set(failure, FAILURE_ARGUMENT, "PODERO_LOG: expected \"info\" or \"debug\"");
+  return false;
+}
+
 bool options_read_client(lua_State *L, int index, struct client_options *out,
                          struct failure *failure) {
   static const struct option *const lists[] = {client_options, NULL};
@@ -612,10 +647,12 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
   join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
+  if (!complete_log(out, failure)) return false;
+  o->record_events = out->has_on_event || out->log != LOG_OFF;
   const char *missing = find_missing(o);
   if (missing != NULL)
     failure_set(failure, FAILURE_ARGUMENT, "%s%s", missing,
-                o->credentials_from_environment && error_is_in_nginx(L) ? NGINX_HINT : "");
+                o->credentials_from_environment && log_is_in_nginx(L) ? NGINX_HINT : "");
   if (missing != NULL || !read_files(o, failure)) return false;
   /* A store is for tokens that were fetched, not for the user's own. */
   if (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) o->has_store = false;

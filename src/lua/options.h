@@ -4,14 +4,18 @@
 
 #include "core/session.h"
 #include "lua/compat.h"
+#include "lua/log.h"
 
 /* Options of podero.new. */
 struct client_options {
   struct session_options session; /* owns its texts; freed with session_options_clear */
   bool validate;
   bool has_max_response_bytes; /* the option was given */
-  bool has_wait;               /* there is a function in the options table */
-  bool has_headers;            /* there is a table or a function in the options table */
+  bool has_wait;    /* there is a function in the options table, as with the next three */
+  bool has_headers; /* or a table */
+  bool has_on_event;
+  bool has_log_function;
+  enum log_level log; /* LOG_DEBUG if has_log_function is true */
 };
 
 enum method {

@@ -5,6 +5,7 @@
 #include "lua/compat.h"
 #include "lua/error.h"
 #include "lua/json_value.h"
+#include "lua/log.h"
 #include "lua/options.h"
 #include "lua/role.h"
 #include "lua/text_buffer.h"
@@ -38,6 +39,7 @@ int luaopen_podero(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"new", client_new}, {"time", time_of}, {"is_error", error_is_error}, {NULL, NULL}};
   cjson_open(L);
+  log_open(L);
   error_open(L);
   json_value_open(L);
   text_buffer_open(L);

@@ -61,6 +61,8 @@ uint64_t connection_count_read(const struct transfer *x) {
 void connection_note_bytes(struct transfer *x) {
   struct socket_entry *s = connection_socket(x);
   x->received_at = x->transport->iteration_began;
+  if (x->first_byte_at == 0 && (x->sent_at > 0 || !libcurl_quirks.has_prereq))
+    x->first_byte_at = x->received_at;
   if (s != NULL) s->received_at = x->received_at;
 }
 

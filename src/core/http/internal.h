@@ -126,6 +126,7 @@ struct transfer {
   struct socket_entry *socket; /* of its connection; NULL: not known, see find_socket */
   double sent_at;              /* when the request was sent; 0: not yet, or not known */
   double received_at;          /* when response bytes last arrived; 0: never */
+  double first_byte_at;        /* when the first one did; not of a response to CONNECT */
   bool was_sent;               /* see transfer_was_sent; valid once the transfer has ended */
 
   /* The response. */

@@ -153,6 +153,17 @@ static void set_failure(struct transfer *x, CURLcode code) {
 
 /* ---- end ---- */
 
+/* Sets what is only reported in events. If no request was sent, there may have been no connection
+ * at all, for which libcurl also counts no new one. */
+static void read_times(struct transfer *x) {
+  struct response *r = &x->response;
+  long made = 1;
+  if (x->first_byte_at > 0) r->first_byte = fmax(x->first_byte_at - x->started_at, 0);
+  if (x->handle.easy == NULL || (x->sent_at == 0 && r->status == 0)) return;
+  curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &made);
+  r->reused = made == 0;
+}
+
 static void read_info(struct transfer *x) {
   struct response *r = &x->response;
   const char *redirect = NULL, *origin = x->handle.origin;
@@ -206,6 +217,7 @@ void transfer_end(struct transfer *x, CURLcode code) {
   x->response.seconds = clock_monotonic() - x->started_at;
   x->was_sent = x->handle.easy != NULL && connection_sent_at(x) > 0;
   if (x->handle.easy != NULL) read_info(x);
+  read_times(x);
   if (code == CURLE_OK && !x->header_complete) { /* see quirks.c */
     code = CURLE_RECV_ERROR;
     snprintf(x->error_text, sizeof x->error_text, "the connection was closed inside the header");
@@ -273,6 +285,11 @@ void transfer_take_header(struct transfer *x, struct buffer *header) {
 const struct response *transfer_progress(struct transfer *x) {
   if (!x->ended) x->response.seconds = clock_monotonic() - x->started_at;
   return &x->response;
+}
+
+const struct response *transfer_report(struct transfer *x) {
+  if (!x->ended) read_times(x);
+  return transfer_progress(x);
 }
 
 /* ---- stop, free ---- */

@@ -1,7 +1,8 @@
 /* HTTP transfers: one request and its response.
  *
  *   request    struct request, transfer_start
- *   response   struct response, transfer_response, transfer_progress, transfer_end_error_body
+ *   response   struct response, transfer_response, transfer_progress, transfer_report,
+ *              transfer_end_error_body
  *   stream     transfer_bytes, transfer_take
  *   free       transfer_free
  *
@@ -45,6 +46,9 @@ struct response {
   struct buffer body;   /* decoded; at most 64 KB of the body unless the status is 2xx */
   uint64_t bytes;       /* how many bytes of the body were received, after decoding */
   double seconds;       /* duration of the transfer */
+  double first_byte;    /* seconds until the first byte arrived; 0 if none has. See
+                         * transfer_report */
+  bool reused;          /* an existing connection was used. See transfer_report */
   bool has_retry_after; /* the header had a valid Retry-After field */
   double retry_after;   /* its value: seconds from now, at least 0, at most a year */
   char *redirect;       /* absolute URL that a 3xx response redirects to, or NULL */
@@ -86,6 +90,9 @@ void transfer_take_header(struct transfer *transfer, struct buffer *header);
 
 /* Returns what is known so far: `status`, `bytes` and `seconds`. */
 const struct response *transfer_progress(struct transfer *transfer);
+
+/* The same with `first_byte` and `reused`, for events. */
+const struct response *transfer_report(struct transfer *transfer);
 
 /* Returns the bytes of a streamed 2xx body that were received and not taken yet, or NULL if there
  * are none, and sets `*size`. They are valid until transfer_take is called, the reactor runs, or

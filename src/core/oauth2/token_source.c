@@ -205,22 +205,27 @@ static void end_fetch(struct token_source *s) {
   s->fetch = NULL;
 }
 
-static void record(struct token_source *s, const struct response *r, enum failure_kind error_kind) {
+static void record(struct token_source *s, enum failure_kind error_kind) {
+  if (!s->events.recording) return;
+  const struct response *r = transfer_report(s->transfer);
   struct event event = {
+      .type = EVENT_EXCHANGE,
       .for_token = true,
       .method = "POST",
       .url = (char *)s->fetch->url,
       .status = r->status,
       .attempt = s->fetch->requests,
       .seconds = r->seconds,
+      .seconds_to_first_byte = r->first_byte,
       .bytes = r->bytes,
+      .reused = r->reused,
       .error_kind = error_kind,
   };
   event_add(&s->events, &event);
 }
 
 static void end_request(struct token_source *s, enum failure_kind error_kind) {
-  record(s, transfer_progress(s->transfer), error_kind);
+  record(s, error_kind);
   transfer_free(s->transfer);
   s->transfer = NULL;
   secret_free(s->refresh_token_sent);
