@@ -459,7 +459,8 @@ local function call(client, method, opts)
   else
     result, err = client:list_users(mock.ORG, opts)
   end
-  return result and #result, err
+  if not result then return nil, err end
+  return #result
 end
 
 --- Puts a fault to a new client, and afterwards a good call. `how`:
