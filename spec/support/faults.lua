@@ -460,7 +460,8 @@ local function call(client, method, opts)
   else
     result, err = client:list_users(mock.ORG, opts)
   end
-  return result and #result, err
+  if not result then return nil, err end
+  return #result
 end
 
 --- Makes a call with a new client to a server that has a fault, then a good call. `how`:

@@ -91,9 +91,9 @@ function commands.get(given)
   local client = new_client(given)
   local query = {}
   for _, parameter in ipairs(given.query) do query[parameter[1]] = parameter[2] end
-  local answer, err = client:get(given.path, query)
+  local answer, response = client:get(given.path, query)
   client:close()
-  if err then error(err, 0) end
+  if answer == nil then error(response, 0) end -- it is the error then
   local sink = output.open()
   sink:write(json.encode(answer, ""), "\n")
   sink:finish()

@@ -67,6 +67,7 @@ static bool is_reserved(const char *name) {
 
 /* Whether one of the fields, each of which is followed by a NUL, has this name. */
 static bool has_field(const char *fields, size_t size, const char *name, size_t name_size) {
+  if (size == 0) return false;
   for (const char *end = fields + size; fields < end; fields += strlen(fields) + 1) {
     if (strncasecmp(fields, name, name_size) == 0 && fields[name_size] == ':') return true;
   }
