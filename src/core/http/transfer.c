@@ -91,6 +91,7 @@ static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
   if (r.text == NULL) r.text = *x->error_text != '\0' ? x->error_text : curl_easy_strerror(code);
+  if (r.kind == FAILURE_TOO_LARGE && x->paused) r.text = "the response unpacks to too much at once";
   if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
@@ -117,10 +118,7 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (is_proxy_unusable(x))
     return (struct report){FAILURE_ARGUMENT, false, "",
                            "the proxy's URL is malformed, or libcurl does not know its scheme"};
-  if (is_too_large_for_libcurl(x, code))
-    return (struct report){FAILURE_TOO_LARGE, false, "",
-                           x->paused ? "the response unpacks to too much at once"
-                                     : "the header has a field that is too long"};
+  if (is_too_large_for_libcurl(x, code)) code = (CURLcode)QUIRKS_CURLE_TOO_LARGE;
   return describe_code(x, x->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
 }
 
