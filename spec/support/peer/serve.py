@@ -469,6 +469,10 @@ class Http2(Connection):
             self.h2.end_stream(self.stream)
         self.flush()
 
+    def act_trailer(self, headers):
+        self.h2.send_headers(self.stream, [(name.lower(), value) for name, value in headers.items()], end_stream=True)
+        self.flush()
+
     def act_respond(self, status, headers, body):
         self.act_head(status, headers)
         self.act_data(body, True)
