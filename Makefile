@@ -261,7 +261,7 @@ chaos-nginx: packages-chaos-nginx
 
 # ---- fuzzers ----
 
-FUZZERS := json number value users token retry_after url path time redact
+FUZZERS := json number value users token header url path time redact
 FUZZ_SECONDS ?= 600
 fuzz: packages-fuzz
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \

@@ -84,6 +84,23 @@ describe("README.md", function()
     assert.truthy(count >= 3)
   end)
 
+  it("is not alone: SECURITY.md names specs that exist, and tests of theirs", function()
+    local text = helper.read("SECURITY.md"):gsub("%s+", " ")
+    local specs, tests = 0, 0
+    for name, rest in text:gmatch("`(spec/[%w_/.]+)`()") do
+      local source = helper.read(name)
+      specs = specs + 1
+      -- After a colon: beginnings or parts of names, in quotes, with commas between.
+      local from = text:match("^: ()\"", rest)
+      while from do
+        local test, after = text:match("^\"([^\"]+)\"()", from)
+        assert.truthy(source:find(test, 1, true), name .. ": " .. test)
+        tests, from = tests + 1, text:match("^, ()\"", after)
+      end
+    end
+    assert.is_true(specs > 40 and tests > 40, ("%d specs, %d tests"):format(specs, tests))
+  end)
+
   it("and CONTRIBUTING.md name files that exist, and targets that make has", function()
     local makefile = helper.read("Makefile")
     for _, name in ipairs { "README.md", "CONTRIBUTING.md" } do

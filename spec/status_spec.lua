@@ -169,6 +169,7 @@ describe("a client", function()
   describe("that gets a list in", function()
     for name, fields in pairs {
       ["two codings"] = { "Content-Encoding: gzip, gzip" },
+      ["three codings"] = { "Content-Encoding: gzip, gzip, gzip" },
       ["two codings, in two fields"] = { "Content-Encoding: gzip", "content-encoding:gzip" },
       ["forty codings"] = { "Content-Encoding: " .. ("gzip, "):rep(40) .. "gzip" },
       ["two codings, one of them unknown"] = { "Content-Encoding: gzip,rot13" },
@@ -201,7 +202,8 @@ describe("a client", function()
     end
 
     for name, field in pairs { ["identity"] = "Content-Encoding: identity", ["no coding"] = "Content-Encoding: ",
-      ["identity and no coding"] = "Content-Encoding: identity, ,", ["chunks"] = "X: y" } do
+      ["identity and no coding"] = "Content-Encoding: identity, ,", ["chunks"] = "X: y",
+      ["identity twice"] = "Content-Encoding: Identity, identity" } do
       it(name .. ", takes it", function()
         local body = faults.good.api[1][4]
         local client = client_of(listen { api = { { head(200, field, "Transfer-Encoding: Chunked"),
@@ -209,6 +211,14 @@ describe("a client", function()
         assert.equal(3, #assert(client:list_users(helper.ORG)))
       end)
     end
+
+    it("chunks with a trailer that names codings, takes it", function()
+      local body = faults.good.api[1][4]
+      local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
+        send(("%x"):format(#body), body, "0", "Content-Encoding: gzip", "Content-Encoding: gzip",
+          "Transfer-Encoding: gzip", "", "") } } })
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
 
     for name, more in pairs { ["a second member"] = "member", ["padding"] = ("\0"):rep(64), ["a line feed"] = "\n" } do
       it("gzip with " .. name .. " after it, says so", function()
@@ -347,6 +357,15 @@ describe("a client", function()
         send("2", "{}", "0", "Retry-After: 60", "", "") })
       assert.equal(5, retry_after { head(503, "Transfer-Encoding: chunked", "Retry-After: 5"),
         send("2", "{}", "0", "Retry-After: 60", "", "") })
+    end)
+
+    it("does not heed a trailer over HTTP/2", function()
+      for field, expected in pairs { ["X-Other"] = false, ["Retry-After"] = 5 } do
+        local listener = listen { tls = { certificate = "server", h2 = true }, api = { { { "head", 503,
+          { [field] = "5" } }, { "data", "{}" }, { "trailer", { ["Retry-After"] = "60" } } } } }
+        local err = helper.failed("http", client_of(listener, nil, { access_token = "static" }):list_users(helper.ORG))
+        assert.equal(expected or nil, err.retry_after)
+      end
     end)
   end)
 end)

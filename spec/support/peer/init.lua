@@ -99,8 +99,9 @@ end
 --   state   "listening" (the default), "refusing" (connections), or "deaf" (to them)
 --   host    to listen on: "127.0.0.1" (the default) or "::1"
 --   port    any free one by default
---   tls     { certificate = name, version = "1.1", h2 = true }
+--   tls     { certificate = name, version = "1.1", h2 = true, client_certificate = true }
 --   accept  lists of acts: what is done to connections, in turn, before anything is read
+--   secured   the same after the TLS handshake
 --   api, token, connect   the same for requests; `good_api` and so on: the acts when these are used up
 -- An act is { name, arguments ... } of a method act_name in serve.py.
 function Peer:listen(settings)

@@ -115,6 +115,9 @@ def tls_context(tls):
     context.maximum_version = VERSIONS[tls.get("version", "1.3")]
     name = os.path.join(FOLDER, tls["certificate"])
     context.load_cert_chain(name + ".pem", name + ".key")
+    if tls.get("client_certificate"):
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(os.path.join(FOLDER, "ca.pem"))
     context.set_alpn_protocols(["h2", "http/1.1"] if tls.get("h2") else ["http/1.1"])
     return context
 
@@ -124,7 +127,7 @@ class Listener:
 
     def __init__(self, settings):
         self.lock = threading.Lock()
-        self.settings = {"accept": [], "connect": [], "api": [], "token": []}
+        self.settings = {"accept": [], "secured": [], "connect": [], "api": [], "token": []}
         self.requests, self.connections, self.ended, self.most, self.open = [], 0, 0, 0, set()
         self.met = threading.Condition(self.lock)
         self.in_flight = 0
@@ -192,6 +195,7 @@ class Listener:
                 with self.lock:
                     self.open.add(sock)
                 sock.do_handshake()
+                Http1(self, sock, number).play(self.next("secured"))
             protocol = Http2 if tls and sock.selected_alpn_protocol() == "h2" else Http1
             protocol(self, sock, number).run()
         except (HangUp, OSError):
@@ -466,6 +470,10 @@ class Http2(Connection):
             self.h2.send_data(self.stream, data[start:start + 16384])
         if last:
             self.h2.end_stream(self.stream)
+        self.flush()
+
+    def act_trailer(self, headers):
+        self.h2.send_headers(self.stream, [(name.lower(), value) for name, value in headers.items()], end_stream=True)
         self.flush()
 
     def act_respond(self, status, headers, body):

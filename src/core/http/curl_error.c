@@ -36,7 +36,9 @@ static const struct curl_error errors[] = {
     {CURLE_BAD_CONTENT_ENCODING, FAILURE_DECODE, FINAL, 0, NULL},
     {CURLE_SSL_CACERT_BADFILE, FAILURE_ARGUMENT, FINAL, FILE_OR_SOCKET, NULL},
     {CURLE_HTTP2_STREAM, FAILURE_NETWORK, RETRYABLE, LOST_STREAM, NULL},
-    {(CURLcode)QUIRKS_CURLE_TOO_LARGE, FAILURE_TOO_LARGE, FINAL, 0, NULL},
+    /* Or too much was decoded at once: see describe_code in transfer.c. */
+    {(CURLcode)QUIRKS_CURLE_TOO_LARGE, FAILURE_TOO_LARGE, FINAL, 0,
+     "the header has a field that is too long"},
 };
 
 const struct curl_error *curl_error_find(CURLcode code) {

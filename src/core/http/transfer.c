@@ -78,21 +78,19 @@ struct report {
   const char *prefix, *text; /* of the message */
 };
 
-/* Returns libcurl's message. */
-static const char *get_error_text(const struct transfer *x, CURLcode code) {
-  /* This one goes on with the proxy's URL, which can contain a password. */
-  static const char with_password[] = "Unsupported proxy";
-  if (*x->error_text == '\0') return curl_easy_strerror(code);
-  if (strncmp(x->error_text, with_password, sizeof with_password - 1) == 0)
-    return curl_easy_strerror(code);
-  return x->error_text;
+/* Whether libcurl does not know the scheme of the proxy's URL, or cannot parse it. There is no code
+ * for it, and its message contains the URL, which can contain a password. */
+static bool is_proxy_unusable(const struct transfer *x) {
+  static const char message[] = "Unsupported proxy";
+  return strncmp(x->error_text, message, sizeof message - 1) == 0;
 }
 
 /* What the code means, and what else is known of the transfer. */
 static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
-  if (r.text == NULL) r.text = get_error_text(x, code);
+  if (r.text == NULL) r.text = *x->error_text != '\0' ? x->error_text : curl_easy_strerror(code);
+  if (r.kind == FAILURE_TOO_LARGE && x->paused) r.text = "the response unpacks to too much at once";
   if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
@@ -119,10 +117,10 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (x->transport->read_too_long && (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0)
     return (struct report){FAILURE_NETWORK, true, "",
                            "the server sends without pause what is no part of a response"};
-  if (is_too_large_for_libcurl(x, code))
-    return (struct report){FAILURE_TOO_LARGE, false, "",
-                           x->paused ? "the response unpacks to too much at once"
-                                     : "the header has a field that is too long"};
+  if (is_proxy_unusable(x))
+    return (struct report){FAILURE_ARGUMENT, false, "",
+                           "the proxy's URL is malformed, or libcurl does not know its scheme"};
+  if (is_too_large_for_libcurl(x, code)) code = (CURLcode)QUIRKS_CURLE_TOO_LARGE;
   return describe_code(x, x->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
 }
 
