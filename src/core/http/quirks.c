@@ -6,7 +6,7 @@
  *
  * up to 7.79 *
  *   There is no CURLOPT_PREREQFUNCTION, which tells when a request is sent. The start of the
- *   transfer is used instead (get_sent_at in connection.c).
+ *   transfer is used instead (connection_sent_at in connection.c).
  *   Spec: connections_spec "whose connection goes silent"
  *
  * up to 7.86 *
