@@ -155,6 +155,41 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ 200, 400, 200 }, statuses "token")
       end)
 
+      it("gets the password again after the access token was deleted, for which OAuth Toolkit fails to refresh", function()
+        local client = user_client()
+        assert(client:list_users(ORG))
+        for _ = 1, 2 do
+          assert.equal(1, server:revoke_tokens())
+          assert(client:list_users(ORG))
+        end
+        asked(requests_of("password", "refresh_token", "password", "refresh_token", "password"))
+      end)
+
+      it("is found by token_url = \"auto\", and shared by the clients of a store", function()
+        local values = {}
+        local store = { get = function(_, key) return values[key] end,
+          set = function(_, key, value) values[key] = value end }
+        local function asked_at(wanted)
+          local list = {}
+          for index, request in ipairs(server:requests "token") do
+            list[index] = (request.path == helper.TOKEN_PATH and "A " or "B ") .. request.encoding
+          end
+          assert.same(wanted, list)
+        end
+        local expected = { "A form", "A json", "B form", backend == "json" and "B json" or nil }
+        assert.equal(2, #assert(helper.client(server, { token_store = store }):list_users(ORG)))
+        asked_at(expected)
+        assert.equal(2, #assert(helper.client(server, { token_store = store }):list_users(ORG)))
+        asked_at(expected)
+        server:revoke_tokens()
+        assert.equal(2, #assert(helper.client(server, { token_store = store }):list_users(ORG)))
+        expected[#expected + 1] = expected[#expected]
+        asked_at(expected)
+        local _, err = helper.client(server, { client_id = "demo-client", client_secret = "wrong" }):list_users(ORG)
+        assert.equal("invalid_client", err.code)
+        assert.is_true(#server:requests "token" - #expected <= 5)
+      end)
+
       it("refuses a wrong password, and a user who may not log in, with one login each", function()
         server:application("dashboard", "s3cret", "password")
         local options = { token_encoding = backend, client_id = "dashboard", client_secret = "s3cret",
@@ -374,6 +409,7 @@ describe("a server of Django and OAuth Toolkit", function()
     it("a redirect if the slash is missing, which is not followed", function()
       local err = refused("http", 301, { token_url = "/oauth2/token" })
       contains(tostring(err), "a redirect to " .. server.url .. TOKEN_URL)
+      contains(tostring(err), "write token_url with the slash at its end")
       assert.is_false(err.retryable)
       asked { "form basic client_credentials" }
     end)
@@ -383,13 +419,17 @@ describe("a server of Django and OAuth Toolkit", function()
       for _, auth in ipairs { "basic", "body" } do
         local err = refused("auth", 500, { token_url = "/oauth2/token", client_auth = auth, max_retries = 0 })
         contains(err.detail, "RuntimeError at /oauth2/token")
+        contains(tostring(err), "write token_url with the slash at its end")
       end
     end)
 
     it("a page for an unknown path, with DEBUG or not", function()
-      assert.is_false(refused("auth", 404, { token_url = "/oauth/token/" }).retryable)
-      server:configure { debug = true }
-      assert.is_false(refused("auth", 404, { token_url = "/oauth/token/" }).retryable)
+      for _, debug in ipairs { false, true } do
+        server:configure { debug = debug }
+        local err = refused("auth", 404, { token_url = "/oauth/token/" })
+        assert.is_false(err.retryable)
+        contains(tostring(err), "this is not a token endpoint: check base_url and token_url")
+      end
     end)
 
     it("a page that wants a CSRF token if the path is that of a form for people", function()
@@ -397,6 +437,9 @@ describe("a server of Django and OAuth Toolkit", function()
         server:configure { debug = debug }
         local err = refused("auth", 403, { token_url = "/oauth2/applications/register/" })
         assert.is_false(err.retryable)
+        contains(tostring(err), "this is not a token endpoint: check base_url and token_url")
+        contains(tostring(err), "403 Forbidden")
+        contains(tostring(err), "CSRF check")
       end
     end)
 
@@ -406,6 +449,9 @@ describe("a server of Django and OAuth Toolkit", function()
         local err = refused("auth", 400)
         assert.is_false(err.retryable)
         contains(err.detail, debug and "DisallowedHost" or "Bad Request (400)")
+        contains(tostring(err), debug and "DisallowedHost at" or "Bad Request (400)")
+        contains(tostring(err), "this is not a token endpoint: check base_url and token_url")
+        contains(tostring(err), "the server may not accept this host name")
       end
       server:configure { debug = false, allowed_hosts = { "127.0.0.1" } }
       refused("auth", 400, { base_url = server.url:gsub("127.0.0.1", "localhost") })
@@ -473,6 +519,7 @@ describe("a server of Django and OAuth Toolkit", function()
       assert.is_true(err.retryable)
       assert.equal(2, err.attempts)
       contains(err.detail, "502 Bad Gateway")
+      contains(tostring(err), "HTTP 502, an HTML page, \"502 Bad Gateway\"")
       options.access_token = "secret-bearer-token"
       err = failed("http", 502, helper.client(server, options):list_users(ORG))
       assert.is_true(err.retryable)

@@ -487,10 +487,12 @@ static void keep_response(struct call *call, const struct response *r) {
 static void finish_transfer(struct call *call) {
   const struct response *r = transfer_progress(call->transfer);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
+  if (r->status > 0 && r->status != 401)
+    token_source_note_accepted(session_token_source(call->session), call->generation);
+  record(call);
   keep_response(call, r);
   if (call->failure.kind == FAILURE_ARGUMENT) /* the private key cannot be used, perhaps */
     token_source_reject_key_password(session_token_source(call->session));
-  record(call);
   transfer_free(call->transfer);
   call->transfer = NULL;
   if (call->failure.kind == FAILURE_NONE) {

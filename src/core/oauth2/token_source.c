@@ -60,6 +60,7 @@ struct token_source {
   double renew_at;           /* monotonic; INFINITY if not known */
   double expires_at;         /* wall clock; INFINITY if not known */
   bool dirty;                /* see token_source_is_dirty */
+  bool is_unproven;          /* the access token was issued for a refresh token, and is not used yet */
   unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
   struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
@@ -129,17 +130,28 @@ const char *token_source_scope(const struct token_source *s) {
   return s->scope != NULL ? s->scope : s->options->scope;
 }
 
+/* The next token is asked for with the first grant. */
+static void forget_refresh_token(struct token_source *s) {
+  remember(s, s->refresh_token, 0, true);
+  s->refresh_token = NULL;
+}
+
 bool token_source_reject(struct token_source *s, unsigned generation) {
   if (s->options->access_token != NULL) return false;
   if (generation == s->generation) {
     remember(s, s->access_token, generation, true);
     s->access_token = NULL;
+    if (s->is_unproven) forget_refresh_token(s);
     return true;
   }
   for (size_t i = 0; i < PREVIOUS_COUNT; i++) {
     if (s->previous[i].generation == generation) s->previous[i].refused = true;
   }
   return true;
+}
+
+void token_source_note_accepted(struct token_source *s, unsigned generation) {
+  if (generation == s->generation) s->is_unproven = false;
 }
 
 /* Takes ownership of `text` as the new value of `*token`, which is s->access_token or
@@ -174,6 +186,7 @@ static void keep_token(struct token_source *s, struct token_response *t) {
   t->access_token = t->refresh_token = t->scope = NULL;
   s->generation++;
   s->dirty = true;
+  s->is_unproven = s->refresh_token_sent != NULL;
   s->renew_at = s->expires_at = INFINITY;
   if (t->has_expires_in) {
     double lifetime = fmin(fmax(t->expires_in, 0), MAX_LIFETIME_SECONDS);
@@ -463,12 +476,18 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
 
 /* ---- Fetch: responses ------------------------------------------------------------------------ */
 
+/* Whether the refresh token is of no use any more. A server that fails because of it (status 500:
+ * OAuth Toolkit, if the access token was revoked) fails every time; the first grant may succeed. */
+static bool is_refresh_refused(const struct response *r, const struct token_response *t) {
+  return r->status == 500 || !token_refusal_is_temporary(r, t);
+}
+
 /* Drops the refresh token that was sent and refused, and its refusal. The next request uses another
  * one that was imported meanwhile, else the first grant, in the style that has worked if the answer
  * was a token endpoint's. Returns false if none was sent, or the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
-  if (s->refresh_token_sent == NULL || token_refusal_is_temporary(r, t)) return false;
+  if (s->refresh_token_sent == NULL || !is_refresh_refused(r, t)) return false;
   if (s->refresh_token != NULL && strcmp(s->refresh_token, s->refresh_token_sent) == 0) {
     secret_free(s->refresh_token);
     s->refresh_token = NULL;
@@ -778,7 +797,7 @@ bool token_source_import(struct token_source *s, const struct stored_token *toke
   if (!import_string(s, &s->access_token, token->access_token)) return false;
   set_scope(s, NULL);
   s->generation++;
-  s->dirty = false;
+  s->dirty = s->is_unproven = false;
   s->renew_at = clock_monotonic() + seconds;
   s->expires_at = token->expires_at;
   if (s->fetch == NULL) return true;

@@ -4,7 +4,7 @@
  *
  *   lifetime    token_source_new, token_source_free
  *   token       token_source_token, token_source_expires_at, token_source_scope,
- *               token_source_reject
+ *               token_source_reject, token_source_note_accepted
  *   secrets     token_source_lacks_key_password, token_source_key_password,
  *               token_source_reject_key_password, token_source_wants_credentials,
  *               token_source_awaits_credentials, token_source_ask_credentials,
@@ -104,6 +104,11 @@ const char *token_source_scope(const struct token_source *token_source);
  * that one is kept. Returns false if no other token can be had, because the user has given the
  * token. */
 bool token_source_reject(struct token_source *token_source, unsigned generation);
+
+/* To be called when the API has accepted the token of this generation. If it refuses the first use
+ * of a token that was issued for a refresh token, the next token is asked for with the first grant.
+ */
+void token_source_note_accepted(struct token_source *token_source, unsigned generation);
 
 /* ---- Fetch ----------------------------------------------------------------------------------- */
 
