@@ -61,9 +61,29 @@ describe("on_event", function()
       local names = {}
       for name in pairs(event) do names[#names + 1] = name end
       table.sort(names)
-      assert.same({ "attempt", "bytes", "method", "purpose", "reused", "seconds", "seconds_to_first_byte", "status",
-        "type", "url" }, names)
+      assert.same({ "attempt", "bytes", "headers", "method", "purpose", "reused", "seconds", "seconds_to_first_byte",
+        "status", "type", "url" }, names)
     end
+  end)
+
+  it("has the response's headers, without secrets, and none if there was no response", function()
+    server:configure { script = { api = {
+      { headers = { ["X-Request-ID"] = "abc", ["X-Echo"] = "<demo-secret>", ["Set-Cookie"] = "a=b" } },
+      { status = 404, headers = { ["X-Request-ID"] = "def" } },
+    } } }
+    local client = helper.client(server, options())
+    assert(client:list_users(ORG))
+    helper.failed("http", client:list_users(ORG))
+    assert.equal("application/json", events[1].headers["content-type"]:match("^[^;]+"))
+    assert.equal("abc", events[2].headers["x-request-id"])
+    assert.equal("<***>", events[2].headers["x-echo"])
+    assert.is_nil(events[2].headers["set-cookie"])
+    assert.equal("def", events[3].headers["x-request-id"])
+    helper.static(server, { script = { api = { { fault = "close" } } } })
+    events = {}
+    client = helper.client(server, options { access_token = "static", max_retries = 0 })
+    helper.failed("network", client:list_users(ORG))
+    assert.is_nil(events[1].headers)
   end)
 
   it("says whether the connection was used before", function()

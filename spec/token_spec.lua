@@ -383,15 +383,27 @@ describe("tokens", function()
     end
 
     it("that the server did not renew, use the old one again", function()
-      local body = "{\"access_token\": \"static\", \"token_type\": \"Bearer\"%s}"
-      server:configure { script = { token = {
+      local body = "{\"access_token\": \"static\", \"token_type\": \"Bearer\", \"expires_in\": 0%s}"
+      server:configure { accept_tokens = { "static" }, script = { token = {
         { body = body:format(", \"refresh_token\": \"ref-one\"") }, { body = body:format(""), times = 3 },
       } } }
       local client = helper.client(server)
-      helper.failed("auth", client:list_users(ORG))
-      helper.failed("auth", client:list_users(ORG))
+      for _ = 1, 4 do assert(client:list_users(ORG)) end
       local list = server:requests("token")
       for i = 2, 4 do assert.truthy(list[i].body:find("refresh_token=ref-one", 1, true), list[i].body) end
+    end)
+
+    it("are given up if the API refuses the first use of what they are renewed to", function()
+      local body = "{\"access_token\": \"%s\", \"token_type\": \"Bearer\", \"refresh_token\": \"ref-one\"}"
+      server:configure { accept_tokens = { "good" }, script = { token = {
+        { body = body:format("old") }, { body = body:format("useless") }, { body = body:format("good") },
+      } } }
+      local client = helper.client(server)
+      helper.failed("auth", client:list_users(ORG))
+      assert(client:list_users(ORG))
+      local grants = {}
+      for i, request in ipairs(server:requests("token")) do grants[i] = request.grant end
+      assert.same({ "client_credentials", "refresh_token", "client_credentials" }, grants)
     end)
 
     it("survive a server that is busy while they are renewed", function()

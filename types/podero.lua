@@ -112,6 +112,7 @@ local podero = {}
 ---@field seconds_to_first_byte? number From its start to the first byte of the response, if one came.
 ---@field bytes integer Of the decoded body.
 ---@field reused boolean Whether the connection had been used before.
+---@field headers? table<string, string> Of the response, if one came: names in lower case, repeated fields joined with ", ", without set-cookie.
 ---@field error_kind? podero.ErrorKind What went wrong, if anything.
 
 --- A call pauses before another attempt.

@@ -127,6 +127,7 @@ static void record(struct call *call) {
       .seconds = r->seconds,
       .seconds_to_first_byte = r->first_byte,
       .bytes = r->bytes,
+      .header = r->header,
       .reused = r->reused,
       .error_kind = call->failure.kind,
   };

@@ -15,11 +15,13 @@ void event_add(struct event_queue *queue, const struct event *event) {
   if (copy == NULL) return;
   *copy = *event;
   copy->url = text_copy(event->url);
-  if (copy->url == NULL && event->url != NULL) {
-    free(copy);
-    return;
-  }
-  append(queue, copy);
+  copy->header = (struct buffer){0};
+  bool copied = buffer_append(&copy->header, event->header.data, event->header.size) &&
+                (copy->url != NULL || event->url == NULL);
+  if (copied)
+    append(queue, copy);
+  else
+    event_free(copy);
 }
 
 struct event *event_take(struct event_queue *queue) {
@@ -37,6 +39,7 @@ void event_move(struct event_queue *to, struct event_queue *from) {
 void event_free(struct event *event) {
   if (event == NULL) return;
   free(event->url);
+  buffer_free(&event->header);
   free(event);
 }
 

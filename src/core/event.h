@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/buffer.h"
 #include "core/failure.h"
 
 enum event_type {
@@ -28,6 +29,7 @@ struct event {
   double seconds;               /* that the transfer took */
   double seconds_to_first_byte; /* of the response; undefined if `status` is 0 */
   uint64_t bytes;               /* of the decoded body */
+  struct buffer header;         /* fields of the response, see struct response; owned as `url` is */
   bool reused;                  /* the connection had been used before */
   /* EVENT_RETRY */
   double pause; /* seconds */
@@ -39,8 +41,8 @@ struct event_queue {
   struct event *first, **last;
 };
 
-/* Appends a copy of the event, with a copy of `url` unless that is NULL, if the queue is recording.
- * The event is dropped if out of memory. */
+/* Appends a copy of the event, with copies of `url`, unless that is NULL, and `header`, if the
+ * queue is recording. The event is dropped if out of memory. */
 void event_add(struct event_queue *queue, const struct event *event);
 
 /* Removes the first event and returns it, to be freed with event_free. Returns NULL if the queue is

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/event.h"
 #include "lua/call_object.h"
+#include "lua/error.h"
 #include "lua/log.h"
 #include "lua/user_value.h"
 
@@ -32,7 +33,7 @@ static void set_number(lua_State *L, const char *key, double value) {
 }
 
 /* Sets the fields of an exchange in the table on top. [-0, +0, m] */
-static void set_exchange(lua_State *L, const struct event *e) {
+static void set_exchange(lua_State *L, const struct event *e, struct session *session) {
   set_text(L, "type", "exchange");
   set_text(L, "purpose", e->for_token ? "token" : "api");
   set_text(L, "method", e->method);
@@ -42,13 +43,14 @@ static void set_exchange(lua_State *L, const struct event *e) {
   call_set_integer(L, "bytes", (int64_t)e->bytes);
   lua_pushboolean(L, e->reused);
   lua_setfield(L, -2, "reused");
+  if (error_push_headers(L, &e->header, session)) lua_setfield(L, -2, "headers");
 }
 
 /* Pushes the argument of on_event. [-0, +1, m] */
-static void push_event(lua_State *L, const struct event *e) {
+static void push_event(lua_State *L, const struct event *e, struct session *session) {
   lua_createtable(L, 0, 12);
   if (e->type == EVENT_EXCHANGE) {
-    set_exchange(L, e);
+    set_exchange(L, e, session);
   } else {
     set_text(L, "type", "retry");
     set_number(L, "pause", e->pause);
@@ -81,7 +83,7 @@ void caller_report_events(lua_State *L, struct call_object *object) {
   struct log_line line;
   while (object->call != NULL && (object->event = call_take_event(object->call)) != NULL) {
     int client = push_client(L);
-    if (!lua_isnil(L, -1)) push_event(L, object->event);
+    if (!lua_isnil(L, -1)) push_event(L, object->event, object->session);
     log_format_event(L, client, &line, object->event);
     event_free(object->event);
     object->event = NULL;

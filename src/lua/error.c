@@ -202,22 +202,20 @@ static void set_failure_fields(lua_State *L, int object, const struct failure *f
   lua_setfield(L, object, "retryable");
 }
 
-/* Sets `headers`, if there was a response. [-0, +0, m] */
-static void set_headers(lua_State *L, int object, const struct failure *failure,
-                        struct session *session) {
-  if (failure->header.size == 0 || session == NULL || session_is_closed(session)) return;
-  headers_push_response(L, failure->header.data, failure->header.size, replace_in_header, session);
-  if (session_is_closed(session))
-    lua_settop(L, object); /* a finalizer closed it while they were redacted */
-  else
-    lua_setfield(L, object, "headers");
+bool error_push_headers(lua_State *L, const struct buffer *header, struct session *session) {
+  luaL_checkstack(L, 16, NULL);
+  if (header->size == 0 || session == NULL || session_is_closed(session)) return false;
+  headers_push_response(L, header->data, header->size, replace_in_header, session);
+  if (!session_is_closed(session)) return true;
+  lua_pop(L, 1); /* a finalizer closed it while they were redacted */
+  return false;
 }
 
 void error_push(lua_State *L, const struct failure *failure, struct session *session) {
   luaL_checkstack(L, 16, NULL);
   lua_createtable(L, 0, 8);
   int object = lua_gettop(L), detail = 0;
-  set_headers(L, object, failure, session);
+  if (error_push_headers(L, &failure->header, session)) lua_setfield(L, object, "headers");
   /* A closed session has no secrets any more, so they could not be redacted: no body then. */
   if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
     push_detail(L, &failure->body, session);

@@ -17,6 +17,12 @@ void error_open(lua_State *L);
  * +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
+/* Pushes a table of a response's header fields, see headers_push_response, with the session's
+ * secrets redacted, and returns true. Pushes nothing and returns false if `header` is empty, or if
+ * the session is closed or NULL, so that its secrets are not known. `header` must stay valid as
+ * above. [-0, +(0|1), m] */
+bool error_push_headers(lua_State *L, const struct buffer *header, struct session *session);
+
 /* Sets the field `url` of the error object on top; the session's secrets are redacted. `url` must
  * stay valid as above. [-0, +0, m] */
 void error_set_url(lua_State *L, const char *url, struct session *session);

@@ -57,10 +57,10 @@ struct token_source {
   struct previous_token previous[PREVIOUS_COUNT];
   unsigned previous_next; /* modulo PREVIOUS_COUNT, the entry to be overwritten next */
   unsigned generation;
-  double renew_at;           /* monotonic; INFINITY if not known */
-  double expires_at;         /* wall clock; INFINITY if not known */
-  bool dirty;                /* see token_source_is_dirty */
-  bool is_unproven;          /* the access token was issued for a refresh token, and is not used yet */
+  double renew_at;   /* monotonic; INFINITY if not known */
+  double expires_at; /* wall clock; INFINITY if not known */
+  bool dirty;        /* see token_source_is_dirty */
+  bool is_unproven;  /* the access token was issued for a refresh token, and is not used yet */
   unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
   struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
@@ -231,6 +231,7 @@ static void record(struct token_source *s, enum failure_kind error_kind) {
       .seconds = r->seconds,
       .seconds_to_first_byte = r->first_byte,
       .bytes = r->bytes,
+      .header = r->header,
       .reused = r->reused,
       .error_kind = error_kind,
   };
