@@ -155,7 +155,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ 200, 400, 200 }, statuses "token")
       end)
 
-      it("gets the password again after the access token was deleted, for which OAuth Toolkit fails to refresh", function()
+      it("gets the password again after the access token was deleted, which makes a refresh fail", function()
         local client = user_client()
         assert(client:list_users(ORG))
         for _ = 1, 2 do
