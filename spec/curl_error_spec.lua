@@ -196,7 +196,7 @@ describe("the table of libcurl's codes", function()
       io.stdout:setvbuf "no"
       local options = %s
       local _, err = assert(require("podero").new(options)):list_users(%q)
-      print(err and ("%%s %%s %%s"):format(err.kind, err.retryable, err))
+      print(err and ("%%s %%s %%s"):format(err.kind, tostring(err.retryable), tostring(err)))
     ]]):format(source_of(options, server.folder, tostring(listener.port)), helper.ORG), {
       LD_PRELOAD = not helper.CHECKED and library or nil, REPORT = how.report and ("%d"):format(row.number) or nil,
       SLOW = how.slow and tostring(how.slow) or nil,
