@@ -142,13 +142,11 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
-  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
   SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
   /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
    * too. Without TLS it is not, and libcurl would only know after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
-  SET_OPTION(CURLOPT_BUFFERSIZE, expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES);
   SET_OPTION(CURLOPT_FRESH_CONNECT, x->fresh_connection || t->skip_idle_connection ? 1L : 0L);
   t->skip_idle_connection = false;
   if (request->body != NULL) {
@@ -170,13 +168,28 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
 
 /* ---- acquire and release ---- */
 
+/* Returns false if libcurl refuses it, see quirks.c. */
+static bool set_buffer(const struct transport *t, struct handle *h) {
+  bool expects_uncoded = t->has_received_uncoded && !t->has_received_coded;
+  long bytes = expects_uncoded ? LARGE_BUFFER_BYTES : SMALL_BUFFER_BYTES;
+  if (h->buffer_bytes == bytes) return true;
+  if (curl_easy_setopt(h->easy, CURLOPT_BUFFERSIZE, bytes) != CURLE_OK) return false;
+  h->buffer_bytes = bytes;
+  return true;
+}
+
 CURLcode handle_acquire(struct transfer *x, const struct request *request) {
   struct transport *t = x->transport;
   CURLcode code = CURLE_OK;
-  if (t->idle_count > 0)
-    x->handle = t->idle[--t->idle_count];
-  else
+  if (t->idle_count > 0) x->handle = t->idle[--t->idle_count];
+  if (x->handle.easy != NULL && !set_buffer(t, &x->handle)) {
+    handle_free(x->handle);
+    x->handle = (struct handle){0};
+  }
+  if (x->handle.easy == NULL) {
     code = create(t, &x->handle);
+    if (code == CURLE_OK && !set_buffer(t, &x->handle)) code = CURLE_OUT_OF_MEMORY;
+  }
   return code == CURLE_OK ? set_request(x, request) : code;
 }
 
