@@ -167,6 +167,18 @@ describe("a client", function()
     assert.equal(1, select(2, listener:received()))
   end)
 
+  it("makes all calls over HTTP/2, many at a time, though the first response changes the receive buffer", function()
+    local listener = listen { tls = HTTP2, good_api = { good } }
+    local client = client_of(listener.url, { wait = yield })
+    for _ = 1, 10 do
+      local calls = {}
+      for i = 1, 8 do
+        calls[i] = function() return client:list_users(organization(i)) end
+      end
+      for _, result in ipairs(together(calls)) do assert.equal(3, #assert(result[1], tostring(result[2]))) end
+    end
+  end)
+
   it("sends a request over a kept connection once more, not twice", function()
     local listener = listen { api = { { good }, { faults.CLOSE }, { faults.CLOSE } }, good_api = { good } }
     local client = client_of(listener.url)

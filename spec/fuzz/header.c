@@ -64,6 +64,8 @@ static void check_codings(const uint8_t *data, size_t size) {
   demand(transfer.content_codings == 0 && transfer.refused_coding == (other > 0));
   receive(&content, "Content-Encoding:", (const uint8_t *)"gzip", 4); /* fields add up */
   demand(content.content_codings == count + 1 && content.refused_coding == (count > 0));
+  buffer_free(&content.response.header);
+  buffer_free(&transfer.response.header);
 }
 
 /* A number is what it says, up to a year. */
@@ -94,6 +96,7 @@ static void check_retry_after(const uint8_t *data, size_t size) {
   demand(r->has_retry_after == had && r->retry_after == was);
   receive(&x, "HTTP/1.1", rest, sizeof rest - 1); /* a response after a 1xx */
   demand(!r->has_retry_after && !x.refused_coding && x.content_codings == 0);
+  buffer_free(&x.response.header);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

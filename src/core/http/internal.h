@@ -48,7 +48,7 @@
 /* An easy handle and what is set in it. */
 struct handle {
   CURL *easy;
-  long buffer_bytes;         /* CURLOPT_BUFFERSIZE */
+  long buffer_bytes;         /* CURLOPT_BUFFERSIZE; 0: not set */
   CURLU *url;                /* CURLOPT_CURLU */
   char *origin;              /* scheme, host and port of `url`, or NULL */
   struct curl_slist *fields; /* CURLOPT_HTTPHEADER */

@@ -36,11 +36,11 @@
  *   Spec: status_spec "a line feed"
  *
  * up to 8.5
- *   After a transfer that has failed, a handle refuses CURLOPT_BUFFERSIZE, and so it does if others
- *   were using its HTTP/2 connection when the transfer ended. Only handles of transfers that have
- *   succeeded are used again, and those that refuse another size are replaced (handle_release and
- *   get_handle in handle.c).
- *   Spec: faults_spec "reset in the body", connections_spec "ends only the one stream"
+ *   A handle refuses CURLOPT_BUFFERSIZE after a transfer that has failed, or that has ended while
+ *   others used its HTTP/2 connection. Only handles of transfers that have succeeded are used
+ *   again (handle_release in handle.c), and one that refuses is replaced (get_handle in
+ *   handle.c).
+ *   Spec: faults_spec "reset in the body", connections_spec "makes all calls over HTTP/2"
  *
  * 7.88 to 8.1 *
  *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
