@@ -20,7 +20,7 @@
 /* CURLOPT_BUFFERSIZE. libcurl decodes all that it has read before it returns, up to a thousand
  * times as much with gzip, which blocks other transfers meanwhile. So the larger buffer, which
  * takes fewer system calls, is used only if no response of the transport had a content coding. */
-#define SMALL_BUFFER_BYTES (12L * 1024)
+#define SMALL_BUFFER_BYTES (8L * 1024)
 #define LARGE_BUFFER_BYTES (32L * 1024)
 
 /* How many header bytes are accepted, of all responses to a request (1xx, for example). */
