@@ -237,15 +237,19 @@ valgrind: packages-check
 
 # Measures with gcov which part of src the specs execute on Lua 5.4. Comments in the sources mark the lines and branches
 # that cannot be reached, and give the reason.
-COVERAGE := build/lua5.4-coverage
+COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
-	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 VARIANT=-coverage HARDENING=-fstack-protector-strong \
-	  CFLAGS='-O0 -g --coverage -fprofile-update=atomic' LDFLAGS='--coverage -Wl,--exclude-libs,libgcov.a' all decoder allocations
+	@for lua in lua5.4 luajit; do \
+	  $(MAKE) --no-print-directory -s -j$(JOBS) LUA=$$lua VARIANT=-coverage HARDENING=-fstack-protector-strong \
+	    CFLAGS='-O0 -g --coverage -fprofile-update=atomic' LDFLAGS='--coverage -Wl,--exclude-libs,libgcov.a' \
+	    all decoder allocations || exit; \
+	done
 	@find $(COVERAGE) -name '*.gcda' -delete
 	@VARIANT=-coverage spec/support/run.sh lua5.4
-	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered --html-details $(COVERAGE)/index.html \
-	  --fail-under-line 98 --fail-under-branch 90
-	@echo 'details: $(COVERAGE)/index.html'
+	@VARIANT=-coverage BUSTED='--pattern=nginx spec' spec/support/run.sh luajit
+	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
+	  --html-details $(firstword $(COVERAGE))/index.html --fail-under-line 98 --fail-under-branch 90
+	@echo 'details: $(firstword $(COVERAGE))/index.html'
 
 soak: packages-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 all
