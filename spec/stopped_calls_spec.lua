@@ -99,6 +99,11 @@ local METHODS = {
     whole = function(value) return is_equal(cjson.decode(LIST), value) end,
   },
   {
+    name = "request",
+    call = function(client) return client:request("GET", helper.users_path()) end,
+    whole = function(value) return is_equal(cjson.decode(LIST), value) end,
+  },
+  {
     name = "token",
     call = function(client) return client:token() end,
     whole = function(token, expires_at) return token == "of-the-peer" and type(expires_at) == "number" end,

@@ -51,6 +51,10 @@ function calls.list_users_of(_, of, opts)
   return #results[ORG] + #results[OTHER_ORG] .. " users"
 end
 
+function calls.request(org, of, opts)
+  return told((of or client):request("GET", "/api/partners/v2.0/org/" .. (org or ORG) .. "/users", opts))
+end
+
 function calls.get(org, of, opts)
   return told((of or client):get("/api/partners/v2.0/org/" .. (org or ORG) .. "/users", nil, opts))
 end
