@@ -402,7 +402,8 @@ describe("credentials", function()
         socket.sleep(0.5)
         return "demo-secret"
       end }
-      helper.failed("timeout", client:list_users(ORG))
+      local err = helper.failed("timeout", client:list_users(ORG))
+      assert.truthy(err.message:find("client_secret", 1, true), err.message)
       assert.equal(0, server:counts().token)
     end)
 
@@ -467,6 +468,17 @@ describe("credentials", function()
         assert.equal(25, #results[ORG])
         assert.equal(25, #results[helper.OTHER_ORG])
         assert.equal(2, yields)
+      end)
+
+      it("that do not come back in time are named by the calls that wait for them", function()
+        local client = yielding { client_secret = function()
+          while true do coroutine.yield() end
+        end }
+        begin(function() return client:list_users(ORG) end)
+        local err = helper.failed("timeout", finish(begin(function()
+          return client:list_users(ORG, { timeout = 0.1 })
+        end)))
+        assert.truthy(err.message:find("waiting for client_secret", 1, true), err.message)
       end)
 
       it("that never come back do not hold up the calls after them", function()

@@ -186,11 +186,16 @@ describe("on_event", function()
     assert.is_true(told_at < 0.5, told_at)
   end)
 
-  it("is told of retries of token requests", function()
+  it("is told of retries of token requests, which are numbered until there is a token", function()
     server:configure { script = { token = { { status = 503, headers = AT_ONCE }, { fault = "close" } } } }
-    assert(helper.client(server, options()):list_users(ORG))
-    assert.same({ "token 503 1", "retry after 1, auth, 503", "token nil 1", "retry after 1, network, nil",
-      "token 200 1", "api 200 1" }, with_retries())
+    local client = helper.client(server, options())
+    assert(client:list_users(ORG))
+    assert.same({ "token 503 1", "retry after 1, auth, 503", "token nil 2", "retry after 2, network, nil",
+      "token 200 3", "api 200 1" }, with_retries())
+    events = {}
+    server:revoke()
+    assert(client:list_users(ORG))
+    assert.same({ "api 401 1", "token 200 1", "api 200 2" }, with_retries())
   end)
 
   it("is not told of a retry that is not made", function()
@@ -335,6 +340,14 @@ describe("on_event", function()
     server:revoke()
     assert(client:list_users(ORG))
     assert.same({ "api 401 1 auth", "token 200 1 -", "api 200 2 -" }, summary())
+  end)
+
+  it("has the header fields of token requests that are refused", function()
+    server:configure { always_token = { status = 401, headers = { ["X-Request-Id"] = "17" }, body = "{}" } }
+    local err = helper.failed("auth", helper.client(server, options()):token())
+    assert.same({ "token 401 1 auth", "token 401 2 auth" }, summary())
+    for _, event in ipairs(events) do assert.equal("17", (event.headers or {})["x-request-id"]) end
+    assert.equal("17", err.headers["x-request-id"])
   end)
 
   it("is told of token requests that fail", function()

@@ -197,6 +197,29 @@ describe("secrets", function()
     return err.detail, err.message .. tostring(err)
   end
 
+  it("that the caller has put into a path or a query are in no field of an error", function()
+    local listener = server:listen { good_api = { { "respond", 404, { ["X-A"] = "1" }, "" } } }
+    local deaf = server:listen { good_api = { { "stall" } } }
+    local cut = server:listen { good_api = { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" }, { "close" } } }
+    local moved = server:listen { good_api = { { "respond", 302, { Location = "/x" }, "" } } }
+    finally(function() for _, one in ipairs { listener, deaf, cut, moved } do one:close() end end)
+    local function check(_, err)
+      for _, text in ipairs { err.message, tostring(err), err.url or "" } do
+        assert.is_nil(text:find("told-to-nobody", 1, true), text)
+      end
+      assert.truthy((err.message .. (err.url or "")):find("***", 1, true), err.message)
+    end
+    for _, one in ipairs { listener, deaf, cut, moved } do
+      local client = helper.client(one, { access_token = "told-to-nobody", max_retries = 0, timeout = 0.2 })
+      check(client:get("/x", { token = "told-to-nobody" }))
+      check(client:request("POST", "/x/told-to-nobody/y"))
+    end
+    local client = helper.client(listener, { access_token = "told-to-nobody" })
+    check(client:get("/x?token=told-to-nobody"))
+    check(client:get("/" .. ("y"):rep(590) .. "/told-to-nobody")) -- where a message cuts a URL
+    check(client:list_users("told-to-nobody"))
+  end)
+
   it("of digits are not to be seen as JSON numbers, however these are written", function()
     local login = { username = "ada@example.com", password = "48151623" }
     for _, number in ipairs { "48151623", "48151623.0", "4.8151623e7", "4.8151623E+07", "-48151623", "148151623",

@@ -166,6 +166,58 @@ describe("a client", function()
     end)
   end)
 
+  describe("whose response does not arrive whole", function()
+    local begun = head(200, "Content-Length: 80", "X-Request-Id: 17")
+
+    --- Fails with this kind, and checks that the error and the only event of that transfer have status and header.
+    local function fails(kind, listener, options)
+      local last
+      options.on_event = function(event) last = event end
+      local err = helper.failed(kind, client_of(listener, options):list_users(helper.ORG))
+      assert.equal(200, err.status)
+      assert.equal("17", (err.headers or {})["x-request-id"])
+      assert.equal(kind, last.error_kind)
+      assert.equal("17", (last.headers or {})["x-request-id"])
+    end
+
+    it("in time, says its status and header fields", function()
+      fails("timeout", listen { api = { { begun, { "send", "[" }, STALL } } }, { timeout = 0.3 })
+    end)
+
+    it("says its status and header fields", function()
+      fails("decode", listen { api = { { begun, { "send", "[" }, CLOSE } } }, {})
+    end)
+
+    it("from the token endpoint, says its status and header fields", function()
+      fails("decode", listen { token = { { begun, { "send", "{" }, CLOSE } } }, {})
+    end)
+  end)
+
+  it("that gets a token response without a token says its status and header fields", function()
+    local answer = { "respond", 200, { ["X-Request-Id"] = "17" }, "{}" }
+    local err = helper.failed("auth", client_of(listen { token = { { answer } } }):list_users(helper.ORG))
+    assert.equal(200, err.status)
+    assert.equal("17", (err.headers or {})["x-request-id"])
+  end)
+
+  it("that is told that nothing has changed does not call this a redirect", function()
+    local err = helper.failed("http", client_of(listen { api = { { head(304, "ETag: \"x\"") } } })
+      :get("/x", nil, { headers = { ["If-None-Match"] = "\"x\"" } }))
+    assert.equal(304, err.status)
+    assert.equal("\"x\"", err.headers.etag)
+    assert.is_nil(err.message:find("redirect", 1, true), err.message)
+  end)
+
+  it("whose own access token is refused says what to check", function()
+    local listener = listen { good_api = { { "respond", 401, { ["X-A"] = "1" }, "" } } }
+    for _, token in ipairs { "static", function() return "static" end } do
+      local err = helper.failed("auth", client_of(listener, nil, { access_token = token }):get("/x"))
+      assert.truthy(err.message:find("check access_token", 1, true), err.message)
+    end
+    local err = helper.failed("auth", client_of(listener):get("/x"))
+    assert.is_nil(err.message:find("access_token", 1, true), err.message)
+  end)
+
   describe("that gets a list in", function()
     for name, fields in pairs {
       ["two codings"] = { "Content-Encoding: gzip, gzip" },

@@ -5,9 +5,10 @@
 ---
 --- ```lua
 --- local podero = require "podero"
---- local client = podero.new { client_id = "…", client_secret = "…" }
+--- local client, err = podero.new { client_id = "…", client_secret = "…" }
+--- if not client then io.stderr:write(tostring(err), "\n") os.exit(1) end
 --- local users, err = client:list_users("016b78a7-0c7c-4241-a277-015c3ad3cb90")
---- if not users then error(err) end
+--- if not users then io.stderr:write(tostring(err), "\n") os.exit(1) end
 --- for _, user in ipairs(users) do print(user.role, user.email, user.first_name or "-") end
 --- client:close()
 --- ```

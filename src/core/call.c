@@ -74,6 +74,7 @@ struct call {
   bool succeeded;
   uint64_t received; /* bytes when `deadline` was last extended */
   unsigned token_requests, api_requests;
+  unsigned failed_token_requests; /* those since the last token */
   struct failure failure;
   struct event_queue events;
 };
@@ -111,13 +112,19 @@ static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
-/* Queues an event for the transfer, which has ended or is about to be stopped. The caller's query
- * may contain a secret. */
+/* Puts the call's URL into `url`, to be freed, and returns it: without secrets, which the caller
+ * may have put into the path or the query. */
+static const char *redact_url(const struct call *call, struct buffer *url) {
+  token_source_redact(session_token_source(call->session), call->url, url);
+  return url->data != NULL && !url->failed ? url->data : "?";
+}
+
+/* Queues an event for the transfer, which has ended or is about to be stopped. */
 static void record(struct call *call) {
   if (!call->events.recording) return;
   const struct response *r = transfer_report(call->transfer);
   struct buffer url = {0};
-  token_source_redact(session_token_source(call->session), call->url, &url);
+  redact_url(call, &url);
   struct event event = {
       .type = EVENT_EXCHANGE,
       .method = call->method != NULL ? call->method : "GET",
@@ -142,7 +149,7 @@ static void record_retry(struct call *call, double pause) {
       .type = EVENT_RETRY,
       .for_token = for_token,
       .status = call->failure.status,
-      .attempt = for_token ? call->fetch->requests : call->api_requests,
+      .attempt = for_token ? call->failed_token_requests : call->api_requests,
       .error_kind = call->failure.kind,
       .pause = pause,
   };
@@ -153,13 +160,18 @@ static void record_retry(struct call *call, double pause) {
 static void count_token_requests(struct call *call) {
   if (call->state != CALL_TOKEN) return;
   call->token_requests += call->fetch->requests;
+  call->failed_token_requests = call->fetch->earlier + call->fetch->requests;
   if (call->fetch->requests == 0) call->asked_for_token = false;
 }
 
-/* Ends the call with call->failure. */
+/* Ends the call with call->failure, and its transfer if there is one. */
 static void fail(struct call *call) {
   call->failure.attempts = count_attempts(call);
-  if (call->transfer != NULL) record(call);
+  if (call->transfer != NULL) {
+    record(call);
+    call->failure.status = transfer_report(call->transfer)->status;
+    if (call->failure.status != 0) transfer_take_header(call->transfer, &call->failure.header);
+  }
   end(call);
 }
 
@@ -207,29 +219,36 @@ static bool may_have_acted(const struct call *call) {
 }
 
 static void fail_timeout(struct call *call) {
-  const char *stage = "";
+  const char *stage = "", *credential = NULL;
   uint64_t bytes = 0;
   switch (call->state) {
   case CALL_STORE: stage = " while waiting for a token"; break;
   case CALL_TOKEN:
-    stage = call_awaits_credentials(call) ? " while waiting for the credentials for a token"
-                                          : " while waiting for a token";
+    stage = " while waiting for a token";
+    credential = token_source_awaited_credential(session_token_source(call->session), call->fetch);
     break;
   case CALL_PAUSE: stage = " during a pause between attempts"; break;
   case CALL_TRANSFER: bytes = call_received(call); break;
   case CALL_AUTHORIZE:
   case CALL_ENDED: break;
   }
-  bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE;
+  bool for_token = call->state == CALL_TOKEN || call->state == CALL_STORE || call->url == NULL;
   char seconds[NUMBER_BYTES];
   number_write(call->timeout, seconds);
   if (call->state == CALL_TOKEN) call->token_url = call->fetch->url;
-  const char *target = call->url;
-  if (for_token) target = token_source_url(session_token_source(call->session));
-  failure_set(&call->failure, FAILURE_TIMEOUT,
-              bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
-                        : "timeout of %s s exceeded%s: %.600s",
-              seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
+  struct buffer url = {0};
+  const char *target =
+      for_token ? token_source_url(session_token_source(call->session)) : redact_url(call, &url);
+  if (credential != NULL)
+    failure_set(&call->failure, FAILURE_TIMEOUT,
+                "timeout of %s s exceeded while waiting for %s, which was not supplied", seconds,
+                credential);
+  else
+    failure_set(&call->failure, FAILURE_TIMEOUT,
+                bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
+                          : "timeout of %s s exceeded%s: %.600s",
+                seconds, stage, target, (unsigned long long)bytes);
+  buffer_free(&url);
   call->failure.retryable = !may_have_acted(call);
   count_token_requests(call);
   fail(call);
@@ -326,6 +345,7 @@ bool call_wants_token(const struct call *call) {
 /* Stops waiting for the fetch; the next step takes the token. */
 static void leave_fetch(struct call *call) {
   call->token_requests += call->fetch->requests;
+  if (!call->fetch->abandoned) call->failed_token_requests = 0;
   token_source_leave(session_token_source(call->session), call->fetch, FAILURE_NONE);
   call->state = CALL_AUTHORIZE;
 }
@@ -365,7 +385,7 @@ void call_refuse_credentials(struct call *call) {
 void call_request_token(struct call *call) {
   if (call->state != CALL_STORE && call->state != CALL_AUTHORIZE) return;
   call->asked_for_token = true;
-  call->fetch = token_source_join(session_token_source(call->session));
+  call->fetch = token_source_join(session_token_source(call->session), call->failed_token_requests);
   if (call->fetch == NULL) {
     fail_out_of_memory(call);
     return;
@@ -428,26 +448,35 @@ static bool wait_for_token(struct call *call) {
 }
 
 /* The server chooses the target of a redirect, so secrets in it are replaced. */
-static void describe_redirect(struct call *call, const struct response *r) {
+static void describe_redirect(struct call *call, const struct response *r, const char *url) {
   struct buffer target = {0};
   token_source_redact(session_token_source(call->session),
                       r->redirect != NULL ? r->redirect : "nowhere", &target);
   failure_set(&call->failure, FAILURE_HTTP,
-              "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
-              call->url, target.data != NULL ? target.data : "?");
+              "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status, url,
+              target.data != NULL ? target.data : "?");
   buffer_free(&target);
 }
 
+/* What the message about status 401 ends with. */
+static const char *describe_refusal(const struct call *call) {
+  const struct session_options *o = session_options(call->session);
+  bool is_own =
+      o->access_token != NULL || (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) != 0;
+  if (call->renewed) return ", and so was a new one";
+  return is_own ? " (check access_token: it may have expired, and it belongs to one base_url)" : "";
+}
+
 /* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. */
-static void describe_status(struct call *call, struct response *r) {
+static void describe_status(struct call *call, struct response *r, const char *url) {
   struct failure *f = &call->failure;
   if (r->status == 401)
-    failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", call->url,
-                call->renewed ? ", and so was a new one" : "");
+    failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", url,
+                describe_refusal(call));
   else if (response_is_redirect(r))
-    describe_redirect(call, r);
+    describe_redirect(call, r, url);
   else
-    failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, call->url);
+    failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, url);
   f->retryable = retry_is_worthwhile(r->status);
   f->body = r->body;
   r->body = (struct buffer){0};
@@ -456,14 +485,16 @@ static void describe_status(struct call *call, struct response *r) {
 /* Fills the failure of a transfer that has ended, or calls the binding's `end` if it succeeded. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
+  struct buffer url = {0};
   if (r->failure.kind != FAILURE_NONE) {
-    failure_set(f, r->failure.kind, "%.600s: %.300s", call->url, r->failure.message);
+    failure_set(f, r->failure.kind, "%.600s: %.300s", redact_url(call, &url), r->failure.message);
     f->retryable = r->failure.retryable;
   } else if (!response_is_success(r)) {
-    describe_status(call, r);
+    describe_status(call, r, redact_url(call, &url));
   } else {
     call->binding->end(environment, f);
   }
+  buffer_free(&url);
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
 }

@@ -89,6 +89,17 @@ static bool check_url(const struct text *text, const struct session_options *o, 
   return url_check(name, text->value, o->allow_http, loopback, failure);
 }
 
+/* The token URL: a path on base_url has become part of a URL already. */
+static bool check_token_url(const struct text *text, const struct session_options *o,
+                            bool *loopback, struct failure *failure) {
+  if (strstr(text->value, "://") != NULL) return check_url(text, o, loopback, failure);
+  char name[64];
+  name_text(text, name);
+  failure_set(failure, FAILURE_ARGUMENT,
+              "%s is neither \"auto\", nor a path that begins with '/', nor an absolute URL", name);
+  return false;
+}
+
 static bool is_token_url_auto(const struct session_options *o) {
   return strcmp(o->token_url, TOKEN_URL_AUTO) == 0;
 }
@@ -121,7 +132,7 @@ static bool check_options(const struct session_options *o, struct loopback *loop
   if (!check_url(&texts[BASE_URL], o, &loopback->base_url, failure)) return false;
   if (is_token_url_auto(o))
     loopback->token_url = loopback->base_url;
-  else if (!check_url(&texts[TOKEN_URL], o, &loopback->token_url, failure))
+  else if (!check_token_url(&texts[TOKEN_URL], o, &loopback->token_url, failure))
     return false;
   if (o->access_token == NULL || syntax_is_bearer_token(o->access_token)) return true;
   char name[64];

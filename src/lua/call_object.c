@@ -7,6 +7,7 @@
 #include "lua/call_result.h"
 #include "lua/caller.h"
 #include "lua/error.h"
+#include "lua/log.h"
 #include "lua/user_value.h"
 
 #define CALL_TYPE "podero.call"
@@ -45,6 +46,8 @@ int call_push_failure(lua_State *L, struct session *session, enum failure_kind k
                       const char *message) {
   struct failure failure = {0};
   failure_set(&failure, kind, "%s", message);
+  if (kind == FAILURE_ARGUMENT && session != NULL && !session_is_closed(session)) /* a path, say */
+    log_clean(session, message, failure.message, sizeof failure.message);
   lua_pushnil(L);
   error_push(L, &failure, session);
   return 2;

@@ -123,9 +123,11 @@ static int next_credential(lua_State *L) {
  * [-0, +0|1, m] */
 static bool push_fault(lua_State *L, const char *name) {
   const char *message = lua_tostring(L, lua_toboolean(L, 3) ? 5 : 4);
-  if (message == NULL) message = "without a message";
   if (!lua_toboolean(L, 3))
-    lua_pushfstring(L, "%s: its function raised an error: %s", name, message);
+    lua_pushfstring(L, "%s: its function raised an error: %s", name,
+                    message != NULL ? message : "nil");
+  else if (lua_isnil(L, 4) && message == NULL)
+    lua_pushfstring(L, "%s: its function returned nil, and no message", name);
   else if (lua_isnil(L, 4))
     lua_pushfstring(L, "%s: its function returned nil: %s", name, message);
   else if (lua_type(L, 4) != LUA_TSTRING)

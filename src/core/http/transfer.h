@@ -60,8 +60,9 @@ static inline bool response_is_success(const struct response *response) {
   return response->status >= 200 && response->status < 300;
 }
 
+/* Not 304, which answers a field such as If-None-Match of the caller's. */
 static inline bool response_is_redirect(const struct response *response) {
-  return response->status >= 300 && response->status < 400;
+  return response->status >= 300 && response->status < 400 && response->status != 304;
 }
 
 /* Starts a transfer, to be freed with transfer_free before the transport. Does not wait. If the

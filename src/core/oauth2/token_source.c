@@ -227,7 +227,7 @@ static void record(struct token_source *s, enum failure_kind error_kind) {
       .method = "POST",
       .url = (char *)s->fetch->url,
       .status = r->status,
-      .attempt = s->fetch->requests,
+      .attempt = s->fetch->earlier + s->fetch->requests,
       .seconds = r->seconds,
       .seconds_to_first_byte = r->first_byte,
       .bytes = r->bytes,
@@ -248,10 +248,10 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
 
 /* `event_kind` is the error kind of the event for the request that is cut off. */
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
-  enum credential which;
-  if (credentials_next(&s->credentials, s->credentials.ticket, &which))
+  s->fetch->not_supplied = token_source_awaited_credential(s, s->fetch);
+  if (s->fetch->not_supplied != NULL)
     failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied within %g s",
-                credential_name(which), s->options->timeout);
+                s->fetch->not_supplied, s->options->timeout);
   else
     failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
                 s->fetch->url, s->options->timeout);
@@ -324,7 +324,7 @@ static void next_request(struct token_source *s) {
   }
 }
 
-struct token_fetch *token_source_join(struct token_source *s) {
+struct token_fetch *token_source_join(struct token_source *s, unsigned earlier) {
   abandon_fetch_of_parent(s);
   struct token_fetch *fetch = s->fetch;
   if (fetch != NULL) {
@@ -334,6 +334,7 @@ struct token_fetch *token_source_join(struct token_source *s) {
   fetch = calloc(1, sizeof *fetch);
   if (fetch == NULL) return NULL;
   fetch->references = 1;
+  fetch->earlier = earlier;
   s->fetch = fetch;
   s->fork_count = fork_count();
   s->deadline = clock_monotonic() + s->options->timeout;
@@ -375,7 +376,8 @@ bool token_source_is_fetching(const struct token_source *s) {
 }
 
 const char *token_source_url(const struct token_source *s) {
-  return s->fetch != NULL ? s->fetch->url : token_requester_url(&s->requester);
+  bool has_url = s->fetch != NULL && s->fetch->url != NULL;
+  return has_url ? s->fetch->url : token_requester_url(&s->requester);
 }
 
 /* ---- Fetch: failures ------------------------------------------------------------------------- */
@@ -398,18 +400,21 @@ static struct refused_request refused_request(const struct token_source *s) {
   };
 }
 
-/* Moves header and body of a refusal into the failure: the binding reads the server's error
- * description from it. If the refusal contains tokens nevertheless, they are remembered, to be
- * redacted there.
+/* Copies the header into the failure. It stays in the response, for the event. */
+static void keep_header(const struct response *r, struct failure *f) {
+  if (r->header.size > 0) buffer_append(&f->header, r->header.data, r->header.size);
+}
+
+/* Moves the body of a refusal into the failure: the binding reads the server's error description
+ * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
  */
 static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
                             struct failure *f) {
   remember(s, t->access_token, 0, false);
   remember(s, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
-  f->header = r->header;
   f->body = r->body;
-  r->header = r->body = (struct buffer){0};
+  r->body = (struct buffer){0};
 }
 
 /* Makes this response of an endpoint, which has no usable token, the one to report, unless an
@@ -433,6 +438,7 @@ static void keep_refusal(struct token_source *s, unsigned endpoint, struct respo
   f->retryable = retryable;
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
+  keep_header(r, f);
   if (!is_success || t->error != NULL) keep_error_body(s, r, t, f);
 }
 
@@ -472,6 +478,7 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
               r->failure.message);
   f->retryable = r->failure.retryable;
   f->status = r->status;
+  keep_header(r, f);
   if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* the key's, perhaps */
 }
 
@@ -634,6 +641,15 @@ bool token_source_wants_credentials(const struct token_source *s) {
 bool token_source_awaits_credentials(const struct token_source *s,
                                      const struct token_fetch *fetch) {
   return s->fetch == fetch && waits_for_credentials(s) && s->credentials.asked;
+}
+
+const char *token_source_awaited_credential(const struct token_source *s,
+                                            const struct token_fetch *fetch) {
+  enum credential which;
+  if (fetch->ended) return fetch->not_supplied;
+  if (!token_source_awaits_credentials(s, fetch)) return NULL;
+  return credentials_next(&s->credentials, s->credentials.ticket, &which) ? credential_name(which)
+                                                                          : NULL;
 }
 
 unsigned token_source_ask_credentials(struct token_source *s) {

@@ -7,10 +7,10 @@
  *               token_source_reject, token_source_note_accepted
  *   secrets     token_source_lacks_key_password, token_source_key_password,
  *               token_source_reject_key_password, token_source_wants_credentials,
- *               token_source_awaits_credentials, token_source_ask_credentials,
- *               token_source_release_credentials, token_source_is_asked,
- *               token_source_next_credential, token_source_give_credential,
- *               token_source_fail_credentials
+ *               token_source_awaits_credentials, token_source_awaited_credential,
+ *               token_source_ask_credentials, token_source_release_credentials,
+ *               token_source_is_asked, token_source_next_credential,
+ *               token_source_give_credential, token_source_fail_credentials
  *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
  *               token_source_is_ready, token_source_is_fetching, token_source_events,
  *               token_source_end_error_body, token_source_url
@@ -66,10 +66,12 @@ struct token_fetch {
                       * needed any more, or the client was closed; `failure` is set then, too */
   bool unchanged;    /* the access token that was supplied is one that the API has refused */
   unsigned requests; /* sent so far */
+  unsigned earlier;  /* requests, before this fetch, of the call that has started it */
   const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
                       * the options */
-  struct failure failure; /* once it has ended: why there is no token, or FAILURE_NONE */
-  unsigned references;    /* private */
+  struct failure failure;   /* once it has ended: why there is no token, or FAILURE_NONE */
+  const char *not_supplied; /* the credential for which it was abandoned, static; or NULL */
+  unsigned references;      /* private */
 };
 
 /* ---- Lifetime -------------------------------------------------------------------------------- */
@@ -112,10 +114,10 @@ void token_source_note_accepted(struct token_source *token_source, unsigned gene
 
 /* ---- Fetch ----------------------------------------------------------------------------------- */
 
-/* Joins the fetch that is in progress, or starts one. A new one may have ended with a failure
- * already. To be left with token_source_leave, exactly once; the fetch may be freed then. Returns
- * NULL on out of memory. */
-struct token_fetch *token_source_join(struct token_source *token_source);
+/* Joins the fetch that is in progress, or starts one. `earlier`: how many requests of the caller
+ * have brought no token before. A new one may have ended with a failure already. To be left with
+ * token_source_leave, exactly once; the fetch may be freed then. Returns NULL on out of memory. */
+struct token_fetch *token_source_join(struct token_source *token_source, unsigned earlier);
 
 /* Leaves a fetch, for this reason, or FAILURE_NONE. A fetch that has not ended goes on without the
  * caller, so that later calls find its token. It is abandoned only if the client is being closed
@@ -187,6 +189,11 @@ bool token_source_wants_credentials(const struct token_source *token_source);
 /* Whether this fetch waits for credentials for which somebody has been asked. */
 bool token_source_awaits_credentials(const struct token_source *token_source,
                                      const struct token_fetch *fetch);
+
+/* Returns the name of the credential for which this fetch waits, or was abandoned: a static string,
+ * or NULL if there is none. */
+const char *token_source_awaited_credential(const struct token_source *token_source,
+                                            const struct token_fetch *fetch);
 
 /* Returns a ticket for the functions below, or 0 if no credentials are wanted. The caller is to
  * supply them. It comes too late once the fetch has ended, or if the client is closed. */
