@@ -176,8 +176,15 @@ describe("a client", function()
       ["a transfer coding"] = { "Transfer-Encoding: gzip" },
       ["a transfer coding and chunks"] = { "Transfer-Encoding: gzip, chunked" },
       ["a transfer coding, in two fields"] = { "Transfer-Encoding: deflate", "Transfer-Encoding: chunked" },
+      ["two codings, between them a field that looks like a status line"] = { "Content-Encoding: gzip", "HTTP/1.1: 200",
+        "Content-Encoding: gzip" },
+      ["a transfer coding before such a field"] = { "Transfer-Encoding: gzip", "HTTP/1.1: 200" },
+      ["two codings, one of them in a 1xx response before it"] = { "Content-Encoding: gzip",
+        early = "Content-Encoding: gzip" },
+      ["a transfer coding in a 1xx response before it"] = { "X: y", early = "Transfer-Encoding: gzip" },
     } do
       local acts = { head(200, (table.unpack or unpack)(fields)), STALL }
+      if fields.early then table.insert(acts, 1, head(103, fields.early)) end
 
       it(name .. ", refuses it at the header", function()
         local client = client_of(listen { api = { acts, acts, acts } })
@@ -217,6 +224,23 @@ describe("a client", function()
       local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
         send(("%x"):format(#body), body, "0", "Content-Encoding: gzip", "Content-Encoding: gzip",
           "Transfer-Encoding: gzip", "", "") } } })
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
+
+    it("chunks with a trailer that looks like a status line, takes it", function()
+      local body = faults.good.api[1][4]
+      local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
+        send(("%x"):format(#body), body, "0", "HTTP/1.1: 500", "Retry-After: 5", "", "") } } })
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
+
+    it("a coding through a proxy that has named one, too, takes it", function()
+      local packed = { "gzipped", faults.good.api[1][4], "" }
+      local api = server:listen { good_api = { packed }, good_token = faults.good.token,
+        tls = { certificate = "server" } }
+      local proxy = listen { good_connect = { { "tunnel", api.port, "Content-Encoding: gzip" } } }
+      finally(function() api:close() proxy:close() end)
+      local client = client_of(api, { proxy = proxy.url })
       assert.equal(3, #assert(client:list_users(helper.ORG)))
     end)
 

@@ -111,13 +111,23 @@ static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
-/* Queues an event for the transfer, which has ended or is about to be stopped. The caller's query
- * may contain a secret. */
+/* Appends a text without the secrets in it: the caller chooses the URL and its query, the server
+ * some of libcurl's messages, as those about a certificate's names. */
+static void add_redacted(const struct call *call, const char *text, struct buffer *out) {
+  if (text != NULL) token_source_redact(session_token_source(call->session), text, out);
+}
+
+/* Returns the text that was appended to the buffer. If memory was short, it may be missing. */
+static const char *text_of(const struct buffer *text) {
+  return text->data != NULL && !text->failed ? text->data : "";
+}
+
+/* Queues an event for the transfer, which has ended or is about to be stopped. */
 static void record(struct call *call) {
   if (!call->events.recording) return;
   const struct response *r = transfer_report(call->transfer);
   struct buffer url = {0};
-  token_source_redact(session_token_source(call->session), call->url, &url);
+  add_redacted(call, call->url, &url);
   struct event event = {
       .type = EVENT_EXCHANGE,
       .method = call->method != NULL ? call->method : "GET",
@@ -224,12 +234,15 @@ static void fail_timeout(struct call *call) {
   char seconds[NUMBER_BYTES];
   number_write(call->timeout, seconds);
   if (call->state == CALL_TOKEN) call->token_url = call->fetch->url;
-  const char *target = call->url;
-  if (for_token) target = token_source_url(session_token_source(call->session));
+  const char *url = call->url;
+  if (for_token) url = token_source_url(session_token_source(call->session));
+  struct buffer target = {0};
+  add_redacted(call, url, &target);
   failure_set(&call->failure, FAILURE_TIMEOUT,
               bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
                         : "timeout of %s s exceeded%s: %.600s",
-              seconds, stage, target != NULL ? target : "", (unsigned long long)bytes);
+              seconds, stage, text_of(&target), (unsigned long long)bytes);
+  buffer_free(&target);
   call->failure.retryable = !may_have_acted(call);
   count_token_requests(call);
   fail(call);
@@ -427,27 +440,26 @@ static bool wait_for_token(struct call *call) {
   return true;
 }
 
-/* The server chooses the target of a redirect, so secrets in it are replaced. */
-static void describe_redirect(struct call *call, const struct response *r) {
+static void describe_redirect(struct call *call, const struct response *r, const char *url) {
   struct buffer target = {0};
-  token_source_redact(session_token_source(call->session),
-                      r->redirect != NULL ? r->redirect : "nowhere", &target);
+  add_redacted(call, r->redirect != NULL ? r->redirect : "nowhere", &target);
   failure_set(&call->failure, FAILURE_HTTP,
-              "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status,
-              call->url, target.data != NULL ? target.data : "?");
+              "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status, url,
+              text_of(&target));
   buffer_free(&target);
 }
 
-/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. */
-static void describe_status(struct call *call, struct response *r) {
+/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. `url`:
+ * that of the call, without secrets. */
+static void describe_status(struct call *call, struct response *r, const char *url) {
   struct failure *f = &call->failure;
   if (r->status == 401)
-    failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", call->url,
+    failure_set(f, FAILURE_AUTH, "HTTP 401 from %.600s: the token was refused%s", url,
                 call->renewed ? ", and so was a new one" : "");
   else if (response_is_redirect(r))
-    describe_redirect(call, r);
+    describe_redirect(call, r, url);
   else
-    failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, call->url);
+    failure_set(f, FAILURE_HTTP, "HTTP %ld from %.600s", r->status, url);
   f->retryable = retry_is_worthwhile(r->status);
   f->body = r->body;
   r->body = (struct buffer){0};
@@ -456,14 +468,19 @@ static void describe_status(struct call *call, struct response *r) {
 /* Fills the failure of a transfer that has ended, or calls the binding's `end` if it succeeded. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
+  struct buffer url = {0}, message = {0};
+  add_redacted(call, call->url, &url);
   if (r->failure.kind != FAILURE_NONE) {
-    failure_set(f, r->failure.kind, "%.600s: %.300s", call->url, r->failure.message);
+    add_redacted(call, r->failure.message, &message);
+    failure_set(f, r->failure.kind, "%.600s: %.300s", text_of(&url), text_of(&message));
     f->retryable = r->failure.retryable;
   } else if (!response_is_success(r)) {
-    describe_status(call, r);
+    describe_status(call, r, text_of(&url));
   } else {
     call->binding->end(environment, f);
   }
+  buffer_free(&url);
+  buffer_free(&message);
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
 }

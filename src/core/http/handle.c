@@ -1,7 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
@@ -145,7 +144,7 @@ static bool add_own_fields(struct handle *h, const char *fields) {
 /* Returns whether the request has a field of this name, which includes the colon, among its own. */
 static bool has_own_field(const char *fields, const char *name) {
   for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
-    if (strncasecmp(fields, name, strlen(name)) == 0) return true;
+    if (syntax_is_same(fields, name, strlen(name))) return true;
   }
   return false;
 }
@@ -177,7 +176,7 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 /* ---- the request ---- */
 
 static bool is_https(const char *url) {
-  return strncasecmp(url, "https:", 6) == 0;
+  return syntax_is_same(url, "https:", 6);
 }
 
 /* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.

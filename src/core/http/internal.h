@@ -132,7 +132,8 @@ struct transfer {
   /* The response. */
   uint64_t max_response_bytes; /* as in the request */
   size_t header_bytes;
-  bool header_complete;
+  bool in_header;           /* its status line has arrived, and not its end */
+  bool header_complete;     /* that of a response to CONNECT or of a 1xx response, too */
   bool refused_coding;      /* the header names a coding that is not accepted, see receive.c */
   unsigned content_codings; /* how many it names */
   char retry_after[64];     /* values of these fields; "" if they are missing or too long */
