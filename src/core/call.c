@@ -55,6 +55,7 @@ struct call {
   size_t consumed; /* CALL_WHOLE: bytes of the body that were passed to `feed` */
   unsigned max_retries, retries;
   uint64_t max_response_bytes;
+  bool uncoded; /* as in struct request */
 
   struct transfer *transfer;           /* CALL_TRANSFER */
   struct transport *private_transport; /* CALL_PULLED; the other modes use the session's */
@@ -291,6 +292,7 @@ static void start_transfer(struct call *call, const char *token) {
       .max_response_bytes = call->max_response_bytes,
       .loopback = session_is_loopback(call->session),
       .fresh_connection = is_unsafe(call),
+      .uncoded = call->uncoded,
       .streamed = call->mode != CALL_WHOLE,
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
@@ -846,6 +848,7 @@ struct call *call_new(struct session *session, const struct call_options *option
   call->deadline = INFINITY; /* until the first step */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
+  call->uncoded = options->uncoded;
   call->feed_bytes = FEED_BYTES;
   call->events.recording = session_options(session)->record_events;
   session_retain(session);

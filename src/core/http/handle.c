@@ -158,7 +158,8 @@ static bool add_body_fields(struct handle *h, const struct request *request) {
 /* Most requests have the same fields as the one before, which are kept. Returns false if out of
  * memory. */
 static bool set_fields(struct handle *h, const struct request *request, const char *user_agent) {
-  bool plain = request->body == NULL && request->method == NULL && request->fields == NULL;
+  bool plain = request->body == NULL && request->method == NULL && request->fields == NULL &&
+               !request->uncoded;
   if (plain && h->plain && h->authorization != NULL && request->authorization != NULL &&
       strcmp(h->authorization, request->authorization) == 0)
     return true;
@@ -166,7 +167,8 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
   bool ok = request->authorization == NULL || add_authorization(h, request->authorization);
   if (!has_own_field(request->fields, "Accept:"))
     ok = ok && add_field(h, "Accept: ", "application/json");
-  ok = ok && add_field(h, "Accept-Encoding: ", libcurl_accept_encoding);
+  ok = ok &&
+       add_field(h, "Accept-Encoding: ", request->uncoded ? "identity" : libcurl_accept_encoding);
   if (user_agent != NULL) ok = ok && add_field(h, "User-Agent: ", user_agent);
   ok = ok && add_own_fields(h, request->fields) && add_body_fields(h, request);
   h->plain = plain;

@@ -140,6 +140,7 @@ struct transfer {
   char date[64];
   double error_body_until; /* monotonic; INFINITY until the header of an error has arrived */
   uint64_t read_bytes;     /* see connection_count_read; valid once its socket was closed */
+  bool uncoded;            /* as in the request */
   bool streamed, paused;
   size_t taken;                                 /* bytes of response.body, by transfer_take */
   bool too_large, past_deadline, out_of_memory; /* why receiving was stopped */

@@ -138,6 +138,14 @@ static bool read_field(struct transfer *x, struct span field) {
   return !x->out_of_memory;
 }
 
+/* Whether this is a proxy's response to CONNECT that refuses the tunnel. */
+static bool is_tunnel_refused(const struct transfer *x) {
+  long status = 0;
+  if (x->response.status == 0)
+    curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  return status >= 300;
+}
+
 /* Returns false if the body is not to be read. The status of a proxy's response to CONNECT is not
  * the transfer's: it stays 0. */
 static bool end_header(struct transfer *x) {
@@ -147,7 +155,8 @@ static bool end_header(struct transfer *x) {
   x->header_complete = true;
   read_retry_after(x);
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
-  if (r->status < 200) return true;
+  if (r->status < 200) return !is_tunnel_refused(x);
+  if (response_is_success(r) && x->uncoded && x->content_codings > 0) x->refused_coding = true;
   if (!response_is_success(r)) {
     x->error_body_until = clock_monotonic() + MAX_ERROR_BODY_SECONDS;
     transport_note_error_body(t, x->error_body_until);

@@ -104,11 +104,16 @@ static const char *get_size_text(const struct transfer *x) {
                                             : "the response exceeds max_response_bytes";
 }
 
+static const char *get_coding_text(const struct transfer *x) {
+  return x->uncoded && x->content_codings == 1
+             ? "the response is in a content coding, which was not asked for"
+             : "the response is in more codings than one, which is not decoded";
+}
+
 static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (x->too_large) return (struct report){FAILURE_TOO_LARGE, false, "", get_size_text(x)};
   if (is_coding_refused(x, code))
-    return (struct report){FAILURE_DECODE, false, "",
-                           "the response is in more codings than one, which is not decoded"};
+    return (struct report){FAILURE_DECODE, false, "", get_coding_text(x)};
   if (x->past_deadline)
     return (struct report){FAILURE_TIMEOUT, true, "",
                            "the time was up while the response was unpacked"};
@@ -252,6 +257,7 @@ struct transfer *transfer_start(struct transport *t, const struct request *reque
   x->transport = t;
   x->max_response_bytes = request->max_response_bytes;
   x->deadline = request->deadline;
+  x->uncoded = request->uncoded;
   x->streamed = request->streamed;
   x->fresh_connection = request->fresh_connection;
   x->error_body_until = INFINITY;
