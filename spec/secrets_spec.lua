@@ -246,13 +246,13 @@ describe("secrets", function()
       .. "cp server.key named.key"):format(server.folder, token))
     local listener = server:listen { tls = { certificate = "named" }, good_api = faults.good.api }
     finally(function() listener:close() end)
-    local client = helper.client(listener, { access_token = token, max_retries = 0, tls = { ca_file = server.ca_file } })
+    local tls = { ca_file = server.ca_file }
+    local client = helper.client(listener, { access_token = token, max_retries = 0, tls = tls })
     local list, err = client:list_users(helper.ORG)
     err = helper.failed("network", list, err)
     assert.truthy(err.message:find("***", 1, true), err.message)
     helper.without(tostring(err), { token })
-    client = helper.client(listener, { client_id = "me", client_secret = token, max_retries = 0,
-      tls = { ca_file = server.ca_file } })
+    client = helper.client(listener, { client_id = "me", client_secret = token, max_retries = 0, tls = tls })
     list, err = client:list_users(helper.ORG)
     helper.without(tostring(helper.failed("network", list, err)), { token })
   end)

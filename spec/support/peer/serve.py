@@ -399,8 +399,8 @@ class Http1(Connection):
         self.act_send(text * (int(count) % each))
 
     def act_tunnel(self, elsewhere=None, *fields):
-        """Answers CONNECT as a proxy, with these header fields, and relays bytes in both directions until one side ends.
-        `elsewhere`: a port of this machine, whatever the client asked for."""
+        """Answers CONNECT as a proxy, with these header fields, and relays bytes in both directions until one side
+        ends. `elsewhere`: a port of this machine, whatever the client asked for."""
         host, _, port = self.request["target"].rpartition(":")
         if elsewhere:
             host, port = "127.0.0.1", elsewhere

@@ -258,7 +258,8 @@ void connection_shut_down(struct transport *transport, const struct socket_entry
 
 /* To be called when libcurl is about to send the request. Returns true if it must not: libcurl has
  * sent it before, on a connection that was closed, and would send it on another idle one, which may
- * be closed as well. Then the transfer fails, and connection_retry sends it on a new connection. */
+ * be closed as well; or it has sent it as often as it may be sent. Then the transfer fails, and
+ * connection_retry sends it on a new connection, if it may be sent again. */
 bool connection_stops_repeat(struct transfer *transfer);
 
 /* To be called when a transfer has failed. Returns true if it was started again, over another

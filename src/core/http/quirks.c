@@ -100,9 +100,10 @@
  *
  * all
  *   A request over a reused connection is sent again if the connection is closed without a
- *   response, even a POST that the server has read. A request that must not be repeated gets a new
- *   connection (request.fresh_connection). Others are repeated once (connection_stops_repeat in
- *   connection.c).
+ *   response, even a POST that the server has read; and over any HTTP/2 connection, five times, if
+ *   the server resets its stream with REFUSED_STREAM or HTTP_1_1_REQUIRED. A request that must not
+ *   be repeated gets a new connection (request.fresh_connection). Others are repeated once
+ *   (connection_stops_repeat in connection.c).
  *   Spec: connections_spec "sends a refresh token once", "sends a request again once"
  *
  * all

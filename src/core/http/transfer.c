@@ -121,6 +121,9 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (x->transport->read_too_long && (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0)
     return (struct report){FAILURE_NETWORK, true, "",
                            "the server sends without pause what is no part of a response"};
+  if (x->repeat_stopped)
+    return (struct report){FAILURE_NETWORK, true, "",
+                           "the server did not take the request, which is not sent again"};
   if (is_proxy_unusable(x))
     return (struct report){FAILURE_ARGUMENT, false, "",
                            "the proxy's URL is malformed, or libcurl does not know its scheme"};
