@@ -725,6 +725,19 @@ describe("credentials", function()
       assert.equal(1, server:counts().token)
     end)
 
+    it("is not waited for in a call, if the file has become a pipe", function()
+      local path = file("becomes-a-pipe", mock.credentials.client_secret)
+      local client = client_with { client_secret_file = path, timeout = 1 }
+      assert(os.remove(path))
+      assert(nginx.run("mkfifo " .. quoted(path)))
+      local writer = assert(io.open(path, "r+"))
+      local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
+      writer:close()
+      err = helper.failed("auth", list, err)
+      assert.truthy(err.message:find(path, 1, true), err.message)
+      assert.is_true(seconds < 0.5, seconds)
+    end)
+
     it("may come through a pipe, which podero.new reads", function()
       local path = folder .. "/pipe"
       assert(nginx.run("mkfifo " .. quoted(path)))

@@ -54,6 +54,26 @@ describe("HTTP/2", function()
     assert.equal("HTTP/2.0", protocols "api")
   end)
 
+  -- libcurl sends a request again after these codes, five times: REFUSED_STREAM and HTTP_1_1_REQUIRED.
+  for name, code in pairs { ["refuses its stream"] = 7, ["wants HTTP/1.1 for it"] = 13 } do
+    it("has a request sent no more often than over HTTP/1.1, if the server " .. name, function()
+      local other = peer.start()
+      finally(function() other:stop() end)
+      local reset = { { "rst", code } }
+      local listener = other:listen { tls = { certificate = "server", h2 = true }, good_api = faults.good.api,
+        api = { reset, reset, code == 13 and { faults.CLOSE } or reset } }
+      local client = helper.client(listener, { access_token = "static", max_retries = 2,
+        tls = { ca_file = other.ca_file } })
+      local err = helper.failed("network", client:request("POST", "/page", { body = {} }))
+      assert.equal(1, err.attempts)
+      assert.is_false(err.retryable)
+      assert.equal(1, #listener:received())
+      helper.failed("network", client:get("/page", nil, { max_retries = 0 }))
+      assert.equal(3, #listener:received())
+      assert.equal(3, #assert(client:list_users(ORG)))
+    end)
+  end
+
   it("is not used without TLS, where a token request's connection goes on to serve the API", function()
     local client = helper.client(server)
     for _ = 1, 2 do assert(client:list_users(ORG)) end

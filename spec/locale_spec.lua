@@ -1,8 +1,10 @@
---- Whatever the locale is set to, and whenever: numbers have a point.
+--- Whatever the locale is set to, and whenever: numbers have a point, and "I" is the capital of "i".
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
+local faults = require "spec.support.faults"
 local mock = require "spec.support.mock"
+local peer = require "spec.support.peer"
 
 local NAMES = { "de_DE.UTF-8", "de_AT.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR" }
 
@@ -96,5 +98,47 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
     prints("true\n", ([[
       local _, err = client:get(%q, nil, { timeout = 0.1 })
       print(err.message:find("timeout of 0.1 s", 1, true) ~= nil)]]):format(helper.API .. "/echo"))
+  end)
+end)
+
+-- In a Turkish locale, C's functions that ignore case have a dotless small letter for "I".
+describe("a Turkish locale", function()
+  local server
+
+  setup(function() server = peer.start() end)
+  teardown(function() server:stop() end)
+
+  --- What a program prints that has a client of a server with these answers.
+  local function prints(expected, settings, program_text)
+    settings.good_token = faults.good.token
+    local listener = server:listen(settings)
+    finally(function() listener:close() end)
+    local output = helper.run([[
+      if not os.setlocale "tr_TR.UTF-8" then print "no locale" return end
+      local podero = require "podero"
+      local client = assert(podero.new { base_url = os.getenv "URL", client_id = "id", client_secret = "secret",
+        proxy = "", max_retries = 0, timeout = 5, token_encoding = "form", client_auth = "basic" })
+      ]] .. program_text, { URL = listener.url })
+    if output:find "^no locale" then return pending("no Turkish locale is installed") end
+    assert.equal(expected, output)
+  end
+
+  it("does not change which codings are refused", function()
+    local function head(fields)
+      return { { "send", "HTTP/1.1 200 OK\r\n" .. fields .. "\r\n\r\n" }, faults.STALL }
+    end
+    prints("decode\ndecode\n", { api = { head "CONTENT-ENCODING: GZIP, GZIP", head "TRANSFER-ENCODING: gzip" } }, [[
+      for _ = 1, 2 do print(select(2, client:get "/page").kind) end]])
+  end)
+
+  it("does not change which header fields are left out, nor how names are written", function()
+    prints("nil 1\n", { good_api = { { "respond", 200, { ["SET-COOKIE"] = "a=b", ["X-ID"] = "1" }, "[]" } } }, [[
+      local _, response = client:get "/page"
+      print(tostring(response.headers["set-cookie"]) .. " " .. response.headers["x-id"])]])
+  end)
+
+  it("does not change which header fields cannot be set", function()
+    prints("false\n", {}, [[
+      print((pcall(client.get, client, "/page", nil, { headers = { ["AUTHORIZATION"] = "Bearer a" } })))]])
   end)
 end)

@@ -220,6 +220,66 @@ describe("secrets", function()
     check(client:list_users("told-to-nobody"))
   end)
 
+  describe("are not to be seen, though the caller has put one into a query or a path, in", function()
+    local secret, nearly = "hunter2/hunter2", ("x"):rep(560)
+
+    local answers = {
+      ["an answer that is an error"] = { "respond", 404, {}, "" },
+      ["an answer that refuses the token"] = { "respond", 401, {}, "" },
+      ["a redirect"] = { "respond", 302, { Location = "/" }, "" },
+      ["an answer that is cut short"] = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[" },
+      ["no answer"] = { "stall" },
+    }
+    for name, answer in pairs(answers) do
+      it(name, function()
+        local listener = server:listen { good_api = { answer, { "end" } }, good_token = faults.good.token }
+        finally(function() listener:close() end)
+        local client = helper.client(listener, { client_id = "me", client_secret = secret, max_retries = 0,
+          timeout = 0.5 })
+        local _, of_query = client:get("/page", { key = secret })
+        local _, of_long_query = client:get("/page", { key = nearly .. secret })
+        local _, of_path = client:get("/" .. secret .. "/page")
+        for _, err in ipairs { of_query, of_long_query, of_path } do
+          assert.truthy(err.message:find("/page", 1, true) or err == of_long_query, err.message)
+          helper.without(err, { "hunter" })
+          helper.without(tostring(err), { "hunter" })
+        end
+      end)
+    end
+  end)
+
+  it("are not to be seen, though the caller has put one into an argument that is refused", function()
+    local secret = "hunter2?hunter2"
+    local listener = server:listen {}
+    finally(function() listener:close() end)
+    local client = helper.client(listener, { client_id = "me", client_secret = secret })
+    local _, of_path = client:get("/page?" .. secret)
+    local _, of_id = client:list_users(secret)
+    for _, err in ipairs { of_path, of_id } do
+      assert.equal("argument", err.kind)
+      helper.without(tostring(err), { secret })
+    end
+    assert.equal(0, #listener:received())
+  end)
+
+  it("are not to be seen, though the server's certificate names one", function()
+    local token = "tok3n-in-a-certificate"
+    helper.shell(("cd %s && openssl req -new -config certificates.cnf -key server.key -subj /CN=%s -out named.csr && "
+      .. "openssl x509 -req -in named.csr -CA ca.pem -CAkey ca.key -set_serial 9 -days 2 -out named.pem && "
+      .. "cp server.key named.key"):format(server.folder, token))
+    local listener = server:listen { tls = { certificate = "named" }, good_api = faults.good.api }
+    finally(function() listener:close() end)
+    local tls = { ca_file = server.ca_file }
+    local client = helper.client(listener, { access_token = token, max_retries = 0, tls = tls })
+    local list, err = client:list_users(helper.ORG)
+    err = helper.failed("network", list, err)
+    assert.truthy(err.message:find("***", 1, true), err.message)
+    helper.without(tostring(err), { token })
+    client = helper.client(listener, { client_id = "me", client_secret = token, max_retries = 0, tls = tls })
+    list, err = client:list_users(helper.ORG)
+    helper.without(tostring(helper.failed("network", list, err)), { token })
+  end)
+
   it("of digits are not to be seen as JSON numbers, however these are written", function()
     local login = { username = "ada@example.com", password = "48151623" }
     for _, number in ipairs { "48151623", "48151623.0", "4.8151623e7", "4.8151623E+07", "-48151623", "148151623",

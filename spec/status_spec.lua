@@ -218,6 +218,27 @@ describe("a client", function()
     assert.is_nil(err.message:find("access_token", 1, true), err.message)
   end)
 
+  describe("whose proxy refuses the tunnel", function()
+    local function ends_at_the_header(fields, unit)
+      local proxy = listen { good_connect = {
+        { "flood", "HTTP/1.1 407 Status\r\n" .. fields .. "\r\n\r\n", unit, 100000, "" } } }
+      local client = assert(podero.new { base_url = "https://localhost:1", access_token = "static", proxy = proxy.url,
+        timeout = 1, max_retries = 0 })
+      local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
+      err = helper.failed("network", list, err)
+      assert.truthy(err.message:find("answered CONNECT with HTTP 407", 1, true), err.message)
+      assert.is_true(seconds < 0.5, seconds)
+    end
+
+    it("does not read what it says, however long", function()
+      ends_at_the_header("Content-Length: 99999999999", ("x"):rep(65536))
+    end)
+
+    it("does not read what it says, however many chunks", function()
+      ends_at_the_header("Transfer-Encoding: chunked", "10000\r\n" .. ("x"):rep(65536) .. "\r\n")
+    end)
+  end)
+
   describe("that gets a list in", function()
     for name, fields in pairs {
       ["two codings"] = { "Content-Encoding: gzip, gzip" },
@@ -228,8 +249,15 @@ describe("a client", function()
       ["a transfer coding"] = { "Transfer-Encoding: gzip" },
       ["a transfer coding and chunks"] = { "Transfer-Encoding: gzip, chunked" },
       ["a transfer coding, in two fields"] = { "Transfer-Encoding: deflate", "Transfer-Encoding: chunked" },
+      ["two codings, between them a field that looks like a status line"] = { "Content-Encoding: gzip", "HTTP/1.1: 200",
+        "Content-Encoding: gzip" },
+      ["a transfer coding before such a field"] = { "Transfer-Encoding: gzip", "HTTP/1.1: 200" },
+      ["two codings, one of them in a 1xx response before it"] = { "Content-Encoding: gzip",
+        early = "Content-Encoding: gzip" },
+      ["a transfer coding in a 1xx response before it"] = { "X: y", early = "Transfer-Encoding: gzip" },
     } do
       local acts = { head(200, (table.unpack or unpack)(fields)), STALL }
+      if fields.early then table.insert(acts, 1, head(103, fields.early)) end
 
       it(name .. ", refuses it at the header", function()
         local client = client_of(listen { api = { acts, acts, acts } })
@@ -270,6 +298,46 @@ describe("a client", function()
         send(("%x"):format(#body), body, "0", "Content-Encoding: gzip", "Content-Encoding: gzip",
           "Transfer-Encoding: gzip", "", "") } } })
       assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
+
+    it("chunks with a trailer that looks like a status line, takes it", function()
+      local body = faults.good.api[1][4]
+      local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
+        send(("%x"):format(#body), body, "0", "HTTP/1.1: 500", "Retry-After: 5", "", "") } } })
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
+
+    it("a coding through a proxy that has named one, too, takes it", function()
+      local packed = { "gzipped", faults.good.api[1][4], "" }
+      local api = server:listen { good_api = { packed }, good_token = faults.good.token,
+        tls = { certificate = "server" } }
+      local proxy = listen { good_connect = { { "tunnel", api.port, "Content-Encoding: gzip" } } }
+      finally(function() api:close() proxy:close() end)
+      local client = client_of(api, { proxy = proxy.url })
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+    end)
+
+    it("gzip that is cut short, gives no part of it as text", function()
+      local cut = "\31\139\8\0\0\0\0\0\0\3" .. "\0\5\0\250\255hello" -- a block that is not the last one
+      local answer = { head(200, "Content-Encoding: gzip", "Content-Length: " .. #cut), { "send", cut } }
+      local refused = { head(404, "Content-Encoding: gzip", "Content-Length: " .. #cut), { "send", cut } }
+      local listener = listen { api = { answer, answer, answer, refused } }
+      local client = client_of(listener)
+      for _ = 1, 2 do
+        local text, err = client:get("/page", nil, { raw = true })
+        err = helper.failed("decode", text, err)
+        assert.equal(200, err.status)
+        assert.is_false(err.retryable)
+        assert.truthy(err.message:find("content coding, which was not asked for", 1, true), err.message)
+      end
+      helper.failed("decode", client:request("POST", "/page", { raw = true }))
+      assert.equal("hello", helper.failed("http", client:get("/page", nil, { raw = true })).detail)
+      for _, request in ipairs(listener:received()) do
+        if request.kind == "api" then assert.equal("identity", request.headers["accept-encoding"]) end
+      end
+      assert.equal(3, #assert(client:list_users(helper.ORG)))
+      local requests = listener:received()
+      assert.truthy(requests[#requests].headers["accept-encoding"]:find("gzip", 1, true))
     end)
 
     for name, more in pairs { ["a second member"] = "member", ["padding"] = ("\0"):rep(64), ["a line feed"] = "\n" } do

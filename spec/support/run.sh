@@ -47,12 +47,14 @@ if [ "${1:-}" = --job ]; then
   exit
 fi
 
-# Makes a locale with a decimal comma, for specs that check that the locale has no effect.
+# Makes a locale with a decimal comma, and one in which "I" is not the capital of "i", for specs that
+# check that the locale has no effect.
 locales=$PWD/build/locale
-if [ ! -d "$locales/de_DE.UTF-8" ]; then
+for name in de_DE tr_TR; do
+  [ ! -d "$locales/$name.UTF-8" ] || continue
   mkdir -p "$locales"
-  localedef --no-archive -i de_DE -f UTF-8 "$locales/de_DE.UTF-8" || true
-fi
+  localedef --no-archive -i $name -f UTF-8 "$locales/$name.UTF-8" || true
+done
 export LOCPATH="$locales"
 
 dir=$(mktemp -d)

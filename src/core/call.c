@@ -55,6 +55,7 @@ struct call {
   size_t consumed; /* CALL_WHOLE: bytes of the body that were passed to `feed` */
   unsigned max_retries, retries;
   uint64_t max_response_bytes;
+  bool uncoded; /* as in struct request */
 
   struct transfer *transfer;           /* CALL_TRANSFER */
   struct transport *private_transport; /* CALL_PULLED; the other modes use the session's */
@@ -112,11 +113,15 @@ static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
-/* Puts the call's URL into `url`, to be freed, and returns it: without secrets, which the caller
- * may have put into the path or the query. */
-static const char *redact_url(const struct call *call, struct buffer *url) {
-  token_source_redact(session_token_source(call->session), call->url, url);
-  return url->data != NULL && !url->failed ? url->data : "?";
+/* Appends a text without the secrets in it: the caller chooses the URL and its query, the server
+ * some of libcurl's messages, as those about a certificate's names. */
+static void add_redacted(const struct call *call, const char *text, struct buffer *out) {
+  if (text != NULL) token_source_redact(session_token_source(call->session), text, out);
+}
+
+/* Returns the text that was appended to the buffer. If memory was short, it may be missing. */
+static const char *text_of(const struct buffer *text) {
+  return text->data != NULL && !text->failed ? text->data : "";
 }
 
 /* Queues an event for the transfer, which has ended or is about to be stopped. */
@@ -124,7 +129,7 @@ static void record(struct call *call) {
   if (!call->events.recording) return;
   const struct response *r = transfer_report(call->transfer);
   struct buffer url = {0};
-  redact_url(call, &url);
+  add_redacted(call, call->url, &url);
   struct event event = {
       .type = EVENT_EXCHANGE,
       .method = call->method != NULL ? call->method : "GET",
@@ -236,9 +241,9 @@ static void fail_timeout(struct call *call) {
   char seconds[NUMBER_BYTES];
   number_write(call->timeout, seconds);
   if (call->state == CALL_TOKEN) call->token_url = call->fetch->url;
-  struct buffer url = {0};
-  const char *target =
-      for_token ? token_source_url(session_token_source(call->session)) : redact_url(call, &url);
+  struct buffer target = {0};
+  add_redacted(call, for_token ? token_source_url(session_token_source(call->session)) : call->url,
+               &target);
   if (credential != NULL)
     failure_set(&call->failure, FAILURE_TIMEOUT,
                 "timeout of %s s exceeded while waiting for %s, which was not supplied", seconds,
@@ -247,8 +252,8 @@ static void fail_timeout(struct call *call) {
     failure_set(&call->failure, FAILURE_TIMEOUT,
                 bytes > 0 ? "timeout of %s s exceeded%s: %.600s (after %llu bytes of the response)"
                           : "timeout of %s s exceeded%s: %.600s",
-                seconds, stage, target, (unsigned long long)bytes);
-  buffer_free(&url);
+                seconds, stage, text_of(&target), (unsigned long long)bytes);
+  buffer_free(&target);
   call->failure.retryable = !may_have_acted(call);
   count_token_requests(call);
   fail(call);
@@ -297,6 +302,7 @@ static void start_transfer(struct call *call, const char *token) {
       .max_response_bytes = call->max_response_bytes,
       .loopback = session_is_loopback(call->session),
       .fresh_connection = is_unsafe(call),
+      .uncoded = call->uncoded,
       .streamed = call->mode != CALL_WHOLE,
       .deadline = call->mode == CALL_PULLED ? INFINITY : call->deadline,
   };
@@ -450,11 +456,10 @@ static bool wait_for_token(struct call *call) {
 /* The server chooses the target of a redirect, so secrets in it are replaced. */
 static void describe_redirect(struct call *call, const struct response *r, const char *url) {
   struct buffer target = {0};
-  token_source_redact(session_token_source(call->session),
-                      r->redirect != NULL ? r->redirect : "nowhere", &target);
+  add_redacted(call, r->redirect != NULL ? r->redirect : "nowhere", &target);
   failure_set(&call->failure, FAILURE_HTTP,
               "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status, url,
-              target.data != NULL ? target.data : "?");
+              text_of(&target));
   buffer_free(&target);
 }
 
@@ -467,7 +472,8 @@ static const char *describe_refusal(const struct call *call) {
   return is_own ? " (check access_token: it may have expired, and it belongs to one base_url)" : "";
 }
 
-/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. */
+/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. `url`:
+ * that of the call, without secrets. */
 static void describe_status(struct call *call, struct response *r, const char *url) {
   struct failure *f = &call->failure;
   if (r->status == 401)
@@ -485,16 +491,20 @@ static void describe_status(struct call *call, struct response *r, const char *u
 /* Fills the failure of a transfer that has ended, or calls the binding's `end` if it succeeded. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
-  struct buffer url = {0};
+  struct buffer url = {0}, message = {0};
+  if (r->failure.kind != FAILURE_NONE || !response_is_success(r))
+    add_redacted(call, call->url, &url);
   if (r->failure.kind != FAILURE_NONE) {
-    failure_set(f, r->failure.kind, "%.600s: %.300s", redact_url(call, &url), r->failure.message);
+    add_redacted(call, r->failure.message, &message);
+    failure_set(f, r->failure.kind, "%.600s: %.300s", text_of(&url), text_of(&message));
     f->retryable = r->failure.retryable;
   } else if (!response_is_success(r)) {
-    describe_status(call, r, redact_url(call, &url));
+    describe_status(call, r, text_of(&url));
   } else {
     call->binding->end(environment, f);
   }
   buffer_free(&url);
+  buffer_free(&message);
   f->has_retry_after = r->has_retry_after;
   f->retry_after = r->retry_after;
 }
@@ -860,6 +870,7 @@ struct call *call_new(struct session *session, const struct call_options *option
   call->deadline = INFINITY; /* until the first step */
   call->max_retries = options->max_retries;
   call->max_response_bytes = options->max_response_bytes;
+  call->uncoded = options->uncoded;
   call->feed_bytes = FEED_BYTES;
   call->events.recording = session_options(session)->record_events;
   session_retain(session);

@@ -62,6 +62,7 @@ struct call_options {
   double timeout;           /* seconds for the whole call; see call_commit */
   unsigned max_retries;
   uint64_t max_response_bytes;
+  bool uncoded; /* as in struct request */
 };
 
 /* Returns a new call, which the caller owns; it holds a reference to the session. Returns NULL on

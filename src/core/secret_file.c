@@ -37,8 +37,8 @@ static ssize_t read_piece(int fd, char *piece, size_t size, double until) {
 
 /* Appends bytes to `line` until a line end, the end of the file, or more than a line may have. The
  * line end is appended, too, perhaps with what follows. */
-static const char *read_line(int fd, struct buffer *line) {
-  double until = clock_monotonic() + SECRET_FILE_PIPE_SECONDS;
+static const char *read_line(int fd, double pipe_seconds, struct buffer *line) {
+  double until = clock_monotonic() + pipe_seconds;
   char piece[4096];
   const char *fault = NULL;
   ssize_t got;
@@ -71,7 +71,8 @@ static const char *trim_line(struct buffer *line) {
 }
 
 /* Returns why the line cannot be used, or NULL. */
-static const char *read_path(const char *path, struct buffer *line, bool *regular) {
+static const char *read_path(const char *path, double pipe_seconds, struct buffer *line,
+                             bool *regular) {
   struct stat status;
   /* Not blocking, so that opening a named pipe does not wait for its writer. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -79,16 +80,17 @@ static const char *read_path(const char *path, struct buffer *line, bool *regula
   const char *fault = fstat(fd, &status) == 0 ? NULL : strerror(errno);
   if (fault == NULL) {
     *regular = S_ISREG(status.st_mode);
-    fault = read_line(fd, line);
+    fault = read_line(fd, pipe_seconds, line);
   }
   close(fd);
   return fault != NULL ? fault : trim_line(line);
 }
 
 bool secret_file_read(const char *path, const char *label, enum failure_kind kind,
-                      struct buffer *line, bool *regular, struct failure *failure) {
+                      double pipe_seconds, struct buffer *line, bool *regular,
+                      struct failure *failure) {
   *regular = false;
-  const char *fault = read_path(path, line, regular);
+  const char *fault = read_path(path, pipe_seconds, line, regular);
   if (line->failed)
     failure_set(failure, FAILURE_MEMORY, "out of memory while reading %s", label);
   else if (fault != NULL)

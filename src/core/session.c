@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/clock.h"
 #include "core/http/url.h"
@@ -144,8 +143,8 @@ static bool check_options(const struct session_options *o, struct loopback *loop
 /* Returns the set of the credentials that the binding is to supply: the password of tls.key only if
  * there is an https URL. */
 static unsigned supplied_credentials(const struct session_options *o) {
-  bool tls = strncasecmp(o->base_url, "https:", 6) == 0 ||
-             (o->access_token == NULL && strncasecmp(o->token_url, "https:", 6) == 0);
+  bool tls = syntax_is_same(o->base_url, "https:", 6) ||
+             (o->access_token == NULL && syntax_is_same(o->token_url, "https:", 6));
   return tls ? o->supplied : o->supplied & ~CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
 }
 
@@ -202,8 +201,8 @@ static bool add_endpoint(struct session *s, const char *path, bool json_first) {
 static bool set_endpoints(struct session *s) {
   const struct session_options *o = &s->options;
   if (!is_token_url_auto(o)) return true;
-  bool is_podero = strcasecmp(o->base_url, PODERO_PRODUCTION) == 0 ||
-                   strcasecmp(o->base_url, PODERO_SANDBOX) == 0;
+  bool is_podero = syntax_is_same(o->base_url, PODERO_PRODUCTION, SIZE_MAX) ||
+                   syntax_is_same(o->base_url, PODERO_SANDBOX, SIZE_MAX);
   s->token_source_options.endpoint_count = 0;
   if (o->username != NULL) return add_endpoint(s, API_TOKEN_PATH, false);
   if (is_podero)

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/hex.h"
 #include "core/utf8.h"
@@ -142,11 +141,23 @@ bool syntax_is_path(const char *text, size_t size) {
   return true;
 }
 
+static char to_lower(char c) {
+  return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
+bool syntax_is_same(const char *a, const char *b, size_t max) {
+  for (size_t i = 0; i < max; i++) {
+    if (to_lower(a[i]) != to_lower(b[i])) return false;
+    if (a[i] == '\0') break;
+  }
+  return true;
+}
+
 const char *syntax_url_path(const char *url) {
   static const char schemes[2][sizeof "https://"] = {"http://", "https://"};
   for (size_t i = 0; i < 2; i++) {
     size_t size = strlen(schemes[i]);
-    if (strncasecmp(url, schemes[i], size) != 0) continue;
+    if (!syntax_is_same(url, schemes[i], size)) continue;
     const char *path = url + size + strcspn(url + size, "/?");
     return path > url + size ? path : NULL;
   }
@@ -186,7 +197,7 @@ bool syntax_is_loopback(const char *host) {
   struct in6_addr v6;
   if (inet_pton(AF_INET, host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
   if (inet_pton(AF_INET6, host, &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return strcasecmp(host, "localhost") == 0;
+  return syntax_is_same(host, "localhost", SIZE_MAX);
 }
 
 void syntax_make_printable(char *text) {

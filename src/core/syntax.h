@@ -4,6 +4,7 @@
  *   requests   syntax_is_uuid, syntax_is_path, syntax_is_bearer_token
  *   URLs       syntax_url_path, syntax_is_loopback
  *   messages   syntax_text_fault, syntax_make_printable
+ *   all        syntax_is_same
  *
  * None of them allocates memory. A `text` without a `size` ends in a NUL. */
 #ifndef PODERO_SYNTAX_H
@@ -11,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Returns whether the text is a UUID in either case (RFC 9562, section 4). */
 bool syntax_is_uuid(const char *text, size_t size);
@@ -53,5 +55,10 @@ bool syntax_is_loopback(const char *host);
 /* Replaces control characters and bytes that are not valid UTF-8 with "?", so that text from a
  * server can be shown on one line of a terminal. */
 void syntax_make_printable(char *text);
+
+/* Returns whether two texts, or their first `max` bytes, are the same but for the case of ASCII
+ * letters. strcasecmp depends on the locale: in a Turkish one, "I" and "i" differ. Bytes after a
+ * NUL are not compared. `max`: SIZE_MAX for all. */
+bool syntax_is_same(const char *a, const char *b, size_t max);
 
 #endif

@@ -1,5 +1,7 @@
 #include "lua/call_object.h"
 
+#include <string.h>
+
 #include "core/clock.h"
 #include "core/event.h"
 #include "lua/call_body.h"
@@ -330,6 +332,7 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
                   int opts) {
   static const struct call_request none = {0};
   if (request == NULL) request = &none;
+  bool is_head = request->method != NULL && strcmp(request->method, "HEAD") == 0;
   struct call_options call_options = {
       .binding = &call_body_binding,
       .mode = mode_of(method),
@@ -342,6 +345,8 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
       .timeout = options->timeout,
       .max_retries = options->max_retries,
       .max_response_bytes = options->max_response_bytes,
+      /* A body that is decoded here is checked, too: JSON that is cut short is noticed. */
+      .uncoded = options->raw && !is_head,
   };
   struct call_object *object = push_object(L);
   object->session = session;

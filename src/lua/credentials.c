@@ -157,7 +157,7 @@ static int give_credential(lua_State *L) {
 }
 
 /* The text of the file never becomes a Lua string: it is overwritten when it is not needed any
- * more. [4, 0] */
+ * more. A file that has become a pipe is not waited for: that would hold up the thread. [4, 0] */
 static int read_credential(lua_State *L) {
   const char *path = lua_tostring(L, 3), *label = lua_tostring(L, 4);
   struct buffer line = {0};
@@ -166,7 +166,7 @@ static int read_credential(lua_State *L) {
   if (!next_of(L, &which)) return 0;
   struct session *session = client_session(L, 1);
   struct failure failure = {0};
-  if (secret_file_read(path, label, FAILURE_AUTH, &line, &regular, &failure))
+  if (secret_file_read(path, label, FAILURE_AUTH, 0, &line, &regular, &failure))
     session_give_credential(session, ticket_at(L, 2), line.data, label);
   else
     session_fail_credentials(session, ticket_at(L, 2), failure.kind, failure.message);

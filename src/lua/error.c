@@ -1,5 +1,6 @@
 #include "lua/error.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/oauth2/redact.h"
@@ -156,12 +157,23 @@ static bool push_summary(lua_State *L) {
 
 /* ---- the fields ---- */
 
+/* Copies the message of the failure, in which there may be a path or an id of the caller's.
+ * [-0, +0, m] */
+static void copy_message(lua_State *L, const struct failure *failure, struct session *session,
+                         char out[sizeof failure->message]) {
+  size_t size = strlen(failure->message);
+  bool redacted = push_redacted(L, session, failure->message, size);
+  snprintf(out, sizeof failure->message, "%s", redacted ? lua_tostring(L, -1) : failure->message);
+  if (redacted) lua_pop(L, 1);
+}
+
 /* Sets `message` of the error object at `object`. `detail`: index of the body, which has been
  * redacted and so may be cut; or 0. [-0, +0, m] */
-static void set_message(lua_State *L, int object, int detail, const struct failure *failure) {
+static void set_message(lua_State *L, int object, int detail, const struct failure *failure,
+                        struct session *session) {
   char text[sizeof failure->message + MAX_SUMMARY_BYTES];
-  size_t size = strlen(failure->message);
-  memcpy(text, failure->message, size + 1);
+  copy_message(L, failure, session, text);
+  size_t size = strlen(text);
   if (detail != 0) {
     lua_pushvalue(L, detail);
     if (push_summary(L)) {
@@ -226,7 +238,7 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
     detail = object + 1;
     set_oauth2_fields(L, object, detail);
   }
-  set_message(L, object, detail, failure);
+  set_message(L, object, detail, failure, session);
   if (detail != 0) lua_setfield(L, object, "detail");
   set_failure_fields(L, object, failure);
   luaL_getmetatable(L, TYPE_NAME);

@@ -1,8 +1,8 @@
 #include "lua/headers.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "core/syntax.h"
 #include "lua/options.h"
 #include "lua/text_buffer.h"
 
@@ -58,9 +58,9 @@ static bool is_reserved(const char *name) {
       "Authorization", "Host",       "Content-Length",  "Content-Type", "Transfer-Encoding",
       "Connection",    "Keep-Alive", "Accept-Encoding", "TE",           "Trailer",
       "Upgrade",       "Expect",     "Cookie",          "User-Agent"};
-  if (strncasecmp(name, "Proxy-", 6) == 0) return true;
+  if (syntax_is_same(name, "Proxy-", 6)) return true;
   for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
-    if (strcasecmp(name, reserved[i]) == 0) return true;
+    if (syntax_is_same(name, reserved[i], SIZE_MAX)) return true;
   }
   return false;
 }
@@ -69,7 +69,7 @@ static bool is_reserved(const char *name) {
 static bool has_field(const char *fields, size_t size, const char *name, size_t name_size) {
   if (size == 0) return false;
   for (const char *end = fields + size; fields < end; fields += strlen(fields) + 1) {
-    if (strncasecmp(fields, name, name_size) == 0 && fields[name_size] == ':') return true;
+    if (syntax_is_same(fields, name, name_size) && fields[name_size] == ':') return true;
   }
   return false;
 }
@@ -311,7 +311,7 @@ void headers_push_response(lua_State *L, const char *header, size_t size, header
     struct span name = trim((struct span){line.start, name_size});
     struct span value = trim((struct span){colon + 1, line.size - name_size - 1});
     bool is_cookie = name.size >= sizeof cookie - 1 &&
-                     strncasecmp(name.start, cookie, sizeof cookie - 1) == 0 &&
+                     syntax_is_same(name.start, cookie, sizeof cookie - 1) &&
                      (name.size == sizeof cookie - 1 || name.start[sizeof cookie - 1] == '2');
     if (is_cookie) continue;
     push_name(L, name, replace, context);

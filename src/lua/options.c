@@ -541,6 +541,9 @@ void options_credential_label(const struct session_options *o, enum credential w
     snprintf(out, OPTIONS_LABEL_BYTES, "%s_file (%.300s)", name, path);
 }
 
+/* How long a pipe may take until it has delivered a line. */
+#define PIPE_SECONDS 5.0
+
 /* Reads the file of a credential. What is no regular file, such as a pipe, can be read only this
  * once: its text becomes the option. */
 static bool read_file(struct session_options *o, enum credential which, struct failure *failure) {
@@ -549,7 +552,8 @@ static bool read_file(struct session_options *o, enum credential which, struct f
   char *text = NULL;
   bool regular;
   options_credential_label(o, which, label);
-  if (secret_file_read(o->files[which], label, FAILURE_ARGUMENT, &line, &regular, failure) &&
+  if (secret_file_read(o->files[which], label, FAILURE_ARGUMENT, PIPE_SECONDS, &line, &regular,
+                       failure) &&
       credential_check(which, line.data, label, FAILURE_ARGUMENT, failure) && regular)
     o->supplied |= CREDENTIAL_BIT(which);
   else if (failure->kind == FAILURE_NONE)

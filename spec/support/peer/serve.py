@@ -398,14 +398,14 @@ class Http1(Connection):
             self.sock.sendall(block)
         self.act_send(text * (int(count) % each))
 
-    def act_tunnel(self, elsewhere=None):
-        """Answers CONNECT as a proxy, and relays bytes in both directions until one side ends. `elsewhere`: a port of
-        this machine, whatever the client asked for."""
+    def act_tunnel(self, elsewhere=None, *fields):
+        """Answers CONNECT as a proxy, with these header fields, and relays bytes in both directions until one side
+        ends. `elsewhere`: a port of this machine, whatever the client asked for."""
         host, _, port = self.request["target"].rpartition(":")
         if elsewhere:
             host, port = "127.0.0.1", elsewhere
         with socket.create_connection((host, int(port))) as other:
-            self.act_send("HTTP/1.1 200 Connection established\r\n\r\n")
+            self.act_send("\r\n".join(["HTTP/1.1 200 Connection established", *fields, "", ""]))
             ends = {self.sock: other, other: self.sock}
             while True:
                 for end in select.select(list(ends), [], [])[0]:

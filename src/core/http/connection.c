@@ -152,9 +152,9 @@ static bool was_lost(const struct transfer *x, CURLcode code) {
 }
 
 bool connection_stops_repeat(struct transfer *x) {
-  if (x->sent_at == 0 || !can_restart(x)) return false;
-  if (x->opened_socket) /* libcurl repeats it on a new connection, as connection_retry would */
-    x->restarted = true;
+  if (x->sent_at == 0) return false;
+  if (can_restart(x) && x->opened_socket)
+    x->restarted = true; /* libcurl repeats it on a new connection, as connection_retry would */
   else
     x->repeat_stopped = true;
   return x->repeat_stopped;

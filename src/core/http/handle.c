@@ -1,7 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
@@ -145,7 +144,7 @@ static bool add_own_fields(struct handle *h, const char *fields) {
 /* Returns whether the request has a field of this name, which includes the colon, among its own. */
 static bool has_own_field(const char *fields, const char *name) {
   for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
-    if (strncasecmp(fields, name, strlen(name)) == 0) return true;
+    if (syntax_is_same(fields, name, strlen(name))) return true;
   }
   return false;
 }
@@ -159,7 +158,8 @@ static bool add_body_fields(struct handle *h, const struct request *request) {
 /* Most requests have the same fields as the one before, which are kept. Returns false if out of
  * memory. */
 static bool set_fields(struct handle *h, const struct request *request, const char *user_agent) {
-  bool plain = request->body == NULL && request->method == NULL && request->fields == NULL;
+  bool plain = request->body == NULL && request->method == NULL && request->fields == NULL &&
+               !request->uncoded;
   if (plain && h->plain && h->authorization != NULL && request->authorization != NULL &&
       strcmp(h->authorization, request->authorization) == 0)
     return true;
@@ -167,7 +167,8 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
   bool ok = request->authorization == NULL || add_authorization(h, request->authorization);
   if (!has_own_field(request->fields, "Accept:"))
     ok = ok && add_field(h, "Accept: ", "application/json");
-  ok = ok && add_field(h, "Accept-Encoding: ", libcurl_accept_encoding);
+  ok = ok &&
+       add_field(h, "Accept-Encoding: ", request->uncoded ? "identity" : libcurl_accept_encoding);
   if (user_agent != NULL) ok = ok && add_field(h, "User-Agent: ", user_agent);
   ok = ok && add_own_fields(h, request->fields) && add_body_fields(h, request);
   h->plain = plain;
@@ -177,7 +178,7 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 /* ---- the request ---- */
 
 static bool is_https(const char *url) {
-  return strncasecmp(url, "https:", 6) == 0;
+  return syntax_is_same(url, "https:", 6);
 }
 
 /* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.

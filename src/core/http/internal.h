@@ -132,13 +132,15 @@ struct transfer {
   /* The response. */
   uint64_t max_response_bytes; /* as in the request */
   size_t header_bytes;
-  bool header_complete;
+  bool in_header;           /* its status line has arrived, and not its end */
+  bool header_complete;     /* that of a response to CONNECT or of a 1xx response, too */
   bool refused_coding;      /* the header names a coding that is not accepted, see receive.c */
   unsigned content_codings; /* how many it names */
   char retry_after[64];     /* values of these fields; "" if they are missing or too long */
   char date[64];
   double error_body_until; /* monotonic; INFINITY until the header of an error has arrived */
   uint64_t read_bytes;     /* see connection_count_read; valid once its socket was closed */
+  bool uncoded;            /* as in the request */
   bool streamed, paused;
   size_t taken;                                 /* bytes of response.body, by transfer_take */
   bool too_large, past_deadline, out_of_memory; /* why receiving was stopped */
@@ -256,7 +258,8 @@ void connection_shut_down(struct transport *transport, const struct socket_entry
 
 /* To be called when libcurl is about to send the request. Returns true if it must not: libcurl has
  * sent it before, on a connection that was closed, and would send it on another idle one, which may
- * be closed as well. Then the transfer fails, and connection_retry sends it on a new connection. */
+ * be closed as well; or it has sent it as often as it may be sent. Then the transfer fails, and
+ * connection_retry sends it on a new connection, if it may be sent again. */
 bool connection_stops_repeat(struct transfer *transfer);
 
 /* To be called when a transfer has failed. Returns true if it was started again, over another

@@ -32,6 +32,18 @@
  *   Spec: status_spec "two codings, in two fields"
  *
  * all
+ *   The body of a proxy's response to CONNECT is read byte by byte, and as long as bytes arrive
+ *   libcurl does not return. A transfer whose tunnel is refused ends at the header
+ *   (is_tunnel_refused in receive.c).
+ *   Spec: status_spec "does not read what it says, however long"
+ *
+ * all
+ *   That what it decodes is cut short is not noticed: the body of a response in a content coding
+ *   may be a part. JSON is checked by its reader; a body that is passed on as it is must not have a
+ *   coding (request.uncoded).
+ *   Spec: status_spec "gzip that is cut short"
+ *
+ * all
  *   Bytes after a compressed body are reported as CURLE_WRITE_ERROR (describe_code in transfer.c).
  *   Spec: status_spec "a line feed"
  *
@@ -88,9 +100,10 @@
  *
  * all
  *   A request over a reused connection is sent again if the connection is closed without a
- *   response, even a POST that the server has read. A request that must not be repeated gets a new
- *   connection (request.fresh_connection). Others are repeated once (connection_stops_repeat in
- *   connection.c).
+ *   response, even a POST that the server has read; and over any HTTP/2 connection, five times, if
+ *   the server resets its stream with REFUSED_STREAM or HTTP_1_1_REQUIRED. A request that must not
+ *   be repeated gets a new connection (request.fresh_connection). Others are repeated once
+ *   (connection_stops_repeat in connection.c).
  *   Spec: connections_spec "sends a refresh token once", "sends a request again once"
  *
  * all

@@ -1,11 +1,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/internal.h"
+#include "core/syntax.h"
 
 /* How much of an error's body is kept: enough to read what went wrong. */
 #define MAX_ERROR_BODY_BYTES (64u * 1024)
@@ -37,14 +37,14 @@ static struct span trim(struct span s) {
 }
 
 static bool span_is(struct span s, const char *text) {
-  return s.size == strlen(text) && strncasecmp(s.start, text, s.size) == 0;
+  return s.size == strlen(text) && syntax_is_same(s.start, text, s.size);
 }
 
 /* Sets `*value` to the value of a header field. Returns false if the field has another name, which
  * includes the colon. */
 static bool find_value(struct span field, const char *name, struct span *value) {
   size_t size = strlen(name);
-  if (field.size < size || strncasecmp(field.start, name, size) != 0) return false;
+  if (field.size < size || !syntax_is_same(field.start, name, size)) return false;
   *value = trim((struct span){field.start + size, field.size - size});
   return true;
 }
@@ -101,10 +101,23 @@ static void read_retry_after(struct transfer *x) {
   r->has_retry_after = true;
 }
 
+/* Whether the line is a status line. It looks like one, but so can a field, and one of a trailer.
+ */
+static bool begins_header(const struct transfer *x, struct span line) {
+  bool is_due = !x->in_header && x->response.status < 200;
+  return is_due && line.size >= 5 && memcmp(line.start, "HTTP/", 5) == 0;
+}
+
+/* libcurl decodes a body by the codings of its header and those of the 1xx responses before it. Of
+ * a response to CONNECT it does not. */
 static void begin_header(struct transfer *x, struct span line) {
   x->response.has_retry_after = false;
-  x->header_complete = x->refused_coding = false;
-  x->content_codings = 0;
+  x->in_header = true;
+  x->header_complete = false;
+  if (x->response.status == 0) {
+    x->refused_coding = false;
+    x->content_codings = 0;
+  }
   *x->retry_after = *x->date = '\0';
   buffer_free(&x->response.header); /* of a 1xx response */
   if (x->socket != NULL && line.size > 5 && line.start[5] == '2') x->socket->http2 = true;
@@ -125,15 +138,25 @@ static bool read_field(struct transfer *x, struct span field) {
   return !x->out_of_memory;
 }
 
+/* Whether this is a proxy's response to CONNECT that refuses the tunnel. */
+static bool is_tunnel_refused(const struct transfer *x) {
+  long status = 0;
+  if (x->response.status == 0)
+    curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  return status >= 300;
+}
+
 /* Returns false if the body is not to be read. The status of a proxy's response to CONNECT is not
  * the transfer's: it stays 0. */
 static bool end_header(struct transfer *x) {
   struct response *r = &x->response;
   struct transport *t = x->transport;
+  x->in_header = false;
   x->header_complete = true;
   read_retry_after(x);
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
-  if (r->status < 200) return true;
+  if (r->status < 200) return !is_tunnel_refused(x);
+  if (response_is_success(r) && x->uncoded && x->content_codings > 0) x->refused_coding = true;
   if (!response_is_success(r)) {
     x->error_body_until = clock_monotonic() + MAX_ERROR_BODY_SECONDS;
     transport_note_error_body(t, x->error_body_until);
@@ -157,7 +180,7 @@ size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   x->field_too_large = size > MAX_FIELD_BYTES;
   x->too_large = x->field_too_large || x->header_bytes > MAX_HEADER_BYTES;
   if (x->too_large) return 0;
-  if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+  if (begins_header(x, line))
     begin_header(x, line);
   else if (x->header_complete)
     return size;

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -105,11 +104,16 @@ static const char *get_size_text(const struct transfer *x) {
                                             : "the response exceeds max_response_bytes";
 }
 
+static const char *get_coding_text(const struct transfer *x) {
+  return x->uncoded && x->content_codings == 1
+             ? "the response is in a content coding, which was not asked for"
+             : "the response is in more codings than one, which is not decoded";
+}
+
 static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (x->too_large) return (struct report){FAILURE_TOO_LARGE, false, "", get_size_text(x)};
   if (is_coding_refused(x, code))
-    return (struct report){FAILURE_DECODE, false, "",
-                           "the response is in more codings than one, which is not decoded"};
+    return (struct report){FAILURE_DECODE, false, "", get_coding_text(x)};
   if (x->past_deadline)
     return (struct report){FAILURE_TIMEOUT, true, "",
                            "the time was up while the response was unpacked"};
@@ -117,6 +121,9 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   if (x->transport->read_too_long && (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0)
     return (struct report){FAILURE_NETWORK, true, "",
                            "the server sends without pause what is no part of a response"};
+  if (x->repeat_stopped)
+    return (struct report){FAILURE_NETWORK, true, "",
+                           "the server did not take the request, which is not sent again"};
   if (is_proxy_unusable(x))
     return (struct report){FAILURE_ARGUMENT, false, "",
                            "the proxy's URL is malformed, or libcurl does not know its scheme"};
@@ -168,7 +175,7 @@ static void read_info(struct transfer *x) {
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   curl_easy_getinfo(x->handle.easy, CURLINFO_REDIRECT_URL, &redirect);
   r->redirect = text_copy(redirect);
-  if (r->status != 0 && origin != NULL && strncasecmp(origin, "https:", 6) == 0)
+  if (r->status != 0 && origin != NULL && syntax_is_same(origin, "https:", 6))
     x->transport->tls_files_work = true;
 }
 
@@ -242,7 +249,7 @@ static CURLcode begin(struct transfer *x, const struct request *request) {
 /* Returns false, with the failure set, if the TLS files cannot be used. */
 static bool check_tls_files(struct transfer *x, const char *url) {
   struct transport *t = x->transport;
-  if (t->tls_files_work || strncasecmp(url, "https:", 6) != 0) return true;
+  if (t->tls_files_work || !syntax_is_same(url, "https:", 6)) return true;
   return tls_check_files(t->options, &x->response.failure);
 }
 
@@ -253,6 +260,7 @@ struct transfer *transfer_start(struct transport *t, const struct request *reque
   x->transport = t;
   x->max_response_bytes = request->max_response_bytes;
   x->deadline = request->deadline;
+  x->uncoded = request->uncoded;
   x->streamed = request->streamed;
   x->fresh_connection = request->fresh_connection;
   x->error_body_until = INFINITY;

@@ -35,6 +35,8 @@ struct request {
   bool loopback;               /* as set by url_check: use no proxy of the environment */
   bool fresh_connection;       /* use a new connection, and never send the request again */
   bool http_1_1;               /* use HTTP/1.1, whatever the transport's options say */
+  bool uncoded;                /* ask for a body without a content coding, and refuse one that has
+                                * any: libcurl does not notice if what it decodes is cut short */
   bool streamed;               /* pass on a 2xx body as it arrives, see transfer_bytes */
   double deadline;             /* monotonic seconds; stops only decoding, which can take long */
 };

@@ -1,9 +1,9 @@
 #include "core/oauth2/error_page.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "core/hex.h"
+#include "core/syntax.h"
 
 /* Of a page, only this much is searched for a title, and so much of a title or line is quoted. */
 #define MAX_QUOTE_BYTES ((size_t)64 * 1024)
@@ -15,7 +15,7 @@
 /* Whether the text begins with the name of a tag, in any case, and the name ends there. */
 static bool is_tag(const char *text, const char *end, const char *name) {
   size_t size = strlen(name);
-  if ((size_t)(end - text) <= size || strncasecmp(text, name, size) != 0) return false;
+  if ((size_t)(end - text) <= size || !syntax_is_same(text, name, size)) return false;
   return strchr(" \t\r\n/>", text[size]) != NULL && text[size] != '\0';
 }
 

@@ -1,7 +1,6 @@
 #include "core/oauth2/token_response.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "core/buffer.h"
 #include "core/json.h"
@@ -113,7 +112,7 @@ const char *token_response_fault(const struct token_response *response) {
     return "the refresh_token is longer than 64 KB";
   if (!syntax_is_bearer_token(response->access_token))
     return "the access_token is empty or has characters that a header cannot carry";
-  if (response->token_type != NULL && strcasecmp(response->token_type, "bearer") != 0)
+  if (response->token_type != NULL && !syntax_is_same(response->token_type, "bearer", SIZE_MAX))
     return "the token_type is not Bearer";
   return NULL;
 }

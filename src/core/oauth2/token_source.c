@@ -474,8 +474,11 @@ static void fail_with_refusal(struct token_source *s) {
 /* Sets the failure of the fetch from a transfer that has failed. */
 static void fail_with_transfer(struct token_source *s, const struct response *r) {
   struct failure *f = &s->fetch->failure;
+  struct buffer message = {0}; /* of libcurl: it may name what the server has sent */
+  token_source_redact(s, r->failure.message, &message);
   failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->fetch->url,
-              r->failure.message);
+              message.data != NULL && !message.failed ? message.data : "");
+  buffer_free(&message);
   f->retryable = r->failure.retryable;
   f->status = r->status;
   keep_header(r, f);
