@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/transfer.h"
+#include "core/oauth2/previous_tokens.h"
 #include "core/oauth2/redact.h"
 #include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
@@ -22,22 +23,11 @@
 /* Ten years. Longer lifetimes are reduced to this, so that sums with clock times stay exact. */
 #define MAX_LIFETIME_SECONDS 315360000.0
 
-/* How many tokens are remembered after they were replaced or refused. */
-#define PREVIOUS_COUNT 4
-
 #define STORE_CHECK_SECONDS 0.5
 
 /* See token_source_leave. A fetch starts a little later than the call that starts it, so its
  * deadline is a little later, too. */
 #define LEAVE_MARGIN_SECONDS 0.1
-
-/* A token that was in use before. Servers may still repeat it in error messages, and stores may
- * still contain it. */
-struct previous_token {
-  char *text;          /* NULL if the entry is empty */
-  unsigned generation; /* of an access token; 0 for others */
-  bool refused;        /* by the server, not just replaced */
-};
 
 /* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
  */
@@ -54,8 +44,7 @@ struct token_source {
 
   char *access_token, *refresh_token;
   char *scope; /* from the token response; NULL if it had none */
-  struct previous_token previous[PREVIOUS_COUNT];
-  unsigned previous_next; /* modulo PREVIOUS_COUNT, the entry to be overwritten next */
+  struct previous_tokens previous;
   unsigned generation;
   double renew_at;   /* monotonic; INFINITY if not known */
   double expires_at; /* wall clock; INFINITY if not known */
@@ -76,39 +65,6 @@ struct token_source {
   bool reread;    /* that has happened in this fetch */
   struct event_queue events;
 };
-
-/* ---- Previous tokens ------------------------------------------------------------------------- */
-
-static struct previous_token *find_previous(struct token_source *s, const char *text) {
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++) {
-    if (s->previous[i].text != NULL && strcmp(s->previous[i].text, text) == 0)
-      return &s->previous[i];
-  }
-  return NULL;
-}
-
-static bool was_refused(struct token_source *s, const char *text) {
-  const struct previous_token *p = find_previous(s, text);
-  return p != NULL && p->refused;
-}
-
-static void forget(struct previous_token *p) {
-  secret_free(p->text);
-  *p = (struct previous_token){0};
-}
-
-/* Takes ownership of a token that is no longer in use. NULL does nothing. A token that is
- * remembered already keeps its entry, and stays refused. */
-static void remember(struct token_source *s, char *text, unsigned generation, bool refused) {
-  if (text == NULL) return;
-  struct previous_token *p = find_previous(s, text);
-  if (p != NULL)
-    refused = refused || p->refused;
-  else
-    p = &s->previous[s->previous_next++ % PREVIOUS_COUNT];
-  forget(p);
-  *p = (struct previous_token){.text = text, .generation = generation, .refused = refused};
-}
 
 /* ---- Token ----------------------------------------------------------------------------------- */
 
@@ -132,21 +88,19 @@ const char *token_source_scope(const struct token_source *s) {
 
 /* The next token is asked for with the first grant. */
 static void forget_refresh_token(struct token_source *s) {
-  remember(s, s->refresh_token, 0, true);
+  previous_tokens_add(&s->previous, s->refresh_token, 0, true);
   s->refresh_token = NULL;
 }
 
 bool token_source_reject(struct token_source *s, unsigned generation) {
   if (s->options->access_token != NULL) return false;
-  if (generation == s->generation) {
-    remember(s, s->access_token, generation, true);
-    s->access_token = NULL;
-    if (s->is_unproven) forget_refresh_token(s);
+  if (generation != s->generation) {
+    previous_tokens_refuse(&s->previous, generation);
     return true;
   }
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++) {
-    if (s->previous[i].generation == generation) s->previous[i].refused = true;
-  }
+  previous_tokens_add(&s->previous, s->access_token, generation, true);
+  s->access_token = NULL;
+  if (s->is_unproven) forget_refresh_token(s);
   return true;
 }
 
@@ -158,12 +112,11 @@ void token_source_note_accepted(struct token_source *s, unsigned generation) {
  * s->refresh_token, and remembers the old one. If the server has issued a previous token again, it
  * counts as new. */
 static void replace_token(struct token_source *s, char **token, char *text) {
-  struct previous_token *p = find_previous(s, text);
-  if (p != NULL) forget(p);
+  previous_tokens_remove(&s->previous, text);
   if (*token != NULL && strcmp(*token, text) == 0)
     secret_free(*token);
   else
-    remember(s, *token, token == &s->access_token ? s->generation : 0, false);
+    previous_tokens_add(&s->previous, *token, token == &s->access_token ? s->generation : 0, false);
   *token = text;
 }
 
@@ -404,8 +357,8 @@ static struct refused_request refused_request(const struct token_source *s) {
  */
 static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
                             struct failure *f) {
-  remember(s, t->access_token, 0, false);
-  remember(s, t->refresh_token, 0, false);
+  previous_tokens_add(&s->previous, t->access_token, 0, false);
+  previous_tokens_add(&s->previous, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
   f->header = r->header;
   f->body = r->body;
@@ -493,7 +446,7 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
     secret_free(s->refresh_token);
     s->refresh_token = NULL;
   }
-  remember(s, s->refresh_token_sent, 0, true);
+  previous_tokens_add(&s->previous, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
   forget_refusals(s);
   if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
@@ -699,7 +652,7 @@ static void use_access_token(struct token_source *s) {
     failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory while reading a token");
     return;
   }
-  s->fetch->unchanged = was_refused(s, copy);
+  s->fetch->unchanged = previous_tokens_was_refused(&s->previous, copy);
   replace_token(s, &s->access_token, copy);
   s->generation++;
   s->renew_at = s->expires_at = INFINITY;
@@ -767,10 +720,9 @@ static bool import_string(struct token_source *s, char **token, const char *text
 }
 
 /* A token that was replaced here is older than the current one, but better than none. */
-static bool is_refresh_token_wanted(struct token_source *s, const char *text) {
-  if (text == NULL) return false;
-  const struct previous_token *p = find_previous(s, text);
-  return p == NULL || (!p->refused && s->refresh_token == NULL);
+static bool is_refresh_token_wanted(const struct token_source *s, const char *text) {
+  if (text == NULL || previous_tokens_was_refused(&s->previous, text)) return false;
+  return s->refresh_token == NULL || !previous_tokens_contain(&s->previous, text);
 }
 
 static bool is_acceptable(const struct stored_token *token) {
@@ -794,7 +746,8 @@ bool token_source_import(struct token_source *s, const struct stored_token *toke
   if (s->fetch == NULL) token_requester_import_style(&s->requester, &token->style);
   if (!import_refresh_token(s, token)) return false;
   double seconds = fmin(token->renew_at, token->expires_at) - clock_wall();
-  if (!(seconds > 0) || was_refused(s, token->access_token)) return false; /* NaN is not > 0 */
+  bool is_due = !(seconds > 0); /* also if it is NaN */
+  if (is_due || previous_tokens_was_refused(&s->previous, token->access_token)) return false;
   if (!import_string(s, &s->access_token, token->access_token)) return false;
   set_scope(s, NULL);
   s->generation++;
@@ -857,15 +810,14 @@ void token_source_free(struct token_source *s) {
   secret_free(s->access_token);
   secret_free(s->refresh_token);
   secret_free(s->scope);
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++)
-    forget(&s->previous[i]);
+  previous_tokens_clear(&s->previous);
   event_clear(&s->events);
   free(s);
 }
 
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
-#define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_COUNT + PROXY_SECRETS_MAX)
+#define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_TOKENS + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
 
 /* Entries are NULL if there is no such secret. */
@@ -880,8 +832,8 @@ static void list_secrets(const struct token_source *s, const char *secrets[SECRE
   secrets[count++] = s->requester.basic == NULL ? NULL : basic_of(s);
   credentials_list(&s->credentials, secrets + count);
   count += CREDENTIALS_MAX;
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++)
-    secrets[count++] = s->previous[i].text;
+  previous_tokens_list(&s->previous, secrets + count);
+  count += PREVIOUS_TOKENS;
   for (size_t i = 0; i < PROXY_SECRETS_MAX; i++)
     secrets[count++] = s->options->proxy_secrets->texts[i];
 }
