@@ -57,6 +57,16 @@ enum refusal_rank token_refusal_rank(const struct response *r, const struct toke
   return r->status == 401 ? REFUSAL_OF_CREDENTIALS : REFUSAL_OTHER;
 }
 
+bool token_refusal_is_about_credentials(const struct response *r, const struct token_response *t) {
+  static const char *const codes[] = {"invalid_client", "invalid_grant", "unauthorized_client",
+                                      "access_denied"};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    if (token_response_has_error(t, codes[i])) return true;
+  }
+  return t->error == NULL &&
+         (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
+}
+
 /* ---- Advice ---------------------------------------------------------------------------------- */
 
 static bool mentions(const struct response *r, const char *word) {

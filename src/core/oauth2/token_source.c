@@ -10,6 +10,7 @@
 #include "core/http/transfer.h"
 #include "core/oauth2/previous_tokens.h"
 #include "core/oauth2/redact.h"
+#include "core/oauth2/refusals.h"
 #include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
 #include "core/retry.h"
@@ -29,14 +30,6 @@
  * deadline is a little later, too. */
 #define LEAVE_MARGIN_SECONDS 0.1
 
-/* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
- */
-struct refusal {
-  enum refusal_rank rank;
-  const char *url;        /* NULL: there is none */
-  struct failure failure; /* owned */
-};
-
 struct token_source {
   const struct token_source_options *options;
   struct transport *transport;
@@ -52,14 +45,13 @@ struct token_source {
   bool is_unproven;  /* the access token was issued for a refresh token, and is not used yet */
   unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
-  struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
-  struct transfer *transfer;          /* of the fetch */
-  char *refresh_token_sent;           /* with the transfer; NULL if another grant was used */
-  double deadline;                    /* of the fetch, monotonic */
-  double store_check_at;              /* see token_source_store_check_due */
-  unsigned fork_count;                /* when the fetch was started */
-  struct refusal refusal;             /* of the fetch's responses, the one to report */
-  long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
+  struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
+  struct transfer *transfer; /* of the fetch */
+  char *refresh_token_sent;  /* with the transfer; NULL if another grant was used */
+  double deadline;           /* of the fetch, monotonic */
+  double store_check_at;     /* see token_source_store_check_due */
+  unsigned fork_count;       /* when the fetch was started */
+  struct refusals refusals;  /* of the fetch's requests */
   struct credentials credentials;
   bool rereading; /* the server has refused the credentials, which are being supplied again */
   bool reread;    /* that has happened in this fetch */
@@ -156,14 +148,8 @@ static void release(struct token_fetch *fetch) {
   free(fetch);
 }
 
-static void forget_refusals(struct token_source *s) {
-  failure_clear(&s->refusal.failure);
-  s->refusal.url = NULL;
-  memset(s->statuses, 0, sizeof s->statuses);
-}
-
 static void end_fetch(struct token_source *s) {
-  forget_refusals(s);
+  refusals_clear(&s->refusals);
   credentials_reset(&s->credentials);
   s->rereading = false;
   s->fetch->ended = true;
@@ -351,71 +337,15 @@ static struct refused_request refused_request(const struct token_source *s) {
   };
 }
 
-/* Moves header and body of a refusal into the failure: the binding reads the server's error
- * description from it. If the refusal contains tokens nevertheless, they are remembered, to be
- * redacted there.
- */
-static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
-                            struct failure *f) {
+/* Adds a response that has no usable token to those of the fetch. If it contains tokens even so,
+ * and its body is kept, they are remembered, to be redacted there. */
+static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
+                         struct token_response *t) {
+  struct refused_request request = refused_request(s);
+  if (!refusals_add(&s->refusals, &request, endpoint, r, t)) return;
   previous_tokens_add(&s->previous, t->access_token, 0, false);
   previous_tokens_add(&s->previous, t->refresh_token, 0, false);
   t->access_token = t->refresh_token = NULL;
-  f->header = r->header;
-  f->body = r->body;
-  r->header = r->body = (struct buffer){0};
-}
-
-/* Makes this response of an endpoint, which has no usable token, the one to report, unless an
- * earlier one says more. One that may be another one later is always reported: the call is to be
- * retried. The body of a success is not kept: it may contain a token that was not read, and so
- * would not be redacted.
- */
-static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
-                         struct token_response *t) {
-  bool is_success = response_is_success(r);
-  bool retryable = token_refusal_is_temporary(r, t) || (is_success && t->cut_short);
-  enum refusal_rank rank = token_refusal_rank(r, t);
-  s->statuses[endpoint] = r->status;
-  if (s->refusal.url != NULL && s->refusal.rank <= rank && !retryable) return;
-  struct failure *f = &s->refusal.failure;
-  struct refused_request request = refused_request(s);
-  token_refusal_describe(&request, r, t, f);
-  s->refusal.rank = rank;
-  s->refusal.url = s->fetch->url;
-  f->status = r->status;
-  f->retryable = retryable;
-  f->has_retry_after = r->has_retry_after;
-  f->retry_after = r->retry_after;
-  if (!is_success || t->error != NULL) keep_error_body(s, r, t, f);
-}
-
-/* Writes ", nor from URL (HTTP 404)" into `out` if another endpoint was asked, too. */
-static void name_other_endpoint(const struct token_source *s, char out[400]) {
-  out[0] = '\0';
-  for (unsigned i = 0; i < s->options->endpoint_count; i++) {
-    const char *url = s->options->endpoints[i].url;
-    if (s->statuses[i] != 0 && strcmp(url, s->refusal.url) != 0)
-      snprintf(out, 400, ", nor from %.300s (HTTP %ld)", url, s->statuses[i]);
-  }
-}
-
-/* Sets the failure of the fetch from the refusal that is to be reported. */
-static void fail_with_refusal(struct token_source *s) {
-  struct failure *f = &s->fetch->failure;
-  const struct failure reason = s->refusal.failure;
-  char other[400];
-  name_other_endpoint(s, other);
-  failure_set(f, reason.kind, "no token from token_url %.300s%s: %.600s", s->refusal.url, other,
-              reason.message);
-  f->header = reason.header;
-  f->body = reason.body;
-  f->status = reason.status;
-  f->retryable = reason.retryable;
-  f->has_retry_after = reason.has_retry_after;
-  f->retry_after = reason.retry_after;
-  s->fetch->url = s->refusal.url;
-  s->refusal.failure.header = s->refusal.failure.body =
-      (struct buffer){0}; /* they were taken over */
 }
 
 /* Sets the failure of the fetch from a transfer that has failed. */
@@ -448,21 +378,10 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
   }
   previous_tokens_add(&s->previous, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
-  forget_refusals(s);
+  refusals_clear(&s->refusals);
   if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
     token_requester_reset_style(&s->requester);
   return true;
-}
-
-/* Whether the server may have refused the request because of a client_secret or a password. */
-static bool is_about_credentials(const struct response *r, const struct token_response *t) {
-  static const char *const errors[] = {"invalid_client", "invalid_grant", "unauthorized_client",
-                                       "access_denied"};
-  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
-    if (token_response_has_error(t, errors[i])) return true;
-  }
-  return t->error == NULL &&
-         (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
 }
 
 /* After the refusal of credentials that the binding has supplied: wants them once more. Returns
@@ -471,12 +390,13 @@ static bool reread_credentials(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
   unsigned sent = s->credentials.current &
                   (CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET) | CREDENTIAL_BIT(CREDENTIAL_PASSWORD));
-  if (s->reread || sent == 0 || s->fetch->failure.retryable || !is_about_credentials(r, t))
+  if (s->reread || sent == 0 || s->fetch->failure.retryable ||
+      !token_refusal_is_about_credentials(r, t))
     return false;
   s->credentials.current &= ~sent;
   s->rereading = s->reread = true;
-  forget_refusals(
-      s); /* of the old credentials: the fetch has the failure, and keeps it if they are the same */
+  refusals_clear(&s->refusals); /* of the old credentials: the fetch has the failure, and keeps it
+                                   if they are the same */
   return true;
 }
 
@@ -495,7 +415,8 @@ static bool process_token_response(struct token_source *s, struct response *r,
   if (!again && drop_refresh_token(s, r, t)) return true;
   keep_refusal(s, endpoint, r, t);
   if (again) return true;
-  fail_with_refusal(s);
+  s->fetch->url = refusals_report(&s->refusals, s->options->endpoints, s->options->endpoint_count,
+                                  &s->fetch->failure);
   if (token_response_has_error(t, "invalid_grant")) /* it was read, and the client accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
