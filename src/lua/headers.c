@@ -140,8 +140,7 @@ void headers_check(lua_State *L) {
   struct buffer *fields = text_buffer_push(L);
   lua_insert(L, -2);
   add_table(L, fields, (struct giver){1, "new"});
-  lua_pushlstring(L, fields->data != NULL ? fields->data : "", fields->size);
-  lua_remove(L, -2);
+  text_buffer_to_string(L);
 }
 
 /* Appends the fields of the client to those of the call. [-0, +0, v] */

@@ -77,8 +77,5 @@ void query_push(lua_State *L, int index, struct query_giver giver, const char *f
     else
       add_pair(L, query, giver, name, size);
   }
-  text_buffer_check(L, query);
-  lua_pushlstring(L, query->data != NULL ? query->data : "", query->size);
-  buffer_free(query);
-  lua_remove(L, -2);
+  text_buffer_to_string(L);
 }
