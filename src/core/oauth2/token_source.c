@@ -1,7 +1,6 @@
 #include "core/oauth2/token_source.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +12,6 @@
 #include "core/oauth2/refusals.h"
 #include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
-#include "core/retry.h"
 #include "core/syntax.h"
 
 #define MAX_RESPONSE_BYTES (1024u * 1024)
