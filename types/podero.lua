@@ -184,8 +184,8 @@ local podero = {}
 ---@field user_agent? string Put before the library's own.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
 ---@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.
----@field on_event? fun(event: podero.Event) Called after each HTTP exchange, before each retry, and if the token store fails. It cannot yield.
----@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP exchange, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
+---@field on_event? fun(event: podero.Event) Called after each HTTP transfer, before each retry, and if the token store fails. It cannot yield.
+---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP transfer, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
 
 --- Further header fields of API requests, by name: a table, or a function that returns one, called once for each call
 --- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is no

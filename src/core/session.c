@@ -143,8 +143,7 @@ static bool check_options(const struct session_options *o, struct loopback *loop
 /* Returns the set of the credentials that the binding is to supply: the password of tls.key only if
  * there is an https URL. */
 static unsigned supplied_credentials(const struct session_options *o) {
-  bool tls = syntax_is_same(o->base_url, "https:", 6) ||
-             (o->access_token == NULL && syntax_is_same(o->token_url, "https:", 6));
+  bool tls = url_is_https(o->base_url) || (o->access_token == NULL && url_is_https(o->token_url));
   return tls ? o->supplied : o->supplied & ~CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
 }
 

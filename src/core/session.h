@@ -1,6 +1,7 @@
 /* A session: what all calls of one client share, that is its options, its connections and its
  * token.
  *
+ *   options   session_options_clear
  *   create    session_new, session_close, session_retain, session_release
  *   read      session_options, session_is_closed, session_is_loopback
  *   parts     session_reactor, session_transport, session_token_source, session_new_transport

@@ -1,5 +1,11 @@
 #include "core/utf8.h"
 
+size_t utf8_cut(const char *text, size_t max) {
+  while (max > 0 && ((unsigned char)text[max] & 0xC0) == 0x80)
+    max--;
+  return max;
+}
+
 size_t utf8_encode(uint32_t point, unsigned char out[4]) {
   static const unsigned char leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
   if (point < 0x80) {

@@ -1,6 +1,6 @@
 /* UTF-8 (RFC 3629).
  *
- *   check    utf8_first, utf8_skip
+ *   check    utf8_first, utf8_skip, utf8_cut
  *   encode   utf8_encode, utf8_join_surrogates */
 #ifndef PODERO_UTF8_H
 #define PODERO_UTF8_H
@@ -30,6 +30,10 @@ static inline const unsigned char *utf8_skip(const unsigned char *p, const unsig
     if ((p[i] & 0xC0) != 0x80) return NULL;
   return p + more + 1;
 }
+
+/* Returns where a text, which has more than `max` bytes, is to be cut so that at most `max` remain
+ * and no sequence is divided. */
+size_t utf8_cut(const char *text, size_t max);
 
 /* Returns the code point of a UTF-16 surrogate pair: `high` is U+D800 to U+DBFF, `low` is U+DC00 to
  * U+DFFF. */

@@ -1,4 +1,8 @@
-/* The call object: the userdata through which Lua runs a call (core/call.h). */
+/* The call object: the userdata through which Lua runs a call (core/call.h).
+ *
+ *   create   call_open, call_push_new, call_push_failure
+ *   calls    calls_count, calls_get, calls_session
+ *   Lua      call_set_functions */
 #ifndef PODERO_CALL_OBJECT_H
 #define PODERO_CALL_OBJECT_H
 

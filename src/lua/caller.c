@@ -70,8 +70,8 @@ static int push_client(lua_State *L) {
 }
 
 /* Writes the line, and calls on_event if its argument is on top. Removes what push_client has
- * pushed and the argument. The program's functions may free all that belongs to the call. [-(2|3),
- * +0, v] */
+ * pushed and the argument. The program's functions may free all that belongs to the call.
+ * [-(2|3), +0, v] */
 static void report(lua_State *L, struct call_object *object, int client,
                    const struct log_line *line) {
   log_write(L, client, line);

@@ -541,7 +541,6 @@ void client_open(lua_State *L) {
       {"__gc", client_gc}, {"__tostring", client_tostring}, {NULL, NULL}};
   call_open(L);
   wait_open(L);
-  token_store_open(L);
   luaL_newmetatable(L, CLIENT_TYPE);
   compat_setfuncs(L, client_functions);
   lua_pushliteral(L, CLIENT_TYPE);

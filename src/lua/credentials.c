@@ -7,7 +7,7 @@
 #include "core/secret_file.h"
 #include "lua/call_object.h"
 #include "lua/client.h"
-#include "lua/options.h"
+#include "lua/credential_options.h"
 
 /* ---- where they come from ---- */
 
@@ -24,8 +24,8 @@ static void push_function(lua_State *L, enum credential which) {
 
 /* [-0, +1, m] */
 static void push_file(lua_State *L, const struct session_options *o, enum credential which) {
-  char label[OPTIONS_LABEL_BYTES];
-  options_credential_label(o, which, label);
+  char label[CREDENTIAL_LABEL_BYTES];
+  credential_options_label(o, which, label);
   lua_newtable(L);
   lua_pushstring(L, o->files[which]);
   lua_setfield(L, -2, "path");
@@ -142,7 +142,7 @@ static bool push_fault(lua_State *L, const char *name) {
 /* [5, 0] */
 static int give_credential(lua_State *L) {
   enum credential which;
-  char label[OPTIONS_LABEL_BYTES];
+  char label[CREDENTIAL_LABEL_BYTES];
   lua_settop(L, 5);
   if (!next_of(L, &which)) return 0;
   if (push_fault(L, credential_name(which))) {

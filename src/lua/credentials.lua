@@ -121,8 +121,8 @@ local function supply_by_function(waiter)
   supply_in_place(waiter, function(f) return by_function.call(waiter, f) end)
 end
 
--- Does what a call needs to get its credentials. Returns true if the call may have
--- something to do now. `how`: "yield" if functions may yield here, without the option wait; else nil.
+-- Does what a call needs to get its credentials. Returns true if the call may have something to do now. `how`: "yield"
+-- if functions may yield here, without the option wait; else nil.
 local function supply_here(waiter, call, how)
   local shared, state = waiter.shared, c.credentials_state(call)
   if state == "wanted" then

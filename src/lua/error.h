@@ -1,4 +1,7 @@
-/* Error objects: the second result of a failed call. */
+/* Error objects: the second result of a failed call.
+ *
+ *   push   error_open, error_push, error_push_headers, error_set_url
+ *   use    error_is_error, error_log_in_nginx */
 #ifndef PODERO_ERROR_H
 #define PODERO_ERROR_H
 
@@ -13,8 +16,8 @@ void error_open(lua_State *L);
 
 /* Pushes an error object made from `failure`, which is copied. The secrets of `session`, which may
  * be NULL, are redacted in the response's header and body. `failure`, header and body must stay
- * valid until this returns or raises, even if a finalizer that runs meanwhile stops the call. [-0,
- * +1, m] */
+ * valid until this returns or raises, even if a finalizer that runs meanwhile stops the call.
+ * [-0, +1, m] */
 void error_push(lua_State *L, const struct failure *failure, struct session *session);
 
 /* Pushes a table of a response's header fields, see headers_push_response, with the session's

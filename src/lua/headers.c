@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "core/syntax.h"
+#include "core/span.h"
 #include "lua/options.h"
 #include "lua/text_buffer.h"
 
@@ -140,8 +140,7 @@ void headers_check(lua_State *L) {
   struct buffer *fields = text_buffer_push(L);
   lua_insert(L, -2);
   add_table(L, fields, (struct giver){1, "new"});
-  lua_pushlstring(L, fields->data != NULL ? fields->data : "", fields->size);
-  lua_remove(L, -2);
+  text_buffer_to_string(L);
 }
 
 /* Appends the fields of the client to those of the call. [-0, +0, v] */
@@ -178,24 +177,6 @@ void headers_push(lua_State *L, int client, int opts, const char *method) {
 }
 
 /* ---- the fields of a response ---- */
-
-/* A part of the header. */
-struct span {
-  const char *start;
-  size_t size;
-};
-
-static bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct span trim(struct span s) {
-  for (; s.size > 0 && is_blank(*s.start); s.size--)
-    s.start++;
-  while (s.size > 0 && is_blank(s.start[s.size - 1]))
-    s.size--;
-  return s;
-}
 
 /* Takes the next line off the beginning of `rest`, together with the lines that continue it (RFC
  * 9112, section 5.2). */
@@ -298,7 +279,6 @@ static void join_repeated(lua_State *L, int table) {
 
 void headers_push_response(lua_State *L, const char *header, size_t size, headers_replace *replace,
                            void *context) {
-  static const char cookie[] = "set-cookie";
   struct span rest = {header, size};
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_createtable(L, 0, 8);
@@ -308,12 +288,9 @@ void headers_push_response(lua_State *L, const char *header, size_t size, header
     const char *colon = memchr(line.start, ':', line.size);
     if (colon == NULL) continue;
     size_t name_size = (size_t)(colon - line.start);
-    struct span name = trim((struct span){line.start, name_size});
-    struct span value = trim((struct span){colon + 1, line.size - name_size - 1});
-    bool is_cookie = name.size >= sizeof cookie - 1 &&
-                     syntax_is_same(name.start, cookie, sizeof cookie - 1) &&
-                     (name.size == sizeof cookie - 1 || name.start[sizeof cookie - 1] == '2');
-    if (is_cookie) continue;
+    struct span name = span_trim((struct span){line.start, name_size});
+    struct span value = span_trim((struct span){colon + 1, line.size - name_size - 1});
+    if (span_is(name, "set-cookie") || span_is(name, "set-cookie2")) continue;
     push_name(L, name, replace, context);
     push_value(L, value, replace, context);
     add_value(L, table);

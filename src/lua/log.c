@@ -11,6 +11,7 @@
 #include "core/oauth2/token_source.h"
 #include "core/session.h"
 #include "core/syntax.h"
+#include "core/utf8.h"
 #include "lua/call_object.h"
 #include "lua/user_value.h"
 
@@ -59,11 +60,7 @@ static void add_text(struct log_line *line, const char *key, const char *text, s
   char value[LOG_MESSAGE_BYTES + sizeof "..."];
   size_t size = strlen(text);
   bool too_long = size > max;
-  if (too_long) {
-    size = max;
-    while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
-      size--;
-  }
+  if (too_long) size = utf8_cut(text, max);
   memcpy(value, text, size);
   strcpy(value + size, too_long ? "..." : "");
   syntax_make_printable(value);

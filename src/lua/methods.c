@@ -113,13 +113,11 @@ void methods_make(lua_State *L) {
   lua_getglobal(L, "next");
   run_wait_function(L, functions);
   int by_function = lua_gettop(L);
-  lua_getfield(L, -1, "waits");
-  lua_replace(L, functions); /* podero.waits; the loaded files refer to the functions */
-  functions = begin + 2;     /* the C functions as an argument of methods.lua */
   run_credentials(L, functions, by_function);
   run_wait_nginx(L, functions, by_function + 1);
+  lua_getfield(L, by_function, "waits");
+  lua_replace(L, functions); /* podero.waits; the loaded files refer to the functions */
   lua_call(L, 8, 1);
-  functions = begin - 1;
   lua_replace(L, begin);
   lua_insert(L, functions);
 }

@@ -6,8 +6,9 @@
 
 /* Replaces the two tables on top of the stack by the table of a client's methods and podero.waits.
  * The lower of the two has the C functions that the Lua files call (see call_object.h, wait.h,
- * token_store.h, client.c), to which `raise` is added; the upper one has the functions that begin
- * a call, by the names of the methods. [-2, +2, e] */
+ * token_store.h, credentials.h, client.c), to which `raise`, `raise_failure` and `protected_call`
+ * are added; the upper one has the functions that begin a call, by the names of the methods.
+ * [-2, +2, e] */
 void methods_make(lua_State *L);
 
 #endif

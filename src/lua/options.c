@@ -3,12 +3,10 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/secret_file.h"
-#include "core/syntax.h"
+#include "lua/credential_options.h"
 #include "version.h"
 
 #define USER_AGENT "podero-lua/" PODERO_VERSION
@@ -436,158 +434,11 @@ static void read_argument(const struct option_reader *reader, int index,
 
 /* ---- options of a client ---- */
 
-/* Sets `*text` to a copy of an environment variable, if it is NULL and the variable is set and not
- * empty. Returns whether it has done so. [-0, +0, v] */
-static bool read_environment(lua_State *L, char **text, const char *variable) {
+bool options_read_environment(lua_State *L, char **text, const char *variable) {
   const char *value = getenv(variable);
   if (*text != NULL || value == NULL || *value == '\0') return false;
   *text = text_copy(value);
   if (*text == NULL) luaL_error(L, "not enough memory");
-  return true;
-}
-
-/* For each credential: the option with its text, and the variable with the name of its file. */
-static const struct {
-  size_t offset; /* in struct session_options, of a char * */
-  const char *file_variable;
-} credentials[CREDENTIAL_COUNT] = {
-    {offsetof(struct session_options, client_secret), "PODERO_CLIENT_SECRET_FILE"},
-    {offsetof(struct session_options, password), "PODERO_PASSWORD_FILE"},
-    {offsetof(struct session_options, access_token), "PODERO_ACCESS_TOKEN_FILE"},
-    {offsetof(struct session_options, key_password), NULL},
-};
-
-/* Whether the credential is given as a text. */
-static bool has_text(const struct session_options *o, enum credential which) {
-  return *(char *const *)(const void *)((const char *)o + credentials[which].offset) != NULL;
-}
-
-/* Whether the credential is given as a text, a function or a file. */
-static bool has_credential(const struct session_options *o, enum credential which) {
-  return has_text(o, which) || (o->supplied & CREDENTIAL_BIT(which)) != 0 ||
-         o->files[which] != NULL;
-}
-
-/* Reads the credentials from the environment, unless any of them was given: the two sources are not
- * mixed. */
-static void complete_credentials(lua_State *L, struct session_options *o) {
-  if (o->client_id != NULL || o->username != NULL || has_credential(o, CREDENTIAL_CLIENT_SECRET) ||
-      has_credential(o, CREDENTIAL_PASSWORD) || has_credential(o, CREDENTIAL_ACCESS_TOKEN))
-    return;
-  o->credentials_from_environment = true;
-  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
-    if (credentials[i].file_variable != NULL)
-      read_environment(L, &o->files[i], credentials[i].file_variable);
-  }
-  read_environment(L, &o->client_id, "PODERO_CLIENT_ID");
-  read_environment(L, &o->client_secret, "PODERO_CLIENT_SECRET");
-  read_environment(L, &o->username, "PODERO_USERNAME");
-  read_environment(L, &o->password, "PODERO_PASSWORD");
-  read_environment(L, &o->access_token, "PODERO_ACCESS_TOKEN");
-}
-
-/* nginx removes all variables from its environment that its configuration does not name. */
-#define NGINX_HINT                                                                                 \
-  "; nginx passes on only the variables that nginx.conf names at its top level: env "              \
-  "PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;"
-
-/* Returns a message about what is missing of the credentials, or NULL. */
-static const char *find_missing(const struct session_options *o) {
-  bool env = o->credentials_from_environment;
-  bool has_secret = has_credential(o, CREDENTIAL_CLIENT_SECRET);
-  bool has_password = has_credential(o, CREDENTIAL_PASSWORD);
-  if (has_credential(o, CREDENTIAL_ACCESS_TOKEN)) return NULL;
-  if (o->username == NULL && !has_password && o->client_id == NULL && !has_secret)
-    return "no credentials: give client_id and client_secret, or username and password, or "
-           "access_token (or set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME "
-           "and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN)";
-  if (o->username != NULL && !has_password)
-    return env ? "PODERO_USERNAME is set without PODERO_PASSWORD"
-               : "username is given without password";
-  if (o->username == NULL && has_password)
-    return env ? "PODERO_PASSWORD is set without PODERO_USERNAME"
-               : "password is given without username";
-  if (has_secret && o->client_id == NULL)
-    return env ? "PODERO_CLIENT_SECRET is set without PODERO_CLIENT_ID"
-               : "client_secret is given without client_id";
-  if (!has_secret && o->username == NULL)
-    return env ? "PODERO_CLIENT_ID is set without PODERO_CLIENT_SECRET"
-               : "client_id is given without client_secret";
-  return NULL;
-}
-
-/* Raises an error if a credential is given both by itself and as a file. */
-static void refuse_two_sources(const struct option_reader *reader,
-                               const struct session_options *o) {
-  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
-    if (o->files[i] == NULL ||
-        (!has_text(o, (enum credential)i) && (o->supplied & CREDENTIAL_BIT(i)) == 0))
-      continue;
-    options_argument_error(reader->L, reader->argument, reader->method,
-                           "options '%s' and '%s_file': only one of them can be given",
-                           credential_name((enum credential)i),
-                           credential_name((enum credential)i));
-  }
-}
-
-void options_credential_label(const struct session_options *o, enum credential which,
-                              char out[OPTIONS_LABEL_BYTES]) {
-  const char *name = credential_name(which), *path = o->files[which];
-  if (path == NULL)
-    snprintf(out, OPTIONS_LABEL_BYTES, "%s (from its function)", name);
-  else if (o->credentials_from_environment)
-    snprintf(out, OPTIONS_LABEL_BYTES, "%s (%.300s)", credentials[which].file_variable, path);
-  else
-    snprintf(out, OPTIONS_LABEL_BYTES, "%s_file (%.300s)", name, path);
-}
-
-/* How long a pipe may take until it has delivered a line. */
-#define PIPE_SECONDS 5.0
-
-/* Reads the file of a credential. What is no regular file, such as a pipe, can be read only this
- * once: its text becomes the option. */
-static bool read_file(struct session_options *o, enum credential which, struct failure *failure) {
-  char label[OPTIONS_LABEL_BYTES];
-  struct buffer line = {0};
-  char *text = NULL;
-  bool regular;
-  options_credential_label(o, which, label);
-  if (secret_file_read(o->files[which], label, FAILURE_ARGUMENT, PIPE_SECONDS, &line, &regular,
-                       failure) &&
-      credential_check(which, line.data, label, FAILURE_ARGUMENT, failure) && regular)
-    o->supplied |= CREDENTIAL_BIT(which);
-  else if (failure->kind == FAILURE_NONE)
-    text = line.data;
-  if (text != NULL) {
-    *(char **)(void *)((char *)o + credentials[which].offset) = text;
-    line = (struct buffer){0};
-  }
-  buffer_free(&line);
-  return failure->kind == FAILURE_NONE;
-}
-
-/* Returns whether a variable that names a file, and is set, can be used. */
-static bool check_file_variable(const struct session_options *o, enum credential which,
-                                struct failure *failure) {
-  const char *variable = credentials[which].file_variable;
-  const char *fault = syntax_text_fault(o->files[which], false);
-  if (has_text(o, which))
-    failure_set(failure, FAILURE_ARGUMENT, "%s and %.*s are both set: unset one of them", variable,
-                (int)(strlen(variable) - strlen("_FILE")), variable);
-  else if (fault != NULL)
-    failure_set(failure, FAILURE_ARGUMENT, "%s contains %s: remove it from the variable", variable,
-                fault);
-  return failure->kind == FAILURE_NONE;
-}
-
-/* Checks the files of all credentials, which are read again when they are needed. */
-static bool read_files(struct session_options *o, struct failure *failure) {
-  for (int i = 0; i < CREDENTIAL_COUNT; i++) {
-    if (o->files[i] == NULL) continue;
-    if (o->credentials_from_environment && !check_file_variable(o, (enum credential)i, failure))
-      return false;
-    if (!read_file(o, (enum credential)i, failure)) return false;
-  }
   return true;
 }
 
@@ -607,8 +458,8 @@ static void join(lua_State *L, char **text, const char *first, const char *secon
 
 /* Sets the URLs that were not given, from the environment or to the defaults. */
 static void complete_urls(lua_State *L, struct session_options *o) {
-  o->base_url_from_environment = read_environment(L, &o->base_url, "PODERO_BASE_URL");
-  o->token_url_from_environment = read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
+  o->base_url_from_environment = options_read_environment(L, &o->base_url, "PODERO_BASE_URL");
+  o->token_url_from_environment = options_read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
   if (o->base_url == NULL) join(L, &o->base_url, PODERO_PRODUCTION, "");
   size_t size = strlen(o->base_url);
   while (size > 0 && o->base_url[size - 1] == '/')
@@ -646,18 +497,13 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
                            "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
   if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
-  refuse_two_sources(&reader, o);
-  complete_credentials(L, o);
+  credential_options_complete(L, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
   join(L, &o->user_agent, o->user_agent != NULL ? o->user_agent : "", USER_AGENT);
   if (!complete_log(out, failure)) return false;
   o->record_events = out->has_on_event || out->log != LOG_OFF;
-  const char *missing = find_missing(o);
-  if (missing != NULL)
-    failure_set(failure, FAILURE_ARGUMENT, "%s%s", missing,
-                o->credentials_from_environment && log_is_in_nginx(L) ? NGINX_HINT : "");
-  if (missing != NULL || !read_files(o, failure)) return false;
+  if (!credential_options_check(L, o, failure)) return false;
   /* A store is for tokens that were fetched, not for the user's own. */
   if (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) o->has_store = false;
   return true;

@@ -1,4 +1,8 @@
-/* Reads and checks the options of podero.new and of the methods. */
+/* Reads and checks the options of podero.new and of the methods.
+ *
+ *   read          options_read_client, options_read_method, options_method_name
+ *   environment   options_read_environment
+ *   messages      options_argument_error, options_refuse_surplus, options_push_where */
 #ifndef PODERO_OPTIONS_H
 #define PODERO_OPTIONS_H
 
@@ -48,10 +52,10 @@ struct method_options {
  * false. A table with an __index is replaced on the stack by a plain one with all options that were
  * read, so that functions and objects among them can be got from there.
  *
- * Returns false, with `failure` filled, if credentials are missing, or a file of one cannot be
- * read. Raises an error that names the
- * option if one is unknown or its value has a wrong type or is out of range, and on out of memory.
- * URLs, tokens and header values are checked by session_new. [-0, +0, v] */
+ * Returns false, with `failure` filled, if credentials are missing, a file of one cannot be read,
+ * or PODERO_LOG is no level. Raises an error that names the option if one is unknown or its value
+ * has a wrong type or is out of range, and on out of memory. URLs, tokens and header values are
+ * checked by session_new. [-0, +0, v] */
 bool options_read_client(lua_State *L, int index, struct client_options *out,
                          struct failure *failure);
 
@@ -61,14 +65,9 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
 void options_read_method(lua_State *L, int index, enum method method,
                          const struct session_options *defaults, struct method_options *out);
 
-/* Size of the text of options_credential_label. */
-#define OPTIONS_LABEL_BYTES 400
-
-/* Writes where a credential that is supplied from a function or a file comes from, for messages:
- * "client_secret (from its function)", "client_secret_file (PATH)" or
- * "PODERO_CLIENT_SECRET_FILE (PATH)". */
-void options_credential_label(const struct session_options *options, enum credential which,
-                              char out[OPTIONS_LABEL_BYTES]);
+/* Sets `*text` to a copy of an environment variable, if it is NULL and the variable is set and not
+ * empty. Returns whether it has done so. Raises an error on out of memory. [-0, +0, v] */
+bool options_read_environment(lua_State *L, char **text, const char *variable);
 
 /* Pushes "file:line: " of the code that called the running function or method of this module; "" if
  * that is not known. [-0, +1, m] */

@@ -30,3 +30,11 @@ struct buffer *text_buffer_get(lua_State *L, int index) {
 void text_buffer_check(lua_State *L, const struct buffer *buffer) {
   if (buffer->failed) luaL_error(L, "not enough memory");
 }
+
+void text_buffer_to_string(lua_State *L) {
+  struct buffer *buffer = lua_touserdata(L, -1);
+  text_buffer_check(L, buffer);
+  lua_pushlstring(L, buffer->data != NULL ? buffer->data : "", buffer->size);
+  buffer_free(buffer);
+  lua_remove(L, -2);
+}

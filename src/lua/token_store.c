@@ -3,45 +3,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/buffer.h"
 #include "core/clock.h"
 #include "core/number.h"
 #include "core/oauth2/token_source.h"
 #include "lua/call_object.h"
 #include "lua/json_value.h"
+#include "lua/text_buffer.h"
 
 /* A value with a refresh token, or with an auth style, is stored for at least this long: servers do
  * not say when a refresh token expires, and the style spares requests when the access token has
  * expired. */
 #define LONG_SECONDS (30.0 * 86400)
-
-#define BUFFER_TYPE "podero.buffer"
-
-/* ---- Buffers --------------------------------------------------------------------------------- */
-
-static int free_buffer(lua_State *L) {
-  buffer_free(lua_touserdata(L, 1));
-  return 0;
-}
-
-/* Pushes an empty buffer as a userdata, which is collected even if an error is raised. Returns it.
- * [-0, +1, m] */
-static struct buffer *push_buffer(lua_State *L) {
-  struct buffer *buffer = lua_newuserdata(L, sizeof *buffer);
-  *buffer = (struct buffer){0};
-  luaL_getmetatable(L, BUFFER_TYPE);
-  lua_setmetatable(L, -2);
-  return buffer;
-}
-
-/* Replaces the buffer on top of the stack by a string with its bytes. It is freed at once, since it
- * may contain tokens. [-1, +1, m] */
-static void buffer_to_string(lua_State *L, struct buffer *buffer) {
-  if (buffer->failed) luaL_error(L, "not enough memory");
-  lua_pushlstring(L, buffer->data, buffer->size);
-  buffer_free(buffer);
-  lua_remove(L, -2);
-}
 
 /* ---- Key ------------------------------------------------------------------------------------- */
 
@@ -53,7 +25,7 @@ static void add_part(struct buffer *key, const char *name, const char *value) {
 }
 
 void token_store_push_key(lua_State *L, const struct session_options *o) {
-  struct buffer *key = push_buffer(L);
+  struct buffer *key = text_buffer_push(L);
   buffer_add(key, "podero:token:grant=");
   buffer_add(key, o->username != NULL ? "password" : "client_credentials");
   add_part(key, "&base_url=", o->base_url);
@@ -61,7 +33,7 @@ void token_store_push_key(lua_State *L, const struct session_options *o) {
   add_part(key, "&client_id=", o->client_id);
   add_part(key, "&username=", o->username);
   add_part(key, "&scope=", o->scope);
-  buffer_to_string(L, key);
+  text_buffer_to_string(L);
 }
 
 /* ---- Value ----------------------------------------------------------------------------------- */
@@ -142,9 +114,9 @@ static void add_token(struct buffer *value, const struct stored_token *token) {
 static int take_dirty(lua_State *L) {
   struct token_source *token_source = session_token_source(calls_session(L, 1));
   if (token_source == NULL || !token_source_is_dirty(token_source)) return 0;
-  struct buffer *value = push_buffer(L);
+  struct buffer *value = text_buffer_push(L);
   struct stored_token token;
-  /* Once more: push_buffer may have run a finalizer that closed the client. */
+  /* Once more: text_buffer_push may have run a finalizer that closed the client. */
   token_source = session_token_source(calls_session(L, 1));
   if (token_source == NULL || !token_source_take_dirty(token_source, &token)) return 0;
   add_token(value, &token);
@@ -152,7 +124,7 @@ static int take_dirty(lua_State *L) {
   if (token.refresh_token != NULL || token.style.encoding != NULL)
     seconds = fmax(seconds, LONG_SECONDS);
   if (seconds < 1) return 0; /* some stores keep a value for ever if its lifetime is 0 */
-  buffer_to_string(L, value);
+  text_buffer_to_string(L);
   if (isinf(seconds)) return 1;
   lua_pushnumber(L, seconds);
   return 2;
@@ -177,13 +149,6 @@ static int postpone(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
   lua_pushboolean(L, call == NULL || call_wait_for_lock(call, lua_tonumber(L, 2)));
   return 1;
-}
-
-void token_store_open(lua_State *L) {
-  luaL_newmetatable(L, BUFFER_TYPE);
-  lua_pushcfunction(L, free_buffer);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
 }
 
 void token_store_set_functions(lua_State *L) {

@@ -6,9 +6,6 @@
 #include "core/session.h"
 #include "lua/compat.h"
 
-/* Registers the metatable that this file needs. To be called once per Lua state. [-0, +0, m] */
-void token_store_open(lua_State *L);
-
 /* Pushes the key of the client's token in a store. It names the grant, URLs, client_id, username
  * and scope, and contains no secret. [-0, +1, m] */
 void token_store_push_key(lua_State *L, const struct session_options *options);

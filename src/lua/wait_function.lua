@@ -215,7 +215,7 @@ function waits.copas(seconds)
   pause(seconds)
 end
 
--- Coroutines of the same event loop ----------------------------------------------------------------
+-- Coroutines of the same event loop --------------------------------------------------------------
 
 -- For the ready-made functions: returns a function that has the event loop run another one in a coroutine of its own,
 -- or nil if that is not possible here.

@@ -7,8 +7,8 @@
 -- nginx may kill a handler while it sleeps, for instance if its client disconnects. So no other handler depends on it.
 --
 -- Arguments of this chunk, from methods.c:
---   c      C functions, see wait.h
---   ngx    nginx's global, or nil
+--   c            C functions, see wait.h
+--   ngx          nginx's global, or nil
 --   pcall, require, setmetatable, type: Lua's
 --   credentials  what credentials.lua returns
 local c, ngx, pcall, require, setmetatable, type, credentials = ...

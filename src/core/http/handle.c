@@ -6,6 +6,7 @@
 #include "core/http/libcurl.h"
 #include "core/http/openssl.h"
 #include "core/http/tls.h"
+#include "core/http/url.h"
 #include "core/syntax.h"
 
 /* ---- options of the transport ---- */
@@ -177,10 +178,6 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 
 /* ---- the request ---- */
 
-static bool is_https(const char *url) {
-  return syntax_is_same(url, "https:", 6);
-}
-
 /* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.
  *
  * A connection that was made for HTTP/1.1 is closed if others could be HTTP/2: libcurl would use it
@@ -188,7 +185,7 @@ static bool is_https(const char *url) {
 static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
                                  const struct request *request) {
   CURLcode code = CURLE_OK;
-  bool others_may = o->http_version == HTTP_VERSION_AUTO && is_https(request->url);
+  bool others_may = o->http_version == HTTP_VERSION_AUTO && url_is_https(request->url);
   bool may = others_may && !request->http_1_1; /* use HTTP/2 */
   SET_OPTION(CURLOPT_HTTP_VERSION, (long)(may ? CURL_HTTP_VERSION_NONE : CURL_HTTP_VERSION_1_1));
   SET_OPTION(CURLOPT_FORBID_REUSE, others_may && !may ? 1L : 0L);

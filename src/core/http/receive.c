@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/internal.h"
+#include "core/span.h"
 #include "core/syntax.h"
 
 /* How much of an error's body is kept: enough to read what went wrong. */
@@ -18,34 +19,12 @@
 
 /* ---- the header ---- */
 
-/* A part of a header field, which no NUL ends. */
-struct span {
-  const char *start;
-  size_t size;
-};
-
-static bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct span trim(struct span s) {
-  for (; s.size > 0 && is_space(*s.start); s.size--)
-    s.start++;
-  while (s.size > 0 && is_space(s.start[s.size - 1]))
-    s.size--;
-  return s;
-}
-
-static bool span_is(struct span s, const char *text) {
-  return s.size == strlen(text) && syntax_is_same(s.start, text, s.size);
-}
-
 /* Sets `*value` to the value of a header field. Returns false if the field has another name, which
  * includes the colon. */
 static bool find_value(struct span field, const char *name, struct span *value) {
   size_t size = strlen(name);
   if (field.size < size || !syntax_is_same(field.start, name, size)) return false;
-  *value = trim((struct span){field.start + size, field.size - size});
+  *value = span_trim((struct span){field.start + size, field.size - size});
   return true;
 }
 
@@ -63,7 +42,7 @@ static struct span next_element(struct span *list) {
   size_t taken = element.size + (comma != NULL ? 1 : 0);
   list->start += taken;
   list->size -= taken;
-  return trim(element);
+  return span_trim(element);
 }
 
 /* A response may have one content coding, and no transfer coding but chunked: a few bytes in

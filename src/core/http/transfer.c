@@ -13,6 +13,7 @@
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
 #include "core/http/tls.h"
+#include "core/http/url.h"
 #include "core/syntax.h"
 
 /* If fewer descriptors than this can be opened, they are taken for the reason of a failure. */
@@ -175,8 +176,7 @@ static void read_info(struct transfer *x) {
   curl_easy_getinfo(x->handle.easy, CURLINFO_RESPONSE_CODE, &r->status);
   curl_easy_getinfo(x->handle.easy, CURLINFO_REDIRECT_URL, &redirect);
   r->redirect = text_copy(redirect);
-  if (r->status != 0 && origin != NULL && syntax_is_same(origin, "https:", 6))
-    x->transport->tls_files_work = true;
+  if (r->status != 0 && origin != NULL && url_is_https(origin)) x->transport->tls_files_work = true;
 }
 
 /* Takes the transfer away from libcurl. */
@@ -249,7 +249,7 @@ static CURLcode begin(struct transfer *x, const struct request *request) {
 /* Returns false, with the failure set, if the TLS files cannot be used. */
 static bool check_tls_files(struct transfer *x, const char *url) {
   struct transport *t = x->transport;
-  if (t->tls_files_work || !syntax_is_same(url, "https:", 6)) return true;
+  if (t->tls_files_work || !url_is_https(url)) return true;
   return tls_check_files(t->options, &x->response.failure);
 }
 

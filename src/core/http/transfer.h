@@ -2,7 +2,8 @@
  *
  *   request    struct request, transfer_start
  *   response   struct response, transfer_response, transfer_progress, transfer_report,
- *              transfer_end_error_body
+ *              transfer_was_sent, transfer_take_header, transfer_end_error_body,
+ *              response_is_success, response_is_redirect, response_contains
  *   stream     transfer_bytes, transfer_take
  *   free       transfer_free
  *
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/buffer.h"
 #include "core/failure.h"
@@ -65,6 +67,11 @@ static inline bool response_is_success(const struct response *response) {
 /* Not 304, which answers a field such as If-None-Match of the caller's. */
 static inline bool response_is_redirect(const struct response *response) {
   return response->status >= 300 && response->status < 400 && response->status != 304;
+}
+
+/* Returns whether the body, up to a NUL, contains this text. */
+static inline bool response_contains(const struct response *response, const char *text) {
+  return response->body.data != NULL && strstr(response->body.data, text) != NULL;
 }
 
 /* Starts a transfer, to be freed with transfer_free before the transport. Does not wait. If the

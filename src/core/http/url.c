@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/syntax.h"
 
@@ -73,4 +74,8 @@ bool url_check(const char *name, const char *url, bool allow_http, bool *loopbac
   else if (wrong != NULL)
     failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
   return failure->kind == FAILURE_NONE;
+}
+
+bool url_is_https(const char *url) {
+  return syntax_is_same(url, "https:", 6);
 }

@@ -1,6 +1,6 @@
 /* Which URLs credentials and tokens may be sent to.
  *
- *   check   url_check */
+ *   url_check, url_is_https */
 #ifndef PODERO_URL_H
 #define PODERO_URL_H
 
@@ -22,5 +22,8 @@
  * before: FAILURE_ARGUMENT with a message that begins with `name`, or FAILURE_MEMORY. */
 bool url_check(const char *name, const char *url, bool allow_http, bool *loopback,
                struct failure *failure);
+
+/* Returns whether the URL begins with "https:", in any case. */
+bool url_is_https(const char *url);
 
 #endif

@@ -4,7 +4,7 @@
  *   lifetime   credentials_clear
  *   request    credentials_want, credentials_reset, credentials_ask, credentials_release,
  *              credentials_is_asked, credentials_next
- *   values     credentials_set, credentials_list
+ *   values     credentials_set, credentials_remember, credentials_list
  *   checks     credential_name, credential_find, credential_check */
 #ifndef PODERO_CREDENTIALS_H
 #define PODERO_CREDENTIALS_H

@@ -4,6 +4,7 @@
 
 #include "core/hex.h"
 #include "core/syntax.h"
+#include "core/utf8.h"
 
 /* Of a page, only this much is searched for a title, and so much of a title or line is quoted. */
 #define MAX_QUOTE_BYTES ((size_t)64 * 1024)
@@ -114,8 +115,5 @@ void error_page_add_decoded(const char *text, struct buffer *decoded) {
 
 void error_page_shorten(char *text) {
   if (strlen(text) <= MAX_SHOWN_BYTES) return;
-  size_t size = MAX_SHOWN_BYTES - 3;
-  while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
-    size--;
-  memcpy(text + size, "...", 4);
+  memcpy(text + utf8_cut(text, MAX_SHOWN_BYTES - 3), "...", 4);
 }

@@ -57,30 +57,36 @@ enum refusal_rank token_refusal_rank(const struct response *r, const struct toke
   return r->status == 401 ? REFUSAL_OF_CREDENTIALS : REFUSAL_OTHER;
 }
 
-/* ---- Advice ---------------------------------------------------------------------------------- */
-
-static bool mentions(const struct response *r, const char *word) {
-  return r->body.data != NULL && strstr(r->body.data, word) != NULL;
+bool token_refusal_is_about_credentials(const struct response *r, const struct token_response *t) {
+  static const char *const codes[] = {"invalid_client", "invalid_grant", "unauthorized_client",
+                                      "access_denied"};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    if (token_response_has_error(t, codes[i])) return true;
+  }
+  return t->error == NULL &&
+         (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
 }
+
+/* ---- Advice ---------------------------------------------------------------------------------- */
 
 /* Returns what else an answer says that is no token endpoint's, for the advice. The words are
  * Django's: it serves Podero's API. */
 static const char *page_reason(const struct response *r) {
-  if (r->status == 400 && (is_html(r) || mentions(r, "ALLOWED_HOSTS")))
+  if (r->status == 400 && (is_html(r) || response_contains(r, "ALLOWED_HOSTS")))
     return "; or the server may not accept this host name";
-  if (r->status == 403 && is_html(r) && mentions(r, "CSRF"))
+  if (r->status == 403 && is_html(r) && response_contains(r, "CSRF"))
     return "; a CSRF check has answered, which is for the forms of browsers";
   return "";
 }
 
 static bool is_about_grant(const struct response *r, const struct token_response *t) {
   if (t->error != NULL) return token_response_has_error(t, "unsupported_grant_type");
-  return (r->status == 400 || r->status == 422) && mentions(r, "grant_type");
+  return (r->status == 400 || r->status == 422) && response_contains(r, "grant_type");
 }
 
 static bool is_about_encoding(const struct response *r, const struct token_response *t) {
   if (t->error != NULL) return token_response_has_error(t, "invalid_request");
-  return r->status == 415 || (r->status == 400 && mentions(r, "parse"));
+  return r->status == 415 || (r->status == 400 && response_contains(r, "parse"));
 }
 
 /* Returns what the user may do about a refusal of the credentials. */
@@ -130,7 +136,7 @@ static void write_advice(const struct refused_request *q, const struct response 
   out[0] = '\0';
   switch (classify(r, t)) {
   case ANSWER_FOR_LATER: /* Django with DEBUG: "You called this URL via POST, but the URL ..." */
-    if (mentions(r, "doesn't end in a slash")) snprintf(out, 256, " (%s)", SLASH_ADVICE);
+    if (response_contains(r, "doesn't end in a slash")) snprintf(out, 256, " (%s)", SLASH_ADVICE);
     return;
   case ANSWER_OF_OTHER:
     snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",

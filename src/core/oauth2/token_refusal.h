@@ -40,6 +40,10 @@ bool token_refusal_is_temporary(const struct response *response,
 bool token_refusal_is_foreign(const struct response *response,
                               const struct token_response *token_response);
 
+/* Returns whether the server may have refused the request because of client_secret or password. */
+bool token_refusal_is_about_credentials(const struct response *response,
+                                        const struct token_response *token_response);
+
 /* Sets kind and message of `failure`. The message is about the response alone, as in "HTTP 401
  * (check client_id and client_secret ...)": the caller puts the URL before it. The title of an HTML
  * page and the first line of a text are quoted, the target of a redirect is named; neither has

@@ -78,10 +78,6 @@ const char *token_requester_url(const struct token_requester *requester) {
 
 /* ---- Auth style: what a response says -------------------------------------------------------- */
 
-static bool body_contains(const struct response *response, const char *word) {
-  return response->body.data != NULL && strstr(response->body.data, word) != NULL;
-}
-
 /* Whether the server objects to the request's form, not to the credentials or the grant. */
 static bool is_invalid_request(const struct response *response,
                                const struct token_response *token_response) {
@@ -101,7 +97,7 @@ static bool wants_client_in_body(const struct token_requester *requester,
   if (requester->style.in_body || !has_client_secret(options)) return false;
   if (token_response_has_error(token_response, "invalid_client")) return true;
   if (is_invalid_request(response, token_response))
-    return body_contains(response, "client_") && !body_contains(response, "grant_type");
+    return response_contains(response, "client_") && !response_contains(response, "grant_type");
   return token_response->error == NULL && response->status == 401 && options->username == NULL;
 }
 
@@ -109,7 +105,7 @@ static bool wants_client_in_body(const struct token_requester *requester,
 static bool is_about_encoding(const struct response *response) {
   static const char *const words[] = {"grant_type", "required", "parse", "JSON", "json"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-    if (body_contains(response, words[i])) return true;
+    if (response_contains(response, words[i])) return true;
   }
   return false;
 }

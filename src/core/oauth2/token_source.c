@@ -1,17 +1,17 @@
 #include "core/oauth2/token_source.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/http/transfer.h"
+#include "core/oauth2/previous_tokens.h"
 #include "core/oauth2/redact.h"
+#include "core/oauth2/refusals.h"
 #include "core/oauth2/token_refusal.h"
 #include "core/oauth2/token_response.h"
-#include "core/retry.h"
 #include "core/syntax.h"
 
 #define MAX_RESPONSE_BYTES (1024u * 1024)
@@ -22,30 +22,11 @@
 /* Ten years. Longer lifetimes are reduced to this, so that sums with clock times stay exact. */
 #define MAX_LIFETIME_SECONDS 315360000.0
 
-/* How many tokens are remembered after they were replaced or refused. */
-#define PREVIOUS_COUNT 4
-
 #define STORE_CHECK_SECONDS 0.5
 
 /* See token_source_leave. A fetch starts a little later than the call that starts it, so its
  * deadline is a little later, too. */
 #define LEAVE_MARGIN_SECONDS 0.1
-
-/* A token that was in use before. Servers may still repeat it in error messages, and stores may
- * still contain it. */
-struct previous_token {
-  char *text;          /* NULL if the entry is empty */
-  unsigned generation; /* of an access token; 0 for others */
-  bool refused;        /* by the server, not just replaced */
-};
-
-/* The response that a failed fetch reports. Its message lacks the beginning, which names the URL.
- */
-struct refusal {
-  enum refusal_rank rank;
-  const char *url;        /* NULL: there is none */
-  struct failure failure; /* owned */
-};
 
 struct token_source {
   const struct token_source_options *options;
@@ -54,8 +35,7 @@ struct token_source {
 
   char *access_token, *refresh_token;
   char *scope; /* from the token response; NULL if it had none */
-  struct previous_token previous[PREVIOUS_COUNT];
-  unsigned previous_next; /* modulo PREVIOUS_COUNT, the entry to be overwritten next */
+  struct previous_tokens previous;
   unsigned generation;
   double renew_at;   /* monotonic; INFINITY if not known */
   double expires_at; /* wall clock; INFINITY if not known */
@@ -63,52 +43,18 @@ struct token_source {
   bool is_unproven;  /* the access token was issued for a refresh token, and is not used yet */
   unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
 
-  struct token_fetch *fetch;          /* in progress, or NULL; holds a reference */
-  struct transfer *transfer;          /* of the fetch */
-  char *refresh_token_sent;           /* with the transfer; NULL if another grant was used */
-  double deadline;                    /* of the fetch, monotonic */
-  double store_check_at;              /* see token_source_store_check_due */
-  unsigned fork_count;                /* when the fetch was started */
-  struct refusal refusal;             /* of the fetch's responses, the one to report */
-  long statuses[TOKEN_ENDPOINTS_MAX]; /* of each endpoint's last response in the fetch, or 0 */
+  struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
+  struct transfer *transfer; /* of the fetch */
+  char *refresh_token_sent;  /* with the transfer; NULL if another grant was used */
+  double deadline;           /* of the fetch, monotonic */
+  double store_check_at;     /* see token_source_store_check_due */
+  unsigned fork_count;       /* when the fetch was started */
+  struct refusals refusals;  /* of the fetch's requests */
   struct credentials credentials;
   bool rereading; /* the server has refused the credentials, which are being supplied again */
   bool reread;    /* that has happened in this fetch */
   struct event_queue events;
 };
-
-/* ---- Previous tokens ------------------------------------------------------------------------- */
-
-static struct previous_token *find_previous(struct token_source *s, const char *text) {
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++) {
-    if (s->previous[i].text != NULL && strcmp(s->previous[i].text, text) == 0)
-      return &s->previous[i];
-  }
-  return NULL;
-}
-
-static bool was_refused(struct token_source *s, const char *text) {
-  const struct previous_token *p = find_previous(s, text);
-  return p != NULL && p->refused;
-}
-
-static void forget(struct previous_token *p) {
-  secret_free(p->text);
-  *p = (struct previous_token){0};
-}
-
-/* Takes ownership of a token that is no longer in use. NULL does nothing. A token that is
- * remembered already keeps its entry, and stays refused. */
-static void remember(struct token_source *s, char *text, unsigned generation, bool refused) {
-  if (text == NULL) return;
-  struct previous_token *p = find_previous(s, text);
-  if (p != NULL)
-    refused = refused || p->refused;
-  else
-    p = &s->previous[s->previous_next++ % PREVIOUS_COUNT];
-  forget(p);
-  *p = (struct previous_token){.text = text, .generation = generation, .refused = refused};
-}
 
 /* ---- Token ----------------------------------------------------------------------------------- */
 
@@ -132,21 +78,19 @@ const char *token_source_scope(const struct token_source *s) {
 
 /* The next token is asked for with the first grant. */
 static void forget_refresh_token(struct token_source *s) {
-  remember(s, s->refresh_token, 0, true);
+  previous_tokens_add(&s->previous, s->refresh_token, 0, true);
   s->refresh_token = NULL;
 }
 
 bool token_source_reject(struct token_source *s, unsigned generation) {
   if (s->options->access_token != NULL) return false;
-  if (generation == s->generation) {
-    remember(s, s->access_token, generation, true);
-    s->access_token = NULL;
-    if (s->is_unproven) forget_refresh_token(s);
+  if (generation != s->generation) {
+    previous_tokens_refuse(&s->previous, generation);
     return true;
   }
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++) {
-    if (s->previous[i].generation == generation) s->previous[i].refused = true;
-  }
+  previous_tokens_add(&s->previous, s->access_token, generation, true);
+  s->access_token = NULL;
+  if (s->is_unproven) forget_refresh_token(s);
   return true;
 }
 
@@ -158,12 +102,11 @@ void token_source_note_accepted(struct token_source *s, unsigned generation) {
  * s->refresh_token, and remembers the old one. If the server has issued a previous token again, it
  * counts as new. */
 static void replace_token(struct token_source *s, char **token, char *text) {
-  struct previous_token *p = find_previous(s, text);
-  if (p != NULL) forget(p);
+  previous_tokens_remove(&s->previous, text);
   if (*token != NULL && strcmp(*token, text) == 0)
     secret_free(*token);
   else
-    remember(s, *token, token == &s->access_token ? s->generation : 0, false);
+    previous_tokens_add(&s->previous, *token, token == &s->access_token ? s->generation : 0, false);
   *token = text;
 }
 
@@ -203,14 +146,8 @@ static void release(struct token_fetch *fetch) {
   free(fetch);
 }
 
-static void forget_refusals(struct token_source *s) {
-  failure_clear(&s->refusal.failure);
-  s->refusal.url = NULL;
-  memset(s->statuses, 0, sizeof s->statuses);
-}
-
 static void end_fetch(struct token_source *s) {
-  forget_refusals(s);
+  refusals_clear(&s->refusals);
   credentials_reset(&s->credentials);
   s->rereading = false;
   s->fetch->ended = true;
@@ -405,70 +342,15 @@ static void keep_header(const struct response *r, struct failure *f) {
   if (r->header.size > 0) buffer_append(&f->header, r->header.data, r->header.size);
 }
 
-/* Moves the body of a refusal into the failure: the binding reads the server's error description
- * from it. If the refusal contains tokens nevertheless, they are remembered, to be redacted there.
- */
-static void keep_error_body(struct token_source *s, struct response *r, struct token_response *t,
-                            struct failure *f) {
-  remember(s, t->access_token, 0, false);
-  remember(s, t->refresh_token, 0, false);
-  t->access_token = t->refresh_token = NULL;
-  f->body = r->body;
-  r->body = (struct buffer){0};
-}
-
-/* Makes this response of an endpoint, which has no usable token, the one to report, unless an
- * earlier one says more. One that may be another one later is always reported: the call is to be
- * retried. The body of a success is not kept: it may contain a token that was not read, and so
- * would not be redacted.
- */
+/* Adds a response that has no usable token to those of the fetch. If it contains tokens even so,
+ * and its body is kept, they are remembered, to be redacted there. */
 static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
                          struct token_response *t) {
-  bool is_success = response_is_success(r);
-  bool retryable = token_refusal_is_temporary(r, t) || (is_success && t->cut_short);
-  enum refusal_rank rank = token_refusal_rank(r, t);
-  s->statuses[endpoint] = r->status;
-  if (s->refusal.url != NULL && s->refusal.rank <= rank && !retryable) return;
-  struct failure *f = &s->refusal.failure;
   struct refused_request request = refused_request(s);
-  token_refusal_describe(&request, r, t, f);
-  s->refusal.rank = rank;
-  s->refusal.url = s->fetch->url;
-  f->status = r->status;
-  f->retryable = retryable;
-  f->has_retry_after = r->has_retry_after;
-  f->retry_after = r->retry_after;
-  keep_header(r, f);
-  if (!is_success || t->error != NULL) keep_error_body(s, r, t, f);
-}
-
-/* Writes ", nor from URL (HTTP 404)" into `out` if another endpoint was asked, too. */
-static void name_other_endpoint(const struct token_source *s, char out[400]) {
-  out[0] = '\0';
-  for (unsigned i = 0; i < s->options->endpoint_count; i++) {
-    const char *url = s->options->endpoints[i].url;
-    if (s->statuses[i] != 0 && strcmp(url, s->refusal.url) != 0)
-      snprintf(out, 400, ", nor from %.300s (HTTP %ld)", url, s->statuses[i]);
-  }
-}
-
-/* Sets the failure of the fetch from the refusal that is to be reported. */
-static void fail_with_refusal(struct token_source *s) {
-  struct failure *f = &s->fetch->failure;
-  const struct failure reason = s->refusal.failure;
-  char other[400];
-  name_other_endpoint(s, other);
-  failure_set(f, reason.kind, "no token from token_url %.300s%s: %.600s", s->refusal.url, other,
-              reason.message);
-  f->header = reason.header;
-  f->body = reason.body;
-  f->status = reason.status;
-  f->retryable = reason.retryable;
-  f->has_retry_after = reason.has_retry_after;
-  f->retry_after = reason.retry_after;
-  s->fetch->url = s->refusal.url;
-  s->refusal.failure.header = s->refusal.failure.body =
-      (struct buffer){0}; /* they were taken over */
+  if (!refusals_add(&s->refusals, &request, endpoint, r, t)) return;
+  previous_tokens_add(&s->previous, t->access_token, 0, false);
+  previous_tokens_add(&s->previous, t->refresh_token, 0, false);
+  t->access_token = t->refresh_token = NULL;
 }
 
 /* Sets the failure of the fetch from a transfer that has failed. */
@@ -503,23 +385,12 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
     secret_free(s->refresh_token);
     s->refresh_token = NULL;
   }
-  remember(s, s->refresh_token_sent, 0, true);
+  previous_tokens_add(&s->previous, s->refresh_token_sent, 0, true);
   s->refresh_token_sent = NULL;
-  forget_refusals(s);
+  refusals_clear(&s->refusals);
   if (!s->requester.confirmed || token_refusal_is_foreign(r, t))
     token_requester_reset_style(&s->requester);
   return true;
-}
-
-/* Whether the server may have refused the request because of a client_secret or a password. */
-static bool is_about_credentials(const struct response *r, const struct token_response *t) {
-  static const char *const errors[] = {"invalid_client", "invalid_grant", "unauthorized_client",
-                                       "access_denied"};
-  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
-    if (token_response_has_error(t, errors[i])) return true;
-  }
-  return t->error == NULL &&
-         (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
 }
 
 /* After the refusal of credentials that the binding has supplied: wants them once more. Returns
@@ -528,12 +399,13 @@ static bool reread_credentials(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
   unsigned sent = s->credentials.current &
                   (CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET) | CREDENTIAL_BIT(CREDENTIAL_PASSWORD));
-  if (s->reread || sent == 0 || s->fetch->failure.retryable || !is_about_credentials(r, t))
+  if (s->reread || sent == 0 || s->fetch->failure.retryable ||
+      !token_refusal_is_about_credentials(r, t))
     return false;
   s->credentials.current &= ~sent;
   s->rereading = s->reread = true;
-  forget_refusals(
-      s); /* of the old credentials: the fetch has the failure, and keeps it if they are the same */
+  refusals_clear(&s->refusals); /* of the old credentials: the fetch has the failure, and keeps it
+                                   if they are the same */
   return true;
 }
 
@@ -552,7 +424,8 @@ static bool process_token_response(struct token_source *s, struct response *r,
   if (!again && drop_refresh_token(s, r, t)) return true;
   keep_refusal(s, endpoint, r, t);
   if (again) return true;
-  fail_with_refusal(s);
+  s->fetch->url = refusals_report(&s->refusals, s->options->endpoints, s->options->endpoint_count,
+                                  &s->fetch->failure);
   if (token_response_has_error(t, "invalid_grant")) /* it was read, and the client accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
@@ -718,7 +591,7 @@ static void use_access_token(struct token_source *s) {
     failure_set(&s->fetch->failure, FAILURE_MEMORY, "out of memory while reading a token");
     return;
   }
-  s->fetch->unchanged = was_refused(s, copy);
+  s->fetch->unchanged = previous_tokens_was_refused(&s->previous, copy);
   replace_token(s, &s->access_token, copy);
   s->generation++;
   s->renew_at = s->expires_at = INFINITY;
@@ -786,10 +659,9 @@ static bool import_string(struct token_source *s, char **token, const char *text
 }
 
 /* A token that was replaced here is older than the current one, but better than none. */
-static bool is_refresh_token_wanted(struct token_source *s, const char *text) {
-  if (text == NULL) return false;
-  const struct previous_token *p = find_previous(s, text);
-  return p == NULL || (!p->refused && s->refresh_token == NULL);
+static bool is_refresh_token_wanted(const struct token_source *s, const char *text) {
+  if (text == NULL || previous_tokens_was_refused(&s->previous, text)) return false;
+  return s->refresh_token == NULL || !previous_tokens_contain(&s->previous, text);
 }
 
 static bool is_acceptable(const struct stored_token *token) {
@@ -813,7 +685,8 @@ bool token_source_import(struct token_source *s, const struct stored_token *toke
   if (s->fetch == NULL) token_requester_import_style(&s->requester, &token->style);
   if (!import_refresh_token(s, token)) return false;
   double seconds = fmin(token->renew_at, token->expires_at) - clock_wall();
-  if (!(seconds > 0) || was_refused(s, token->access_token)) return false; /* NaN is not > 0 */
+  bool is_due = !(seconds > 0); /* also if it is NaN */
+  if (is_due || previous_tokens_was_refused(&s->previous, token->access_token)) return false;
   if (!import_string(s, &s->access_token, token->access_token)) return false;
   set_scope(s, NULL);
   s->generation++;
@@ -876,15 +749,14 @@ void token_source_free(struct token_source *s) {
   secret_free(s->access_token);
   secret_free(s->refresh_token);
   secret_free(s->scope);
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++)
-    forget(&s->previous[i]);
+  previous_tokens_clear(&s->previous);
   event_clear(&s->events);
   free(s);
 }
 
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
-#define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_COUNT + PROXY_SECRETS_MAX)
+#define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_TOKENS + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
 
 /* Entries are NULL if there is no such secret. */
@@ -899,8 +771,8 @@ static void list_secrets(const struct token_source *s, const char *secrets[SECRE
   secrets[count++] = s->requester.basic == NULL ? NULL : basic_of(s);
   credentials_list(&s->credentials, secrets + count);
   count += CREDENTIALS_MAX;
-  for (size_t i = 0; i < PREVIOUS_COUNT; i++)
-    secrets[count++] = s->previous[i].text;
+  previous_tokens_list(&s->previous, secrets + count);
+  count += PREVIOUS_TOKENS;
   for (size_t i = 0; i < PROXY_SECRETS_MAX; i++)
     secrets[count++] = s->options->proxy_secrets->texts[i];
 }
