@@ -191,7 +191,7 @@ static void abandon(struct token_source *s, enum failure_kind event_kind) {
                 s->fetch->not_supplied, s->options->timeout);
   else
     failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-                s->fetch->url, s->options->timeout);
+                token_source_url(s), s->options->timeout);
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
