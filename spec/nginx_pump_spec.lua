@@ -14,7 +14,8 @@ local DELAY = 0.4
 local eventually = worker.eventually
 
 local METHODS = {
-  list_users = "25 users", each_user = "25 users", list_users_of = "50 users", get = "25 users", request = "25 users", token = "a token",
+  list_users = "25 users", each_user = "25 users", list_users_of = "50 users", get = "25 users", request = "25 users",
+  token = "a token",
 }
 
 local function call(method)
