@@ -221,8 +221,10 @@ bool token_requester_change_style(struct token_requester *requester,
     if (is_refresh || works) return false;
     bool is_first = is_first_style(requester);
     token_requester_reset_style(requester);
-    if (!is_first) requester->changes++;
-    if (!is_first) return true;
+    if (!is_first) {
+      requester->changes++;
+      return true;
+    }
   }
   return try_next_style(requester, response, token_response, is_refresh);
 }
@@ -297,12 +299,12 @@ unsigned token_requester_find_endpoint(const struct token_requester *requester, 
 static void add_for_basic(struct buffer *pair, const char *text, bool is_id) {
   for (; *text != '\0'; text++) {
     unsigned char c = (unsigned char)*text;
-    char encoded[3];
-    bool is_changed = c == '%' || c == '+' || (c == ':' && is_id) || c < 0x20 || c >= 0x7f;
-    if (is_changed)
+    if (c == '%' || c == '+' || (c == ':' && is_id) || c < 0x20 || c >= 0x7f) {
+      char encoded[3];
       buffer_append(pair, encoded, form_encode(*text, encoded));
-    else
+    } else {
       buffer_append(pair, text, 1);
+    }
   }
 }
 
