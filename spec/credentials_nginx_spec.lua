@@ -5,37 +5,28 @@ if not rawget(_G, "jit") then return end
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
+local worker = require "spec.support.worker"
 
-local CONFIGURATION = [[
-%s
-pid nginx.pid;
-error_log stderr warn;
+local MAIN = [[
 worker_shutdown_timeout 20s;
 env PODERO_CLIENT_ID;
 env PODERO_CLIENT_SECRET_FILE;
-events {}
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  lua_package_cpath "%s";
-  lua_check_client_abort on;
+]]
+
+local HTTP = [[
   lua_socket_log_errors off;
-  lua_max_running_timers %d;
+  lua_max_running_timers ${timers};
   init_by_lua_block {
     podero = require "podero"
     clients, counts, running = {}, {}, {}
   }
   server {
-    listen 127.0.0.1:%s;
+    listen 127.0.0.1:${plain};
     location = /vault { content_by_lua_block { ngx.sleep(0.3) ngx.print "demo-secret" } }
     location = /counts {
       content_by_lua_block {
         local name = ngx.var.arg_client
-        ngx.print(("%%d %%d"):format(counts[name] or 0, running[name] or 0))
+        ngx.print(("%d %d"):format(counts[name] or 0, running[name] or 0))
       }
     }
     location = /timers { content_by_lua_block { ngx.print(ngx.timer.running_count()) } }
@@ -55,7 +46,7 @@ http {
         local functions = {}
         function functions.vault()
           local connection = ngx.socket.tcp()
-          assert(connection:connect("127.0.0.1", %s))
+          assert(connection:connect("127.0.0.1", ${plain}))
           connection:send "GET /vault HTTP/1.0\r\n\r\n"
           local text = assert(connection:receive "*a")
           connection:close()
@@ -67,11 +58,11 @@ http {
         function functions.fails() ngx.sleep(0.01) error("the vault is sealed", 0) end
         function functions.rotates() return counts[name] == 1 and "yesterday's" or "demo-secret" end
         function functions.reenters()
-          local users, err = clients[name]:list_users "%s"
+          local users, err = clients[name]:list_users "${org}"
           return users, err
         end
         function functions.closes() clients[name]:close() ngx.sleep(0.05) return "demo-secret" end
-        local options = { base_url = "%s", proxy = "", max_retries = 0, timeout = tonumber(arg.timeout) }
+        local options = { base_url = "${base_url}", proxy = "", max_retries = 0, timeout = tonumber(arg.timeout) }
         if functions[arg.how] then
           options.client_id = "demo-client"
           options.client_secret = function()
@@ -84,12 +75,11 @@ http {
         end
         local client = clients[name] or assert(podero.new(options))
         clients[name] = client
-        local users, err = client:list_users("%s", { timeout = tonumber(arg.call) })
+        local users, err = client:list_users("${org}", { timeout = tonumber(arg.call) })
         ngx.print(users and #users .. " users" or tostring(err))
       }
     }
   }
-}
 ]]
 
 describe("credential functions in nginx", function()
@@ -100,8 +90,9 @@ describe("credential functions in nginx", function()
       name = "podero-credentials-nginx", ports = { "plain" },
       environment = { PODERO_CLIENT_ID = "demo-client", PODERO_CLIENT_SECRET_FILE = folder .. "/secret" },
       configuration = function(ports)
-        return CONFIGURATION:format(nginx.find().load_modules, nginx.output_of("pwd") .. "/"
-          .. package.cpath:gsub(";.*", "") .. ";;", timers, ports.plain, ports.plain, mock.ORG, api.url, mock.ORG)
+        return worker.configuration(HTTP, {
+          main = MAIN, timers = timers, plain = ports.plain, base_url = api.url, org = mock.ORG,
+        })
       end,
     }
   end
@@ -125,17 +116,10 @@ describe("credential functions in nginx", function()
   end)
 
   local function send(path, other)
-    local connection = assert(socket.connect("127.0.0.1", (other or server).ports.plain))
-    connection:settimeout(20)
-    assert(connection:send("GET " .. path .. " HTTP/1.0\r\n\r\n"))
-    return connection
+    return worker.send((other or server).ports.plain, path)
   end
 
-  local function receive(connection)
-    local text = assert(connection:receive("*a"))
-    connection:close()
-    return text:match("\r\n\r\n(.*)$")
-  end
+  local function receive(connection) return (worker.receive(connection)) end
 
   local function path(how, more) return ("/list?client=%d&how=%s%s"):format(number, how, more or "") end
 

@@ -6,6 +6,7 @@ local mime = require "mime"
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 local podero = require "podero"
+local schedulers = require "spec.support.schedulers"
 local socket = require "socket"
 
 local ORG, quoted = helper.ORG, helper.quoted
@@ -566,28 +567,7 @@ describe("credentials", function()
       end)
     end)
 
-    for name, program in pairs {
-      cqueues = [[
-        local cqueues = require "cqueues"
-        local queue = cqueues.new()
-        local function spawn(f) queue:wrap(f) end
-        local function run() for err in queue:errors() do error(err, 0) end end
-        local sleep = cqueues.sleep
-      ]],
-      luv = [[
-        local uv = require "luv"
-        local function spawn(f) coroutine.wrap(f)() end
-        local function run() uv.run() end
-        local function sleep(seconds)
-          local thread, timer = coroutine.running(), uv.new_timer()
-          timer:start(seconds * 1000, 0, function()
-            timer:close()
-            assert(coroutine.resume(thread))
-          end)
-          coroutine.yield()
-        end
-      ]],
-    } do
+    for _, name in ipairs { "cqueues", "luv" } do
       it("run apart from the calls that wait, with podero.waits." .. name, function()
         if not CATCHES or not pcall(require, name) then return pending(name .. " cannot be tried on this Lua") end
         local output = helper.run(([[
@@ -612,7 +592,7 @@ describe("credentials", function()
           call "longer"
           run()
           print("calls", count)
-        ]]):format(program, server.url, name, ORG))
+        ]]):format(schedulers[name], server.url, name, ORG))
         assert.truthy(output:find("short\ttimeout\tearly", 1, true), output)
         assert.truthy(output:find("long\t25\tlate", 1, true), output)
         assert.truthy(output:find("longer\t25\tlate", 1, true), output)

@@ -3,6 +3,7 @@
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
+local programs = require "spec.support.schedulers"
 
 local ORG = mock.ORG
 local DELAY = 0.3
@@ -11,44 +12,21 @@ local unpack = table.unpack or unpack
 -- Of three coroutines that wait for two answers each. Looking every millisecond would take six times as many.
 local MANY_WAITS = 300
 
---- How each scheduler is used: `spawn(f)` has a coroutine run, `run()` runs all. `watches`: it takes descriptors.
+--- How each scheduler is used. `program`: see spec/support/schedulers.lua. `watches`: it takes descriptors.
 -- `failed`: what a program prints in which a coroutine has raised "of the coroutine".
 local SCHEDULERS = {
   cqueues = {
     watches = true,
-    program = [[
-      local cqueues = require "cqueues"
-      local queue = cqueues.new()
-      local function spawn(f) queue:wrap(f) end
-      local function run() for err in queue:errors() do error(err, 0) end end
-      local sleep = cqueues.sleep
-    ]],
+    program = programs.cqueues,
     failed = "of the coroutine",
   },
   luv = {
     watches = true,
-    program = [[
-      local uv = require "luv"
-      local function spawn(f) coroutine.wrap(f)() end
-      local function run() uv.run() end
-      local function sleep(seconds)
-        local thread, timer = coroutine.running(), uv.new_timer()
-        timer:start(seconds * 1000, 0, function()
-          timer:close()
-          assert(coroutine.resume(thread))
-        end)
-        coroutine.yield()
-      end
-    ]],
+    program = programs.luv,
     failed = "Uncaught Error",
   },
   copas = {
-    program = [[
-      local copas = require "copas"
-      local function spawn(f) copas.addthread(f) end
-      local function run() copas.loop() end
-      local sleep = copas.pause or copas.sleep
-    ]],
+    program = programs.copas,
     failed = "of the coroutine",
   },
 }

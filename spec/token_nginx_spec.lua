@@ -51,17 +51,10 @@ describe("handlers of nginx that wait for a token", function()
   end)
 
   local function send(path)
-    local connection = assert(socket.connect("127.0.0.1", server.ports.plain))
-    connection:settimeout(20)
-    assert(connection:send("GET " .. path .. " HTTP/1.0\r\n\r\n"))
-    return connection
+    return worker.send(server.ports.plain, path)
   end
 
-  local function receive(connection)
-    local text = assert(connection:receive("*a"))
-    connection:close()
-    return text:match("\r\n\r\n(.*)$")
-  end
+  local function receive(connection) return (worker.receive(connection)) end
 
   before_each(function()
     api:reset()

@@ -217,8 +217,9 @@ end
 -- requests ------------------------------------------------------------------------------------------------------------
 
 --- Sends a request, and returns its connection.
-function Worker:send(path)
-  local connection = assert(socket.connect("127.0.0.1", self.ports.plain))
+--- Sends a request to a server of this machine, and returns the connection, for worker.receive.
+function worker.send(port, path)
+  local connection = assert(socket.connect("127.0.0.1", port))
   connection:settimeout(ANSWER_SECONDS)
   assert(connection:send(("GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"):format(path)))
   return connection
@@ -244,10 +245,18 @@ local function split(text)
 end
 
 --- Receives a response, and returns its body and header.
-function Worker.receive(_, connection)
+function worker.receive(connection)
   local text = assert(connection:receive("*a"))
   connection:close()
   return split(text)
+end
+
+function Worker:send(path)
+  return worker.send(self.ports.plain, path)
+end
+
+function Worker.receive(_, connection)
+  return worker.receive(connection)
 end
 
 function Worker:get(path)
