@@ -82,8 +82,8 @@ DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
 
-$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number.o core/oauth2/redact.o \
-  core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
+$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
+  core/oauth2/redact.o core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
@@ -119,7 +119,7 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
 help:
 	@echo 'make demo       prints a table of users from the mock Partner API'
 	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
@@ -139,6 +139,7 @@ help:
 	@echo 'make docs       builds the documentation as a web site in build/docs'
 	@echo 'make picture    records docs/podero.svg'
 	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
+	@echo 'make casefold-table  makes src/core/casefold_table.h from the data of the package unicode-data'
 	@echo 'make format     runs clang-format on all C sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
@@ -297,6 +298,9 @@ docs: packages-docs
 	@mkdir -p build/docs/topics/docs build/docs/topics/examples/nginx
 	@cp docs/podero.svg build/docs/topics/docs && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+
+casefold-table: packages-test
+	lua5.4 src/core/casefold_table.lua /usr/share/unicode src/core/casefold_table.h
 
 format:
 	clang-format -i src/*.h src/*/*.h src/*/*.c src/*/*/*.h src/*/*/*.c spec/support/*.c spec/fuzz/*.[ch]

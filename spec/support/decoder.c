@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/casefold.h"
 #include "core/json.h"
 #include "core/oauth2/redact.h"
 #include "lua/collector.h"
@@ -255,6 +256,18 @@ static int l_redact(lua_State *L) {
   return 1;
 }
 
+/* casefold(text): the folded text, and how many bytes it might have had. Both are in blocks of
+ * exactly their size, so that a sanitizer sees what is read or written beyond them. */
+static int l_casefold(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  char *in = memcpy(lua_newuserdata(L, size), text, size);
+  char *out = lua_newuserdata(L, CASEFOLD_BYTES(size));
+  lua_pushlstring(L, out, casefold(out, in, size));
+  lua_pushnumber(L, (lua_Number)CASEFOLD_BYTES(size));
+  return 2;
+}
+
 /* ---- Users ----------------------------------------------------------------------------------- */
 
 static int user_failure(lua_State *L, const struct user_decoder *d) {
@@ -377,15 +390,12 @@ static void set_functions(lua_State *L, const luaL_Reg *f) {
 int luaopen_decoder(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"feed", l_feed}, {"finish", l_finish}, {"count", l_count}, {"__gc", l_gc_decoder}, {0}};
-  static const luaL_Reg functions[] = {{"decode", l_decode},
-                                       {"decode_any", l_decode_any},
-                                       {"value", l_value},
-                                       {"value_at_once", l_value_at_once},
-                                       {"number", l_number},
-                                       {"redact", l_redact},
-                                       {"stream", l_stream},
-                                       {"fail_after", l_fail_after},
-                                       {0}};
+  static const luaL_Reg functions[] = {
+      {"decode", l_decode},         {"decode_any", l_decode_any},
+      {"value", l_value},           {"value_at_once", l_value_at_once},
+      {"number", l_number},         {"redact", l_redact},
+      {"casefold", l_casefold},     {"stream", l_stream},
+      {"fail_after", l_fail_after}, {0}};
   json_value_open(L);
   luaL_newmetatable(L, "decoder.stream");
   set_functions(L, methods);
