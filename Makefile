@@ -83,7 +83,8 @@ DECODER := $(BUILD)/decoder.so
 decoder: $(DECODER)
 
 $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
-  core/oauth2/redact.o core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
+  core/buffer.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/json_value.o lua/text_buffer.o \
+  lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o lua/user_table.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 

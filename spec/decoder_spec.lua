@@ -92,8 +92,8 @@ end
 
 -- Decodes in many ways; all must have the same outcome, which is returned.
 local function decode(text, validate, limit)
-  local options = { copy = true, limit = limit }
-  local each = { copy = true, limit = limit, each = true }
+  local options = { copy = true, user_limit = limit }
+  local each = { copy = true, user_limit = limit, each = true }
   local first = { decoder.decode(text, validate, nil, options) }
   local function check(pieces, how)
     local other = { decoder.decode(text, validate, pieces, how) }
@@ -379,7 +379,7 @@ describe("the user decoder", function()
   it("takes strings of 20 MB if it may", function()
     local long = ("x"):rep(20 * 1000 * 1000)
     local text = "[" .. json({ email = '"' .. long .. '"' }, '"x":"\\n' .. long .. '"') .. "]"
-    local users = assert(decoder.decode(text, true, 65536, { limit = 60e6 }))
+    local users = assert(decoder.decode(text, true, 65536, { user_limit = 60e6 }))
     assert.is_true(users[1].email == long)
     assert.is_true(users[1].x == "\n" .. long)
     users = nil
@@ -396,9 +396,9 @@ describe("the user decoder", function()
     for _, extra in ipairs { '"x":[' .. ("1,"):rep(5000) .. "1]", '"x":{' .. ('"a":[],'):rep(3000)
       .. '"b":1}', ('"y":1,'):rep(3000) .. '"y":2' } do
       local text = "[" .. json() .. "," .. json(nil, extra) .. "]"
-      assert.equal(2, #assert(decoder.decode(text, true, 100, { limit = 50000 })))
+      assert.equal(2, #assert(decoder.decode(text, true, 100, { user_limit = 50000 })))
       for _, pieces in ipairs { 1, 100, 1e9 } do
-        local users, kind, message, offset, count = decoder.decode(text, true, pieces, { limit = 5000 })
+        local users, kind, message, offset, count = decoder.decode(text, true, pieces, { user_limit = 5000 })
         assert.is_nil(users)
         assert.equal("too_large", kind)
         assert.equal("[2]: more than 5000 bytes", message)

@@ -3,9 +3,9 @@ local oracle = require "spec.support.oracle"
 
 --- One outcome, however the text is cut: users, or an error with its place.
 local function check_pieces(text, validate, limit, sizes)
-  local whole = { decoder.decode(text, validate, nil, { copy = true, limit = limit }) }
+  local whole = { decoder.decode(text, validate, nil, { copy = true, user_limit = limit }) }
   for _, each in ipairs { false, true } do
-    local cut = { decoder.decode(text, validate, sizes, { copy = true, limit = limit, each = each }) }
+    local cut = { decoder.decode(text, validate, sizes, { copy = true, user_limit = limit, each = each }) }
     for i = 1, 6 do
       if not oracle.same(whole[i], cut[i]) then
         error(("the result depends on the pieces: %s, not %s"):format(tostring(cut[i]), tostring(whole[i])))

@@ -566,7 +566,7 @@ static bool feed_piece(struct call *call, void *environment) {
   if (limit > call->feed_bytes) limit = call->feed_bytes;
   if (size > limit) size = limit;
   double began = clock_monotonic();
-  call->binding->feed(environment, bytes, size, &call->failure);
+  bool wants_more = call->binding->feed(environment, bytes, size, &call->failure);
   double seconds = clock_monotonic() - began;
   if (seconds > FEED_SECONDS && size / 2 >= MIN_FEED_BYTES) call->feed_bytes = size / 2;
   if (seconds < FEED_SECONDS / 4 && call->feed_bytes < FEED_BYTES) call->feed_bytes *= 2;
@@ -574,7 +574,7 @@ static bool feed_piece(struct call *call, void *environment) {
     call->consumed += size;
   else
     transfer_take(call->transfer, size);
-  if (call->failure.kind != FAILURE_NONE) finish_transfer(call);
+  if (call->failure.kind != FAILURE_NONE || !wants_more) finish_transfer(call);
   return true;
 }
 
@@ -800,6 +800,11 @@ void call_take(struct call *call, size_t size) {
 void call_commit(struct call *call) {
   call->committed = true;
   call->deadline = INFINITY; /* until the next step, see extend_deadline */
+}
+
+void call_accept_body(struct call *call) {
+  failure_clear(&call->failure);
+  finish_transfer(call);
 }
 
 void call_reject_body(struct call *call, struct failure *failure) {
