@@ -292,6 +292,8 @@ describe("the user decoder", function()
         local users, kind, message, offset, count, cut_short = decoder.decode(list, true, 3)
         if expected == got or got == "null" and not required then
           assert.is_true(users and #users == 3)
+        elseif expected == "string" and got == "number" then
+          assert.equal(text, users[3][name])
         else
           assert.is_nil(users)
           assert.equal("schema", kind)

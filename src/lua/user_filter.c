@@ -228,15 +228,17 @@ static void fail(const struct maker *m, const char *option, const char *format, 
 static int check_array(const struct maker *m, const char *option, const char *what) {
   lua_State *L = m->L;
   int count = 0;
+  lua_Number greatest = 0;
   if (luaL_getmetafield(L, -1, "__index")) fail(m, option, "expected %s without a metatable", what);
   lua_pushnil(L);
   for (; lua_next(L, -2); count++) {
     lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TNUMBER)
       fail(m, option, "expected an array, got a table with a key of type %s", luaL_typename(L, -1));
+    greatest = fmax(greatest, lua_tonumber(L, -1));
   }
   if (count == 0) fail(m, option, "expected %s that is not empty", what);
-  if ((int)lua_rawlen(L, -1) != count) fail(m, option, "expected %s without holes", what);
+  if (greatest != count) fail(m, option, "expected %s without holes", what);
   return count;
 }
 
