@@ -36,7 +36,7 @@ static bool has_text(enum json_event event) {
 }
 
 /* Copies the text of a value, if it has one that is borrowed. Returns false if out of memory. */
-static bool keep_text(struct user_record *record, struct record_value *value) {
+bool user_record_keep_text(struct user_record *record, struct record_value *value) {
   if (value->is_kept || !has_text((enum json_event)value->event)) return true;
   size_t at = record->texts.size;
   if (!buffer_append(&record->texts, value->text, value->size)) return false;
@@ -45,26 +45,13 @@ static bool keep_text(struct user_record *record, struct record_value *value) {
   return true;
 }
 
-/* Fills a value from the reader. Returns false if out of memory. */
-static inline bool fill(struct user_record *record, struct record_value *value,
-                        const struct json_reader *reader, enum json_event event) {
-  value->event = (unsigned char)event;
-  value->is_kept = false;
-  value->text = reader->text;
-  value->size = (uint32_t)reader->size;
-  if (event == JSON_DOUBLE)
-    value->number = reader->number;
-  else
-    value->integer = reader->integer;
-  return !json_text_is_temporary(reader) || keep_text(record, value);
-}
-
 bool user_record_keep(struct user_record *record) {
   for (int i = 0; i < USER_FIELD_COUNT; i++) {
-    if ((record->present & bit_of(i)) != 0 && !keep_text(record, &record->fields[i])) return false;
+    if ((record->present & bit_of(i)) != 0 && !user_record_keep_text(record, &record->fields[i]))
+      return false;
   }
   for (; record->kept < record->count; record->kept++)
-    if (!keep_text(record, &record->others[record->kept])) return false;
+    if (!user_record_keep_text(record, &record->others[record->kept])) return false;
   return true;
 }
 
@@ -78,24 +65,17 @@ static bool to_integer(double number, int64_t *integer) {
   return (double)*integer == number;
 }
 
-bool user_record_is_typed(int field, const struct json_reader *reader, enum json_event event,
-                          bool takes_numbers) {
+/* Returns whether a scalar that is of another type can be converted, see user_record_convert. */
+bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
+                                enum json_event event, bool takes_numbers) {
   int64_t integer;
   bool is_number = event == JSON_INTEGER || event == JSON_DOUBLE;
-  if (event == JSON_NULL) return (user_fields[field].flags & USER_NULLABLE) != 0;
-  switch ((enum user_type)user_fields[field].type) {
-  case USER_STRING:
-  case USER_ROLE: return event == JSON_STRING || (takes_numbers && is_number);
-  case USER_INTEGER:
-    return event == JSON_INTEGER || (event == JSON_DOUBLE && to_integer(reader->number, &integer));
-  case USER_NUMBER: return is_number;
-  case USER_BOOLEAN: return event == JSON_TRUE || event == JSON_FALSE;
-  }
-  return false; /* GCOVR_EXCL_LINE: every type is named above */
+  if (type == USER_STRING || type == USER_ROLE) return takes_numbers && is_number;
+  return type == USER_INTEGER && event == JSON_DOUBLE && to_integer(reader->number, &integer);
 }
 
 /* Gives a number the type that the schema has. */
-static void convert(struct record_value *value, enum user_type type) {
+void user_record_convert(struct record_value *value, enum user_type type) {
   int64_t integer = value->integer;
   bool is_integer = value->event == JSON_INTEGER;
   if (type == USER_STRING || type == USER_ROLE) {
@@ -107,21 +87,6 @@ static void convert(struct record_value *value, enum user_type type) {
     value->event = JSON_INTEGER;
     value->integer = integer;
   }
-}
-
-bool user_record_set(struct user_record *record, int field, const struct json_reader *reader,
-                     enum json_event event, bool is_typed) {
-  struct record_value *value = &record->fields[field];
-  if (event == JSON_NULL) {
-    value->event = JSON_NULL;
-    record->present &= ~bit_of(field);
-    return true;
-  }
-  record->present |= bit_of(field);
-  if (!fill(record, value, reader, event)) return false;
-  if (is_typed && (event == JSON_INTEGER || event == JSON_DOUBLE))
-    convert(value, (enum user_type)user_fields[field].type);
-  return true;
 }
 
 void user_record_set_container(struct user_record *record, int field, enum json_event event) {
@@ -146,7 +111,8 @@ bool user_record_add(struct user_record *record, const struct json_reader *reade
   if (record->count == record->capacity && !grow(record)) return false;
   size_t index = record->count++;
   struct record_value *value = &record->others[index];
-  if (!fill(record, value, reader, event)) return false;
+  if (!record_value_fill(value, reader, event) && !user_record_keep_text(record, value))
+    return false;
   if (event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) {
     value->next = record->open; /* until its end is known */
     record->open = index;

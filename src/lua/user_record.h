@@ -55,6 +55,12 @@ struct user_record {
   struct buffer texts;
 };
 
+/* Parts of the inline functions below. */
+bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
+                                enum json_event event, bool takes_numbers);
+void user_record_convert(struct record_value *value, enum user_type type);
+bool user_record_keep_text(struct user_record *record, struct record_value *value);
+
 /* Empties the record for the next user. Keeps memory for reuse, unless it is much. */
 void user_record_begin(struct user_record *record);
 
@@ -63,16 +69,54 @@ void user_record_free(struct user_record *record);
 
 /* Returns whether the event, a scalar, is of the type that the schema has for the field.
  * `takes_numbers`: a number is taken for a string, see user_record_set. */
-bool user_record_is_typed(int field, const struct json_reader *reader, enum json_event event,
-                          bool takes_numbers);
+static inline bool user_record_is_typed(int field, const struct json_reader *reader,
+                                        enum json_event event, bool takes_numbers) {
+#define EVENT(event) (1u << JSON_##event)
+  static const unsigned events[] = {
+      [USER_STRING] = EVENT(STRING),
+      [USER_INTEGER] = EVENT(INTEGER),
+      [USER_NUMBER] = EVENT(INTEGER) | EVENT(DOUBLE),
+      [USER_BOOLEAN] = EVENT(TRUE) | EVENT(FALSE),
+      [USER_ROLE] = EVENT(STRING),
+  };
+#undef EVENT
+  const struct user_field *f = &user_fields[field];
+  if ((events[f->type] >> event & 1) != 0) return true;
+  if (event == JSON_NULL) return (f->flags & USER_NULLABLE) != 0;
+  return user_record_is_convertible((enum user_type)f->type, reader, event, takes_numbers);
+}
+
+/* Fills a value from the reader. Returns false if its text cannot be borrowed. */
+static inline bool record_value_fill(struct record_value *value, const struct json_reader *reader,
+                                     enum json_event event) {
+  value->event = (unsigned char)event;
+  value->is_kept = false;
+  value->text = reader->text;
+  value->size = (uint32_t)reader->size;
+  if (event == JSON_DOUBLE)
+    value->number = reader->number;
+  else
+    value->integer = reader->integer;
+  return !json_text_is_temporary(reader);
+}
 
 /* Sets a field to the scalar that was read last, with the type that it has in Lua:
  *   is_typed: the value is of the schema's type. A number becomes a string if the schema has one
  *     there, an integer if it has an integer, and a float if it has a number. Otherwise the value
  *     stays as it is.
  * Of equal keys the last one counts. Returns false if out of memory. */
-bool user_record_set(struct user_record *record, int field, const struct json_reader *reader,
-                     enum json_event event, bool is_typed);
+static inline bool user_record_set(struct user_record *record, int field,
+                                   const struct json_reader *reader, enum json_event event,
+                                   bool is_typed) {
+  struct record_value *value = &record->fields[field];
+  uint64_t bit = UINT64_C(1) << field;
+  record->present |= bit;
+  bool is_borrowed = record_value_fill(value, reader, event);
+  if (event == JSON_NULL) record->present &= ~bit;
+  if (is_typed && (event == JSON_INTEGER || event == JSON_DOUBLE))
+    user_record_convert(value, (enum user_type)user_fields[field].type);
+  return is_borrowed || user_record_keep_text(record, value);
+}
 
 /* Sets a field to the array or object that begins with the value that is added next. */
 void user_record_set_container(struct user_record *record, int field, enum json_event event);

@@ -195,9 +195,7 @@ static bool set_others(const struct maker *m, const struct user_filter *filter) 
 
 /* Returns how many members the user's table has at most. */
 static int count_members(const struct user_record *record, uint64_t fields) {
-  int members = 0;
-  for (; fields != 0; fields &= fields - 1)
-    members++;
+  int members = __builtin_popcountll(fields);
   for (size_t i = 0; i < record->count; i = user_record_next(record, i))
     members += record->others[i].event == JSON_KEY;
   return members;
