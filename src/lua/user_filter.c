@@ -293,7 +293,7 @@ static void read_fields(const struct maker *m, const char *option) {
 static void read_role(const struct maker *m, const char *option) {
   static const char expected[] = "expected \"admin\", \"staff\", \"user\" or \"guest\"";
   if (lua_type(m->L, -1) != LUA_TSTRING)
-    fail(m, option, "roles are strings, not %s", luaL_typename(m->L, -1));
+    fail(m, option, "expected a role, got %s", luaL_typename(m->L, -1));
   const char *role = lua_tostring(m->L, -1);
   int i = 0;
   while (user_roles[i] != NULL && strcmp(user_roles[i], role) != 0)
