@@ -33,4 +33,13 @@ return function(input)
   check_pieces(text, false, limit, sizes)
   local agreed, problem = oracle.compare_users(text, sizes, c % 2 == 0)
   if agreed == nil then error(problem) end
+  local state = a + b * 256 + c * 65536
+  local function random(n)
+    state = (state * 1103515245 + 12345) % 2147483648
+    return state // 65536 % n + 1
+  end
+  local validate = random(2) == 1
+  local part = oracle.random_part(decoder.decode(text, validate) or {}, random)
+  agreed, problem = oracle.compare_part(text, validate, sizes, c % 2 == 0, part)
+  if agreed == nil then error(problem) end
 end
