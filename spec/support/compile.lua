@@ -7,7 +7,7 @@ set -e
 for name in %s; do
   if pkg-config --exists $name; then flags=$(pkg-config --cflags $name); break; fi
 done
-${CC:-cc} -shared -fPIC $flags -o %s/%s.so %s/%s.c %s
+${CC:-cc} -shared -fPIC $flags -o %s/%s.so %s/spec_%s.c %s
 ]]
 
 local COVERAGE = " -O0 -g --coverage -fprofile-update=atomic -Wl,--exclude-libs,libgcov.a"
@@ -22,7 +22,7 @@ return function(name, source, flags)
   local pipe = io.popen(("mkdir -p \"%s\" && mktemp -d \"%s/podero-spec.XXXXXX\""):format(template, template))
   local folder = pipe:read("*l")
   pipe:close()
-  local file = assert(io.open(("%s/%s.c"):format(folder, name), "w"))
+  local file = assert(io.open(("%s/spec_%s.c"):format(folder, name), "w"))
   file:write(source)
   file:close()
   local version = _VERSION:match("%d%.%d")
