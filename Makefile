@@ -237,8 +237,9 @@ valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
-# Measures with gcov which part of src the specs execute on Lua 5.4. Comments in the sources mark the lines and branches
-# that cannot be reached, and give the reason.
+# Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
+# the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
+# user, who has to write gcov's files, too.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -247,8 +248,10 @@ coverage: packages-coverage
 	    all decoder allocations || exit; \
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
+	@rm -rf $(COVERAGE:=/compiled)
 	@VARIANT=-coverage spec/support/run.sh lua5.4
-	@for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
+	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
+	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
 	  --html-details $(firstword $(COVERAGE))/index.html --fail-under-line 98 --fail-under-branch 90
 	@echo 'details: $(firstword $(COVERAGE))/index.html'

@@ -1,6 +1,7 @@
 #include "core/call.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -509,9 +510,21 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
+/* Adds to the failure of a success that is not JSON what its header says: it is a page of a web
+ * site. Nothing is added to what libcurl has reported, or if the body may be the beginning of JSON.
+ */
+static void describe_page(const struct response *r, struct failure *f) {
+  if (f->kind != FAILURE_DECODE || f->retryable || r->failure.kind != FAILURE_NONE) return;
+  if (!response_is_success(r) || !r->is_html || r->bytes == 0) return;
+  size_t size = strlen(f->message);
+  snprintf(f->message + size, sizeof f->message - size,
+           " (by its Content-Type it is an HTML page: check base_url)");
+}
+
 /* Keeps of a response what is told about it. */
 static void keep_response(struct call *call, const struct response *r) {
   struct failure *f = &call->failure;
+  describe_page(r, f);
   f->status = r->status;
   call->received = r->bytes;
   if (f->kind != FAILURE_NONE) {
