@@ -120,13 +120,15 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
+.PHONY: help demo demo-nginx test test-browser specs lint check analyze sanitize valgrind coverage soak soak-nginx \
+  chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
 help:
 	@echo 'make demo       prints a table of users from the mock Partner API'
 	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
 	@echo 'make test       runs lint, builds with warnings as errors, runs each fuzzer for eight seconds,'
 	@echo '                and runs the specs for each of: $(LUAS)'
 	@echo 'make specs      runs the specs only'
+	@echo 'make test-browser  runs the site of examples/nginx in Chromium, where axe-core looks for obstacles'
 	@echo 'make check      runs the targets analyze, sanitize and valgrind'
 	@echo 'make coverage   measures which part of src the specs execute; fails below 98 % of lines or 90 % of branches'
 	@echo 'make soak       makes calls of all kinds for SOAK_SECONDS=600; fails if memory or open descriptors grow'
@@ -178,6 +180,15 @@ test: packages-test
 
 specs:
 	@spec/support/run.sh $(LUAS)
+
+# axe-core is installed into the build folder, and is no part of what is published.
+AXE := axe-core@4.14.1
+test-browser: packages-test-browser
+	@$(MAKE) --no-print-directory -s LUA=luajit WERROR=-Werror all
+	@[ -e build/browser/node_modules/axe-core/axe.min.js ] || \
+	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
+	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
+	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
 lint:
 	luacheck --quiet .
