@@ -1,4 +1,4 @@
-# make                 builds podero.so for $(LUA) in build/$(LUA)
+# make                 builds the module for $(LUA), in build/
 # make demo            prints a table of users from the mock Partner API
 # make test            runs lint, fuzzers and specs, with a build for each Lua
 # make install         installs module and command for $(LUA), types and man page under $(DESTDIR)$(PREFIX)
@@ -8,40 +8,74 @@ LUA ?= lua5.4
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
 WERROR ?=
+# The compiler for programs that run during the build. To be given if CC is a cross compiler.
+CC_FOR_BUILD ?= $(CC)
 
-# LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise pkg-config finds it.
+# V=1 prints whole commands, otherwise there is a short line for each.
+ifeq ($(V),1)
+SAY = @:
+RUN =
+else
+SAY = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '%-3s %s\n')
+RUN = @
+endif
+
+# $(call once,NAME,VALUE): VALUE, which is evaluated when NAME is used for the first time, and never again.
+once = $(eval $(1) := $(2))$($(1))
+
+# ---- Lua ----
+
+# The version: the interpreter's own, or that in its name if it cannot be run.
+LUA_VERSION = $(call once,LUA_VERSION,$(or $(shell $(LUA) -e 'print((_VERSION:gsub("Lua ", "")))' 2>/dev/null),$\
+  $(if $(findstring luajit,$(LUA)),5.1,$(patsubst lua%,%,$(notdir $(LUA))))))
+
+# LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise they are looked for.
 ifdef LUA_INCDIR
 LUA_CFLAGS := -I$(LUA_INCDIR)
-BUILD := build/rock$(subst /,-,$(LUA_INCDIR))
+BUILD := build/headers$(subst /,-,$(LUA_INCDIR))$(VARIANT)
 else
-LUA_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LUA))
-BUILD := build/$(LUA)$(VARIANT)
+LUA_CFLAGS = $(call once,LUA_CFLAGS,$(call ask,PKG_CONFIG='$(PKG_CONFIG)' tools/lua_cflags.sh '$(LUA)' '$(LUA_VERSION)'))
+BUILD := build/$(subst /,-,$(LUA:/%=%))$(VARIANT)
 endif
+
+# The output of a command. If it fails, make stops with what the command has written to standard error.
+ask = $(call ask_check,$(shell $(1) 2>&1 || echo failed:))
+ask_check = $(if $(filter failed:,$(1)),$(error $(filter-out failed:,$(1))),$(1))
+
+# ---- libcurl ----
+
+# LuaRocks sets CURL_INCDIR and CURL_LIBDIR. Otherwise pkg-config is asked, or the compiler's own folders are used.
+CURL_CFLAGS = $(call once,CURL_CFLAGS,$(if $(CURL_INCDIR),-I$(CURL_INCDIR),$\
+  $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)))
+CURL_LIBS = $(call once,CURL_LIBS,$(if $(CURL_LIBDIR),-L$(CURL_LIBDIR) -lcurl,$\
+  $(or $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null),-lcurl)))
+
+# ---- flags ----
 
 MODULE := $(BUILD)/podero.so
 SOURCES := $(sort $(wildcard src/core/*.c src/core/*/*.c src/lua/*.c))
 HEADERS := $(sort $(wildcard src/*.h src/core/*.h src/core/*/*.h src/lua/*.h))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/%.o)
-
-CURL_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)
-ifdef CURL_LIBDIR
-CURL_LIBS := -L$(CURL_LIBDIR) -lcurl
-else
-CURL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null || echo -lcurl)
-endif
+# C modules of the command: podero.command.NAME.
+COMMAND_SOURCES := $(sort $(wildcard src/command/*.c))
+COMMAND_OBJECTS := $(COMMAND_SOURCES:src/%.c=$(BUILD)/%.o)
+COMMAND_MODULES := $(COMMAND_SOURCES:src/%.c=$(BUILD)/podero/%.so)
+EMBEDDED := $(patsubst src/lua/%.lua,$(BUILD)/%.inc,$(sort $(wildcard src/lua/*.lua)))
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 
 # Those of these flags that the compiler accepts without a warning, together with CPPFLAGS and CFLAGS: a flag that
-# conflicts with what a packager has set there is left out. Evaluated once, when first used.
-HARDENING = $(eval HARDENING := $(foreach flag,-fstack-protector-strong -fstack-clash-protection \
-  -fcf-protection -mbranch-protection=standard -D_FORTIFY_SOURCE=3,$(call accepted,$(flag))))$(HARDENING)
+# conflicts with what a packager has set there is left out.
+HARDENING = $(call once,HARDENING,$(foreach flag,-fstack-protector-strong -fstack-clash-protection \
+  -fcf-protection -mbranch-protection=standard -D_FORTIFY_SOURCE=3,$(call accepted,$(flag))))
 accepted = $(shell $(CC) -Werror $(1) $(CPPFLAGS) $(CFLAGS) -include string.h -x c -c -o /dev/null /dev/null \
   2>/dev/null && echo '$(1)')
 
 # _DEFAULT_SOURCE: declares POSIX functions and getentropy in addition to those of C11.
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc -I$(BUILD) $(WARNINGS) $(WERROR) \
   $(LUA_CFLAGS) $(CURL_CFLAGS) $(HARDENING) $(CPPFLAGS) $(CFLAGS)
+# Those of modules and programs for specs, which export functions.
+SPEC_CFLAGS = $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic
 
 ifeq ($(shell uname -s),Darwin)
 LIBFLAG ?= -bundle -undefined dynamic_lookup
@@ -51,31 +85,52 @@ LIBFLAG ?= -shared
 MODULE_LDFLAGS := -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now
 endif
 
-PREFIX ?= /usr/local
-LUA_VERSION = $(if $(filter luajit%,$(LUA)),5.1,$(LUA:lua%=%))
-# The folders in which this version of Lua looks for C modules and for Lua modules.
-INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
-INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
-INST_BINDIR ?= $(PREFIX)/bin
-INST_MANDIR ?= $(PREFIX)/share/man
-# Type annotations for editors: set workspace.library of the Lua language server to this folder.
-INST_TYPESDIR ?= $(PREFIX)/share/podero/types
+# ---- build ----
 
-.PHONY: all install install-lua clean
-all: $(MODULE)
+.PHONY: all objects clean FORCE
+all: $(MODULE) $(COMMAND_MODULES)
+objects: $(OBJECTS) $(COMMAND_OBJECTS)
 
 $(MODULE): $(OBJECTS)
-	$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm -lpthread
+	$(SAY) LD $@
+	$(RUN)$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm -lpthread
 
-$(BUILD)/%.o: src/%.c $(HEADERS) Makefile
+$(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(SAY) LD $@
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
 
-# Lua sources are compiled into the module as arrays of bytes. Comments become empty lines, so that line numbers stay.
-$(BUILD)/lua/methods.o: $(BUILD)/methods.inc $(BUILD)/wait_function.inc $(BUILD)/wait_nginx.inc $(BUILD)/credentials.inc
-$(BUILD)/%.inc: src/lua/%.lua
+$(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
-	sed 's/^ *--.*//; s/^ *//' $< | od -An -v -tx1 | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
+	$(SAY) CC $<
+	$(RUN)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d)
+
+# Has the command that compiles. It is written if that has changed, or if something is missing that it needs, and all
+# objects depend on it.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || { \
+	  $(requirements); \
+	  printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' >$@; }
+
+# Fails with one line if the compiler or libcurl's headers are missing.
+requirements = command -v $(firstword $(CC)) >/dev/null || { \
+    echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
+  echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+    echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
+    exit 1; }
+
+# Lua sources are compiled into the module.
+$(BUILD)/lua/methods.o: $(EMBEDDED)
+$(BUILD)/%.inc: src/lua/%.lua $(BUILD)/embed
+	$(SAY) GEN $@
+	$(RUN)$(BUILD)/embed <$< >$@
+
+$(BUILD)/embed: tools/embed.c $(BUILD)/flags
+	$(SAY) CC $<
+	$(RUN)$(CC_FOR_BUILD) -o $@ $<
 
 # A module with only the JSON reader, the decoders and the redaction of secrets, for specs and benchmarks.
 DECODER := $(BUILD)/decoder.so
@@ -85,8 +140,8 @@ decoder: $(DECODER)
 $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
   core/buffer.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/json_value.o lua/text_buffer.o \
   lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o lua/user_table.o)
-	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
-	  -Wl,--wrap=malloc -o $@ $^ -lm
+	$(SAY) LD $@
+	$(RUN)$(CC) $(SPEC_CFLAGS) $(LIBFLAG) $(LDFLAGS) -Wl,--wrap=malloc -o $@ $^ -lm
 
 # The module with allocations that can be made to fail, for specs.
 ALLOCATIONS := $(BUILD)/allocations.so
@@ -95,88 +150,152 @@ allocations: $(ALLOCATIONS)
 
 comma := ,
 $(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
-	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
+	$(SAY) LD $@
+	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
 	  -o $@ $^ $(CURL_LIBS) -lm -lpthread
 
-install: install-lua
-	install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
-	install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
-	install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
-
-# The part that LuaRocks uses. It copies the folders docs and types itself.
-install-lua: $(MODULE)
-	install -d "$(DESTDIR)$(INST_LIBDIR)" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
-	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
-	install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
-	sed '1s|.*|#!/usr/bin/env $(LUA)|' src/command/podero >"$(DESTDIR)$(INST_BINDIR)/podero"
-	chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
-
 clean:
-	rm -rf build
+	rm -rf --one-file-system build
+
+# ---- install ----
+
+PREFIX ?= /usr/local
+# The folders in which this version of Lua looks for C modules and for Lua modules.
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_BINDIR ?= $(PREFIX)/bin
+INST_MANDIR ?= $(PREFIX)/share/man
+# Type annotations for editors: set workspace.library of the Lua language server to this folder.
+INST_TYPESDIR ?= $(PREFIX)/share/podero/types
+
+.PHONY: install install-module install-command uninstall rock
+install: install-module install-command
+	$(RUN)install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
+	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
+	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+
+install-module: $(MODULE)
+	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)"
+	$(RUN)install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+
+install-command: $(COMMAND_MODULES)
+	$(SAY) INSTALL "$(DESTDIR)$(INST_BINDIR)/podero"
+	$(RUN)install -d "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
+	$(RUN)install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
+	$(if $(COMMAND_MODULES),$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" && \
+	  install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command")
+	$(RUN){ printf '%s\n' '#!$(if $(findstring /,$(LUA)),$(LUA),/usr/bin/env $(LUA))' $(COMMAND_PATHS) && \
+	  sed 1d src/command/podero; } >"$(DESTDIR)$(INST_BINDIR)/podero"
+	$(RUN)chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
+
+# Lines of the installed command: it finds its modules wherever they are installed, and before any others.
+COMMAND_PATHS = 'package.path = [==[$(abspath $(INST_LUADIR))/?.lua;]==] .. package.path' \
+  'package.cpath = [==[$(abspath $(INST_LIBDIR))/?.so;]==] .. package.cpath'
+
+# Removes what `make install` with the same variables has installed.
+uninstall:
+	rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
+	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+	rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
+	for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)"; do \
+	  [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+
+# For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
+# copies the folders docs and types itself, and starts the command with the paths of its own.
+rock:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 1' HUP INT TERM && \
+	  $(MAKE) --no-print-directory BUILD="$$folder" COMMAND_PATHS= install-module install-command
 
 # ---- development ----
 
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
-JOBS ?= $(shell nproc)
+JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
+# The same make for another Lua or variant.
+AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs lint check analyze sanitize valgrind coverage soak soak-nginx \
-  chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
+.PHONY: help demo demo-nginx test test-browser specs spec spec-modules lint
 help:
-	@echo 'make demo       prints a table of users from the mock Partner API'
-	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
-	@echo 'make test       runs lint, builds with warnings as errors, runs each fuzzer for eight seconds,'
-	@echo '                and runs the specs for each of: $(LUAS)'
-	@echo 'make specs      runs the specs only'
-	@echo 'make test-browser  runs the site of examples/nginx in Chromium, where axe-core looks for obstacles'
-	@echo 'make check      runs the targets analyze, sanitize and valgrind'
-	@echo 'make coverage   measures which part of src the specs execute; fails below 98 % of lines or 90 % of branches'
-	@echo 'make soak       makes calls of all kinds for SOAK_SECONDS=600; fails if memory or open descriptors grow'
-	@echo 'make soak-nginx  reads lists in nginx under eight kinds of load, each for SOAK_SECONDS=60, some with reloads;'
-	@echo '                fails if a list is not complete'
-	@echo 'make chaos-nginx  makes calls in nginx for SOAK_SECONDS=60 while the API fails, requests are aborted and nginx'
-	@echo '                reloads; and measures memory after 200,000 calls'
-	@echo 'make fuzz       runs each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make bench      compares the speed with that of other Lua libraries; writes bench/RESULTS.md'
-	@echo 'make bench-nginx  the same for handlers in nginx; writes bench/RESULTS-nginx.md'
-	@echo 'make docs       builds the documentation as a web site in build/docs'
-	@echo 'make picture    records docs/podero.svg'
-	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
-	@echo 'make casefold-table  makes src/core/casefold_table.h from the data of the package unicode-data'
-	@echo 'make format     runs clang-format on all C sources'
-	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
+	@echo 'Build and install, for LUA=$(LUA)'
+	@echo '  make              builds the module, in build/; V=1 prints whole commands'
+	@echo '  make install      PREFIX=$(PREFIX) DESTDIR='
+	@echo '  make uninstall    removes what `make install` with the same variables has'
+	@echo '                    installed'
+	@echo '  make clean        removes build/'
+	@echo 'See it run, with a mock Partner API'
+	@echo '  make demo         prints a table of users'
+	@echo '  make demo-nginx   serves the site of examples/nginx'
+	@echo 'Test'
+	@echo '  make test         lint, builds with warnings as errors, each fuzzer for eight'
+	@echo '                    seconds, specs for LUAS='
+	@echo '                    $(LUAS)'
+	@echo '  make specs        the specs only'
+	@echo '  make spec FILE=spec/get_spec.lua'
+	@echo '                    builds for LUA, and runs one file, or busted with these'
+	@echo '                    arguments'
+	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make lint         the checks of make test that need no build'
+	@echo 'Check'
+	@echo '  make check        analyzers, sanitizers and valgrind'
+	@echo '  make analyze, make sanitize, make valgrind'
+	@echo '                    parts of it'
+	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
+	@echo '                    lines or 90 % of branches'
+	@echo '  make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo '  make soak         calls of all kinds for SOAK_SECONDS=600; fails if memory or'
+	@echo '                    open descriptors grow'
+	@echo '  make soak-nginx   lists in nginx under eight kinds of load, each for'
+	@echo '                    SOAK_SECONDS=60; fails if a list is not complete'
+	@echo '  make chaos-nginx  calls in nginx for SOAK_SECONDS=60 while the API fails,'
+	@echo '                    requests are aborted and nginx reloads; then its memory'
+	@echo '                    after 200,000 calls'
+	@echo 'Measure and document'
+	@echo '  make bench        writes bench/RESULTS.md'
+	@echo '  make bench-nginx  writes bench/RESULTS-nginx.md'
+	@echo '  make docs         the documentation as a web site, in build/docs'
+	@echo '  make picture, make picture-nginx'
+	@echo '                    records the pictures of the README again'
+	@echo '  make casefold-table'
+	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
+	@echo '  make format       runs clang-format'
+	@echo 'Targets that need packages install them on Debian and its kin, and name them;'
+	@echo 'with INSTALL_PACKAGES=no they only name them.'
 
 packages-%:
 	@.ci/packages $*
 
 # Runs the installed command, for demonstrations and recordings.
-INSTALLED = PATH="$(CURDIR)/build/demo/bin:$$PATH" LUA_PATH="$(CURDIR)/build/demo/share/lua/5.4/?.lua;;" \
-  LUA_CPATH="$(CURDIR)/build/demo/lib/lua/5.4/?.so;;"
+INSTALLED = PATH="$(CURDIR)/build/demo/bin:$$PATH"
 .PHONY: installed
 installed:
-	@$(MAKE) --no-print-directory -s LUA=lua5.4 install PREFIX="$(CURDIR)/build/demo" DESTDIR=
+	@$(AGAIN) -s LUA=lua5.4 install PREFIX="$(CURDIR)/build/demo" DESTDIR=
 
 demo: packages-demo
-	@$(MAKE) --no-print-directory -s installed
+	@$(AGAIN) -s installed
 	@$(INSTALLED) lua5.4 spec/support/demo.lua
 
 # Records the terminal session that README.md shows.
 picture: packages-picture installed
-	@$(INSTALLED) lua5.4 docs/picture.lua
+	@$(INSTALLED) lua5.4 tools/picture.lua
 
 picture-nginx: packages-picture-nginx
-	@$(MAKE) --no-print-directory -s LUA=luajit all
-	lua5.4 docs/picture_nginx.lua
+	@$(AGAIN) -s LUA=luajit all
+	lua5.4 tools/picture_nginx.lua
 
 demo-nginx: packages-demo-nginx
-	@$(MAKE) --no-print-directory -s LUA=luajit all
+	@$(AGAIN) -s LUA=luajit all
 	@exec lua5.4 spec/support/demo_nginx.lua
 
 test: packages-test
-	@$(MAKE) --no-print-directory lint
-	@for lua in $(LUAS); do $(MAKE) --no-print-directory -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=8
-	@$(MAKE) --no-print-directory specs
+	@$(AGAIN) lint
+	@$(AGAIN) spec-modules
+	@$(AGAIN) fuzz FUZZ_SECONDS=8
+	@$(AGAIN) specs
+
+# What the specs load, for each Lua.
+spec-modules:
+	@for lua in $(LUAS); do $(AGAIN) -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
 
 specs:
 	@spec/support/run.sh $(LUAS)
@@ -184,17 +303,22 @@ specs:
 # axe-core is installed into the build folder, and is no part of what is published.
 AXE := axe-core@4.14.1
 test-browser: packages-test-browser
-	@$(MAKE) --no-print-directory -s LUA=luajit WERROR=-Werror all
+	@$(AGAIN) -s LUA=luajit WERROR=-Werror all
 	@[ -e build/browser/node_modules/axe-core/axe.min.js ] || \
 	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
+spec:
+	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
+	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
+	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
+
 lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
-	@$(call forbid,Lua outside src/lua,[<"](lua/|lua\.h|lauxlib|lualib),src,src/lua/)
+	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
 	@$(call forbid,an upward include in src/core/loop,"core/(http|oauth2|retry|session|call),src/core/loop)
 	@$(call forbid,an upward include in src/core/http,"core/(oauth2|retry|session|call),src/core/http)
 	@$(call forbid,an upward include in src/core/oauth2,"core/(session|call),src/core/oauth2 $(wildcard src/core/retry.*))
@@ -203,30 +327,31 @@ lint:
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
-forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -v '^$(4)') || { echo '$(1)' >&2; exit 1; }
+forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
 # The files that every other file may include.
 BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch]))
 
 # ---- checkers ----
 
+.PHONY: check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx
 check: analyze sanitize valgrind
 
 # Static analysis by compilers and other tools.
-C_FILES = $(SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
+C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
 analyze: packages-check
 	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
-	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
-	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang VARIANT=-clang WERROR=-Werror all decoder allocations
+	@$(AGAIN) -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
+	@$(AGAIN) -j$(JOBS) CC=clang VARIANT=-clang WERROR=-Werror all decoder allocations
 	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
-	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES)
-	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
+	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES) $(COMMAND_SOURCES)
+	printf '%s\n' $(SOURCES) $(COMMAND_SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: packages-check
-	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g $(SANITIZERS)' LDFLAGS='$(SANITIZERS)' \
+	@$(AGAIN) -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g $(SANITIZERS)' LDFLAGS='$(SANITIZERS)' \
 	  VARIANT=-sanitized HARDENING=-fstack-protector-strong all decoder allocations interpreter
 	VARIANT=-sanitized INTERPRETER=$(CURDIR)/build/lua5.4-sanitized/interpreter/lua5.4 \
 	  ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=8 \
@@ -245,7 +370,7 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
 # Reports only blocks that nothing points to as leaks, since interpreters never unload modules. SPARSE=25: of thousands
 # of similar cases, specs run one in 25; all of them would take half an hour.
 valgrind: packages-check
-	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
+	@$(AGAIN) -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
 # Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
@@ -254,7 +379,7 @@ valgrind: packages-check
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
-	  $(MAKE) --no-print-directory -s -j$(JOBS) LUA=$$lua VARIANT=-coverage HARDENING=-fstack-protector-strong \
+	  $(AGAIN) -s -j$(JOBS) LUA=$$lua VARIANT=-coverage HARDENING=-fstack-protector-strong \
 	    CFLAGS='-O0 -g --coverage -fprofile-update=atomic' LDFLAGS='--coverage -Wl,--exclude-libs,libgcov.a' \
 	    all decoder allocations || exit; \
 	done
@@ -268,23 +393,24 @@ coverage: packages-coverage
 	@echo 'details: $(firstword $(COVERAGE))/index.html'
 
 soak: packages-test
-	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 all
+	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 all
 	@LUA_CPATH="build/lua5.4/?.so;;" lua5.4 spec/support/soak.lua $(or $(SOAK_SECONDS),600)
 
 soak-nginx: packages-soak-nginx
-	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=luajit all
+	@$(AGAIN) -s -j$(JOBS) LUA=luajit all
 	@lua5.4 spec/support/soak_nginx.lua $(or $(SOAK_SECONDS),60)
 
 chaos-nginx: packages-chaos-nginx
-	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=luajit all
+	@$(AGAIN) -s -j$(JOBS) LUA=luajit all
 	@LUA_CPATH="build/luajit/?.so;;" luajit spec/support/chaos_nginx.lua $(or $(SOAK_SECONDS),60)
 
 # ---- fuzzers ----
 
+.PHONY: fuzz bench bench-nginx docs format picture picture-nginx
 FUZZERS := json number value users token header url path time redact
 FUZZ_SECONDS ?= 600
 fuzz: packages-fuzz
-	@$(MAKE) --no-print-directory -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \
+	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 CC=clang HARDENING= VARIANT=-fuzz \
 	  CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) spec/fuzz/run.sh build/lua5.4-fuzz/fuzz $(FUZZERS)
 
@@ -297,25 +423,26 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c spec/fuzz/lua.h spec/support/decoder.c $(OBJECTS)
 	  $(CURL_LIBS) $(shell $(PKG_CONFIG) --libs $(LUA)) -lm -lpthread
 
 bench: packages-bench
-	@for lua in lua5.4 luajit; do $(MAKE) --no-print-directory LUA=$$lua all decoder || exit 1; done
+	@for lua in lua5.4 luajit; do $(AGAIN) LUA=$$lua all decoder || exit 1; done
 	lua5.4 bench/run.lua
 
 bench-nginx: packages-bench-nginx
-	@$(MAKE) --no-print-directory LUA=luajit all
+	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Builds the documentation from types/podero.lua, README.md, examples and the man page.
+# Makes the documentation of types/podero.lua, README.md, examples and the man page.
 docs: packages-docs
 	@mkdir -p build/ldoc build/docs
-	lua5.4 docs/annotate.lua <types/podero.lua >build/ldoc/podero.lua
-	ldoc --quiet --fatalwarnings -c docs/config.ld -d build/docs build/ldoc/podero.lua
+	lua5.4 tools/annotate.lua <types/podero.lua >build/ldoc/podero.lua
+	ldoc --quiet --fatalwarnings -c tools/config.ld -d build/docs build/ldoc/podero.lua
 	@echo 'img { max-width: 100%; } td { padding: 0.1em 0.5em; }' >>build/docs/ldoc.css
-	@mkdir -p build/docs/topics/docs build/docs/topics/examples/nginx
-	@cp docs/podero.svg build/docs/topics/docs && cp examples/nginx/roster.png build/docs/topics/examples/nginx
+	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
+	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
 
+.PHONY: casefold-table
 casefold-table: packages-test
 	lua5.4 src/core/casefold_table.lua /usr/share/unicode src/core/casefold_table.h
 
 format:
-	clang-format -i src/*.h src/*/*.h src/*/*.c src/*/*/*.h src/*/*/*.c spec/support/*.c spec/fuzz/*.[ch]
+	clang-format -i src/*.h src/*/*.h src/*/*.c src/*/*/*.h src/*/*/*.c spec/support/*.c spec/fuzz/*.[ch] tools/*.c

@@ -15,21 +15,20 @@ description = {
   license = "MIT",
 }
 supported_platforms = { "unix" }
--- argparse and lua-term are the command's.
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0", "argparse >= 0.7", "lua-term >= 0.7" }
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0" }
+-- The command needs argparse and lua-term, too, and says so if they are missing: the module does without.
 -- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
 external_dependencies = { CURL = { library = "curl" } }
 build = {
   type = "make",
-  install_target = "install-lua",
-  build_variables = {
+  build_pass = false,
+  install_target = "rock",
+  install_variables = {
+    LUA = "$(LUA)",
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",
     LUA_INCDIR = "$(LUA_INCDIR)",
     CURL_LIBDIR = "$(CURL_LIBDIR)",
-  },
-  install_variables = {
-    LUA_INCDIR = "$(LUA_INCDIR)",
     INST_LIBDIR = "$(LIBDIR)",
     INST_LUADIR = "$(LUADIR)",
     INST_BINDIR = "$(BINDIR)",

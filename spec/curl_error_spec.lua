@@ -5,9 +5,8 @@ local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
 local podero = require "podero"
+local preload = require "spec.support.preload"
 local process = require "spec.support.process"
-
-local quoted = helper.quoted
 
 -- A sanitizer wants to be the first library.
 local CAN_PRELOAD = os.getenv "VARIANT" ~= "-sanitized"
@@ -157,20 +156,16 @@ local ROWS = {
 }
 
 describe("the table of libcurl's codes", function()
-  local server, library
+  local server, library, remove_library
 
   setup(function()
     server = peer.start()
-    library = server.folder .. "/codes.so"
-    local name = server.folder .. "/codes.c"
-    local file = assert(io.open(name, "w"))
-    file:write(LIBRARY)
-    file:close()
-    local output, code = helper.shell(("${CC:-cc} $(pkg-config --cflags libcurl) -shared -fPIC -o %s %s -ldl")
-      :format(quoted(library), quoted(name)))
-    assert.equal(0, code, output)
+    library, remove_library = preload(LIBRARY)
   end)
-  teardown(function() server:stop() end)
+  teardown(function()
+    server:stop()
+    remove_library()
+  end)
 
   --- A value as Lua source.
   local function source_of(value, folder, port)

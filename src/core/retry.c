@@ -1,7 +1,8 @@
 #include "core/retry.h"
 
 #include <stdint.h>
-#include <sys/random.h>
+
+#include "core/entropy.h"
 
 #define FIRST_LIMIT_SECONDS 0.5
 #define LAST_LIMIT_SECONDS 16.0

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/http/libcurl.h"
 #include "core/http/url.h"
 #include "core/proxy_secrets.h"
 #include "core/syntax.h"
@@ -224,7 +225,7 @@ static void free_parts(struct session *s) {
 
 struct session *session_new(struct session_options *options, struct failure *failure) {
   struct loopback loopback;
-  if (!check_options(options, &loopback, failure)) return NULL;
+  if (!libcurl_check(failure) || !check_options(options, &loopback, failure)) return NULL;
   struct session *s = calloc(1, sizeof *s);
   if (s != NULL) {
     s->references = 1;

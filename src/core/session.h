@@ -87,7 +87,8 @@ struct session_call_functions {
 /* Returns a new session with one reference. It takes over the strings of `options`, which is set to
  * zero. Returns NULL and fills `failure` on out of memory (FAILURE_MEMORY; `options` may have been
  * taken over even so), or if an option is not valid: a URL (see url_check), a token, or a
- * text with control characters or a byte order mark (FAILURE_ARGUMENT). */
+ * text with control characters or a byte order mark, or if libcurl is too old
+ * (FAILURE_ARGUMENT). */
 struct session *session_new(struct session_options *options, struct failure *failure);
 
 /* Fails all calls with FAILURE_CLOSED, and frees connections, tokens and options. If the session is

@@ -28,3 +28,11 @@ bool libcurl_init(void) {
   pthread_once(&once, initialize);
   return result == CURLE_OK;
 }
+
+bool libcurl_check(struct failure *failure) {
+  libcurl_init();
+  if (!libcurl_quirks.is_too_old) return true;
+  failure_set(failure, FAILURE_ARGUMENT, "libcurl %s is too old: %s or newer is needed",
+              curl_version_info(CURLVERSION_NOW)->version, QUIRKS_OLDEST_NAME);
+  return false;
+}

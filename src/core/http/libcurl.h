@@ -1,17 +1,22 @@
 /* libcurl's global initialization, and what depends on the version that is loaded.
  *
- *   libcurl_init, libcurl_quirks, libcurl_accept_encoding */
+ *   libcurl_init, libcurl_check, libcurl_quirks, libcurl_accept_encoding */
 #ifndef PODERO_LIBCURL_H
 #define PODERO_LIBCURL_H
 
 #include <stdbool.h>
 
+#include "core/failure.h"
 #include "core/http/quirks.h"
 
 /* Initializes libcurl, once per process. To be called before anything else of core/http. Thread
  * safe; further calls do nothing. Returns false if libcurl cannot be initialized. It is never
  * cleaned up, because other parts of the program may use libcurl. */
 bool libcurl_init(void);
+
+/* Calls libcurl_init. Returns false and fills `failure` (FAILURE_ARGUMENT) if the libcurl that is
+ * loaded is older than QUIRKS_OLDEST_VERSION: the module may have been built with a newer one. */
+bool libcurl_check(struct failure *failure);
 
 /* The quirks of the libcurl that is loaded. Set by libcurl_init, and not changed after that. */
 extern struct quirks libcurl_quirks;

@@ -4,6 +4,12 @@
  * read in the source; others may have it, too. Workarounds marked with * depend on the version at
  * run time; the others are always active. quirks_spec checks that the specs exist.
  *
+ * up to 7.76.0 *
+ *   While a transfer of HTTP/2 is paused, its response is read into memory (7.68 to 7.74: 60 MB),
+ *   and a response whose codings are nested can take gigabytes. No client is made (libcurl_check
+ *   in libcurl.c).
+ *   Spec: quirks_spec "is refused if it is older than 7.76.1"
+ *
  * up to 7.79 *
  *   There is no CURLOPT_PREREQFUNCTION, which tells when a request is sent. The start of the
  *   transfer is used instead (connection_sent_at in connection.c).
@@ -154,6 +160,7 @@
  *   Spec: none, it only takes time */
 struct quirks quirks_of(unsigned version) {
   return (struct quirks){
+      .is_too_old = version < QUIRKS_OLDEST_VERSION,
       .raises_sigpipe = version < 0x075700,
       .has_prereq = version >= 0x075000,
       .has_quick_exit = version >= 0x075700,

@@ -9,7 +9,12 @@
 
 #include <stdbool.h>
 
+/* The oldest version that a client is made with, see libcurl_check. */
+#define QUIRKS_OLDEST_VERSION 0x074c01
+#define QUIRKS_OLDEST_NAME "7.76.1"
+
 struct quirks {
+  bool is_too_old;                  /* older than QUIRKS_OLDEST_VERSION */
   bool raises_sigpipe;              /* by writing to a TLS connection that was closed */
   bool has_prereq;                  /* CURLOPT_PREREQFUNCTION is known */
   bool has_quick_exit;              /* CURLOPT_QUICK_EXIT is known */

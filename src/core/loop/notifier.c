@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/entropy.h"
 #include "core/fork.h"
 
 /* How many connections without the cookie notifier_start closes before it fails. */

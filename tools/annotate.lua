@@ -1,5 +1,5 @@
 --- Turns types/podero.lua, whose LuaCATS annotations LDoc does not read, into the same with LDoc's.
---   lua5.4 docs/annotate.lua <types/podero.lua >podero.lua
+--   lua5.4 tools/annotate.lua <types/podero.lua >podero.lua
 
 --- The name of a type as LDoc writes it: without this module's name, and in one word.
 local function type_name(text)

@@ -1,5 +1,5 @@
 -- Takes pictures of the roster page of examples/nginx, in front of the mock Partner API: for a desk and for a phone.
---   lua5.4 docs/picture_nginx.lua      from the root of the repository
+--   lua5.4 tools/picture_nginx.lua      from the root of the repository
 package.path = "./?.lua;" .. package.path
 
 local mock = require "spec.support.mock"

@@ -1,5 +1,5 @@
---- Records docs/podero.svg: the command on a terminal, against a mock Partner API.
---   lua5.4 docs/picture.lua   (as `make picture` does, with the command on PATH)
+--- Records pictures/podero.svg: the command on a terminal, against a mock Partner API.
+--   lua5.4 tools/picture.lua   (as `make picture` does, with the command on PATH)
 local mock = require "spec.support.mock"
 
 local LARGE = "3f0c6a52-91d7-4b1e-a8c4-5d2e7f908b16"
@@ -45,6 +45,6 @@ local picture = frames:read("a"):gsub("(<text[^>]*>)([^<]*)", function(tag, text
 end)
 frames:close()
 shell("rm -r %s", folder)
-local file = assert(io.open("docs/podero.svg", "w"))
+local file = assert(io.open("pictures/podero.svg", "w"))
 file:write(picture)
 file:close()
