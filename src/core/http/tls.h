@@ -25,8 +25,7 @@ bool tls_check_files(const struct transport_options *options, struct failure *fa
 const char *tls_describe(const struct transport_options *options, CURLcode code, const char *text);
 
 /* The same for a connection that the server, which has asked for a client certificate, has ended
- * before it answered. Returns "" if that is likely to have another reason. `text` is libcurl's
- * message. */
+ * before it answered. `text` is libcurl's message. */
 const char *tls_describe_refusal(const struct transport_options *options, const char *text);
 
 #endif
