@@ -29,14 +29,14 @@ static inline bool is_ascii(uint64_t word) {
   return (word & EACH_BYTE(0x80)) == 0;
 }
 
-/* Folds the bytes A to Z, and leaves the others, which need not be ASCII. The top bit of each byte
- * of the sums says whether its lower seven bits are at least 'A', and beyond 'Z'; the sums of the
- * bytes stay below 0x100. */
+/* Folds the bytes that are ASCII; the others may be changed. The top bit of each byte of the sums
+ * says whether its lower seven bits are at least 'A', and beyond 'Z'; no sum of bytes reaches
+ * 0x100. */
 static inline uint64_t fold_word(uint64_t word) {
   uint64_t low = word & EACH_BYTE(0x7F);
   uint64_t from_a = low + EACH_BYTE(0x80 - 'A');
   uint64_t beyond_z = low + EACH_BYTE(0x7F - 'Z');
-  uint64_t capital = from_a & ~beyond_z & ~word & EACH_BYTE(0x80);
+  uint64_t capital = from_a & ~beyond_z & EACH_BYTE(0x80);
   return word | capital >> 2; /* 0x80 >> 2 is 'a' - 'A' */
 }
 
@@ -88,8 +88,8 @@ static struct cursor fold_sequence(struct cursor c, const unsigned char *end) {
   return c;
 }
 
-/* Folds up to the last `WORD - 1` bytes: words of ASCII at once, and of others the ASCII at their
- * beginning. */
+/* Folds all but fewer than WORD bytes: a word of ASCII at once; of another word, the ASCII at its
+ * beginning, and then one by one the sequences that follow. */
 static struct cursor fold_words(struct cursor c, const unsigned char *end) {
   while ((size_t)(end - c.in) >= WORD) {
     uint64_t word = load_word(c.in);
