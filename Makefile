@@ -138,7 +138,7 @@ help:
 	@echo 'make bench      compares the speed with that of other Lua libraries; writes bench/RESULTS.md'
 	@echo 'make bench-nginx  the same for handlers in nginx; writes bench/RESULTS-nginx.md'
 	@echo 'make docs       builds the documentation as a web site in build/docs'
-	@echo 'make picture    records docs/podero.svg'
+	@echo 'make picture    makes docs/podero.svg'
 	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
 	@echo 'make format     runs clang-format on all C sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
