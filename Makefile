@@ -82,8 +82,9 @@ DECODER := $(BUILD)/decoder.so
 .PHONY: decoder
 decoder: $(DECODER)
 
-$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/json.o core/number.o core/oauth2/redact.o \
-  core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
+$(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
+  core/buffer.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/json_value.o lua/text_buffer.o \
+  lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o lua/user_table.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
@@ -119,7 +120,8 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test test-browser specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx format
+.PHONY: help demo demo-nginx test test-browser specs lint check analyze sanitize valgrind coverage soak soak-nginx \
+  chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
 help:
 	@echo 'make demo       prints a table of users from the mock Partner API'
 	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
@@ -140,6 +142,7 @@ help:
 	@echo 'make docs       builds the documentation as a web site in build/docs'
 	@echo 'make picture    makes docs/podero.svg'
 	@echo 'make picture-nginx  takes pictures of the roster page of examples/nginx'
+	@echo 'make casefold-table  makes src/core/casefold_table.h from the data of the package unicode-data'
 	@echo 'make format     runs clang-format on all C sources'
 	@echo 'make install    LUA=$(LUA) PREFIX=$(PREFIX) DESTDIR='
 
@@ -245,8 +248,9 @@ valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
-# Measures with gcov which part of src the specs execute on Lua 5.4. Comments in the sources mark the lines and branches
-# that cannot be reached, and give the reason.
+# Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
+# the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
+# user, who has to write gcov's files, too.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -255,8 +259,10 @@ coverage: packages-coverage
 	    all decoder allocations || exit; \
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
+	@rm -rf $(COVERAGE:=/compiled)
 	@VARIANT=-coverage spec/support/run.sh lua5.4
-	@for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
+	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
+	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
 	  --html-details $(firstword $(COVERAGE))/index.html --fail-under-line 98 --fail-under-branch 90
 	@echo 'details: $(firstword $(COVERAGE))/index.html'
@@ -307,6 +313,9 @@ docs: packages-docs
 	@mkdir -p build/docs/topics/docs build/docs/topics/examples/nginx
 	@cp docs/podero.svg build/docs/topics/docs && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+
+casefold-table: packages-test
+	lua5.4 src/core/casefold_table.lua /usr/share/unicode src/core/casefold_table.h
 
 format:
 	clang-format -i src/*.h src/*/*.h src/*/*.c src/*/*/*.h src/*/*/*.c spec/support/*.c spec/fuzz/*.[ch]
