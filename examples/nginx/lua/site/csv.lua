@@ -21,14 +21,17 @@ return function(org_id)
   if not asked then return failure.refuse(refusal) end
   -- Nothing is sent before the first user is there: until then an error has a status of its own, and a page if it is a
   -- person who reads it.
-  local out
+  local out, each
   local ok, err = pcall(function()
-    for user in users.each(org_id, asked.role, asked.q) do
+    each = users.each(org_id, asked.role, asked.q)
+    for user in each do
       out = out or begin(org_id)
       if ngx.req.get_method() == "HEAD" then return end
       assert(out:write(csv.user(user)))
     end
   end)
+  -- If the visitor has gone, Podero need not go on.
+  if each then each:close() end
   if not ok then return out and failure.cut(err) or failure.answer(err, asked) end
   out = out or begin(org_id)
   return out:flush()

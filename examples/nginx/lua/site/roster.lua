@@ -57,7 +57,7 @@ local function read(org_id, asked)
   for _, device in ipairs(table_of.DEVICES) do roster.by_device[device[1]] = 0 end
   local collected = collector(asked, roster.first)
   -- Not with the role that is asked for: all of them are counted.
-  for user in users.each(org_id, nil, asked.q) do
+  for user in users.each(org_id, nil, asked.q, table_of.FIELDS) do
     roster.total = roster.total + 1
     local role = roster.by_role[user.role] and user.role or "other"
     roster.by_role[role] = roster.by_role[role] + 1
