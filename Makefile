@@ -22,6 +22,8 @@ MODULE := $(BUILD)/podero.so
 SOURCES := $(sort $(wildcard src/core/*.c src/core/*/*.c src/lua/*.c))
 HEADERS := $(sort $(wildcard src/*.h src/core/*.h src/core/*/*.h src/lua/*.h))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/%.o)
+# What the command needs of POSIX: a module of its own, which the library does without.
+SYSTEM := $(BUILD)/podero/command/system.so
 
 CURL_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)
 ifdef CURL_LIBDIR
@@ -62,10 +64,14 @@ INST_MANDIR ?= $(PREFIX)/share/man
 INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
 .PHONY: all install install-lua clean
-all: $(MODULE)
+all: $(MODULE) $(SYSTEM)
 
 $(MODULE): $(OBJECTS)
 	$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm -lpthread
+
+$(SYSTEM): $(BUILD)/command/system.o
+	@mkdir -p $(@D)
+	$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $<
 
 $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	@mkdir -p $(@D)
@@ -98,15 +104,21 @@ $(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
 	  -o $@ $^ $(CURL_LIBS) -lm -lpthread
 
+# The command finds its modules wherever PREFIX is. (What LuaRocks installs is moved, and gets a wrapper that finds them.)
 install: install-lua
+	sed '/^local lua_folder/s|= .*|= "$(INST_LUADIR)", "$(INST_LIBDIR)"|' "$(DESTDIR)$(INST_BINDIR)/podero" \
+	  >"$(DESTDIR)$(INST_BINDIR)/podero.new"
+	chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero.new"
+	mv "$(DESTDIR)$(INST_BINDIR)/podero.new" "$(DESTDIR)$(INST_BINDIR)/podero"
 	install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
 	install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 
 # The part that LuaRocks uses. It copies the folders docs and types itself.
-install-lua: $(MODULE)
-	install -d "$(DESTDIR)$(INST_LIBDIR)" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
+install-lua: $(MODULE) $(SYSTEM)
+	install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	install -m 755 $(SYSTEM) "$(DESTDIR)$(INST_LIBDIR)/podero/command/system.so"
 	install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
 	sed '1s|.*|#!/usr/bin/env $(LUA)|' src/command/podero >"$(DESTDIR)$(INST_BINDIR)/podero"
 	chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
@@ -181,7 +193,7 @@ lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
-	@$(call forbid,Lua outside src/lua,[<"](lua/|lua\.h|lauxlib|lualib),src,src/lua/)
+	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/\(lua\|command\)/)
 	@$(call forbid,an upward include in src/core/loop,"core/(http|oauth2|retry|session|call),src/core/loop)
 	@$(call forbid,an upward include in src/core/http,"core/(oauth2|retry|session|call),src/core/http)
 	@$(call forbid,an upward include in src/core/oauth2,"core/(session|call),src/core/oauth2 $(wildcard src/core/retry.*))
@@ -200,14 +212,14 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 check: analyze sanitize valgrind
 
 # Static analysis by compilers and other tools.
-C_FILES = $(SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
+C_FILES = $(SOURCES) src/command/system.c $(wildcard spec/support/*.c spec/fuzz/*.[ch])
 analyze: packages-check
 	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang VARIANT=-clang WERROR=-Werror all decoder allocations
 	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
-	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES)
-	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
+	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES) src/command/system.c
+	printf '%s\n' $(SOURCES) src/command/system.c | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.
