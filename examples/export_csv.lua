@@ -24,10 +24,13 @@ local function csv_line(values)
 end
 
 local client = assert(podero.new())
-local file = assert(io.open(name, "wb"))
+-- The file gets its name when all has come: until then, one that is there already stays as it was. (The command does
+-- more: it keeps the file's mode, follows links, and removes what it has begun when it is interrupted.)
+local part = ("%s.%s.part"):format(name, tostring(client):match("0x(%x+)") or os.time())
+local file = assert(io.open(part, "wb"))
 
 local ok, err = pcall(function()
-  file:write(table.concat(COLUMNS, ","), "\r\n")
+  assert(file:write(table.concat(COLUMNS, ","), "\r\n"))
   local function on_progress(bytes, users)
     io.stderr:write(("\r%d users, %.1f MB"):format(users, bytes / 1e6))
   end
@@ -39,13 +42,15 @@ local ok, err = pcall(function()
     end
     assert(file:write(csv_line(values)))
   end
+  assert(file:close()) -- the last bytes may not fit on the disk
+  assert(os.rename(part, name))
 end)
 
 client:close()
-file:close()
 io.stderr:write("\n")
 if not ok then
-  os.remove(name) -- half a list looks like a whole one
+  if io.type(file) == "file" then file:close() end
+  os.remove(part) -- half a list looks like a whole one
   io.stderr:write(tostring(err), "\n")
   os.exit(1)
 end

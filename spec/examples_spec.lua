@@ -117,6 +117,15 @@ describe("the example", function()
       assert.equal(1, code)
       assert.truthy(output:find("podero: ", 1, true))
       assert.is_nil(io.open(name))
+      assert.equal("", (helper.shell("ls " .. folder .. " | grep part")))
+    end)
+
+    it("leaves an old file as it was if the list does not come", function()
+      server:configure { organizations = { [mock.ORG] = { status = 403 } } }
+      local name = folder .. "/old.csv"
+      helper.shell("echo old >" .. name)
+      assert.equal(1, select(2, run("export_csv", { mock.ORG, name })))
+      assert.equal("old\n", helper.read(name))
     end)
   end)
 

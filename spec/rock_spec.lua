@@ -66,6 +66,12 @@ describe("make install", function()
   -- The options of a make above are not for this one.
   local MAKE = "cd %s && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s LUA=%s "
 
+  it("makes a command that finds its modules by itself, wherever PREFIX is", function()
+    local prefix = dir .. "/anywhere"
+    shell(MAKE .. "install PREFIX=%s CFLAGS=-O0", dir, lua, prefix)
+    assert.equal(podero._VERSION, shell("%s %s/bin/podero --version", WITHOUT_PATHS, prefix))
+  end)
+
   it("puts everything where PREFIX and DESTDIR say, built with CFLAGS and LDFLAGS", function()
     shell(MAKE .. "install PREFIX=/opt/x DESTDIR=%s/dest CFLAGS=-O0 LDFLAGS=-Wl,-soname,ours.so", dir, lua, dir)
     local prefix = dir .. "/dest/opt/x"
@@ -104,7 +110,7 @@ describe("the rock", function()
         types = rock .. "/types/podero.lua",
         man = rock .. "/docs/podero.1",
       })
-      assert.equal("podero.so", shell("ls %s/lib/lua/%s", tree, version))
+      assert.equal("podero\npodero.so", shell("ls %s/lib/lua/%s", tree, version))
     end
 
     it("is made by `luarocks make` without further arguments, on Lua " .. version, function()

@@ -27,6 +27,23 @@ local function pair(value)
   return nil, ("expected NAME=VALUE, got '%s'"):format(value)
 end
 
+local function names(value)
+  local list, seen = {}, {}
+  for name in (value .. ","):gmatch("([^,]*),") do
+    if name == "" then return nil, ("expected names with commas between, got '%s'"):format(value) end
+    if seen[name] then return nil, ("'%s' is named twice"):format(name) end
+    list[#list + 1], seen[name] = name, true
+  end
+  return list
+end
+
+--- A character that stands between fields of CSV: nothing that is part of values or of formulas.
+local function delimiter(value)
+  if value == "\\t" or value == "tab" then return "\t" end
+  if value:find("^[\t !#$%%&*,/:;<>?^_`{|}~]$") then return value end
+  return nil, ("expected a character such as ';' or tab, got '%s'"):format(value)
+end
+
 -- the parser --------------------------------------------------------------------------------------------------------
 
 -- Options of podero.new whose arguments have the same name and value.
@@ -63,6 +80,8 @@ local function add_client_options(command)
     command:option("--max-retries", "Further attempts after the first (2)."):argname("N"):convert(count),
     command:option("--http-version", "1.1 keeps requests off HTTP/2."):choices { "auto", "1.1" },
     command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
+    command:option("--token-cache", "Keep tokens in this file, for the next runs."):argname("FILE"),
+    command:option("--errors", "How errors are told: text, or one JSON object on a line."):choices { "text", "json" },
     command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
 end
 
@@ -82,8 +101,15 @@ local function add_users(parser)
     command:option("--search", "Only those with this text in e-mail, names or external id, in upper or lower case."
       ):argname("TEXT"))
   command:group("Their form",
-    command:option("--format", "Default: table."):choices(formats.NAMES):default("table"):show_default(false),
-    command:option("--output", "Write to this file; it is replaced once all has come."):argname("FILE"),
+    command:option("-f --format", "Default: by the name given to --output, else table."):choices(formats.NAMES),
+    command:option("-o --output", "Write to this file, which is replaced once all has come; - is standard output."
+      ):argname("FILE"),
+    command:option("--columns", "These fields alone, in this order."):argname("NAME,..."):convert(names),
+    command:flag("--count", "Print how many users there are, and nothing else."),
+    command:option("--delimiter", "Between the fields of CSV (a comma)."):argname("C"):convert(delimiter),
+    command:flag("--bom", "Begin CSV with a byte order mark, for spreadsheets."))
+  command:group("If something is wrong",
+    command:flag("--keep-going", "If the list of an organization fails, go on with the next one."),
     command:flag("--no-validate", "Accept values that are not as the API's schema has them."))
   return command
 end
@@ -95,17 +121,34 @@ local function add_token(parser)
   return command
 end
 
+local function add_path(command)
+  command:argument("PATH", "For example /api/partners/v2.0/org/ORG_ID/users"):target("path")
+  command:option("--query", "A parameter; may be repeated."):count("*"):argname("NAME=VALUE"):convert(pair)
+  command:option("-o --output", "Write to this file, which is replaced once all has come; - is standard output."
+    ):argname("FILE")
+end
+
 local function add_get(parser)
   local command = parser:command("get", "Print the JSON of any GET of the Partner API.")
   command:usage("Usage: podero get [OPTIONS] PATH")
-  command:argument("PATH", "For example /api/partners/v2.0/org/ORG_ID/users"):target("path")
-  command:option("--query", "A parameter; may be repeated."):count("*"):argname("NAME=VALUE"):convert(pair)
+  add_path(command)
+  return command
+end
+
+local function add_request(parser)
+  local command = parser:command("request", "Send any request of the Partner API; print the JSON of its response.")
+  command:usage("Usage: podero request [OPTIONS] METHOD PATH")
+  command:argument("METHOD", "GET, HEAD, POST, PUT, PATCH or DELETE."):target("method"):convert(string.upper)
+  add_path(command)
+  command:option("--data", "The body is in this file; - is standard input."):argname("FILE")
+  command:option("--content-type", "Of the body (application/json)."):argname("TYPE")
   return command
 end
 
 local function make_parser()
   local parser = argparse("podero", "Lists users of organizations from Podero's Partner API.",
-    "Exit codes: 0, 1 for errors, 2 for wrong use. See man podero for environment variables and examples.")
+    "Exit codes: 0; 2 wrong use, 4 try again later, 3 refused, 5 not found, 1 other errors. "
+    .. "See man podero for environment variables and examples.")
   parser:usage("Usage: podero COMMAND [OPTIONS] ...")
   parser:help_max_width(100)
   parser:command_target("command"):require_command(true)
@@ -113,12 +156,47 @@ local function make_parser()
     print(podero._VERSION)
     os.exit(0)
   end)
-  for _, add in ipairs { add_users, add_token, add_get } do add_client_options(add(parser)) end
+  for _, add in ipairs { add_users, add_token, add_get, add_request } do add_client_options(add(parser)) end
   parser:add_complete_command("completion")
   return parser
 end
 
-local COMMANDS = { users = true, token = true, get = true, completion = true }
+local COMMANDS = { users = true, token = true, get = true, request = true, completion = true }
+
+local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
+
+--- Checks the arguments of `users` that argparse cannot check by itself, and sets format and delimiter if they are to
+-- be guessed. What is wrong with an id is to be found before anything is requested.
+local function check_users(parsed, name)
+  for _, id in ipairs(parsed.org_id) do
+    if not id:find(UUID) then failure.usage(("the organization id is not a UUID: '%s'"):format(id), name) end
+  end
+  local guessed, delimiter_of_name = formats.guess(parsed.output)
+  if parsed.count then
+    for _, option in ipairs { "format", "columns", "delimiter", "bom" } do
+      if parsed[option] then failure.usage(("--count prints a number: it has no --%s"):format(option), name) end
+    end
+  end
+  parsed.delimiter = parsed.delimiter or (not parsed.format and delimiter_of_name or nil)
+  parsed.format = parsed.format or guessed
+  for _, option in ipairs { "delimiter", "bom" } do
+    if parsed[option] and parsed.format ~= "csv" then
+      failure.usage(("--%s is for --format csv"):format(option), name)
+    end
+  end
+end
+
+--- Standard input can be read once only.
+local function check_standard_input(parsed, name)
+  local first
+  for _, option in ipairs { "client_secret_file", "password_file", "access_token_file", "data" } do
+    if parsed[option] == "-" then
+      local flag = "--" .. option:gsub("_", "-")
+      if first then failure.usage(("%s and %s are both standard input"):format(first, flag), name) end
+      first = flag
+    end
+  end
+end
 
 --- Parses the arguments. Raises a failure if they are wrong. --help and --version end the program.
 function arguments.parse(list)
@@ -128,6 +206,8 @@ function arguments.parse(list)
   local parsed = parser:parse(list)
   if parsed.sandbox and parsed.base_url then failure.usage("--sandbox and --base-url are two base URLs", name) end
   if parsed.sandbox then parsed.base_url = podero.SANDBOX end
+  check_standard_input(parsed, name)
+  if parsed.org_id then check_users(parsed, name) end
   return parsed
 end
 

@@ -9,15 +9,16 @@ local credentials = {}
 local NAMES = { "client_id", "client_secret", "username", "password", "access_token" }
 local FILES = { client_secret = "client_secret_file", password = "password_file", access_token = "access_token_file" }
 
---- Returns the first line of a file. Raises a failure if it cannot be read or is empty.
-local function read_secret(name)
-  local file, message = io.open(name, "rb")
-  if not file then failure.error("cannot read " .. message) end
-  local line, problem = file:read("*l")
-  file:close()
+local MAX_BYTES = 64 * 1024
+
+--- Returns the first line of standard input, for the option --`name`. Files are read by the module itself.
+local function read_standard_input(name)
+  local line = io.stdin:read("*l")
   line = line and line:gsub("\r$", ""):gsub("^\239\187\191", "") -- a byte order mark
-  if not line or line == "" then
-    failure.error(("cannot read %s: %s"):format(name, problem or "its first line is empty"))
+  local problem = (not line and "it is empty") or (line == "" and "its first line is empty")
+    or (#line > MAX_BYTES and "its first line is too long")
+  if problem then
+    failure.setup(("--%s: standard input cannot be used: %s"):format(name:gsub("_", "-"), problem))
   end
   return line
 end
@@ -25,7 +26,11 @@ end
 local function from_arguments(arguments)
   local found = { client_id = arguments.client_id, username = arguments.username }
   for name, option in pairs(FILES) do
-    if arguments[option] then found[name] = read_secret(arguments[option]) end
+    if arguments[option] == "-" then
+      found[name] = read_standard_input(option)
+    else
+      found[option] = arguments[option]
+    end
   end
   return found
 end
@@ -44,7 +49,7 @@ end
 local function ask(found, name, question)
   found[name] = terminal.ask(question)
   if found[name] then return end
-  failure.error(("no %s: give --%s-file, set PODERO_%s, or run this on a terminal, to be asked for it"):format(
+  failure.setup(("no %s: give --%s-file, set PODERO_%s, or run this on a terminal, to be asked for it"):format(
     name, name:gsub("_", "-"), name:upper()))
 end
 
@@ -55,7 +60,7 @@ function credentials.find(arguments)
   local is_given = next(found) ~= nil
   if not is_given then found = from_environment() end
   if next(found) == nil then
-    failure.error("no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET (or PODERO_USERNAME and "
+    failure.setup("no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET (or PODERO_USERNAME and "
       .. "PODERO_PASSWORD, or PODERO_ACCESS_TOKEN), or give --client-id (or --username, or --access-token-file)")
   end
   if found.access_token or found.access_token_file then

@@ -1,7 +1,7 @@
 --- Encodes values of the module as JSON (RFC 8259). lua-cjson is not used, because it writes numbers with 14 digits and
--- keys in no order.
+-- keys in no order. For JSON that is printed as it came, see json_text.lua.
 
-local columns = require "podero.command.columns"
+local all_columns = require "podero.command.columns"
 local podero = require "podero"
 local text = require "podero.command.text"
 
@@ -14,12 +14,21 @@ local function escape(character)
   return ESCAPES[character] or ("\\u%04x"):format(character:byte())
 end
 
---- Returns a string as it is written between quotes. C1 control characters are escaped, too, because the text may be
--- shown on a terminal.
+-- Characters that change the order of text on a terminal: U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069.
+local REORDERING = { "\226\128([\142\143\170-\174])", "\226\129([\166-\169])" }
+
+local function escape_reordering(value)
+  value = value:gsub(REORDERING[1], function(byte) return ("\\u20%02x"):format(byte:byte() - 128) end)
+  return (value:gsub(REORDERING[2], function(byte) return ("\\u20%02x"):format(byte:byte() - 64) end))
+end
+
+--- Returns a string as it is written between quotes. C1 control characters, and characters that reorder text, are
+-- escaped, too, because the text may be shown on a terminal.
 local function escaped(value)
-  if not value:find("[%c\"\\\194]") then return value end
+  if not value:find("[%c\"\\\194\226]") then return value end
   value = value:gsub("[%c\"\\]", escape)
   value = value:gsub("\194([\128-\159])", escape)
+  if value:find("\226", 1, true) then value = escape_reordering(value) end
   return value
 end
 
@@ -75,35 +84,8 @@ function json.text(value)
   return type(value) == "string" and value or encode(value)
 end
 
--- By column: the text before its value, such as `,"email":`, and before a string, such as `,"email":"`.
-local known, prefixes, string_prefixes = {}, {}, {}
-for i, name in ipairs(columns) do
-  known[name] = true
-  prefixes[i] = (i == 1 and "{" or ",") .. quote(name) .. ":"
-  string_prefixes[i] = prefixes[i] .. "\""
-end
-
-local pieces = {} -- of the current line; reused for each
-
---- Puts the fields of the schema into `pieces`, null if they are missing, and returns the number of pieces. For speed,
--- a line is concatenated only once, and the quotes of a string are pieces of their own.
-local function add_columns(user)
-  local count = 0
-  for i, name in ipairs(columns) do
-    local value = user[name]
-    if type(value) == "string" then
-      pieces[count + 1], pieces[count + 2], pieces[count + 3] = string_prefixes[i], escaped(value), "\""
-      count = count + 3
-    else
-      pieces[count + 1], pieces[count + 2] = prefixes[i], value == nil and "null" or encode(value)
-      count = count + 2
-    end
-  end
-  return count
-end
-
---- Appends the other fields, sorted by name. Returns the number of pieces.
-local function add_others(user, count)
+--- Returns the fields of a user that are no columns, sorted by name, as pieces of text from `count` on.
+local function add_others(user, known, pieces, count)
   local names
   for name in pairs(user) do
     if not known[name] then
@@ -120,10 +102,36 @@ local function add_others(user, count)
   return count
 end
 
---- Returns the JSON of a user on one line: the fields of the schema in its order, then the others.
-function json.user(user)
-  local count = add_others(user, add_columns(user))
-  return table.concat(pieces, "", 1, count) .. "}"
+--- Returns a function that returns the JSON of a user on one line: these fields in this order, null if they are absent.
+-- Without `columns`: the fields of the schema in its order, then the others. For speed, a line is concatenated only
+-- once, and the quotes of a string are pieces of their own.
+function json.user_encoder(columns)
+  local adds_others = not columns
+  columns = columns or all_columns
+  -- By column: the text before its value, such as `,"email":`, and before a string, such as `,"email":"`.
+  local known, prefixes, string_prefixes = {}, {}, {}
+  for i, name in ipairs(columns) do
+    known[name] = true
+    prefixes[i] = (i == 1 and "{" or ",") .. quote(name) .. ":"
+    string_prefixes[i] = prefixes[i] .. "\""
+  end
+  local pieces = {} -- of the current line; reused for each
+
+  return function(user)
+    local count = 0
+    for i = 1, #columns do
+      local value = user[columns[i]]
+      if type(value) == "string" then
+        pieces[count + 1], pieces[count + 2], pieces[count + 3] = string_prefixes[i], escaped(value), "\""
+        count = count + 3
+      else
+        pieces[count + 1], pieces[count + 2] = prefixes[i], value == nil and "null" or encode(value)
+        count = count + 2
+      end
+    end
+    if adds_others then count = add_others(user, known, pieces, count) end
+    return table.concat(pieces, "", 1, count) .. "}"
+  end
 end
 
 return json

@@ -49,11 +49,21 @@ local COLUMNS = {
 
 local ORGANIZATION = { "ORGANIZATION", field "organization_id" }
 
---- Settings: `colours`: use colours; `organizations`: add a column with the user's organization.
+--- Returns columns with these fields, titled by their names.
+local function columns_of(names)
+  local columns = {}
+  for i, name in ipairs(names) do columns[i] = { cell(name):upper(), field(name) } end
+  return columns
+end
+
+--- Settings: `colours`: use colours; `organizations`: add a column with the user's organization; `columns`: names of
+-- the fields that are wanted, in place of the usual columns.
 function listing.new(sink, settings)
   local columns = {}
-  if settings.organizations then columns[1] = ORGANIZATION end
-  for _, column in ipairs(COLUMNS) do columns[#columns + 1] = column end
+  if settings.organizations and not settings.columns then columns[1] = ORGANIZATION end
+  for _, column in ipairs(settings.columns and columns_of(settings.columns) or COLUMNS) do
+    columns[#columns + 1] = column
+  end
 
   local widths, sample, sample_bytes = {}, {}, 0
 

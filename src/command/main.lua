@@ -5,11 +5,15 @@ local credentials = require "podero.command.credentials"
 local failure = require "podero.command.failure"
 local filter = require "podero.command.filter"
 local formats = require "podero.command.formats"
-local json = require "podero.command.json"
+local json_text = require "podero.command.json_text"
 local output = require "podero.command.output"
+local path = require "podero.command.path"
 local podero = require "podero"
+local reports = require "podero.command.report"
+local system = require "podero.command.system"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
+local token_cache = require "podero.command.token_cache"
 
 local main = {}
 
@@ -20,50 +24,96 @@ local function print_event(event)
     event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
 end
 
+--- Calls a function of the module. An argument that it does not take is wrong use.
+local function check_arguments(given, ok, ...)
+  if ok then return ... end
+  local raised = ...
+  -- An error about an argument begins with the position in this file: leave that out.
+  if type(raised) == "string" then failure.usage(raised:match("%((.*)%)$") or raised, "podero " .. given.command) end
+  error(raised, 0)
+end
+
 local function new_client(given)
   local options = arguments.client_options(given)
+  if given.token_cache then options.token_store = token_cache.open(given.token_cache) end
   for name, value in pairs(credentials.find(given)) do options[name] = value end
   if given.verbose then options.on_event = print_event end
-  local ok, client, err = pcall(podero.new, options)
-  -- An error about an option begins with the position in this file: leave that out.
-  if not ok then failure.usage(client:match("%((.*)%)$") or client, "podero " .. given.command) end
+  local client, err = check_arguments(given, pcall(podero.new, options))
   if not client and err.kind == "argument" then failure.usage(err.message, "podero " .. given.command) end
   if not client then error(err, 0) end
+  system.catch_signals() -- not before: a question on the terminal ends in its own way
   return client
 end
 
 local commands = {}
 
-function commands.users(given)
+--- Lists the organizations, one after the other: calls `add` for each user. With --keep-going, a list that fails is
+-- reported. Returns the exit code, and raises if nothing is left to be written.
+local function list_all(client, given, opts, add, progress, report)
+  local code, complete = 0, 0
+  for _, org_id in ipairs(given.org_id) do
+    local ok, raised = pcall(function()
+      for user in client:each_user(org_id, opts) do add(user) end
+    end)
+    progress.next_list()
+    if not ok and not (given.keep_going and podero.is_error(raised)) then error(raised, 0) end
+    if ok then
+      complete = complete + 1
+    else
+      progress.clear()
+      report(raised, org_id)
+      code = failure.first(failure.code(raised), code ~= 0 and code or nil)
+      if raised.kind == "auth" then break end -- the others would get the same answer
+    end
+  end
+  if complete == 0 then failure.quiet(code) end
+  return code
+end
+
+local function counter(sink)
+  local count = 0
+  return {
+    add = function() count = count + 1 end,
+    finish = function() sink:write(("%d\n"):format(count)) end,
+  }
+end
+
+local function new_format(given, sink)
+  if given.count then return counter(sink) end
+  return formats[given.format](sink, {
+    colours = sink.is_terminal and not given.output and terminal.has_colours(io.stdout),
+    organizations = #given.org_id > 1,
+    columns = given.columns,
+    delimiter = given.delimiter,
+    bom = given.bom,
+  })
+end
+
+function commands.users(given, report)
   local client = new_client(given)
-  local is_terminal = not given.output and terminal.is_terminal(io.stdout)
   local progress = terminal.progress()
   local wants = filter.new(given.role, given.search)
-  local sink = output.open(given.output, is_terminal, progress.clear)
-  local written = 0
+  local sink = output.open(given.output, progress.clear)
+  local written, code = 0, nil
   local ok, raised = pcall(function()
-    local format = formats[given.format](sink, {
-      colours = is_terminal and terminal.has_colours(io.stdout),
-      organizations = #given.org_id > 1,
-    })
+    local format = new_format(given, sink)
     local opts = { include_deleted = given.include_deleted or false, on_progress = progress.show }
-    for _, org_id in ipairs(given.org_id) do
-      for user in client:each_user(org_id, opts) do
-        if not wants or wants(user) then
-          format.add(user)
-          written = written + 1
-        end
-      end
-      progress.next_list()
-    end
+    code = list_all(client, given, opts, function(user)
+      if wants and not wants(user) then return end
+      format.add(user)
+      written = written + 1
+    end, progress, report)
     format.finish()
     sink:finish()
   end)
   progress.clear()
   client:close()
-  if ok then return progress.summary(written, given.output) end
-  sink:discard()
-  error(raised, 0)
+  if not ok then
+    sink:discard()
+    error(raised, 0)
+  end
+  progress.summary(written, given.output)
+  return code
 end
 
 local function expiry(expires_at)
@@ -87,32 +137,93 @@ function commands.token(given)
   sink:finish()
 end
 
-function commands.get(given)
+--- Sends a request and prints the JSON of its response as it came; for people, with a line for each value.
+local function print_response(given, method, opts)
   local client = new_client(given)
-  local query = {}
-  for _, parameter in ipairs(given.query) do query[parameter[1]] = parameter[2] end
-  local answer, response = client:get(given.path, query)
+  local target, query = path.split(given.path, given.query)
+  opts.raw, opts.query = true, query
+  local body, response = check_arguments(given, pcall(client.request, client, method, target, opts))
   client:close()
-  if answer == nil then error(response, 0) end -- it is the error then
-  local sink = output.open()
-  sink:write(json.encode(answer, ""), "\n")
-  sink:finish()
+  if body == nil then error(response, 0) end -- it is the error then
+  if body == "" then return end
+  local sink = output.open(given.output)
+  local ok, raised = pcall(function()
+    json_text.copy(sink, body)
+    sink:finish()
+  end)
+  if ok then return end
+  sink:discard()
+  error(raised, 0)
+end
+
+function commands.get(given)
+  print_response(given, "GET", {})
+end
+
+--- Reads the body of a request from a file, or from standard input.
+local function read_body(name)
+  local file, message = io.stdin, nil
+  if name ~= "-" then file, message = io.open(name, "rb") end
+  local body
+  if file then body, message = file:read("*a") end
+  if not body then failure.setup("cannot read the body: " .. (message or name)) end
+  if name ~= "-" then file:close() end
+  return body
+end
+
+function commands.request(given)
+  local opts = {}
+  if given.data then opts.body, opts.content_type = read_body(given.data), given.content_type or "application/json" end
+  print_response(given, given.method, opts)
+end
+
+local STANDARD = { [0] = "standard input", "standard output", "standard error" }
+
+--- A descriptor that is closed would soon be a socket: what is printed would be sent there.
+local function check_descriptors()
+  for fd = 0, 2 do
+    if not system.is_open(fd) then failure.error(STANDARD[fd] .. " is closed") end
+  end
+end
+
+--- Calls a function that may print and end the process, as argparse does for help and completions, without a look at
+-- whether that could be written. Returns what pcall returns; what was printed is written here, and os.exit raises.
+local function captured(f, ...)
+  local exit, print_line, write_text, stdout = os.exit, print, io.write, io.stdout
+  local pieces = {}
+  local function write(_, ...)
+    for i = 1, select("#", ...) do pieces[#pieces + 1] = tostring((select(i, ...))) end
+  end
+  -- luacheck: push ignore 121 122
+  os.exit = function(code) failure.quiet(code == true and 0 or code) end
+  print, io.write = function(line) write(nil, line, "\n") end, function(...) write(nil, ...) end
+  io.stdout = { write = write }
+  local ok, result = pcall(f, ...)
+  os.exit, print, io.write, io.stdout = exit, print_line, write_text, stdout
+  -- luacheck: pop
+  if #pieces > 0 then
+    local sink = output.open()
+    sink:write(table.concat(pieces))
+    sink:finish()
+  end
+  return ok, result
+end
+
+local function run(list, report)
+  check_descriptors()
+  local ok, given = captured(arguments.parse, list)
+  if not ok then error(given, 0) end
+  return commands[given.command](given, report) or 0
 end
 
 --- Runs the command with these arguments, and returns its exit code.
 function main.run(list)
-  local ok, raised = pcall(function()
-    local given = arguments.parse(list)
-    commands[given.command](given)
-  end)
-  if ok then return 0 end
-  if type(raised) == "string" and raised:find("interrupted!", 1, true) then return 130 end
-  if not failure.is(raised) then
-    io.stderr:write(tostring(raised), "\n") -- an error of the module, in its own words
-    return 1
-  end
-  if raised.message then io.stderr:write("podero: ", text.printable(raised.message), "\n") end
-  return raised.code
+  local report = reports.new(list)
+  local ok, result = pcall(run, list, report)
+  if ok then return result end
+  if type(result) == "string" and result:find("interrupted!", 1, true) then system.die_of_interrupt() end
+  report(result)
+  return failure.code(result)
 end
 
 return main

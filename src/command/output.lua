@@ -1,58 +1,71 @@
---- Writes to standard output, or to a file that is renamed to its final name when it is complete.
+--- Writes what the command prints: to standard output, or to a file that is replaced when all has come.
 
 local failure = require "podero.command.failure"
+local file = require "podero.command.file"
+local system = require "podero.command.system"
 
 local output = {}
 
-local EPIPE = 32 -- on all systems
+local STDOUT = 1
 local BUFFER_BYTES = 64 * 1024
 
+-- Fields: `file` (see file.lua), `name` for messages, `is_terminal`, `before`, and what was not written yet: `pieces`,
+-- of which there are `count`, with `bytes` in them.
 local Sink = {}
 Sink.__index = Sink
 
 function Sink:check(ok, message, code)
   if ok then return end
-  if code == EPIPE then failure.quiet() end
-  failure.error(("cannot write to %s: %s"):format(self.name, message))
+  if code == system.EPIPE and self.name == "standard output" then failure.quiet() end
+  failure.output(("cannot write to %s: %s"):format(self.name, message))
+end
+
+local function flush(self)
+  if self.count == 0 then return end
+  local text = table.concat(self.pieces, "", 1, self.count)
+  self.count, self.bytes = 0, 0
+  self:check(self.file:write(text))
 end
 
 function Sink:write(...)
   if self.before then self.before() end
-  self:check(self.file:write(...))
+  local piece
+  for i = 1, select("#", ...) do
+    piece = select(i, ...)
+    self.count = self.count + 1
+    self.pieces[self.count] = piece
+    self.bytes = self.bytes + #piece
+  end
+  if self.bytes >= BUFFER_BYTES or (self.is_terminal and piece:find("\n$")) then flush(self) end
 end
 
 --- To be called after the last write. Raises a failure if not everything could be written.
 function Sink:finish()
-  if not self.part then return self:check(self.file:flush()) end
-  local file = self.file
-  self.file = nil
-  self:check(file:close())
-  self:check(os.rename(self.part, self.name))
-  self.part = nil
+  flush(self)
+  self:check(self.file:finish())
 end
 
---- To be called in place of `finish` after a failure: removes the incomplete file.
+--- To be called in place of `finish` after a failure. Standard output, devices and pipes get what was written; a file
+-- stays as it was.
 function Sink:discard()
-  if self.file and self.part then self.file:close() end
-  if self.part then os.remove(self.part) end
+  if not self.file.path then pcall(flush, self) end
+  self.file:discard()
 end
 
---- Returns a sink for standard output (`name` is nil) or for a file. The file is written as NAME.part, and replaces an
--- existing one when it is complete; devices in /dev are written to directly. `before` is called before each write if
--- standard output `is_terminal`.
-function output.open(name, is_terminal, before)
-  local sink = setmetatable({ file = io.stdout, name = "standard output" }, Sink)
-  if name then
-    sink.name = name
-    sink.part = not name:find("^/dev/") and name .. ".part" or nil
-    local file, message = io.open(sink.part or name, "wb")
-    if not file then failure.error("cannot write to " .. message) end
-    sink.file = file
-  elseif is_terminal then
-    sink.before = before
+--- Returns a sink for standard output (`name` is nil or "-") or for a file. If it is a terminal, `before` is called
+-- before each write. Raises a failure if the file cannot be written.
+function output.open(name, before)
+  local sink = { name = name, pieces = {}, count = 0, bytes = 0 }
+  if name == nil or name == "-" then
+    sink.name, sink.file = "standard output", file.of_descriptor(STDOUT)
+  else
+    local message
+    sink.file, message = file.open(name)
+    if not sink.file then failure.output(("cannot write to %s: %s"):format(name, message)) end
   end
-  sink.file:setvbuf(sink.before and "line" or "full", BUFFER_BYTES)
-  return sink
+  sink.is_terminal = system.is_terminal(sink.file.fd)
+  sink.before = sink.is_terminal and before or nil
+  return setmetatable(sink, Sink)
 end
 
 return output

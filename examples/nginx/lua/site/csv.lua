@@ -7,12 +7,14 @@ local query = require "site.query"
 local stream = require "site.stream"
 local users = require "site.users"
 
+local writer = csv.new {}
+
 --- The head of the answer, and the first line.
 local function begin(org_id)
   ngx.header["Content-Type"] = "text/csv; charset=utf-8; header=present"
   ngx.header["Content-Disposition"] = ("attachment; filename=\"users-%s.csv\""):format(org_id)
   local out = stream.new()
-  out:write(csv.header())
+  out:write(writer.header())
   return out
 end
 
@@ -27,7 +29,7 @@ return function(org_id)
     for user in each do
       out = out or begin(org_id)
       if ngx.req.get_method() == "HEAD" then return end
-      assert(out:write(csv.user(user)))
+      assert(out:write(writer.line(user)))
     end
   end)
   -- If the visitor has gone, Podero need not go on.

@@ -1,0 +1,34 @@
+--- Takes a path as people paste it, with a query behind it, apart.
+
+local path = {}
+
+local function decoded(value)
+  return (value:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+--- Adds a value; a name that has one already gets an array.
+local function add(query, name, value)
+  local old = query[name]
+  if old == nil then
+    query[name] = value
+  elseif type(old) == "table" then
+    old[#old + 1] = value
+  else
+    query[name] = { old, value }
+  end
+end
+
+--- Returns the path without its query, and all parameters as the module's methods take them: those of the path, then
+-- `parameters`, an array of { name, value }.
+function path.split(given, parameters)
+  local query = {}
+  local target, rest = given:match("^([^?]*)%??(.*)$")
+  for part in rest:gmatch("[^&]+") do
+    local name, value = part:match("^([^=]*)=?(.*)$")
+    add(query, decoded(name), decoded(value))
+  end
+  for _, parameter in ipairs(parameters) do add(query, parameter[1], parameter[2]) end
+  return target, query
+end
+
+return path

@@ -1,0 +1,54 @@
+--- Tells on standard error what has failed: one line for people, or one JSON object on a line for programs.
+
+local failure = require "podero.command.failure"
+local json = require "podero.command.json"
+local podero = require "podero"
+local text = require "podero.command.text"
+
+local report = {}
+
+--- Returns whether the arguments have `--errors json`. They may be wrong otherwise, and that has to be reported, too.
+local function wants_json(arguments)
+  for i, argument in ipairs(arguments) do
+    if argument == "--" then return false end
+    if argument == "--errors=json" or (argument == "--errors" and arguments[i + 1] == "json") then return true end
+  end
+  return false
+end
+
+local function as_line(raised, organization)
+  if failure.is(raised) then return "podero: " .. raised.message end
+  local line = tostring(raised) -- an error of the module begins with "podero: "
+  if organization and not line:find(organization:lower(), 1, true) then
+    line = ("%s (organization %s)"):format(line, organization)
+  end
+  return line
+end
+
+--- Returns the fields of an error of the module; of others, kind and message.
+local function as_object(raised, organization)
+  local object = { organization_id = organization }
+  if podero.is_error(raised) then
+    for name, value in pairs(raised) do object[name] = value end
+  elseif failure.is(raised) then
+    object.kind, object.message = raised.kind, raised.message
+  else
+    object.kind, object.message = "other", tostring(raised)
+  end
+  return object
+end
+
+--- Returns a function that reports a value that was raised. `organization`: whose list has failed.
+function report.new(arguments)
+  local is_json = wants_json(arguments)
+  return function(raised, organization)
+    if failure.is(raised) and not raised.message then return end
+    if is_json then
+      io.stderr:write(json.encode(as_object(raised, organization)), "\n")
+    else
+      io.stderr:write(text.printable(as_line(raised, organization)), "\n")
+    end
+  end
+end
+
+return report
