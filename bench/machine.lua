@@ -23,6 +23,7 @@ local VERSIONS = {
   { "lua-http", "luajit -e 'print(require \"http.version\".version)'" },
   { "libcurl", "pkg-config --modversion libcurl" },
   { "curl", "curl --version" },
+  { "jq", "jq --version" },
   { "Python", "python3 --version" },
   { "Node", "node --version" },
   { "nginx", "PATH=\"$PATH:/usr/sbin\" \"${PODERO_TEST_NGINX:-nginx}\" -v" },

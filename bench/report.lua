@@ -68,7 +68,8 @@ the loop that removes nulls. Times end to end are over loopback HTTP, from a moc
 warm connection (urllib, which cannot keep one, makes a new one each time). Each round starts a fresh process of each
 contestant: it warms up, and then fetches one list of 100,000 or of 10,000 users, or shorter ones and the "repeated"
 ones several times, so that these pay for the garbage of the lists before. curl is no floor for small lists: it sets up
-a new handle for each URL.]]
+a new handle for each URL. "The floor" of whole users makes the same tables from values that stand ready in memory. If
+a part of a list is wanted, lua-cjson's users go through the same filter, written in Lua.]]
 
 --- The text of RESULTS.md.
 function Report:document(machine)

@@ -8,7 +8,9 @@ local Report = require "bench.report"
 local machine = require "bench.machine"
 local support = require "bench.support"
 
-local PARTS = { "decode", "instructions", "lists", "memory", "first", "many", "small" }
+local PARTS = {
+  "decode", "floor", "filters", "instructions", "lists", "memory", "filter_memory", "command", "first", "many", "small",
+}
 
 local function usage()
   io.stderr:write("usage: lua5.4 bench/run.lua [PART...]; parts: ", table.concat(PARTS, " "), "\n")

@@ -78,19 +78,28 @@ function support.write(path, text)
   return path
 end
 
-local programs = {}
+local compiled = {}
+
+--- Compiles the C file of this name once, unless it has been. Returns `path`.
+local function compile(path, name, options)
+  if not compiled[path] then
+    local _, ok = support.output_of(("${CC:-cc} -std=c11 -D_DEFAULT_SOURCE -O2 -o %s bench/%s.c %s"):format(
+      support.quoted(path), name, options))
+    assert(ok, "bench/" .. name .. ".c could not be compiled")
+    compiled[path] = true
+  end
+  return path
+end
 
 --- The path of a program compiled from the C file of this name.
 function support.compiled(name)
-  if not programs[name] then
-    local path = support.temporary(name)
-    local _, ok = support.output_of(
-      ("${CC:-cc} -std=c11 -D_DEFAULT_SOURCE -O2 $(pkg-config --cflags libcurl) -o %s bench/%s.c"
-        .. " $(pkg-config --libs libcurl)"):format(support.quoted(path), name))
-    assert(ok, "bench/" .. name .. ".c could not be compiled")
-    programs[name] = path
-  end
-  return programs[name]
+  return compile(support.temporary(name), name, "$(pkg-config --cflags --libs libcurl)")
+end
+
+--- The path of a module for this Lua compiled from the C file of this name.
+function support.compiled_module(name, lua)
+  return compile(support.temporary(("%s-%s.so"):format(name, lua)), name,
+    ("-fPIC -shared $(pkg-config --cflags %s)"):format(lua))
 end
 
 --- The path of a file with a list of this many users.

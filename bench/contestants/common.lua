@@ -21,6 +21,41 @@ function common.decode(text)
   return common.without_nulls(cjson.decode(text))
 end
 
+--- The content of a file.
+function common.read(name)
+  local file = assert(io.open(name, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+--- The size of the pieces in which the transport hands over a list.
+common.PIECE = 64 * 1024
+
+--- Fails unless two lists of users are equal.
+function common.compare(one, other)
+  assert(#one == #other, "lists of different lengths")
+  for i, user in ipairs(one) do
+    for key, value in pairs(user) do assert(other[i][key] == value, key) end
+    for key in pairs(other[i]) do assert(user[key] ~= nil, key) end
+  end
+end
+
+--- Calls each of `contestants`, pairs of a name and a function, once a round, and prints name and seconds of processor
+-- time. The first round, which nobody counts, warms caches and LuaJIT.
+function common.take_turns(rounds, contestants)
+  for round = 0, rounds do
+    for _, contestant in ipairs(contestants) do
+      collectgarbage()
+      local start = os.clock()
+      local list = contestant[2]()
+      local seconds = os.clock() - start
+      assert(list)
+      print(("%s%s %.9f"):format(round == 0 and "warm_up_" or "", contestant[1], seconds))
+    end
+  end
+end
+
 --- The arguments from the `first` one on.
 function common.arguments(arguments, first)
   local function at(index) return arguments[first + index] end

@@ -4,15 +4,8 @@
 local common = require "bench.contestants.common"
 local decoder = require "decoder"
 
-local function read(name)
-  local file = assert(io.open(name, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-local texts = { short = read(arg[2]), long = read(arg[3]) }
+local texts = { short = common.read(arg[2]), long = common.read(arg[3]) }
 local text = texts[arg[4]]
-local list = arg[1] == "podero" and assert(decoder.decode(text, true, 64 * 1024)) or common.decode(text)
+local list = arg[1] == "podero" and assert(decoder.decode(text, true, common.PIECE)) or common.decode(text)
 assert(#list > 0)
 os.exit(0) -- leaves the heap as it is: to free it is not part of decoding
