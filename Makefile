@@ -83,7 +83,8 @@ DECODER := $(BUILD)/decoder.so
 decoder: $(DECODER)
 
 $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
-  core/oauth2/redact.o core/utf8.o lua/json_value.o lua/user_decoder.o lua/user_schema.o)
+  core/buffer.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/json_value.o lua/text_buffer.o \
+  lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o lua/user_table.o)
 	$(CC) $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic $(LIBFLAG) $(LDFLAGS) \
 	  -Wl,--wrap=malloc -o $@ $^ -lm
 
@@ -119,13 +120,15 @@ clean:
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo demo-nginx test specs lint check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
+.PHONY: help demo demo-nginx test test-browser specs lint check analyze sanitize valgrind coverage soak soak-nginx \
+  chaos-nginx fuzz bench bench-nginx docs picture picture-nginx casefold-table format
 help:
 	@echo 'make demo       prints a table of users from the mock Partner API'
 	@echo 'make demo-nginx runs the site of examples/nginx with the mock Partner API'
 	@echo 'make test       runs lint, builds with warnings as errors, runs each fuzzer for eight seconds,'
 	@echo '                and runs the specs for each of: $(LUAS)'
 	@echo 'make specs      runs the specs only'
+	@echo 'make test-browser  runs the site of examples/nginx in Chromium, where axe-core looks for obstacles'
 	@echo 'make check      runs the targets analyze, sanitize and valgrind'
 	@echo 'make coverage   measures which part of src the specs execute; fails below 98 % of lines or 90 % of branches'
 	@echo 'make soak       makes calls of all kinds for SOAK_SECONDS=600; fails if memory or open descriptors grow'
@@ -177,6 +180,15 @@ test: packages-test
 
 specs:
 	@spec/support/run.sh $(LUAS)
+
+# axe-core is installed into the build folder, and is no part of what is published.
+AXE := axe-core@4.14.1
+test-browser: packages-test-browser
+	@$(MAKE) --no-print-directory -s LUA=luajit WERROR=-Werror all
+	@[ -e build/browser/node_modules/axe-core/axe.min.js ] || \
+	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
+	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
+	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
 lint:
 	luacheck --quiet .
@@ -236,8 +248,9 @@ valgrind: packages-check
 	@$(MAKE) --no-print-directory -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
-# Measures with gcov which part of src the specs execute on Lua 5.4. Comments in the sources mark the lines and branches
-# that cannot be reached, and give the reason.
+# Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
+# the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
+# user, who has to write gcov's files, too.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -246,8 +259,10 @@ coverage: packages-coverage
 	    all decoder allocations || exit; \
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
+	@rm -rf $(COVERAGE:=/compiled)
 	@VARIANT=-coverage spec/support/run.sh lua5.4
-	@for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
+	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
+	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
 	  --html-details $(firstword $(COVERAGE))/index.html --fail-under-line 98 --fail-under-branch 90
 	@echo 'details: $(firstword $(COVERAGE))/index.html'

@@ -27,6 +27,11 @@ local function matches(user, text)
   return false
 end
 
+--- A text from the server, for a terminal: control characters in it could do more than be seen.
+local function shown(text)
+  return (text:gsub("\194[\128-\159]", "?"):gsub("%c", "?"))
+end
+
 local client = assert(podero.new())
 local users, err = client:list_users(org_id)
 client:close()
@@ -43,6 +48,6 @@ if term then
   found = filter(found, function(user) return matches(user, term) end)
 end
 
-for _, user in ipairs(found) do print(user.role, user.email, user.external_user_id or "-") end
+for _, user in ipairs(found) do print(shown(user.role), shown(user.email), shown(user.external_user_id or "-")) end
 local admins = filter(users, function(user) return user.role == podero.Role.ADMIN end)
 print(("%d of %d users, %d of all are administrators"):format(#found, #users, #admins))

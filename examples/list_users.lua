@@ -24,7 +24,13 @@ if not users then
   os.exit(1)
 end
 
+--- A text from the server, for a terminal: control characters in it could do more than be seen.
+local function shown(text)
+  return (text:gsub("\194[\128-\159]", "?"):gsub("%c", "?"))
+end
+
 for _, user in ipairs(users) do
-  print(user.role, user.email, (user.first_name or "-") .. " " .. (user.last_name or "-"))
+  local name = (user.first_name or "-") .. " " .. (user.last_name or "-")
+  print(shown(user.role), shown(user.email), shown(name))
 end
 print(("%d users"):format(#users))

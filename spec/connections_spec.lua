@@ -532,4 +532,61 @@ describe("a client", function()
     for _ in client:each_user(ORG) do assert(client:list_users(ORG)) end
     assert.is_true(select(4, listener:received()) <= 2)
   end)
+
+  it("closes idle connections if a loop over users needs one of its own", function()
+    local listener = listen { good_api = SLOW }
+    local client = client_of(listener.url, { max_connections = 3 })
+    client:list_users_of({ organization(1), organization(2), organization(3) }, { concurrency = 3 })
+    assert.equal(3, select(4, listener:received()))
+    local count = 0
+    for _ in client:each_user(ORG) do count = count + 1 end
+    assert.equal(3, count)
+    assert.equal(3, select(4, listener:received()))
+    assert.equal(4, select(2, listener:received()))
+    assert(client:list_users(ORG))
+  end)
+
+  it("lets a loop over users wait for a connection as long as calls use all of them", function()
+    local listener = listen { good_api = { { "pause", 0.1 }, good } }
+    local client = client_of(listener.url, { max_connections = 2, wait = yield })
+    local function list() return #assert(client:list_users(ORG)) end
+    local results = together { list, list, function()
+      local count, next_user = 0, client:each_user(ORG)
+      while next_user() do count = count + 1 end
+      return count
+    end }
+    assert.same({ { 3 }, { 3 }, { 3 } }, results)
+    assert.equal(2, select(4, listener:received()))
+  end)
+
+  it("gives up a loop over users that waits behind another, which has its turn nevertheless", function()
+    local listener = listen { good_api = { good } }
+    local client = client_of(listener.url, { max_connections = 2, wait = yield })
+    local first = client:each_user(ORG)
+    local function loop(timeout)
+      local next_user = client:each_user(ORG, { timeout = timeout })
+      return coroutine.create(function()
+        local count = 0
+        while next_user() do count = count + 1 end
+        return count
+      end)
+    end
+    local function run(thread)
+      local ok, result
+      repeat
+        ok, result = coroutine.resume(thread)
+        socket.sleep(0.001)
+      until coroutine.status(thread) == "dead"
+      return ok, result
+    end
+    together { function() assert(first()) end }
+    local patient, hasty = loop(5), loop(0.1)
+    assert(coroutine.resume(patient)) -- is the first to wait
+    local ok, err = run(hasty)
+    assert.is_false(ok)
+    assert.equal("timeout", err.kind)
+    together { function() while first() do end end } -- luacheck: ignore 542
+    assert.same({ true, 3 }, { run(patient) })
+    assert.equal(2, #listener:received())
+  end)
 end)

@@ -37,7 +37,8 @@ describe("make docs", function()
     local output, code = helper.shell("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make docs")
     assert.equal(0, code, output)
     local index = helper.read("build/docs/index.html")
-    for _, name in ipairs { "new", "time", "Client:list_users", "Client:each_user", "Client:list_users_of",
+    for _, name in ipairs { "new", "time", "Client:list_users", "Client:each_user",
+      "Client:find_user", "Client:list_users_of",
       "Client:get", "Client:token", "Client:close", "Options", "User", "Error" } do
       assert.truthy(index:find(('<a name = "%s"></a>'):format(name), 1, true), name)
     end

@@ -90,13 +90,13 @@ describe("each_user", function()
   it("hands out the users before the one that is wrong", function()
     local list, good = {}, users.user_json(7, 1)
     for i = 1, 9 do list[i] = good end
-    list[10] = "{\"id\": 1}"
+    list[10] = "{\"id\": true}"
     local client = serve(0, { raw = "[" .. table.concat(list, ",") .. "]" })
     local given, err = collect_until_error(client)
     assert.equal(9, #given)
     assert.equal("schema", err.kind)
     assert.equal(9, err.delivered)
-    assert.truthy(err.message:find("[10].id: expected string, got number", 1, true), err.message)
+    assert.truthy(err.message:find("[10].id: expected string, got boolean", 1, true), err.message)
     assert.equal(1, server:counts().api)
   end)
 

@@ -89,6 +89,15 @@ describe("the example", function()
     end)
   end)
 
+  it("prints no control characters of users to a terminal", function()
+    local user = [==[[{"id": "1", "organization_id": "2", "role": "\u001b[2J", "email": "a\u0007@example.com",
+      "first_name": "A\u009b31m", "last_name": "B\nC", "external_user_id": "\r", "num_inverters": 1,
+      "num_heat_pumps": 1, "num_electric_vehicles": 1, "num_wallboxes": 1}]]==]
+    server:configure { organizations = { [mock.ORG] = { raw = user } } }
+    assert.same({ "?[2J\ta?@example.com\tA?31m B?C", "1 users" }, lines_of("list_users", { mock.ORG }))
+    assert.equal("?[2J\ta?@example.com\t?", lines_of("filter_users", { mock.ORG, "any" })[1])
+  end)
+
   describe("export_csv", function()
     it("writes a file, and tells how far it has come", function()
       server:configure { default_users = 3000 }

@@ -1,7 +1,7 @@
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
-local peer = require "spec.support.peer"
+local one_listener = require "spec.support.one_listener"
 local podero = require "podero"
 
 local ECHO = helper.API .. "/echo"
@@ -284,22 +284,15 @@ describe("client:get", function()
 end)
 
 describe("client:get of a peer", function()
-  local server, listener
+  local server = one_listener()
 
-  setup(function() server = peer.start() end)
-  teardown(function() server:stop() end)
-  after_each(function()
-    if listener then listener:close() end
-    listener = nil
-    helper.close_clients()
-  end)
+  setup(server.start)
+  teardown(server.stop)
+  after_each(server.close)
 
   --- A client of a server that answers like this, always.
   local function client_of(acts, more)
-    local options = { access_token = "static", max_retries = 0, timeout = 5 }
-    for name, value in pairs(more or {}) do options[name] = value end
-    listener = server:listen { good_api = acts }
-    return helper.client(listener, options)
+    return server.client({ good_api = acts }, more)
   end
 
   it("whose body comes byte by byte gives what it says", function()
@@ -320,21 +313,24 @@ describe("client:get of a peer", function()
   it("whose body is tried again starts anew", function()
     local half = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"a\": [1, {\"b\": \"x"
     local client = client_of({ { "respond", 200, {}, "{\"c\": [2]}" } }, { max_retries = 1 })
-    listener:set { api = { { { "send", half }, { "close" } } } }
+    server.listener:set { api = { { { "send", half }, { "close" } } } }
     assert.same({ c = { 2 } }, assert(client:get("/x")))
-    assert.equal(2, #listener:received())
+    assert.equal(2, #server.listener:received())
   end)
 
   it("keeps 16 MiB at most, unless the client's options or the call's say otherwise", function()
     local mib = 1024 * 1024
     local client = client_of { { "packed", "[]", " ", 16 * mib - 2 } }
     assert.same({}, assert(client:get("/x")))
-    listener:set { good_api = { { "packed", "[]", " ", 16 * mib - 1 } } }
+    server.listener:set { good_api = { { "packed", "[]", " ", 16 * mib - 1 } } }
     local err = helper.failed("too_large", client:get("/x"))
     assert.truthy(err.message:find("max_response_bytes", 1, true), err.message)
     assert.same({}, assert(client:get("/x", nil, { max_response_bytes = 17 * mib })))
-    assert.same({}, assert(helper.client(listener, { access_token = "x", max_response_bytes = 17 * mib }):get("/x")))
-    helper.failed("too_large", helper.client(listener, { access_token = "x", max_response_bytes = mib }):get("/x"))
+    local function get_with(limit)
+      return helper.client(server.listener, { access_token = "x", max_response_bytes = limit }):get("/x")
+    end
+    assert.same({}, assert(get_with(17 * mib)))
+    helper.failed("too_large", get_with(mib))
   end)
 
   --- What a process of its own says of a call with a timeout of 2 s: its seconds, the peak of its memory in MB, and how
@@ -349,7 +345,7 @@ describe("client:get of a peer", function()
     print(("%%.3f %%.0f %%s"):format(seconds, status:match("VmHWM:%%s*(%%d+)") / 1024, value and "value" or err.kind))]]
 
   local function measured(call)
-    local output = helper.run(PROGRAM:format(listener.url, call))
+    local output = helper.run(PROGRAM:format(server.listener.url, call))
     local seconds, megabytes, outcome = output:match("^([%d.]+) (%d+) ([%w_]+)")
     assert(seconds, output)
     return tonumber(seconds), tonumber(megabytes), outcome
@@ -363,7 +359,7 @@ describe("client:get of a peer", function()
     assert.is_true(seconds < 2.5, seconds)
     assert.is_true(megabytes < 100, megabytes)
     -- Fewer bytes than the limit, but not fewer values.
-    listener:set { good_api = { { "packed", "[0", ",1.5", 1048600 } } }
+    server.listener:set { good_api = { { "packed", "[0", ",1.5", 1048600 } } }
     seconds, megabytes, outcome = measured "client:get('/x')"
     assert.equal("too_large", outcome)
     assert.is_true(seconds < 2.5, seconds)

@@ -2,7 +2,7 @@
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
-local peer = require "spec.support.peer"
+local one_listener = require "spec.support.one_listener"
 local podero = require "podero"
 
 local ECHO = helper.API .. "/echo"
@@ -274,22 +274,16 @@ describe("headers", function()
 end)
 
 describe("response.headers", function()
-  local server, listener
+  local server = one_listener()
 
-  setup(function() server = peer.start() end)
-  teardown(function() server:stop() end)
-  after_each(function()
-    if listener then listener:close() end
-    listener = nil
-    helper.close_clients()
-  end)
+  setup(server.start)
+  teardown(server.stop)
+  after_each(server.close)
 
   --- A client of a server that answers with this text, always.
   local function client_of(text, more)
-    local options = { max_retries = 0, timeout = 5 }
-    for name, value in pairs(more or { access_token = "static-token" }) do options[name] = value end
-    listener = server:listen { good_api = { { "send", text } }, good_token = { { "send", text } } }
-    return helper.client(listener, options)
+    return server.client({ good_api = { { "send", text } }, good_token = { { "send", text } } },
+      more or { access_token = "static-token" })
   end
 
   local FIELDS = "X-Request-Id: 17\r\nVARY: a\r\nSet-Cookie: secret=1\r\nset-cookie2: secret=2\r\nvary:b\r\n"
@@ -351,7 +345,7 @@ describe("response.headers", function()
 
   it("are missing if no answer came", function()
     local client = client_of("")
-    listener:set { good_api = { { "close" } } }
+    server.listener:set { good_api = { { "close" } } }
     assert.is_nil(helper.failed("network", client:get("/x")).headers)
     client = helper.client({ url = "http://127.0.0.1:" .. helper.closed_port() },
       { access_token = "x", max_retries = 0 })
@@ -369,12 +363,11 @@ describe("response.headers", function()
   end)
 
   it("come over HTTP/2, too", function()
-    listener = server:listen { tls = { certificate = "server", h2 = true },
+    local client = server.client { tls = { certificate = "server", h2 = true },
       good_api = { { "respond", 200, { ["X-Request-Id"] = "17" }, "[]" } } }
-    local client = helper.client(listener, { access_token = "static", tls = { ca_file = server.ca_file } })
     local _, response = client:get("/x", nil, { headers = { ["X-Trace"] = "2" } })
     assert.same({ ["x-request-id"] = "17" }, response.headers)
-    assert.equal("2", listener:received()[1].headers["x-trace"])
+    assert.equal("2", server.listener:received()[1].headers["x-trace"])
   end)
 
   it("of many repeated fields are joined in little time", function()

@@ -3,7 +3,7 @@
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
-local peer = require "spec.support.peer"
+local one_listener = require "spec.support.one_listener"
 local podero = require "podero"
 
 local PAGE = helper.API .. "/page"
@@ -409,30 +409,18 @@ describe("client:request", function()
 end)
 
 describe("client:request of a peer", function()
-  local server, listener
+  local server = one_listener()
 
-  setup(function() server = peer.start() end)
-  teardown(function() server:stop() end)
-  after_each(function()
-    if listener then listener:close() end
-    listener = nil
-    helper.close_clients()
-  end)
+  setup(server.start)
+  teardown(server.stop)
+  after_each(server.close)
 
   local GOOD = { { "respond", 200, {}, "[]" } }
-
-  local function client_of(settings, more)
-    local options = { access_token = "static", timeout = 10 }
-    for name, value in pairs(more or {}) do options[name] = value end
-    listener = server:listen(settings)
-    if settings.tls then options.tls = { ca_file = server.ca_file } end
-    return helper.client(listener, options)
-  end
 
   --- How often the server has received a request of this method.
   local function count(method)
     local n = 0
-    for _, request in ipairs((listener:received())) do
+    for _, request in ipairs((server.listener:received())) do
       if request.method == method then n = n + 1 end
     end
     return n
@@ -440,7 +428,7 @@ describe("client:request of a peer", function()
 
   it("that reads and closes receives POST and PATCH once, and the others again", function()
     for _, tls in ipairs { false, { certificate = "server" }, { certificate = "server", h2 = true } } do
-      local client = client_of({ tls = tls or nil, good_api = { { "close" } } }, { max_retries = 1 })
+      local client = server.client({ tls = tls or nil, good_api = { { "close" } } }, { max_retries = 1 })
       for _, method in ipairs(UNSAFE) do
         local err = helper.failed("network", client:request(method, "/x", { body = { a = 1 } }))
         assert.equal(1, err.attempts)
@@ -451,32 +439,31 @@ describe("client:request of a peer", function()
         helper.failed("network", client:request(method, "/x"))
         assert.is_true(count(method) >= 2, method)
       end
-      listener:close()
     end
   end)
 
   it("that closes idle connections gets a PUT again over a new one, and a POST once", function()
-    local client = client_of({ good_api = { { "respond", 200, {}, "[]" }, { "end" } } }, { max_retries = 0 })
+    local client = server.client({ good_api = { { "respond", 200, {}, "[]" }, { "end" } } }, { max_retries = 0 })
     assert(client:get("/x"))
-    listener:wait_for_ended(1)
+    server.listener:wait_for_ended(1)
     local _, response = assert(client:request("PUT", "/x", { body = { a = 1 } }))
     assert.equal(200, response.status)
-    listener:wait_for_ended(2)
+    server.listener:wait_for_ended(2)
     assert(client:request("POST", "/x", { body = { a = 1 } }))
     assert.equal(1, count("PUT"))
     assert.equal(1, count("POST"))
-    for _, request in ipairs((listener:received())) do
+    for _, request in ipairs((server.listener:received())) do
       assert.equal(request.method == "GET" and "" or "{\"a\":1}", request.body)
     end
   end)
 
   it("that reads a PUT on a kept connection and closes gets it again at once, body and all", function()
-    local client = client_of({ good_api = GOOD }, { max_retries = 0 })
+    local client = server.client({ good_api = GOOD }, { max_retries = 0 })
     assert(client:get("/x"))
-    listener:set { api = { { { "close" } } } }
+    server.listener:set { api = { { { "close" } } } }
     local _, response = client:request("PUT", "/x", { body = { a = 1 } })
     assert.equal(200, response.status)
-    local requests = listener:received()
+    local requests = server.listener:received()
     assert.equal(3, #requests)
     assert.equal("{\"a\":1}", requests[2].body)
     assert.equal("{\"a\":1}", requests[3].body)
@@ -494,15 +481,15 @@ describe("client:request of a peer", function()
       assert.is_true(err.retryable)
     end
     -- TLS fails before a request can be sent.
-    local client = client_of({ tls = { certificate = "server" }, accept = { { { "reset" } } }, good_api = GOOD },
+    local client = server.client({ tls = { certificate = "server" }, accept = { { { "reset" } } }, good_api = GOOD },
       { max_retries = 1 })
     assert(client:request("POST", "/x"))
     assert.equal(1, count("POST"))
-    assert.equal(2, select(2, listener:received()))
+    assert.equal(2, select(2, server.listener:received()))
   end)
 
   it("that answers before it has read the body is understood", function()
-    local client = client_of({ good_api = GOOD, accept = { { { "send",
+    local client = server.client({ good_api = GOOD, accept = { { { "send",
       "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" }, { "close" } } } })
     local err = select(2, client:request("POST", "/x",
       { body = ("x"):rep(4 * 1048576), content_type = "text/plain" }))
@@ -511,14 +498,14 @@ describe("client:request of a peer", function()
   end)
 
   it("that speaks HTTP/2 receives method, body and fields, and gives status and headers", function()
-    local client = client_of { tls = { certificate = "server", h2 = true },
+    local client = server.client { tls = { certificate = "server", h2 = true },
       good_api = { { "respond", 201, { ["X-Request-Id"] = "9" }, "{\"id\": 5}" } } }
     for _, method in ipairs { "POST", "PUT", "PATCH", "DELETE" } do
       local value, response = client:request(method, "/x", { body = { a = method }, headers = { ["X-A"] = "1" } })
       assert.same({ id = 5 }, value)
       assert.equal(201, response.status)
       assert.equal("9", response.headers["x-request-id"])
-      local requests = listener:received()
+      local requests = server.listener:received()
       local last = requests[#requests]
       assert.equal(method, last.method)
       assert.equal("{\"a\":\"" .. method .. "\"}", last.body)
@@ -528,20 +515,20 @@ describe("client:request of a peer", function()
   end)
 
   it("that redirects a POST is an error, and the target gets nothing", function()
-    local client = client_of { good_api = { { "respond", 307, { Location = "/elsewhere" }, "" } } }
+    local client = server.client { good_api = { { "respond", 307, { Location = "/elsewhere" }, "" } } }
     local err = helper.failed("http", client:request("POST", "/x", { body = {} }))
     assert.equal(307, err.status)
     assert.equal("/elsewhere", err.headers.location)
-    assert.equal(1, #listener:received())
+    assert.equal(1, #server.listener:received())
   end)
 
   it("answers HEAD with a length and no body", function()
-    local client = client_of { good_api = { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" } } }
+    local client = server.client { good_api = { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" } } }
     for _ = 1, 2 do
       local value, response = client:request("HEAD", "/x")
       assert.is_true(value)
       assert.equal("1000", response.headers["content-length"])
     end
-    assert.equal(1, select(2, listener:received()))
+    assert.equal(1, select(2, server.listener:received()))
   end)
 end)

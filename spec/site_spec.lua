@@ -7,6 +7,7 @@ local http = require "socket.http"
 local ltn12 = require "ltn12"
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
+local podero = require "podero"
 local site = require "spec.support.site"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
@@ -93,6 +94,16 @@ describe("the site of examples/nginx", function()
       socket.sleep(0.01)
     until socket.gettime() > ends
     error(pattern .. " is not in the log: " .. log)
+  end
+
+  --- The most memory that a worker of the site has had, in kB.
+  local function peak()
+    local most = 0
+    for id in nginx.output_of(("pgrep -P %d"):format(server:pid())):gmatch("%d+") do
+      local kilobytes = tonumber(nginx.read_file("/proc/" .. id .. "/status"):match("VmHWM:%s*(%d+)"))
+      most = math.max(most, kilobytes)
+    end
+    return most
   end
 
   --- The users of the mock's organization.
@@ -183,8 +194,49 @@ describe("the site of examples/nginx", function()
   end)
 
   describe("roster", function()
+    --- The text of a page, without markup.
+    local function shown(body)
+      return (body:gsub("<[^>]*>", ""):gsub("\194\160", " "):gsub("&quot;", '"'):gsub("&#39;", "'"):gsub("&amp;", "&"))
+    end
+
+    --- The count with this name on top of the page.
     local function number_of(body, name)
-      return tonumber(body:match("<b>(%d+)</b> <span>" .. name .. "</span>"))
+      local count = body:gsub('<span aria%-hidden="true">✓ </span>', ""):match("<b>([%d,]+)</b> <span>" .. name .. "<")
+        or body:match("<b>([%d,]+)</b> " .. name .. "<")
+      return count and tonumber((count:gsub(",", "")))
+    end
+
+    --- Texts of the cells that are matched, row by row.
+    local function cells(body, pattern)
+      local list = {}
+      for html in body:gmatch(pattern) do list[#list + 1] = shown(html) end
+      return list
+    end
+
+    local function titles(body)
+      return cells(body, '<bdi class="title">(.-)</bdi>')
+    end
+
+    local function title_of(user)
+      local first, last = user.first_name or "", user.last_name or ""
+      local name = first .. (first ~= "" and last ~= "" and " " or "") .. last
+      return name ~= "" and name or user.email
+    end
+
+    --- What a link or a button leads to: the address, and the fields of a form. `label`: a pattern.
+    local function link(body, label)
+      for href, content in body:gmatch '<a href="([^"]*)"[^>]*>(.-)</a>' do
+        if shown(content):find(label) then return (href:gsub("&amp;", "&")) end
+      end
+      for action, content in body:gmatch '<form method="post" action="([%w.]+)">(.-)</form>' do
+        if shown(content):find(label) then
+          local fields = {}
+          for name, value in content:gmatch '<input type="hidden" name="(%w+)" value="([^"]*)">' do
+            fields[#fields + 1] = name .. "=" .. value
+          end
+          return action, table.concat(fields, "&")
+        end
+      end
     end
 
     it("shows every user, and counts by role and by device kind", function()
@@ -193,39 +245,289 @@ describe("the site of examples/nginx", function()
       assert.equal("text/html; charset=utf-8", fields["content-type"])
       local roles, devices = {}, {}
       for _, user in ipairs(all()) do
-        assert.truthy(body:find(user.email, 1, true), user.email)
+        assert.truthy(shown(body):find(user.email, 1, true), user.email)
         roles[user.role] = (roles[user.role] or 0) + 1
         for name in pairs { num_inverters = 1, num_heat_pumps = 1, num_electric_vehicles = 1, num_wallboxes = 1 } do
           devices[name] = (devices[name] or 0) + user[name]
         end
       end
-      assert.equal(roles.admin, number_of(body, "admins"))
+      assert.equal(25, number_of(body, "all"))
+      assert.equal(roles.admin, number_of(body, "admins?"))
       assert.equal(roles.staff, number_of(body, "staff"))
-      assert.equal(roles.user, number_of(body, "users"))
-      assert.equal(roles.guest, number_of(body, "guests"))
+      assert.equal(roles.user, number_of(body, "users?"))
+      assert.equal(roles.guest, number_of(body, "guests?"))
       assert.equal(devices.num_inverters, number_of(body, "inverters"))
       assert.equal(devices.num_heat_pumps, number_of(body, "heat pumps"))
       assert.equal(devices.num_electric_vehicles, number_of(body, "EVs"))
       assert.equal(devices.num_wallboxes, number_of(body, "wallboxes"))
-      assert.truthy(body:find("25 of 25 users", 1, true))
+      assert.truthy(shown(body):find("\n25 users", 1, true))
     end)
 
     it("filters as the JSON does, and leads to the CSV with the same filter", function()
       local body = search("roster", "role=admin&q=gruber")
-      assert.truthy(body:find(all()[1].email, 1, true))
-      assert.is_nil(body:find(all()[2].email, 1, true))
-      assert.truthy(body:find("1 of 25 users", 1, true))
-      assert.truthy(body:find("<option selected>admin</option>", 1, true))
+      assert.same({ "Anna Gruber" }, titles(body))
+      assert.truthy(shown(body):find("1 of the %d users? who match%a* “gruber”"))
+      assert.truthy(body:find('<option value="admin" selected>admin</option>', 1, true))
       assert.truthy(body:find('name="q" value="gruber"', 1, true))
-      local fields = {}
-      for name, value in body:match '<form method="post" action="users%.csv">(.-)<button>':gmatch(
-        '<input type="hidden" name="(%w+)" value="([^"]*)">') do fields[#fields + 1] = name .. "=" .. value end
-      assert.same({ "role=admin", "q=gruber" }, fields)
-      local _, lines = search("users.csv", table.concat(fields, "&")):gsub("\r\n", "")
+      local action, fields = link(body, "^Download as CSV$")
+      assert.same({ "users.csv", "role=admin&q=gruber" }, { action, fields })
+      local _, lines = search("users.csv", fields):gsub("\r\n", "")
       assert.equal(2, lines)
       -- Without a text to search for, a page has an address that leads to it.
-      assert.truthy(get("roster", "?role=admin"):find('<form method="get" action="users.csv">'
-        .. '<input type="hidden" name="role" value="admin"><button>', 1, true))
+      assert.equal("users.csv?role=admin", link(get("roster", "?role=admin&sort=name"), "^Download as CSV$"))
+    end)
+
+    it("counts those whom a search has found, whatever their role", function()
+      local hits = cjson.decode(search("users", "q=example.org"))
+      local admins = #emails(hits, function(user) return user.role == "admin" end)
+      local body = search("roster", "role=admin&q=example.org")
+      assert.is_true(admins > 0 and admins < #hits)
+      assert.equal(#hits, number_of(body, "all"))
+      assert.equal(admins, number_of(body, "admins?"))
+      assert.truthy(shown(body):find(("%d of the %d users who match “example.org”"):format(admins, #hits), 1, true))
+    end)
+
+    it("has tiles that lead to a role, and says which of them is on", function()
+      local function current(body)
+        return cells(body, '<%a+ ?[^>]- aria%-current="true">.-<span>(.-)</span></%a+>')
+      end
+      local body = get "roster"
+      assert.same({ "✓ all" }, current(body))
+      assert.equal("roster?role=guest", link(body, "^%d+ guests?$"))
+      body = get("roster", "?role=guest&sort=-name")
+      assert.truthy(current(body)[1]:find("^✓ guests?$"))
+      assert.equal("roster?role=staff&sort=-name", link(body, "^%d+ staff$"))
+      assert.equal("roster?sort=-name", link(body, "^%d+ all$"))
+      -- What is searched for stays out of URLs.
+      body = search("roster", "role=guest&q=e")
+      assert.truthy(current(body)[1]:find("^✓ guests?$"))
+      assert.same({ "roster", "role=staff&q=e" }, { link(body, "^%d+ staff$") })
+      assert.is_nil(body:find('href="[^"]*q='))
+    end)
+
+    it("offers to clear the filter, and nothing of the kind if there is none", function()
+      assert.is_nil(link(get "roster", "Clear"))
+      assert.equal("roster", link(get("roster", "?role=admin"), "^Clear the filter$"))
+      assert.equal("roster?sort=name", link(search("roster", "q=gruber&sort=name"), "^Clear the filter$"))
+    end)
+
+    it("says so if nobody is found, and shows no empty table", function()
+      local body = search("roster", "q=%3Cnobody%3E&sort=role")
+      assert.truthy(body:find("No user matches “<bdi>&lt;nobody&gt;</bdi>”.", 1, true))
+      assert.equal("roster?sort=role", link(body, "^Clear the filter$"))
+      assert.is_nil(body:find("<table", 1, true))
+      assert.is_nil(link(body, "CSV"))
+      body = search("roster", "q=gruber.100001&role=guest")
+      assert.truthy(shown(body):find("No user with the role “guest” matches “gruber.100001”.", 1, true))
+      body = get("roster", "?role=owner")
+      assert.truthy(shown(body):find("There is no user with the role “owner”.", 1, true))
+      assert.truthy(body:find('<option value="owner" selected>owner</option>', 1, true))
+      api:configure { organizations = { [ORG] = { raw = "[]" } } }
+      body = get "roster"
+      assert.truthy(shown(body):find("This organization has no users yet.", 1, true))
+      assert.is_nil(link(body, "Clear"))
+    end)
+
+    it("calls one thing by its singular, and groups digits", function()
+      local body = get("roster", "", organization_of { role = "admin", num_heat_pumps = 1, num_wallboxes = 1234 })
+      for _, name in ipairs { "admin", "staff", "users", "guests", "heat pump", "EVs", "wallboxes", "inverters" } do
+        assert.truthy(number_of(body, name), name)
+      end
+      assert.truthy(shown(body):find("\n1 user\n", 1, true) or shown(body):find("\n1 user%a*Download"))
+      assert.truthy(shown(body):find("1 heat pump, 1,234 wallboxes", 1, true))
+      assert.truthy(body:find("<b>1,234</b> wallboxes", 1, true))
+      assert.truthy(shown(search("roster", "q=mallory", helper.OTHER_ORG)):find("1 user matches “mallory”", 1, true))
+      assert.truthy(shown(get("roster", "?role=admin", helper.OTHER_ORG)):find("1 of 1 user", 1, true))
+    end)
+
+    it("calls a user without a name by the e-mail address", function()
+      for _, names in ipairs { {}, { first_name = "", last_name = "" }, { first_name = cjson.null } } do
+        local body = get("roster", "", organization_of(names))
+        assert.same({ "mallory@example.com" }, titles(body))
+        assert.equal(1, select(2, shown(body):gsub("mallory@example.com", "")))
+      end
+      assert.same({ "Mallory" }, titles(get("roster", "", organization_of { last_name = "Mallory" })))
+    end)
+
+    it("has a table with a caption, column headers and row headers, also if it is shown as cards", function()
+      local body = get "roster"
+      assert.truthy(body:find('<table role="table">\n<caption class="unseen">Users of', 1, true))
+      assert.equal(25, select(2, body:gsub('<tr role="row"><th role="rowheader" scope="row">', "")))
+      assert.equal(6, select(2, body:gsub('<th role="columnheader" scope="col"', "")))
+      assert.equal(25 * 5, select(2, body:gsub('<td role="cell" data%-label="%u', "")))
+    end)
+
+    describe("sorted", function()
+      local function order_of(sort, list)
+        local sorted = {}
+        for i, user in ipairs(list) do sorted[i] = { user = user, position = i } end
+        table.sort(sorted, function(a, b)
+          local x, y = sort(a.user), sort(b.user)
+          if x == y then return a.position < b.position end
+          return x < y
+        end)
+        for i, entry in ipairs(sorted) do sorted[i] = title_of(entry.user) end
+        return sorted
+      end
+
+      it("by name, without regard to capitals and accents", function()
+        local list = {}
+        for i, name in ipairs {
+          "zoe", "Émile", "Zoë", "eva", "Ökonom", "Olga", "ärger", "Łukasz", "Lukas", "mallory",
+        } do
+          list[i] = cjson.encode {
+            id = "00000000-0000-4000-8000-000000000001", organization_id = helper.OTHER_ORG, role = "user",
+            email = name == "mallory" and "mallory@example.com" or "x@example.com",
+            first_name = name ~= "mallory" and name or nil,
+            num_inverters = 0, num_heat_pumps = 0, num_electric_vehicles = 0, num_wallboxes = 0,
+          }
+        end
+        api:configure { organizations = { [helper.OTHER_ORG] = { raw = "[" .. table.concat(list, ",") .. "]" } } }
+        local sorted = {
+          "ärger", "Émile", "eva", "Lukas", "Łukasz", "mallory@example.com", "Ökonom", "Olga", "zoe", "Zoë",
+        }
+        assert.same(sorted, titles(get("roster", "?sort=name", helper.OTHER_ORG)))
+        local reversed = {
+          "zoe", "Zoë", "Olga", "Ökonom", "mallory@example.com", "Łukasz", "Lukas", "eva", "Émile", "ärger",
+        }
+        assert.same(reversed, titles(search("roster", "sort=-name", helper.OTHER_ORG)))
+      end)
+
+      it("by role, admins first, or guests first", function()
+        local ranks = { admin = "1", staff = "2", user = "3", guest = "4" }
+        local roles = cells(get("roster", "?sort=role"), '<span class="badge [^"]*">(.-)</span>')
+        local backwards = cells(get("roster", "?sort=-role"), '<span class="badge [^"]*">(.-)</span>')
+        assert.equal(25, #roles)
+        for i = 2, 25 do
+          assert.is_true(ranks[roles[i - 1]] <= ranks[roles[i]])
+          assert.is_true(ranks[backwards[i - 1]] >= ranks[backwards[i]])
+        end
+      end)
+
+      it("by last login, and those who have never logged in come last", function()
+        local function newest_first(user) return -(user.last_login and podero.time(user.last_login) or -math.huge) end
+        local function oldest_first(user) return user.last_login and podero.time(user.last_login) or math.huge end
+        assert.same(order_of(newest_first, all()), titles(get("roster", "?sort=-last_login")))
+        assert.same(order_of(oldest_first, all()), titles(get("roster", "?sort=last_login")))
+      end)
+
+      it("has headers that lead to an order and back, and say which one is on", function()
+        local body = get("roster", "?role=user")
+        assert.equal("roster?role=user&sort=name", link(body, "^Name$"))
+        assert.equal("roster?role=user&sort=-last_login", link(body, "^Last login %(UTC%)$"))
+        assert.is_nil(body:find("aria-sort", 1, true))
+        body = get("roster", "?sort=name")
+        assert.equal("roster?sort=-name", link(body, "^Name ▲$"))
+        assert.truthy(body:find('class="name" aria-sort="ascending">', 1, true))
+        assert.truthy(body:find('<option value="name" selected>', 1, true))
+        body = search("roster", "sort=-name&q=e")
+        assert.same({ "roster", "q=e&sort=name" }, { link(body, "^Name ▼$") })
+        assert.equal(1, select(2, body:gsub(' aria%-sort="descending"', "")))
+      end)
+
+      it("in no order that there is not", function()
+        for _, sort in ipairs { "email", "--name", "-", "name;", "id" } do
+          local status, body = request(path("roster", "?sort=" .. sort))
+          assert.equal(400, status, sort)
+          assert.truthy(body:find("no such order", 1, true))
+        end
+      end)
+    end)
+
+    describe("pages", function()
+      it("have a hundred users each, and lead to each other", function()
+        api:configure { organizations = { [ORG] = { users = 2050 } } }
+        local body = get "roster"
+        assert.truthy(shown(body):find("2,050 users, 1 to 100 shown", 1, true))
+        assert.equal(100, #titles(body))
+        assert.equal("roster?page=2", link(body, "^Next$"))
+        assert.equal("roster?page=21", link(body, "^Last$"))
+        assert.is_nil(link(body, "^Previous$"))
+        assert.truthy(shown(body):find("of 21", 1, true))
+        body = get("roster", "?page=21&role=")
+        assert.truthy(shown(body):find("2,050 users, 2,001 to 2,050 shown", 1, true))
+        assert.equal(50, #titles(body))
+        assert.equal("roster?page=20", link(body, "^Previous$"))
+        assert.equal("roster", link(body, "^First$"))
+        assert.is_nil(link(body, "^Next$"))
+      end)
+
+      it("hold each user once, sorted or not", function()
+        api:configure { organizations = { [ORG] = { users = 450 } } }
+        local list = cjson.decode(get "users")
+        for _, sort in ipairs { "", "name", "-name", "role", "-role", "last_login", "-last_login" } do
+          local seen, count = {}, 0
+          for number = 1, 5 do
+            for email in shown(get("roster", ("?sort=%s&page=%d"):format(sort, number))):gmatch "%S+@%S+" do
+              assert.is_nil(seen[email], email)
+              seen[email], count = true, count + 1
+            end
+          end
+          assert.equal(#list, count, sort)
+        end
+      end)
+
+      it("go on with what was asked for", function()
+        api:configure { organizations = { [ORG] = { users = 3000 } } }
+        local body = search("roster", "q=example&role=user&sort=name&page=2")
+        assert.same({ "roster", "role=user&q=example&sort=name&page=3" }, { link(body, "^Next$") })
+        assert.same({ "roster", "role=user&q=example&sort=name" }, { link(body, "^First$") })
+        assert.truthy(body:find('<form class="jump" method="post" action="roster">'
+          .. '<input type="hidden" name="role" value="user"><input type="hidden" name="q" value="example">'
+          .. '<input type="hidden" name="sort" value="name">', 1, true))
+        -- A new filter begins with its first page.
+        assert.same({ "roster", "role=staff&q=example&sort=name" }, { link(body, "^[%d,]+ staff$") })
+      end)
+
+      it("that are not there are 404, and lead to the last one", function()
+        api:configure { organizations = { [ORG] = { users = 250 } } }
+        local status, body = request(path("roster", "?page=4&sort=name"))
+        assert.equal(404, status)
+        assert.truthy(shown(body):find("There is no page 4", 1, true))
+        assert.equal("roster?sort=name&page=3", link(body, "^To the last page$"))
+        for _, number in ipairs { "0", "-1", "1.5", "x", "1e3", "99999999", "0x10", "%200" } do
+          assert.equal(400, (request(path("roster", "?page=" .. number))), number)
+        end
+        assert.equal(404, (request(path("roster", "?page=9999999"))))
+      end)
+
+      it("of a sorted list end with the ten thousandth user, and say so", function()
+        api:configure { organizations = { [ORG] = { users = 12000 } } }
+        local body = get("roster", "?sort=name&page=100")
+        assert.equal(100, #titles(body))
+        assert.truthy(shown(body):find("12,000 users, 9,901 to 10,000 shown", 1, true))
+        assert.truthy(shown(body):find("end with the first 10,000", 1, true))
+        assert.equal(404, (request(path("roster", "?sort=name&page=101"))))
+        assert.equal(100, #titles(get("roster", "?page=120")))
+        assert.is_nil(shown(get("roster", "?page=120")):find("end with the first", 1, true))
+      end)
+    end)
+
+    it("has a title of its own for what it shows, without what was searched for", function()
+      api:configure { organizations = { [ORG] = { users = 250 } } }
+      local seen = {}
+      local function title(body)
+        local text = body:match "<title>(.-)</title>"
+        assert.is_nil(seen[text], text)
+        seen[text] = true
+        assert.is_nil(text:find("looked", 1, true))
+        return text
+      end
+      assert.equal("Users – " .. ORG .. " – Roster", title(get "roster"))
+      assert.equal("Users, page 2 – " .. ORG .. " – Roster", title(get("roster", "?page=2")))
+      assert.equal("Admins – " .. ORG .. " – Roster", title(get("roster", "?role=admin")))
+      title(search("roster", "q=looked"))
+      title(search("roster", "q=looked&role=guest"))
+      title(select(2, request "/"))
+      title(select(2, request "/?org_id=looked"))
+      title(select(2, request(path("roster", "", "looked"))))
+      title(select(2, request("/looked", "GET", nil, { Accept = "text/html" })))
+      api:configure { always_api = { status = 404 } }
+      title(select(2, request(path "roster")))
+      api:configure { always_api = { status = 403 } }
+      title(select(2, request(path "roster")))
+      api:configure { always_api = { status = 500 } }
+      title(select(2, request(path "roster")))
     end)
 
     it("is made for phones too, and needs nothing from elsewhere", function()
@@ -234,6 +536,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(body:find('<meta name="viewport" content="width=device-width, initial-scale=1">', 1, true))
       assert.is_nil(body:find("https?://"))
       assert.is_nil(body:find("<script", 1, true))
+      assert.is_nil(body:find(' style="', 1, true))
       local nonce = body:match '<style nonce="(%x+)">'
       assert.truthy(fields["content-security-policy"]:find("default-src 'none'; style-src 'nonce-" .. nonce .. "';", 1,
         true))
@@ -245,12 +548,31 @@ describe("the site of examples/nginx", function()
         first_name = hostile, last_name = hostile, email = hostile, external_user_id = hostile, town = hostile,
         zip_code = hostile, role = "x\" onclick=\"alert(1)", last_login = "<b>",
       }
-      local shown = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;{{q}}"
-      local body = search("roster", "q=" .. escaped(hostile), org_id)
+      local as_html = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;{{q}}"
+      local body = search("roster", "q=" .. escaped(hostile) .. "&sort=role", org_id)
       assert.is_nil(body:find("<script", 1, true))
       assert.is_nil(body:find(' onclick="', 1, true))
-      assert.truthy(body:find("<bdi>" .. shown .. " " .. shown .. "</bdi>", 1, true))
-      assert.truthy(body:find('value="' .. shown .. '"', 1, true))
+      assert.truthy(body:find('<bdi class="title">' .. as_html .. " " .. as_html .. "</bdi>", 1, true))
+      assert.truthy(body:find('value="' .. as_html .. '"', 1, true))
+      assert.truthy(body:find("“<bdi>" .. as_html .. "</bdi>”", 1, true))
+      for _, form in ipairs { "q=nobody" .. escaped(hostile), "role=" .. escaped(hostile),
+        "role=" .. escaped(hostile) .. "&q=" .. escaped(hostile) } do
+        body = search("roster", form, org_id)
+        assert.is_nil(body:find("<script", 1, true))
+        assert.truthy(body:find(as_html .. '"', 1, true))
+      end
+      -- As the role that a URL asks for, in links.
+      body = get("roster", "?role=" .. escaped 'x" onclick="alert(1)', org_id)
+      assert.is_nil(body:find(' onclick="', 1, true))
+      assert.equal("users.csv?role=x%22%20onclick%3D%22alert(1)", link(body, "^Download as CSV$"))
+      -- As an id, and as an address.
+      for _, target in ipairs { path("roster", "", escaped(hostile)), "/?org_id=" .. escaped(hostile),
+        "/" .. escaped(hostile) } do
+        local status
+        status, body = request(target, "GET", nil, { Accept = "text/html" })
+        assert.is_true(status == 400 or status == 404)
+        assert.is_nil(body:find("<script", 1, true))
+      end
     end)
 
     it("counts roles that it does not know together, however many there are", function()
@@ -278,20 +600,31 @@ describe("the site of examples/nginx", function()
         role = long, num_inverters = -7, num_heat_pumps = 9007199254740991, num_wallboxes = 3,
         last_login = "9999-12-31T23:59:59Z",
       }
-      local body = get("roster", "", org_id)
-      assert.is_true(#body < 20000, #body)
-      assert.truthy(body:find("<bdi>" .. ("ä"):rep(100) .. "… " .. ("ä"):rep(100) .. "…</bdi>", 1, true))
-      assert.truthy(body:find("9999-12-31 23:59", 1, true))
-      assert.equal(0, number_of(body, "inverters"))
-      assert.equal(3, number_of(body, "wallboxes"))
-      assert.equal(1000000, number_of(body, "heat pumps"))
+      for _, sort in ipairs { "", "name", "role" } do
+        local body = get("roster", "?sort=" .. sort, org_id)
+        assert.is_true(#body < 25000, #body)
+        local cut = ("ä"):rep(100) .. "…"
+        assert.truthy(body:find('<bdi class="title">' .. cut .. " " .. cut .. "</bdi>", 1, true))
+        assert.truthy(body:find("9999-12-31 23:59", 1, true))
+        assert.equal(0, number_of(body, "inverters"))
+        assert.equal(3, number_of(body, "wallboxes"))
+        assert.equal(1000000, number_of(body, "heat pumps"))
+      end
     end)
 
-    it("keeps and shows the first users of a long list", function()
+    it("takes no more memory for a longer list, sorted or not", function()
+      local function read()
+        for _ = 1, 4 do
+          get("roster", "?page=2")
+          get("roster", "?sort=-name&page=2")
+        end
+      end
       api:configure { organizations = { [ORG] = { users = 2000 } } }
-      local body = get("roster")
-      assert.truthy(body:find("2000 of 2000 users, of which the first 500 are shown", 1, true))
-      assert.equal(500, select(2, body:gsub("<tr><td>", "")))
+      read()
+      local before = peak()
+      api:configure { organizations = { [ORG] = { users = 40000 } } }
+      read()
+      assert.is_true(peak() - before < 6 * 1024, ("%d kB more"):format(peak() - before))
     end)
   end)
 
@@ -363,14 +696,6 @@ describe("the site of examples/nginx", function()
     end)
 
     it("takes no more memory for a long list", function()
-      local function peak()
-        local most = 0
-        for id in nginx.output_of(("pgrep -P %d"):format(server:pid())):gmatch("%d+") do
-          local kilobytes = tonumber(nginx.read_file("/proc/" .. id .. "/status"):match("VmHWM:%s*(%d+)"))
-          most = math.max(most, kilobytes)
-        end
-        return most
-      end
       api:configure { organizations = { [ORG] = { users = 2000 } } }
       for _ = 1, 4 do get("users.csv") end
       local before = peak()
@@ -470,8 +795,142 @@ describe("the site of examples/nginx", function()
       local status, _, fields = request("/health", "POST", "")
       assert.equal(405, status)
       assert.equal("GET, HEAD", fields.allow)
-      assert.equal(404, (request "/"))
+      assert.equal(404, (request "/nothing"))
       assert.equal(404, (request(path "nothing")))
+    end)
+
+    it("look like the site for people, and are JSON for programs, also where nginx answers by itself", function()
+      local person = { Accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" }
+      api:configure { organizations = { [ORG] = { status = 404 } } }
+      for _, case in ipairs {
+        { 404, "/nothing", "There is no such page" }, { 404, path "nothing", "There is no such page" },
+        { 404, path "users", "There is no such organization" },
+        { 404, path "users.csv", "There is no such organization" },
+        { 405, path "roster", "This page cannot be used that way", "PUT" },
+        { 413, path "roster", "This is too much text", "POST", "q=" .. ("x"):rep(9000) },
+        { 400, path("users", "", "x"), "This is not the id of an organization" },
+        { 400, path("users.csv", "?q=x"), "This cannot be shown" },
+      } do
+        local expected, target, title, method, form = case[1], case[2], case[3], case[4], case[5]
+        local status, body, fields = request(target, method, form, person)
+        assert.same({ expected, "text/html; charset=utf-8" }, { status, fields["content-type"] }, target)
+        assert.truthy(body:find("<h1>" .. title .. "</h1>", 1, true), body)
+        assert.truthy(body:find('<header class="site"><a href="/">Roster</a></header>', 1, true))
+        assert.is_nil(fields["content-disposition"])
+        assert.truthy(fields["content-security-policy"]:find(body:match 'nonce="(%x+)"', 1, true))
+        if not target:find "roster" then
+          status, body, fields = request(target, method, form)
+          assert.same({ expected, "application/json" }, { status, fields["content-type"] }, target)
+          local answer = cjson.decode(body)
+          assert.equal(expected, answer.status)
+          assert.truthy(answer.error:find(title, 1, true))
+        end
+      end
+    end)
+
+    it("give advice that fits: to the operator, to wait, or to check the id", function()
+      local function text_of(settings)
+        api:configure(settings)
+        local _, body = request(path "roster")
+        return (body:gsub("<style.-</style>", ""):gsub("<[^>]*>", ""):gsub("\194\160", " ")), body
+      end
+      local OPERATOR = "Trying again will not help. Please tell the people who run this site."
+      local AGAIN = "Please try again"
+      for _, step in ipairs { { status = 401 }, { status = 403 }, { body = "[{}]", status = 200 } } do
+        local text, body = text_of { always_api = step }
+        assert.truthy(text:find(OPERATOR, 1, true), text)
+        assert.is_nil(text:find(AGAIN, 1, true))
+        assert.is_nil(body:find(">Try again<", 1, true))
+      end
+      for status, title in pairs { [401] = "This site cannot sign in to Podero",
+        [403] = "This site may not read this organization" } do
+        assert.truthy(text_of({ always_api = { status = status } }):find(title, 1, true))
+      end
+      for seconds, words in pairs { ["90"] = "2 minutes", ["45"] = "45 seconds", ["7200"] = "2 hours" } do
+        local text, body = text_of { always_api = { status = 429, headers = { ["Retry-After"] = seconds } } }
+        assert.truthy(text:find("Podero is getting too many requests", 1, true), text)
+        assert.truthy(text:find("Please try again in " .. words .. ".", 1, true), text)
+        assert.truthy(body:find('<a href="roster">Try again</a>', 1, true))
+      end
+      for _, step in ipairs { { status = 500 }, { delay = TIMEOUT + 1 }, { status = 429 }, { fault = "truncate" } } do
+        local text, body = text_of { always_api = step }
+        assert.truthy(text:find("Please try again in a minute.", 1, true), text)
+        assert.truthy(body:find('<a href="roster">Try again</a>', 1, true))
+      end
+      local text, body = text_of { always_api = { status = 404 } }
+      assert.truthy(text:find("Please check it, or enter another one.", 1, true))
+      assert.truthy(body:find('<form class="finder" action="/">', 1, true))
+    end)
+
+    it("tell the operator if the site's secret has changed", function()
+      afresh(function()
+        api:configure { client_secret = "another" }
+        local _, body = request(path "roster")
+        assert.truthy(body:find("Podero does not accept the site&#39;s credentials; they may have", 1, true))
+      end)
+    end)
+
+    it("lead a person whose download fails back, or to another attempt, with the same filter", function()
+      api:configure { always_api = { status = 500 } }
+      local person = { Accept = "text/html" }
+      local _, body = request(path("users.csv", "?role=admin"), "GET", nil, person)
+      assert.truthy(body:find('<a href="users.csv?role=admin">Try again</a>', 1, true))
+      assert.truthy(body:find('<a href="roster?role=admin">Back to the users</a>', 1, true))
+      _, body = request(path "users.csv", "POST", "q=gruber", person)
+      for _, action in ipairs { "users.csv", "roster" } do
+        assert.truthy(body:find('<form method="post" action="' .. action
+          .. '"><input type="hidden" name="q" value="gruber">', 1, true))
+      end
+      assert.is_nil(body:find('href="[^"]*gruber'))
+    end)
+
+    it("are 500 for a mistake of the site's own, in its look", function()
+      local broken = site.start(environment(), { timeout = TIMEOUT }, {
+        ["lua/site/users.lua"] = "return { each = function() error('no user of this site') end }\n",
+      })
+      local chunks = {}
+      local _, status = http.request {
+        url = broken.url .. path "roster", headers = { Accept = "text/html" }, sink = ltn12.sink.table(chunks),
+      }
+      broken:stop()
+      assert.equal(500, status)
+      assert.truthy(table.concat(chunks):find("<h1>This site has a fault</h1>", 1, true), table.concat(chunks))
+      assert.is_nil(table.concat(chunks):find("no user", 1, true))
+    end)
+  end)
+
+  describe("the first page", function()
+    it("has a form that leads to an organization's users", function()
+      local status, body, fields = request "/"
+      assert.equal(200, status)
+      assert.equal("text/html; charset=utf-8", fields["content-type"])
+      assert.truthy(body:find('<form class="finder" action="/">', 1, true))
+      assert.truthy(body:find('<label for="org_id">Organization id</label>', 1, true))
+      for _, given in ipairs { ORG, ORG:upper(), "%20" .. ORG .. "%0A" } do
+        local connection = assert(socket.connect("127.0.0.1", server.ports.site))
+        connection:send(("GET /?org_id=%s HTTP/1.0\r\nHost: localhost\r\n\r\n"):format(given))
+        local answer = connection:receive "*a"
+        connection:close()
+        assert.truthy(answer:find "^HTTP/1.1 303 ")
+        -- Without the host: a proxy may have another.
+        assert.truthy(answer:find("\nLocation: /orgs/" .. ORG .. "/roster\r\n", 1, true), answer)
+      end
+    end)
+
+    it("says what an id looks like if it is given something else", function()
+      for _, given in ipairs {
+        "x", ORG .. "0", "//example.com", "%0D%0ALocation:%20x", ("x"):rep(1000), "%22%3E%3Cb%3E",
+      } do
+        local status, body = request("/?org_id=" .. given)
+        assert.equal(400, status)
+        assert.truthy(body:find('This is not an id: 32 digits', 1, true))
+        assert.truthy(body:find('aria-invalid="true"', 1, true))
+        assert.is_nil(body:find("<b>", 1, true))
+        assert.is_true(#body < 12000)
+      end
+      for _, query in ipairs { "?org_id=", "?org_id", "?org_id=%20", "?org_id=a&org_id=b", "?" .. ("x=1&"):rep(100) } do
+        assert.equal(200, (request("/" .. query)), query)
+      end
     end)
   end)
 
@@ -539,7 +998,7 @@ describe("the site of examples/nginx", function()
 
   it("logs errors during a search without what is searched for", function()
     afresh(function()
-      local form = "q=looked-for%40example.com&role=admin"
+      local form = "q=%40post.example&role=user" -- the e-mail addresses of a fifth
       for _, name in ipairs { "users", "users.csv", "roster" } do
         -- Podero's error, an answer cut short, a body that is too large, an id that is none.
         api:configure { always_api = { status = 500 } }
@@ -564,7 +1023,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(log:find('%[error%][^\n]* podero: http: [^\n]*request: "POST /orgs/'), log)
       assert.truthy(log:find('%[error%][^\n]* cut short: [^\n]*request: "POST /orgs/'), log)
       assert.truthy(log:find('%[error%][^\n]*too large body[^\n]*request: "POST /orgs/'), log)
-      helper.without(log, { "looked", "for@example", "for%40example" })
+      helper.without(log, { "post.ex", "@", "%40" })
     end)
   end)
 
@@ -646,7 +1105,9 @@ describe("the site of examples/nginx", function()
 
   describe("texts", function()
     local text = dofile "examples/nginx/lua/site/text.lua"
+    package.loaded["site.style"] = ""
     local page = dofile "examples/nginx/lua/site/page.lua"
+    package.loaded["site.style"] = nil
 
     --- Processor time of one call, the least of a few.
     local function seconds_of(f, value)
@@ -669,7 +1130,7 @@ describe("the site of examples/nginx", function()
       local inputs = { blanks, "a" .. blanks .. "b", blanks .. "a", "a" .. blanks, ("a "):rep(10000), ("Ä"):rep(10000),
         ("<"):rep(20000), ("{{a"):rep(7000), ("\128"):rep(20000) }
       local functions = {
-        trim = text.trim, fold = text.fold, escape = page.escape,
+        trim = text.trim, collation = text.collation, escape = page.escape,
         cut = function(value) return text.cut(value, 15000) end,
         fill = function(value) return page.fill("{{a}}", { a = value }) end,
       }
@@ -690,6 +1151,22 @@ describe("the site of examples/nginx", function()
       assert.equal("ä…", text.cut("äöü", 2))
       assert.equal("…", text.cut("\240\159\152\128", 3))
       assert.equal("…", text.cut(("\128"):rep(10), 5))
+    end)
+
+    it("group digits, count, and say how long", function()
+      for number, grouped in pairs {
+        [0] = "0", [7] = "7", [999] = "999", [1000] = "1,000", [123456] = "123,456", [1e9] = "1,000,000,000",
+      } do
+        assert.equal(grouped, text.grouped(number))
+      end
+      assert.equal("1\194\160user", text.counted(1, "user", "users"))
+      assert.equal("0\194\160users", text.counted(0, "user", "users"))
+      for seconds, duration in pairs {
+        [0] = "1 second", [0.2] = "1 second", [59] = "59 seconds", [60] = "1 minute", [61] = "2 minutes",
+        [3600] = "1 hour", [5000] = "2 hours", [86400] = "1 day",
+      } do
+        assert.equal(duration, (text.duration(seconds):gsub("\194\160", " ")))
+      end
     end)
   end)
 

@@ -218,6 +218,62 @@ describe("a client", function()
     assert.is_nil(err.message:find("access_token", 1, true), err.message)
   end)
 
+  describe("that gets a success that is not JSON", function()
+    local PAGE = "\n<!doctype html><title>Welcome</title>"
+    local WORDS = "by its Content-Type it is an HTML page: check base_url"
+
+    local METHODS = {
+      list_users = function(client) return client:list_users(helper.ORG) end,
+      each_user = function(client)
+        local _, err = pcall(client:each_user(helper.ORG))
+        err.delivered = nil
+        return nil, err
+      end,
+      get = function(client) return client:get("/x") end,
+      request = function(client) return client:request("POST", "/x") end,
+    }
+
+    --- The message of each method's error after this answer, by the method's name.
+    local function messages(headers, body)
+      local listener = listen { good_api = { { "respond", 200, headers, body } } }
+      local list = {}
+      for name, call in pairs(METHODS) do
+        local err = helper.failed("decode", call(client_of(listener)))
+        assert.equal(200, err.status)
+        list[name] = err.message
+      end
+      return list
+    end
+
+    it("says if it is a web site's page, and that base_url may be wrong", function()
+      for _, content_type in ipairs { "text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml;x=y" } do
+        for name, message in pairs(messages({ ["content-type"] = content_type }, PAGE)) do
+          assert.truthy(message:find("^the response is not JSON: "), name .. ": " .. message)
+          assert.truthy(message:find(WORDS, 1, true), name .. ": " .. message)
+        end
+      end
+    end)
+
+    it("does not call it a page if it has another type, or is the beginning of JSON, or cannot be decoded", function()
+      for headers, body in pairs {
+        [{ ["Content-Type"] = "text/plain" }] = PAGE, [{ ["Content-Type"] = "application/json" }] = PAGE, [{}] = PAGE,
+        [{ ["Content-Type"] = "text/htmlx" }] = PAGE, [{ ["Content-Type"] = "text/html", ["X-A"] = "1" }] = "[",
+        [{ ["Content-Type"] = "text/html", ["Content-Encoding"] = "gzip" }] = PAGE,
+      } do
+        for name, message in pairs(messages(headers, body)) do
+          assert.is_nil(message:find("HTML", 1, true), name .. ": " .. message)
+        end
+      end
+    end)
+
+    it("does not take the type of an informational response for its own", function()
+      local listener = listen { good_api = { send("HTTP/1.1 103 Early Hints", "Content-Type: text/html", "", ""),
+        head(200, "Content-Length: 3"), { "send", "abc" } } }
+      local err = helper.failed("decode", client_of(listener):list_users(helper.ORG))
+      assert.is_nil(err.message:find("HTML", 1, true), err.message)
+    end)
+  end)
+
   describe("whose proxy refuses the tunnel", function()
     local function ends_at_the_header(fields, unit)
       local proxy = listen { good_connect = {

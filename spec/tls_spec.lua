@@ -226,6 +226,73 @@ print(output.decode())
   end)
 end)
 
+describe("a server that asks for a client certificate", function()
+  local servers
+
+  setup(function()
+    servers = peer.start()
+    shell(([[cd %s && openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=nobody \
+      -keyout nobody.key -days 2 -out nobody.pem 2>&1]]):format(quoted(servers.folder)))
+  end)
+  teardown(function() servers:stop() end)
+  after_each(helper.close_clients)
+
+  --- TLS options with this certificate and key.
+  local function tls_of(name)
+    local place = servers.folder .. "/" .. name
+    return { ca_file = servers.ca_file, cert = place .. ".pem", key = place .. ".key" }
+  end
+
+  --- Lists users with these TLS options, over each version of TLS and by two methods. Calls `check` with the version
+  -- and the results.
+  local function try(tls, check)
+    for _, version in ipairs { "1.2", "1.3" } do
+      local listener = servers:listen { good_api = faults.good.api,
+        tls = { certificate = "server", version = version, client_certificate = true } }
+      finally(function() listener:close() end)
+      local client = helper.client(listener, { access_token = "static", max_retries = 0, tls = tls })
+      check(version, client:list_users(ORG))
+      local ok, err = pcall(function() for _ in client:each_user(ORG) do break end end) -- luacheck: ignore 512
+      if not ok then err.delivered = nil end
+      check(version, ok or nil, err)
+      listener:close()
+    end
+  end
+
+  local function is_openssl()
+    return helper.shell("curl-config --ssl-backends"):find("OpenSSL", 1, true) ~= nil
+  end
+
+  it("is said to ask for one if none is given", function()
+    if not is_openssl() then return pending "known with OpenSSL only" end
+    try({ ca_file = servers.ca_file }, function(version, users, err)
+      err = helper.failed("network", users, err)
+      assert.truthy(err.message:find("the server asks for a client certificate (see tls.cert, tls.key)", 1, true),
+        version .. ": " .. err.message)
+    end)
+  end)
+
+  it("is said to have refused one that it does not know", function()
+    if not is_openssl() then return pending "known with OpenSSL only" end
+    try(tls_of "nobody", function(version, users, err)
+      err = helper.failed("network", users, err)
+      assert.truthy(err.message:find("the server has refused tls.cert: ", 1, true), version .. ": " .. err.message)
+    end)
+  end)
+
+  it("is not said to have refused one if it answers, or closes the connection later", function()
+    local tls = tls_of "client"
+    try(tls, function(_, users, err) assert.truthy(users, tostring(err)) end)
+    local listener = servers:listen { api = { faults.good.api, { faults.RESET } }, good_api = faults.good.api,
+      tls = { certificate = "server", client_certificate = true } }
+    finally(function() listener:close() end)
+    local client = helper.client(listener, { access_token = "static", max_retries = 0, tls = tls })
+    assert(client:list_users(ORG))
+    local err = helper.failed("network", client:request("POST", "/x"))
+    assert.is_nil(err.message:find("tls.cert", 1, true), err.message)
+  end)
+end)
+
 -- Whatever is below /etc/ssl/certs, the folder that Debian's libcurl is built with, comes from another one: so a
 -- program believes that an authority of ours is one of the system's.
 local SYSTEM = [[

@@ -135,20 +135,23 @@ describe("types/podero.lua", function()
   end)
 
   it("has the options of each method", function()
-    local common = sorted(fields "podero.CallOptions")
-    local function with(class)
-      local all = fields(class)
-      for _, name in ipairs(common) do all[name] = true end
+    local function with(class) -- and the classes that it inherits from
+      local all = {}
+      while class do
+        for name in pairs(fields(class)) do all[name] = true end
+        class = types:match("\n%-%-%-@class " .. class:gsub("%.", "%%.") .. " : (%S+)\n")
+      end
       return sorted(all)
     end
     local id = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
     local known = {}
-    for _, list in ipairs { "call", "size", "list", "progress", "many", "raw", "request" } do
+    for _, list in ipairs { "call", "size", "list", "filter", "part", "progress", "many", "raw", "request" } do
       for _, name in ipairs(options_in_source(list .. "_options")) do known[name] = true end
     end
     local calls = {
       { with "podero.ListOptions", function(opts) return client:list_users(id, opts) end },
       { with "podero.ListOptions", function(opts) return client:each_user(id, opts) end },
+      { with "podero.FindOptions", function(opts) return client:find_user(id, { id = id }, opts) end },
       { with "podero.ManyOptions", function(opts) return client:list_users_of({ id }, opts) end },
       { with "podero.GetOptions", function(opts) return client:get("/", nil, opts) end },
       { with "podero.RequestOptions", function(opts) return client:request("GET", "/", opts) end },

@@ -227,7 +227,9 @@ describe("list_users", function()
 
       it(name .. " must be of type " .. expected, function()
         for got, value in pairs(VALUES) do
-          if got ~= expected then
+          if expected == "string" and got == "number" then
+            assert.equal(value, assert(list_changed { [name] = value })[name])
+          elseif got ~= expected then
             local err = helper.failed("schema", list_changed { [name] = value })
             assert.truthy(err.message:find(("[2].%s: expected %s, got %s"):format(name, expected, got), 1, true),
               err.message)
@@ -258,9 +260,9 @@ describe("list_users", function()
 
     it("says which user it was", function()
       local parts = {}
-      for i = 1, 1000 do parts[i] = user_json(i == 777 and { email = "5" } or {}) end
+      for i = 1, 1000 do parts[i] = user_json(i == 777 and { email = "[]" } or {}) end
       local err = helper.failed("schema", list("[" .. table.concat(parts, ",") .. "]"))
-      assert.truthy(err.message:find("[777].email: expected string, got number", 1, true), err.message)
+      assert.truthy(err.message:find("[777].email: expected string, got array", 1, true), err.message)
       assert.equal(1, server:counts().api)
     end)
 

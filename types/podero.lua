@@ -78,6 +78,7 @@ local podero = {}
 ---| "decode" # not JSON, or cut short
 ---| "schema" # not as the API's schema has it; the message says where
 ---| "too_large" # more than max_response_bytes, or a user of more than 65,536 values
+---| "not_found" # of `find_user`: the whole list has no such user
 ---| "closed" # the client is closed
 ---| "memory" # out of memory
 
@@ -174,7 +175,7 @@ local podero = {}
 ---@field connect_timeout? number Seconds (10).
 ---@field max_retries? integer Further attempts after the first (2).
 ---@field max_connections? integer At the same time; further calls wait their turn (256).
----@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` keeps none.
+---@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` and `find_user` keep none; of a list that is filtered only what is delivered counts.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).
 ---@field headers? podero.Headers Further header fields of API requests. Token requests do not get them.
@@ -203,16 +204,33 @@ local podero = {}
 ---@field max_response_bytes? integer As of `podero.new`.
 ---@field headers? podero.Headers As of `podero.new`; these replace the client's of the same names, in any case.
 
---- Options of `client:list_users` and `client:each_user`.
----@class podero.ListOptions : podero.CallOptions
+--- What a field must have: the value, or one of an array of values. `podero.null` matches a field that is null or absent.
+---@alias podero.Condition string|number|boolean|lightuserdata|(string|number|boolean|lightuserdata)[]
+
+--- Options of the methods that list users. Users that a filter leaves out are read and checked, but no table is made of
+--- them.
+---@class podero.UsersOptions : podero.CallOptions
 ---@field include_deleted? boolean Whether users that are deleted are listed too (false).
 ---@field query? podero.Query Further parameters.
+---@field fields? string[] The names of the keys that the users are to have; the schema may lack them (all).
+---@field role? podero.Role|podero.Role[] Only users with this role, or with one of these.
+---@field search? string Only users with this text in `email`, `first_name`, `last_name`, `first_name last_name` or `external_user_id`, ignoring the case of Latin, Greek and Cyrillic letters. `""` is no filter.
+---@field on_invalid? fun(message: string, position: integer) Is told of each violation of the schema, with the user's position in the list from 1 on; the user is delivered as it came. It cannot yield.
+
+--- Options of `client:find_user`.
+---@class podero.FindOptions : podero.UsersOptions
+---@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
+
+--- Options of `client:list_users` and `client:each_user`.
+---@class podero.ListOptions : podero.UsersOptions
+---@field where? table<string, podero.Condition> Only users whose fields have these values.
+---@field limit? integer Deliver at most this many users, and end the transfer then.
 ---@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
 
 --- Options of `client:list_users_of`.
----@class podero.ManyOptions : podero.CallOptions
----@field include_deleted? boolean Whether users that are deleted are listed too (false).
----@field query? podero.Query Further parameters.
+---@class podero.ManyOptions : podero.UsersOptions
+---@field where? table<string, podero.Condition> Only users whose fields have these values.
+---@field limit? integer Deliver at most this many users of each organization.
 ---@field concurrency? integer How many calls run at once (8).
 
 --- Options of `client:get`.
@@ -282,6 +300,14 @@ function Client:list_users(org_id, opts) end
 ---@return any initial
 ---@return any closing
 function Client:each_user(org_id, opts) end
+
+--- Finds the first user whose fields have the given values, and ends the transfer as soon as it is found.
+---@param org_id string UUID of the organization
+---@param where table<string, podero.Condition> At least one field
+---@param opts? podero.FindOptions
+---@return podero.User? user # nil if the call has failed
+---@return podero.Error? err # of kind "not_found" if the whole list has no such user
+function Client:find_user(org_id, where, opts) end
 
 --- Lists the users of many organizations at once, on shared connections. One organization's failure does not touch the
 --- others; each id is in exactly one of the two tables. Ids that differ in case alone are asked for once, and share the

@@ -3,9 +3,9 @@ local oracle = require "spec.support.oracle"
 
 --- One outcome, however the text is cut: users, or an error with its place.
 local function check_pieces(text, validate, limit, sizes)
-  local whole = { decoder.decode(text, validate, nil, { copy = true, limit = limit }) }
+  local whole = { decoder.decode(text, validate, nil, { copy = true, user_limit = limit }) }
   for _, each in ipairs { false, true } do
-    local cut = { decoder.decode(text, validate, sizes, { copy = true, limit = limit, each = each }) }
+    local cut = { decoder.decode(text, validate, sizes, { copy = true, user_limit = limit, each = each }) }
     for i = 1, 6 do
       if not oracle.same(whole[i], cut[i]) then
         error(("the result depends on the pieces: %s, not %s"):format(tostring(cut[i]), tostring(whole[i])))
@@ -32,5 +32,14 @@ return function(input)
   end
   check_pieces(text, false, limit, sizes)
   local agreed, problem = oracle.compare_users(text, sizes, c % 2 == 0)
+  if agreed == nil then error(problem) end
+  local state = a + b * 256 + c * 65536
+  local function random(n)
+    state = (state * 1103515245 + 12345) % 2147483648
+    return state // 65536 % n + 1
+  end
+  local validate = random(2) == 1
+  local part = oracle.random_part(decoder.decode(text, validate) or {}, random)
+  agreed, problem = oracle.compare_part(text, validate, sizes, c % 2 == 0, part)
   if agreed == nil then error(problem) end
 end

@@ -2,7 +2,7 @@
  * library.
  *
  *   decoder.decode(text [, validate [, pieces [, options]]])
- *       users | nil, kind, message, offset, count, cut_short
+ *       users, violations | nil, kind, message, offset, count, cut_short
  *   decoder.decode_any(text [, pieces [, options]])
  *       true, value | false, fault, message, offset, cut_short      null is the lightuserdata NULL
  *   decoder.value(text [, pieces [, options]])      decodes as client:get does
@@ -14,19 +14,23 @@
  *   decoder.fail_after(n)       makes the n-th allocation in C from now on fail; 0: none
  *
  * `pieces`: nil, a size, or an array of sizes used in turn. `options`: copy (copies each piece to a
- * new block, which is overwritten afterwards), each (one user at a time), limit, depth, token, max
- * (bytes of the whole, with 16 for each value). */
+ * new block, which is overwritten afterwards), each (one user at a time), user_limit, depth, token,
+ * max (bytes of the whole, with 16 for each value), reports (violations of the schema are
+ * returned), and the library's fields, role, search, where and limit. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/casefold.h"
 #include "core/json.h"
 #include "core/oauth2/redact.h"
+#include "lua/argument.h"
 #include "lua/collector.h"
 #include "lua/compat.h"
 #include "lua/json_value.h"
 #include "lua/number_text.h"
+#include "lua/text_buffer.h"
 #include "lua/user_decoder.h"
+#include "lua/user_table.h"
 
 /* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
 
@@ -281,12 +285,15 @@ static int user_failure(lua_State *L, const struct user_decoder *d) {
   return 6;
 }
 
+static const struct user_targets list_targets = {.state = 6, .list = 7, .violations = 9};
+static const struct user_targets each_targets = {.state = 6, .violations = 9};
+
 /* Appends users to the list at 7, as the library does. */
 static enum user_status decode_list(lua_State *L, struct user_decoder *d, const char *bytes,
                                     size_t size) {
   size_t used;
   bool held = collector_hold(L, d->reader.token_offset + size);
-  enum user_status status = user_decode(L, d, 6, 7, bytes, size, &used);
+  enum user_status status = user_decode(L, d, list_targets, bytes, size, &used);
   if (held) collector_release(L);
   return status;
 }
@@ -296,11 +303,28 @@ static enum user_status decode_each(lua_State *L, struct user_decoder *d, const 
                                     size_t size) {
   size_t used, done = 0;
   enum user_status status;
-  while ((status = user_decode(L, d, 6, 0, bytes + done, size - done, &used)) == USER_READY) {
+  while ((status = user_decode(L, d, each_targets, bytes + done, size - done, &used)) ==
+         USER_READY) {
     done += used;
-    lua_rawseti(L, 7, (int)d->users);
+    lua_rawseti(L, 7, (int)d->delivered);
+    if (user_decoder_is_done(d)) return USER_DONE;
   }
   return status;
+}
+
+/* Pushes the filter of the options, or nil. */
+static void push_filter(lua_State *L, int options) {
+  static const char *const names[] = {"fields", "role", "search", "where", "limit"};
+  bool given = false;
+  for (size_t i = 0; i < sizeof names / sizeof *names && lua_istable(L, options); i++) {
+    lua_getfield(L, options, names[i]);
+    given = given || !lua_isnil(L, -1);
+    lua_pop(L, 1);
+  }
+  if (given)
+    user_filter_push(L, options, 0, (struct argument){options, "decode"});
+  else
+    lua_pushnil(L);
 }
 
 static int l_decode(lua_State *L) {
@@ -310,9 +334,18 @@ static int l_decode(lua_State *L) {
   bool validate = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
   struct user_decoder *d = new_object(L, sizeof *d, l_gc_decoder); /* 5 */
   size_t max = option(L, 4, "max");
-  user_decoder_init(d, validate, option(L, 4, "limit"), max == 0 ? UINT64_MAX : max);
-  user_push_state(L); /* 6 */
-  lua_newtable(L);    /* 7 */
+  struct user_decoder_options options = {
+      .validate = validate,
+      .reports = option(L, 4, "reports") != 0,
+      .limit = option(L, 4, "user_limit"),
+      .max_bytes = max == 0 ? UINT64_MAX : max,
+  };
+  user_table_push_state(L); /* 6 */
+  lua_newtable(L);          /* 7 */
+  push_filter(L, 4);        /* 8 */
+  lua_newtable(L);          /* 9: violations */
+  options.filter = user_filter_get(L, 8);
+  user_decoder_init(d, &options);
   const char *bytes;
   size_t size;
   while (next_piece(&pieces, &bytes, &size)) {
@@ -320,20 +353,24 @@ static int l_decode(lua_State *L) {
         each ? decode_each(L, d, bytes, size) : decode_list(L, d, bytes, size);
     spoil(&pieces, bytes, size);
     if (status == USER_FAILED) return user_failure(L, d);
-    lua_settop(L, 7);
+    if (status == USER_DONE) break;
+    lua_settop(L, 9);
   }
   if (!user_decode_end(d)) return user_failure(L, d);
-  return 1;
+  lua_pushvalue(L, 7);
+  lua_pushvalue(L, 9);
+  return 2;
 }
 
 static int l_stream(lua_State *L) {
   bool validate = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
   size_t limit = (size_t)luaL_optnumber(L, 2, 0);
   struct user_decoder *d = lua_newuserdata(L, sizeof *d);
-  user_decoder_init(d, validate, limit, UINT64_MAX);
+  user_decoder_init(d, &(struct user_decoder_options){
+                           .validate = validate, .limit = limit, .max_bytes = UINT64_MAX});
   luaL_getmetatable(L, "decoder.stream");
   lua_setmetatable(L, -2);
-  user_push_state(L);
+  user_table_push_state(L);
 #if LUA_VERSION_NUM >= 502
   lua_setuservalue(L, -2);
 #else
@@ -353,9 +390,11 @@ static int l_feed(lua_State *L) {
 #else
   lua_getfenv(L, 1);
 #endif
-  switch (user_decode(L, d, -1, 0, bytes + from, size - from, &used)) {
+  struct user_targets targets = {.state = lua_gettop(L)};
+  switch (user_decode(L, d, targets, bytes + from, size - from, &used)) {
   case USER_MORE: lua_pushliteral(L, "more"); return 1;
-  case USER_READY: break;
+  case USER_READY:
+  case USER_DONE: break;
   case USER_FAILED: lua_pushliteral(L, "failed"); return 1 + user_failure(L, d);
   }
   lua_pushliteral(L, "user");
@@ -397,6 +436,7 @@ int luaopen_decoder(lua_State *L) {
       {"casefold", l_casefold},     {"stream", l_stream},
       {"fail_after", l_fail_after}, {0}};
   json_value_open(L);
+  text_buffer_open(L);
   luaL_newmetatable(L, "decoder.stream");
   set_functions(L, methods);
   lua_pushvalue(L, -1);

@@ -220,7 +220,7 @@ end
 
 local KINDS = {
   argument = true, auth = true, http = true, network = true, timeout = true, decode = true, schema = true,
-  too_large = true, closed = true, memory = true,
+  too_large = true, not_found = true, closed = true, memory = true,
 }
 
 local TYPES = {

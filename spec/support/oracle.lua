@@ -165,4 +165,115 @@ function oracle.compare_users(text, sizes, each)
   return false
 end
 
+-- parts of a list ----------------------------------------------------------------------------------------------------
+
+local function contains(values, value)
+  if type(values) ~= "table" then values = { values } end
+  for _, v in ipairs(values) do
+    if v == null and value == nil or v ~= null and v == value then return true end
+  end
+  return false
+end
+
+local function fold(value)
+  return type(value) == "string" and decoder.casefold(value) or nil
+end
+
+local function is_found(user, search)
+  local first, last = fold(user.first_name), fold(user.last_name)
+  local texts = { fold(user.email) or "", fold(user.external_user_id) or "", first or "", last or "",
+    first and last and first .. " " .. last or "" }
+  for _, text in ipairs(texts) do
+    if text:find(search, 1, true) then return true end
+  end
+  return false
+end
+
+local function is_accepted(user, opts)
+  if opts.role and not contains(opts.role, user.role) then return false end
+  for name, values in pairs(opts.where or {}) do
+    if type(user[name]) == "table" or not contains(values, user[name]) then return false end
+  end
+  return not opts.search or opts.search == "" or is_found(user, fold(opts.search))
+end
+
+local function with_fields(user, names)
+  if not names then return user end
+  local part = {}
+  for _, name in ipairs(names) do part[name] = user[name] end
+  return part
+end
+
+--- Returns what the options fields, role, search, where and limit make of a list of whole users. Numbers in `where` are
+-- for fields that are numbers.
+function oracle.part(list, opts)
+  local part = {}
+  for _, user in ipairs(list) do
+    if #part == (opts.limit or #list) then break end
+    if is_accepted(user, opts) then part[#part + 1] = with_fields(user, opts.fields) end
+  end
+  return part
+end
+
+--- Decodes a text as users with and without the options of a part, in pieces of these sizes. Returns nil and a message
+-- if the part is not that of the whole list. If `limit` ends the list, what follows is not looked at.
+function oracle.compare_part(text, validate, sizes, each, opts)
+  local options = { copy = true, each = each }
+  local whole, kind, message, offset, count = decoder.decode(text, validate, sizes, options)
+  for name, value in pairs(opts) do options[name] = value end
+  local part, part_kind, part_message, part_offset, part_count = decoder.decode(text, validate, sizes, options)
+  if whole then
+    if part and oracle.same(oracle.part(whole, opts), part) then return true end
+    return nil, "the part is not that of the whole list: " .. tostring(part_message)
+  end
+  if part and opts.limit and #part == opts.limit then return true end
+  if part or part_kind ~= kind or part_message ~= message or part_offset ~= offset or part_count ~= count then
+    return nil, ("the error is not that of the whole list: %s, not %s"):format(tostring(part_message), message)
+  end
+  return true
+end
+
+local NAMES = { "id", "organization_id", "external_user_id", "role", "email", "first_name", "last_name",
+  "is_onboarded", "town", "zip_code", "latitude", "num_inverters", "joined_at", "x", "x2", "x3", "" }
+
+--- Returns random options of a part, of the values that occur in the users. `random(n)` gives an integer from 1 to n.
+function oracle.random_part(users, random)
+  local opts = {}
+  local function value_of(name)
+    local user = users[random(#users + 1)]
+    local value = user and user[name]
+    if value == nil or type(value) == "table" then return null end
+    return value
+  end
+  if random(3) == 1 then
+    opts.fields = {}
+    for i = 1, random(5) do opts.fields[i] = NAMES[random(#NAMES)] end
+  end
+  if random(4) == 1 then opts.role = ({ "admin", { "user", "admin" }, { "guest" }, "staff" })[random(4)] end
+  if random(4) == 1 then
+    local text = value_of(NAMES[random(7)])
+    if type(text) == "string" then
+      local from = random(#text + 1)
+      opts.search = (random(2) == 1 and text:upper() or text):sub(from, from + random(6))
+    end
+  end
+  if random(3) == 1 then
+    opts.where = {}
+    for _ = 1, random(2) do
+      local name = NAMES[random(#NAMES)]
+      opts.where[name] = random(2) == 1 and value_of(name) or { value_of(name), "x", value_of(name), false }
+      -- A number for a field of text matches its digits, too, which the whole list cannot show.
+      if name ~= "latitude" and name ~= "num_inverters" and not name:find "^x" and name ~= "is_onboarded" then
+        local values = opts.where[name]
+        if type(values) == "number" then opts.where[name] = null end
+        if type(values) == "table" then
+          for i, v in ipairs(values) do if type(v) == "number" then values[i] = null end end
+        end
+      end
+    end
+  end
+  if random(4) == 1 then opts.limit = random(3) end
+  return opts
+end
+
 return oracle

@@ -14,22 +14,26 @@ local function replaced(text, pattern, replacement)
   return result
 end
 
-local function configuration(ports, dir, options)
+local function configuration(ports, dir, options, files)
   local text = assert(nginx.read_file("examples/nginx/nginx.conf"))
+  -- The command's modules, which write CSV and JSON for the site, too.
+  assert(nginx.run(("mkdir -p %s/lua/podero && cp -R %s/src/command %s/lua/podero/command"):format(
+    nginx.quoted(dir), nginx.quoted(root), nginx.quoted(dir))))
   local name = dir .. "/lua/site/client.lua"
   local client = nginx.read_file(name)
   for option, value in pairs(options) do
     client = replaced(client, "\n  " .. option .. " = [^\n]*,\n", ("\n  %s = %s,\n"):format(option, value))
   end
   nginx.write_file(name, client)
+  for file, content in pairs(files) do nginx.write_file(dir .. "/" .. file, content) end
   text = replaced(text, "load_module[^\n]*\nload_module[^\n]*\n", nginx.find().load_modules)
   return replaced(text, "listen 127%.0%.0%.1:8080", "listen 127.0.0.1:" .. ports.site)
 end
 
 --- Starts a site with the module that is built for LuaJIT. `environment`: environment variables to set, PODERO_* and
--- others. `options`: replacements for options of its client, as Lua source. Returns the server of nginx.start, with
--- `url`.
-function site.start(environment, options)
+-- others. `options`: replacements for options of its client, as Lua source. `files`: contents of files to replace, by
+-- name. Returns the server of nginx.start, with `url`.
+function site.start(environment, options, files)
   local variables = {
     LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",
     PODERO_USERNAME = false, PODERO_PASSWORD = false, PODERO_ACCESS_TOKEN = false, PODERO_TOKEN_URL = false,
@@ -37,7 +41,8 @@ function site.start(environment, options)
   for name, value in pairs(environment) do variables[name] = value end
   local server = nginx.start {
     name = "podero-site", files = root .. "/examples/nginx", ports = { "site" },
-    configuration = function(ports, dir) return configuration(ports, dir, options or {}) end, environment = variables,
+    configuration = function(ports, dir) return configuration(ports, dir, options or {}, files or {}) end,
+    environment = variables,
   }
   server.url = "http://127.0.0.1:" .. server.ports.site
   return server

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for `more` bytes and a NUL. Does not use realloc, which may move the bytes and leave
- * secrets behind in the memory that it frees. */
-static bool reserve(struct buffer *buffer, size_t more) {
+/* Does not use realloc, which may move the bytes and leave secrets behind in the memory that it
+ * frees. */
+bool buffer_reserve(struct buffer *buffer, size_t more) {
   if (more < buffer->capacity - buffer->size) return true;
   if (more > SIZE_MAX / 2 - buffer->size - 1) return false;
   size_t capacity = buffer->capacity < 64 ? 64 : buffer->capacity;
@@ -26,7 +26,7 @@ static bool reserve(struct buffer *buffer, size_t more) {
 
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t size) {
   if (buffer->failed) return false;
-  if (!reserve(buffer, size)) {
+  if (!buffer_reserve(buffer, size)) {
     buffer->failed = true;
     return false;
   }

@@ -1,10 +1,8 @@
 /* A growable array of bytes, and strings that may be secret.
  *
- *   append    buffer_append, buffer_add, buffer_add_form_encoded, buffer_add_json_string,
- *             buffer_add_json_text, buffer_add_base64
- *   free      buffer_free
- *   encode    form_encode
- *   strings   text_copy, secret_free, wipe
+ *   append    buffer_reserve, buffer_append, buffer_add, buffer_add_form_encoded,
+ * buffer_add_json_string, buffer_add_json_text, buffer_add_base64 free      buffer_free encode
+ * form_encode strings   text_copy, secret_free, wipe
  *
  * Buffers hold credentials and tokens: all memory is overwritten before it is freed. */
 #ifndef PODERO_BUFFER_H
@@ -29,6 +27,10 @@ struct buffer {
   size_t capacity;
   bool failed; /* an allocation has failed; nothing is added any more */
 };
+
+/* Makes room for `more` bytes and a NUL behind the bytes that the buffer has, without changing
+ * `size`. Returns false if out of memory: then the buffer stays as it is. */
+bool buffer_reserve(struct buffer *buffer, size_t more);
 
 /* Appends `size` bytes. Returns false if out of memory: then the buffer keeps what it has, `failed`
  * is set, and all further calls fail. So `failed` can be checked once after several calls. */

@@ -1,6 +1,7 @@
 #include "core/call.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -509,9 +510,21 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
+/* Adds to the failure of a success that is not JSON what its header says: it is a page of a web
+ * site. Nothing is added to what libcurl has reported, or if the body may be the beginning of JSON.
+ */
+static void describe_page(const struct response *r, struct failure *f) {
+  if (f->kind != FAILURE_DECODE || f->retryable || r->failure.kind != FAILURE_NONE) return;
+  if (!response_is_success(r) || !r->is_html || r->bytes == 0) return;
+  size_t size = strlen(f->message);
+  snprintf(f->message + size, sizeof f->message - size,
+           " (by its Content-Type it is an HTML page: check base_url)");
+}
+
 /* Keeps of a response what is told about it. */
 static void keep_response(struct call *call, const struct response *r) {
   struct failure *f = &call->failure;
+  describe_page(r, f);
   f->status = r->status;
   call->received = r->bytes;
   if (f->kind != FAILURE_NONE) {
@@ -566,7 +579,7 @@ static bool feed_piece(struct call *call, void *environment) {
   if (limit > call->feed_bytes) limit = call->feed_bytes;
   if (size > limit) size = limit;
   double began = clock_monotonic();
-  call->binding->feed(environment, bytes, size, &call->failure);
+  bool wants_more = call->binding->feed(environment, bytes, size, &call->failure);
   double seconds = clock_monotonic() - began;
   if (seconds > FEED_SECONDS && size / 2 >= MIN_FEED_BYTES) call->feed_bytes = size / 2;
   if (seconds < FEED_SECONDS / 4 && call->feed_bytes < FEED_BYTES) call->feed_bytes *= 2;
@@ -574,7 +587,7 @@ static bool feed_piece(struct call *call, void *environment) {
     call->consumed += size;
   else
     transfer_take(call->transfer, size);
-  if (call->failure.kind != FAILURE_NONE) finish_transfer(call);
+  if (call->failure.kind != FAILURE_NONE || !wants_more) finish_transfer(call);
   return true;
 }
 
@@ -800,6 +813,11 @@ void call_take(struct call *call, size_t size) {
 void call_commit(struct call *call) {
   call->committed = true;
   call->deadline = INFINITY; /* until the next step, see extend_deadline */
+}
+
+void call_accept_body(struct call *call) {
+  failure_clear(&call->failure);
+  finish_transfer(call);
 }
 
 void call_reject_body(struct call *call, struct failure *failure) {

@@ -7,7 +7,7 @@
  *            call_wants_credentials, call_awaits_credentials, call_refuse_credentials
  *   result   call_result, call_failure, call_status, call_header, call_body, call_requested_url,
  *            call_received, call_take_event
- *   pull     call_bytes, call_take, call_commit, call_reject_body
+ *   pull     call_bytes, call_take, call_commit, call_accept_body, call_reject_body
  *   store    call_wants_token, call_import, call_request_token, call_wait_for_lock */
 #ifndef PODERO_CALL_H
 #define PODERO_CALL_H
@@ -42,9 +42,10 @@ struct call_binding {
   /* An attempt's request has been started, and parts of the response may have arrived. Whatever an
    * earlier attempt has left is to be discarded. */
   void (*begin)(void *environment, struct failure *failure);
-  /* Handles the next bytes of the body, which are valid until it returns. */
-  void (*feed)(void *environment, const char *bytes, size_t size, struct failure *failure);
-  /* The body is complete. */
+  /* Handles the next bytes of the body, which are valid until it returns. Returns whether more are
+   * wanted: if not, the transfer is stopped, and the call succeeds. */
+  bool (*feed)(void *environment, const char *bytes, size_t size, struct failure *failure);
+  /* The body is complete. Not called if `feed` has returned false. */
   void (*end)(void *environment, struct failure *failure);
 };
 
@@ -147,6 +148,10 @@ void call_take(struct call *call, size_t size);
  * the timeout limits only how long the binding waits for a byte: it counts from the last byte that
  * arrived, or from the first call_step after call_take, whichever was later. */
 void call_commit(struct call *call);
+
+/* CALL_PULLED: says that no more of the body is wanted. The transfer is stopped, and the call
+ * succeeds. */
+void call_accept_body(struct call *call);
 
 /* CALL_PULLED: says that the bytes are not what the call wants. Takes over what `failure` owns.
  * Like any other failure, it ends the call, or leads to a retry if it is retryable. */

@@ -16,6 +16,7 @@ const char *failure_name(enum failure_kind kind) {
   case FAILURE_DECODE: return "decode";
   case FAILURE_SCHEMA: return "schema";
   case FAILURE_TOO_LARGE: return "too_large";
+  case FAILURE_NOT_FOUND: return "not_found";
   case FAILURE_CLOSED: return "closed";
   case FAILURE_MEMORY: return "memory";
   }

@@ -20,6 +20,7 @@ enum failure_kind {
   FAILURE_DECODE,
   FAILURE_SCHEMA,
   FAILURE_TOO_LARGE,
+  FAILURE_NOT_FOUND, /* only of the binding: the response lacks what was looked for */
   FAILURE_CLOSED,
   FAILURE_MEMORY
 };

@@ -3,7 +3,7 @@
  *
  *   create  json_init, json_free
  *   input   json_feed, json_end, json_unread
- *   read    json_next, json_next_member, json_depth, json_in_array
+ *   read    json_next, json_next_member, json_text_is_temporary, json_depth, json_in_array
  *
  *   json_init(&reader, 0, 0);
  *   json_feed(&reader, bytes, size);             for each piece
@@ -133,6 +133,12 @@ enum json_event json_next_member(struct json_reader *reader, const char *key, si
 /* Returns how many bytes of the piece have not been read. */
 static inline size_t json_unread(const struct json_reader *reader) {
   return (size_t)(reader->end - reader->at);
+}
+
+/* Returns whether `text` of the last event lies in the reader's own memory. Otherwise it stays
+ * valid as long as the piece does. */
+static inline bool json_text_is_temporary(const struct json_reader *reader) {
+  return reader->text == reader->scratch;
 }
 
 /* Returns how many containers are open: 1 after the first JSON_ARRAY_BEGIN or JSON_OBJECT_BEGIN. */

@@ -5,6 +5,7 @@
 #include "core/syntax.h"
 #include "lua/call_object.h"
 #include "lua/collector.h"
+#include "lua/user_table.h"
 #include "lua/user_value.h"
 
 /* ---- a body of any JSON ---- */
@@ -71,38 +72,32 @@ static void end_value(lua_State *L, struct call_object *object) {
 
 /* ---- a body of users: all other methods ---- */
 
-/* Sets VALUE_STATE of the call at index 1: to the table that its client keeps for reuse, which then
- * has none, or to a new one. [-0, +0, m] */
-static void acquire_state(lua_State *L) {
+/* Sets VALUE_STATE of the call at index 1 to the state that all lists of its client use, which the
+ * first list makes. [-0, +0, m] */
+static void set_state(lua_State *L) {
   user_value_get(L, 1, VALUE_CLIENT);
   user_value_get(L, -1, CLIENT_STATE);
   if (lua_isnil(L, -1)) {
-    user_push_state(L);
-    lua_replace(L, -2);
-  } else {
-    lua_pushnil(L);
+    lua_pop(L, 1);
+    user_table_push_state(L);
+    lua_pushvalue(L, -1);
     user_value_set(L, -3, CLIENT_STATE);
   }
   user_value_set(L, 1, VALUE_STATE);
   lua_pop(L, 1);
 }
 
-/* Gives VALUE_STATE back to the client. Only after a complete list: the state of any other holds
- * parts of a user. [-0, +0, m] */
-static void release_state(lua_State *L) {
-  user_value_get(L, 1, VALUE_CLIENT);
-  user_value_get(L, 1, VALUE_STATE);
-  user_value_set(L, -2, CLIENT_STATE);
-  lua_pushnil(L);
-  user_value_set(L, 1, VALUE_STATE);
-  lua_pop(L, 1);
-}
-
 /* Starts a new attempt: the users of an earlier one are dropped. [-0, +0, m] */
 static void begin_users(lua_State *L, struct call_object *object) {
+  struct user_decoder_options options = {
+      .validate = object->validate,
+      .reports = object->has_on_invalid,
+      .max_bytes = object->max_response_bytes,
+      .filter = object->filter,
+  };
   user_decoder_free(&object->decoder);
-  user_decoder_init(&object->decoder, object->validate, 0, object->max_response_bytes);
-  acquire_state(L);
+  user_decoder_init(&object->decoder, &options);
+  set_state(L);
   if (object->method == METHOD_EACH_USER) return;
   lua_newtable(L);
   user_value_set(L, 1, VALUE_DECODED);
@@ -125,21 +120,36 @@ void call_body_set_users_failure(const struct call_object *object, struct failur
   syntax_make_printable(failure->message);
 }
 
-/* [-0, +2, m] */
+struct user_targets call_body_push_targets(lua_State *L, const struct call_object *object) {
+  struct user_targets targets = {.state = lua_gettop(L) + 1};
+  user_value_get(L, 1, VALUE_STATE);
+  if (object->method != METHOD_EACH_USER) {
+    user_value_get(L, 1, VALUE_DECODED);
+    targets.list = lua_gettop(L);
+  }
+  if (object->has_on_invalid) {
+    user_value_get(L, 1, VALUE_VIOLATIONS);
+    targets.violations = lua_gettop(L);
+  }
+  return targets;
+}
+
+/* [-0, +3, m] */
 static void feed_users(lua_State *L, struct call_object *object) {
   size_t used;
-  user_value_get(L, 1, VALUE_STATE);
-  user_value_get(L, 1, VALUE_DECODED);
-  user_decode(L, &object->decoder, -2, -1, object->bytes, object->size, &used);
+  struct user_targets targets = call_body_push_targets(L, object);
+  user_decode(L, &object->decoder, targets, object->bytes, object->size, &used);
   call_body_set_users_failure(object, object->failure);
 }
 
-/* [-0, +0, m] */
-static void end_users(lua_State *L, struct call_object *object) {
-  if (user_decode_end(&object->decoder))
-    release_state(L);
-  else
+static void end_users(struct call_object *object) {
+  const struct user_decoder *d = &object->decoder;
+  if (!user_decode_end(&object->decoder))
     call_body_set_users_failure(object, object->failure);
+  else if (object->method == METHOD_FIND_USER && d->delivered == 0)
+    failure_set(object->failure, FAILURE_NOT_FOUND,
+                "none of the %llu users of the list has these values",
+                (unsigned long long)d->users);
 }
 
 /* ---- the binding ---- */
@@ -150,7 +160,7 @@ int call_body_run(lua_State *L) {
   switch (object->operation) {
   case BODY_BEGIN: users ? begin_users(L, object) : begin_value(L, object); break;
   case BODY_FEED: users ? feed_users(L, object) : feed_value(L, object); break;
-  case BODY_END: users ? end_users(L, object) : end_value(L, object); break;
+  case BODY_END: users ? end_users(object) : end_value(L, object); break;
   }
   return 0;
 }
@@ -176,14 +186,20 @@ static void begin(void *L, struct failure *failure) {
   run_protected(L, BODY_BEGIN, NULL, 0, failure);
 }
 
-static void feed(void *L, const char *bytes, size_t size, struct failure *failure) {
+/* Returns the size of the text so far whose values Lua keeps, including `more` bytes. */
+static uint64_t kept_bytes(const struct call_object *object, size_t more) {
+  if (call_is_value(object)) return object->value.reader.token_offset + more;
+  return object->filter != NULL ? object->decoder.delivered_bytes
+                                : object->decoder.reader.token_offset + more;
+}
+
+static bool feed(void *L, const char *bytes, size_t size, struct failure *failure) {
   const struct call_object *object = lua_touserdata(L, 1);
-  if (object->raw) return; /* the call keeps the bytes, see call_body */
-  const struct json_reader *reader =
-      call_is_value(object) ? &object->value.reader : &object->decoder.reader;
-  bool stopped = collector_hold(L, reader->token_offset + size);
+  if (object->raw) return true; /* the call keeps the bytes, see call_body */
+  bool stopped = collector_hold(L, kept_bytes(object, size));
   run_protected(L, BODY_FEED, bytes, size, failure);
   if (stopped) collector_release(L);
+  return call_is_value(object) || !user_decoder_is_done(&object->decoder);
 }
 
 static void end(void *L, struct failure *failure) {

@@ -79,6 +79,7 @@ static bool run_step(lua_State *L, struct call_object *object, double seconds, b
   if (ended) call_result_store(L, object);
   if (session_lacks_descriptors(object->session))
     lua_gc(L, LUA_GCCOLLECT, 0); /* calls that nobody refers to may hold descriptors */
+  caller_report_violations(L, object);
   caller_report_events(L, object);
   if (ended) caller_report_failure(L, object);
   caller_report_progress(L, object, ended);
@@ -182,9 +183,9 @@ static int finish(lua_State *L) {
  * one. [1, +0|1] */
 static int decode_user(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
-  user_value_get(L, 1, VALUE_STATE);
+  struct user_targets targets = call_body_push_targets(L, object);
   object->status =
-      user_decode(L, &object->decoder, 2, 0, object->bytes, object->size, &object->used);
+      user_decode(L, &object->decoder, targets, object->bytes, object->size, &object->used);
   return object->status == USER_READY ? 1 : 0;
 }
 
@@ -194,7 +195,10 @@ static void report_decoded(struct call_object *object) {
   call_take(object->call, object->used);
   if (object->status == USER_READY) call_commit(object->call);
   call_body_set_users_failure(object, &failure);
-  if (failure.kind != FAILURE_NONE) call_reject_body(object->call, &failure);
+  if (failure.kind != FAILURE_NONE)
+    call_reject_body(object->call, &failure);
+  else if (user_decoder_is_done(&object->decoder))
+    call_accept_body(object->call);
 }
 
 /* Decodes piece by piece until a user is complete, no bytes are left, or PIECE_SECONDS have passed.
@@ -228,9 +232,12 @@ static int next_user(lua_State *L) {
   int code = decode_pieces(L, object);
   session_leave(session);
   leave_busy(object);
-  if (code == 0) return 1;
-  call_object_end(object);
-  return lua_error(L);
+  if (code != 0) {
+    call_object_end(object);
+    return lua_error(L);
+  }
+  caller_report_violations(L, object);
+  return 1;
 }
 
 /* ---- the metatable and the functions ---- */
@@ -300,6 +307,7 @@ void call_open(lua_State *L) {
 static enum call_mode mode_of(enum method method) {
   switch (method) {
   case METHOD_LIST_USERS:
+  case METHOD_FIND_USER:
   case METHOD_LIST_USERS_OF: return CALL_STREAMED;
   case METHOD_EACH_USER: return CALL_PULLED;
   case METHOD_GET:
@@ -327,9 +335,38 @@ static struct call_object *push_object(lua_State *L) {
   return object;
 }
 
+/* Sets the functions and the filter of a list in the call object on top. [-0, +0, m] */
+static void set_list_options(lua_State *L, struct call_object *object,
+                             const struct method_options *options, int opts, int filter) {
+  object->has_on_progress = options->has_on_progress;
+  object->has_on_invalid = options->has_on_invalid && object->validate;
+  if (options->has_on_progress) {
+    object->progress_at = clock_monotonic();
+    lua_getfield(L, opts, "on_progress");
+    user_value_set(L, -2, VALUE_ON_PROGRESS);
+  }
+  if (object->has_on_invalid) {
+    lua_getfield(L, opts, "on_invalid");
+    user_value_set(L, -2, VALUE_ON_INVALID);
+    lua_newtable(L);
+    user_value_set(L, -2, VALUE_VIOLATIONS);
+  }
+  if (filter == 0) return;
+  object->filter = user_filter_get(L, filter);
+  lua_pushvalue(L, filter);
+  user_value_set(L, -2, VALUE_FILTER);
+}
+
+/* Returns the limit on the bytes of a response. In a list that is filtered only what is delivered
+ * counts, see struct user_decoder_options. */
+static uint64_t response_limit(const struct call_object *object) {
+  bool keeps_users = object->method == METHOD_LIST_USERS || object->method == METHOD_LIST_USERS_OF;
+  return object->filter != NULL && keeps_users ? UINT64_MAX : object->max_response_bytes;
+}
+
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
                   const struct call_request *request, const struct method_options *options,
-                  int opts) {
+                  int opts, int filter) {
   static const struct call_request none = {0};
   if (request == NULL) request = &none;
   bool is_head = request->method != NULL && strcmp(request->method, "HEAD") == 0;
@@ -344,7 +381,6 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
       .content_type = request->content_type,
       .timeout = options->timeout,
       .max_retries = options->max_retries,
-      .max_response_bytes = options->max_response_bytes,
       /* A body that is decoded here is checked, too: JSON that is cut short is noticed. */
       .uncoded = options->raw && !is_head,
   };
@@ -352,14 +388,10 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   object->session = session;
   object->method = method;
   object->validate = validate;
-  object->has_on_progress = options->has_on_progress;
   object->raw = options->raw;
   object->max_response_bytes = options->max_response_bytes;
-  if (options->has_on_progress) {
-    object->progress_at = clock_monotonic();
-    lua_getfield(L, opts, "on_progress");
-    user_value_set(L, -2, VALUE_ON_PROGRESS);
-  }
+  set_list_options(L, object, options, opts, filter);
+  call_options.max_response_bytes = response_limit(object);
   object->call = call_new(session, &call_options);
   if (object->call != NULL) return 1;
   if (session_is_closed(session)) /* by a finalizer that has run as Lua allocated memory */

@@ -15,7 +15,7 @@
 enum {
   CLIENT_ON_EVENT = 1,
   CLIENT_BASE_URL, /* for __tostring */
-  CLIENT_STATE,    /* table of user_push_state for reuse, or nil while a call has it */
+  CLIENT_STATE,    /* table of user_table_push_state, which all lists use; nil before the first */
   CLIENT_SHARED,   /* table that the methods of this client share, see lua/methods.lua */
   CLIENT_REUSABLE, /* a finished call object that the next call may reuse, or nil */
   CLIENT_HEADERS,  /* the option headers, see headers_check, or nil */
@@ -38,11 +38,12 @@ void call_open(lua_State *L);
  * pushed.
  *   request: NULL if nothing is sent to the API; copied, or taken over
  *   options: of the method; copied
- *   opts: stack index of the table with on_progress; not used if options->has_on_progress is false
+ *   opts: stack index of the table with on_progress and on_invalid; not used if there are none
+ *   filter: stack index of a table of user_filter_push or nil; 0: none
  * [-0, +1|2, m] */
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
                   const struct call_request *request, const struct method_options *options,
-                  int opts);
+                  int opts, int filter);
 
 /* Pushes nil and an error object; returns 2. `session` may be NULL. [-0, +2, m] */
 int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,

@@ -16,9 +16,12 @@ enum {
   VALUE_RESULT,     /* the results of the method, see call_result_store */
   VALUE_SECOND_RESULT,
   VALUE_THIRD_RESULT,
-  VALUE_STATE, /* table of user_push_state (a list) or json_value_push_state */
+  VALUE_STATE,  /* table of user_table_push_state (a list) or json_value_push_state */
+  VALUE_FILTER, /* table of user_filter_push, or nil */
   VALUE_ON_PROGRESS,
-  VALUE_RAISED, /* Lua error to raise after libcurl and the core have returned */
+  VALUE_ON_INVALID,
+  VALUE_VIOLATIONS, /* those that on_invalid has not been told of, see struct user_targets */
+  VALUE_RAISED,     /* Lua error to raise after libcurl and the core have returned */
   VALUES = VALUE_RAISED
 };
 
@@ -31,11 +34,13 @@ struct call_object {
   enum method method;
   bool validate;
   bool has_on_progress;
+  bool has_on_invalid;
   bool raw; /* the result is the body as text */
   uint64_t max_response_bytes;
-  bool raised;                 /* VALUE_RAISED holds an error to raise */
-  bool completed;              /* the results are in the user values, see call_result_store */
-  double progress_at;          /* monotonic time of the last call of on_progress */
+  const struct user_filter *filter; /* VALUE_FILTER has it; or NULL */
+  bool raised;                      /* VALUE_RAISED holds an error to raise */
+  bool completed;                   /* the results are in the user values, see call_result_store */
+  double progress_at;               /* monotonic time of the last call of on_progress */
   struct event *event;         /* owned; being passed to on_event, or NULL; not freed with `call` */
   struct user_decoder decoder; /* unless call_is_value */
   struct json_value value;     /* if call_is_value, and not `raw` */

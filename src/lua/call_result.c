@@ -104,7 +104,7 @@ void call_result_push_failure(lua_State *L, const struct call_object *object,
   lua_pop(L, 1);
   set_url(L, object);
   if (object->method == METHOD_EACH_USER)
-    call_set_integer(L, "delivered", (int64_t)object->decoder.users);
+    call_set_integer(L, "delivered", (int64_t)object->decoder.delivered);
 }
 
 /* Pushes status and header fields of the response, as a table. [-0, +1, m] */
@@ -125,6 +125,10 @@ static void push_success(lua_State *L, const struct call_object *object) {
     lua_pushboolean(L, true);
   else
     user_value_get(L, 1, VALUE_DECODED); /* nil for METHOD_EACH_USER */
+  if (object->method == METHOD_FIND_USER) {
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
+  }
   if (call_is_value(object))
     push_response(L, object);
   else

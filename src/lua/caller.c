@@ -135,6 +135,24 @@ int caller_report_store(lua_State *L) {
   return 0;
 }
 
+void caller_report_violations(lua_State *L, struct call_object *object) {
+  if (!object->has_on_invalid) return;
+  luaL_checkstack(L, 8, NULL);
+  user_value_get(L, 1, VALUE_VIOLATIONS);
+  int violations = lua_gettop(L), count = (int)lua_rawlen(L, -1);
+  if (count > 0) { /* the function may run this call, or others may */
+    lua_newtable(L);
+    user_value_set(L, 1, VALUE_VIOLATIONS);
+  }
+  for (int i = 1; i < count; i += 2) {
+    user_value_get(L, 1, VALUE_ON_INVALID);
+    lua_rawgeti(L, violations, i);
+    lua_rawgeti(L, violations, i + 1);
+    call_function(L, object, 2);
+  }
+  lua_settop(L, violations - 1);
+}
+
 void caller_report_progress(lua_State *L, struct call_object *object, bool ended) {
   if (!object->has_on_progress || object->call == NULL) return;
   double now = clock_monotonic();

@@ -4,6 +4,7 @@
 
 #include "core/session.h"
 #include "core/syntax.h"
+#include "lua/argument.h"
 #include "lua/call_object.h"
 #include "lua/credentials.h"
 #include "lua/error.h"
@@ -14,6 +15,7 @@
 #include "lua/request_body.h"
 #include "lua/text_buffer.h"
 #include "lua/token_store.h"
+#include "lua/user_filter.h"
 #include "lua/user_value.h"
 #include "lua/wait.h"
 
@@ -35,7 +37,7 @@ struct client {
 static struct client *check_client(lua_State *L, const char *method) {
   struct client *client = compat_testudata(L, 1, CLIENT_TYPE);
   if (client != NULL) return client;
-  options_push_where(L);
+  argument_push_where(L);
   lua_pushfstring(L, "%scalling '%s' on a bad self (%s expected, got %s; use client:%s(...))",
                   lua_tostring(L, -1), method, CLIENT_TYPE, luaL_typename(L, 1), method);
   compat_error(L);
@@ -66,13 +68,20 @@ static void collect_unfinished(lua_State *L, struct client *client) {
 }
 
 /* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
+static int push_list_call(lua_State *L, struct client *client, enum method method,
+                          const struct call_request *request, const struct method_options *options,
+                          int opts, int filter) {
+  collect_unfinished(L, client);
+  if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
+  return call_push_new(L, client->session, method, client->options.validate, request, options, opts,
+                       filter);
+}
+
+/* The same for a call that is no list. [-0, +1|2, m] */
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct method_options *options,
                      int opts) {
-  collect_unfinished(L, client);
-  if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
-  return call_push_new(L, client->session, method, client->options.validate, request, options,
-                       opts);
+  return push_list_call(L, client, method, request, options, opts, 0);
 }
 
 /* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none.
@@ -96,7 +105,7 @@ static const char *push_query_option(lua_State *L, enum method method,
                                      const char *first) {
   if (!options->has_query) return first;
   lua_getfield(L, opts, "query");
-  query_push(L, lua_gettop(L), (struct query_giver){opts - 1, options_method_name(method)}, first);
+  query_push(L, lua_gettop(L), (struct argument){opts - 1, options_method_name(method)}, first);
   return lua_tostring(L, -1);
 }
 
@@ -119,12 +128,22 @@ static void write_users_path(char path[USERS_PATH_BYTES], const char *id) {
   memcpy(path + begin + 36, USERS_PATH_END, sizeof USERS_PATH_END);
 }
 
-/* Returns the header fields of a list. Those of list_users_of are the same for all organizations:
- * a copy of those at index 4, if there are any. [-0, +(0|1), v] */
+/* Stack index of the options of a list. find_user has its conditions before them. */
+static int list_opts(enum method method) {
+  return method == METHOD_FIND_USER ? 4 : 3;
+}
+
+/* Header fields and filter of list_users_of are the same for all organizations, and stand in these
+ * arguments of begin_list. */
+enum { SHARED_FIELDS = 4, SHARED_FILTER };
+
+/* Returns the header fields of a list; of list_users_of a copy, if there are any.
+ * [-0, +(0|1), v] */
 static struct buffer *push_list_fields(lua_State *L, const struct client *client,
                                        enum method method, const struct method_options *options) {
-  if (method != METHOD_LIST_USERS_OF) return push_fields(L, client, method, options, 3);
-  const struct buffer *all = text_buffer_get(L, 4);
+  if (method != METHOD_LIST_USERS_OF)
+    return push_fields(L, client, method, options, list_opts(method));
+  const struct buffer *all = text_buffer_get(L, SHARED_FIELDS);
   if (all == NULL) return NULL;
   struct buffer *fields = text_buffer_push(L);
   buffer_append(fields, all->data, all->size);
@@ -132,18 +151,30 @@ static struct buffer *push_list_fields(lua_State *L, const struct client *client
   return fields;
 }
 
-/* begin_list(client, org_id [, opts]); for list_users_of with its header fields, see check_org_ids
- */
+/* Returns the stack index of the filter of a list, which it may push; 0 if there is none.
+ * [-0, +(0|1), v] */
+static int push_filter(lua_State *L, enum method method, const struct method_options *options) {
+  int opts = list_opts(method), where = method == METHOD_FIND_USER ? 3 : 0;
+  if (method == METHOD_LIST_USERS_OF) return lua_istable(L, SHARED_FILTER) ? SHARED_FILTER : 0;
+  if (where == 0 && !options->has_filter) return 0;
+  struct argument argument = {(where != 0 ? where : opts) - 1, options_method_name(method)};
+  user_filter_push(L, options->has_filter ? opts : 0, where, argument);
+  return lua_gettop(L);
+}
+
+/* begin_list(client, org_id [, where] [, opts]), for list_users_of begin_list(client, org_id, opts,
+ * fields, filter), see check_org_ids */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
   struct method_options options;
   if (lua_type(L, 2) != LUA_TSTRING)
-    options_argument_error(L, 1, name, "organization id: string expected, got %s",
-                           luaL_typename(L, 2));
-  if (method != METHOD_LIST_USERS_OF) options_refuse_surplus(L, 3, 2, name);
+    argument_error(L, 1, name, "organization id: string expected, got %s", luaL_typename(L, 2));
+  int opts = list_opts(method);
+  if (method != METHOD_LIST_USERS_OF) argument_refuse_surplus(L, opts, opts - 1, name);
   if (is_closed(client)) return fail_closed(L, client);
-  options_read_method(L, 3, method, session_options(client->session), &options);
+  options_read_method(L, opts, method, session_options(client->session), &options);
+  int filter = push_filter(L, method, &options);
   size_t size;
   const char *id = lua_tolstring(L, 2, &size);
   if (!syntax_is_uuid(id, size)) {
@@ -155,10 +186,10 @@ static int begin_list(lua_State *L, enum method method) {
   const char *first = options.include_deleted ? "include_deleted=true" : NULL;
   struct call_request request = {
       .path = path,
-      .query = push_query_option(L, method, &options, 3, first),
+      .query = push_query_option(L, method, &options, opts, first),
       .fields = push_list_fields(L, client, method, &options),
   };
-  return push_call(L, client, method, &request, &options, 3);
+  return push_list_call(L, client, method, &request, &options, opts, filter);
 }
 
 static int begin_list_users(lua_State *L) {
@@ -167,6 +198,11 @@ static int begin_list_users(lua_State *L) {
 
 static int begin_each_user(lua_State *L) {
   return begin_list(L, METHOD_EACH_USER);
+}
+
+static int begin_find_user(lua_State *L) {
+  lua_settop(L, lua_gettop(L) < 4 ? 4 : lua_gettop(L)); /* where may be missing: it is refused */
+  return begin_list(L, METHOD_FIND_USER);
 }
 
 static int begin_list_users_of(lua_State *L) {
@@ -191,10 +227,10 @@ static lua_Number check_array(lua_State *L, int index, const char *method) {
   while (lua_next(L, index)) {
     lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TNUMBER)
-      options_argument_error(L, 1, method, "%sa key of type %s", expected, luaL_typename(L, -1));
+      argument_error(L, 1, method, "%sa key of type %s", expected, luaL_typename(L, -1));
     lua_Number key = lua_tonumber(L, -1);
     if (!(key >= 1 && floor(key) == key))
-      options_argument_error(L, 1, method, "%sthe key %f", expected, key);
+      argument_error(L, 1, method, "%sthe key %f", expected, key);
     greatest = fmax(greatest, key);
   }
   return greatest;
@@ -252,36 +288,44 @@ static void collect_org_ids(lua_State *L, const char *method) {
     lua_gettable(L, ORG_IDS); /* not raw: an __index may supply the elements */
     if (lua_isnil(L, -1) && i > greatest) break;
     if (lua_type(L, -1) != LUA_TSTRING)
-      options_argument_error(L, 1, method, "organization id %d: string expected, got %s", i,
-                             luaL_typename(L, -1));
+      argument_error(L, 1, method, "organization id %d: string expected, got %s", i,
+                     luaL_typename(L, -1));
     add_org_id(L);
   }
 }
 
-/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields. Checks the
+/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields, filter. Checks the
  * arguments of list_users_of. ids: array of the ids to request, without those that differ from an
  * earlier one in case only, or not at all. aliases: array of those that differ in case, each
- * followed by the earlier one. fields: the header fields of all calls, or nil. [1.., +4] */
+ * followed by the earlier one. fields: the header fields of all calls, or nil. filter: of all
+ * calls, see user_filter_push, or nil. [1.., +5] */
 static int check_org_ids(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);
   struct method_options options = {.concurrency = 1};
   if (!lua_istable(L, ORG_IDS))
-    options_argument_error(L, 1, name, "array of organization ids expected, got %s",
-                           luaL_typename(L, ORG_IDS));
-  options_refuse_surplus(L, 3, 2, name);
+    argument_error(L, 1, name, "array of organization ids expected, got %s",
+                   luaL_typename(L, ORG_IDS));
+  argument_refuse_surplus(L, 3, 2, name);
   if (!is_closed(client))
     options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
   lua_settop(L, 3);
-  if (is_closed(client) || push_fields(L, client, METHOD_LIST_USERS_OF, &options, 3) == NULL)
-    lua_pushnil(L);
-  lua_replace(L, 1); /* the client is not used from here on */
+  lua_newtable(L); /* fields and filter, until the arguments are not used any more */
+  if (!is_closed(client) && push_fields(L, client, METHOD_LIST_USERS_OF, &options, 3) != NULL)
+    lua_rawseti(L, 4, 1);
+  lua_settop(L, 4);
+  if (options.has_filter) {
+    user_filter_push(L, 3, 0, (struct argument){2, name});
+    lua_rawseti(L, 4, 2);
+  }
+  lua_replace(L, 1);
   collect_org_ids(L, name);
   lua_settop(L, ALIASES);
   lua_pushinteger(L, (lua_Integer)options.concurrency);
   lua_insert(L, ALIASES);
-  lua_pushvalue(L, 1);
-  return 4;
+  lua_rawgeti(L, 1, 1);
+  lua_rawgeti(L, 1, 2);
+  return 5;
 }
 
 /* Default of the option max_response_bytes for `get` and `request`. */
@@ -299,8 +343,7 @@ static void read_value_options(lua_State *L, const struct client *client, enum m
 /* Raises an error if the value at `index`, argument index - 1, is no string. [-0, +0, v] */
 static void check_path_type(lua_State *L, int index, const char *method) {
   if (lua_type(L, index) != LUA_TSTRING)
-    options_argument_error(L, index - 1, method, "path: string expected, got %s",
-                           luaL_typename(L, index));
+    argument_error(L, index - 1, method, "path: string expected, got %s", luaL_typename(L, index));
 }
 
 /* Returns the path at `index`; or NULL, and pushes the results of a call that has failed.
@@ -324,13 +367,13 @@ static int begin_get(lua_State *L) {
   struct client *client = check_client(L, name);
   struct method_options options;
   check_path_type(L, 2, name);
-  options_refuse_surplus(L, 4, 3, name);
+  argument_refuse_surplus(L, 4, 3, name);
   if (is_closed(client)) return fail_closed(L, client);
   read_value_options(L, client, METHOD_GET, 4, &options);
   struct call_request request = {.path = check_path(L, client, 2)};
   if (request.path == NULL) return 2;
   if (!lua_isnoneornil(L, 3)) {
-    query_push(L, 3, (struct query_giver){2, name}, NULL);
+    query_push(L, 3, (struct argument){2, name}, NULL);
     request.query = lua_tostring(L, -1);
   }
   request.fields = push_fields(L, client, METHOD_GET, &options, 4);
@@ -344,7 +387,7 @@ static int begin_request(lua_State *L) {
   struct method_options options;
   const char *method = request_method(L, 2);
   check_path_type(L, 3, name);
-  options_refuse_surplus(L, 4, 3, name);
+  argument_refuse_surplus(L, 4, 3, name);
   if (is_closed(client)) return fail_closed(L, client);
   read_value_options(L, client, METHOD_REQUEST, 4, &options);
   struct call_request request = {.path = check_path(L, client, 3)};
@@ -362,7 +405,7 @@ static int begin_request(lua_State *L) {
 static int begin_token(lua_State *L) {
   struct client *client = check_client(L, "token");
   struct method_options options;
-  options_refuse_surplus(L, 1, 0, "token");
+  argument_refuse_surplus(L, 1, 0, "token");
   lua_settop(L, 1);
   if (is_closed(client)) return fail_closed(L, client);
   options_read_method(L, 2, METHOD_TOKEN, session_options(client->session), &options);
@@ -430,7 +473,7 @@ static void set_log(lua_State *L, const struct client_options *options) {
 }
 
 int client_new(lua_State *L) {
-  options_refuse_surplus(L, 1, 1, "new");
+  argument_refuse_surplus(L, 1, 1, "new");
   lua_settop(L, 1);
   struct client *client = user_value_new_object(L, sizeof *client, CLIENT_VALUES, CLIENT_TYPE);
   struct failure failure = {0};
@@ -458,7 +501,7 @@ int client_new(lua_State *L) {
 /* close(client) [1.., 0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
-  options_refuse_surplus(L, 1, 0, "close");
+  argument_refuse_surplus(L, 1, 0, "close");
   if (client->session != NULL) session_close(client->session);
   return 0;
 }
@@ -517,6 +560,7 @@ static void push_methods(lua_State *L) {
       {"shared", shared}, {"fail_argument", fail_argument}, {NULL, NULL}};
   static const luaL_Reg begin[] = {{"list_users", begin_list_users},
                                    {"each_user", begin_each_user},
+                                   {"find_user", begin_find_user},
                                    {"list_users_of", begin_list_users_of},
                                    {"check_org_ids", check_org_ids},
                                    {"authorize", begin_authorize},

@@ -6,6 +6,7 @@
 
 #include "core/secret_file.h"
 #include "core/syntax.h"
+#include "lua/argument.h"
 #include "lua/log.h"
 #include "lua/options.h"
 
@@ -37,9 +38,8 @@ static void refuse_two_sources(lua_State *L, const struct session_options *o) {
     if (o->files[i] == NULL ||
         (!has_text(o, (enum credential)i) && (o->supplied & CREDENTIAL_BIT(i)) == 0))
       continue;
-    options_argument_error(L, 1, "new", "options '%s' and '%s_file': only one of them can be given",
-                           credential_name((enum credential)i),
-                           credential_name((enum credential)i));
+    argument_error(L, 1, "new", "options '%s' and '%s_file': only one of them can be given",
+                   credential_name((enum credential)i), credential_name((enum credential)i));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/span.h"
+#include "lua/argument.h"
 #include "lua/options.h"
 #include "lua/text_buffer.h"
 
@@ -11,19 +12,15 @@
 
 /* ---- the fields of a request ---- */
 
-/* Who has given a table of fields, for messages. */
-struct giver {
-  int argument;       /* its number; 0: a function of podero.new's options has returned it */
-  const char *method; /* name of the method, or "new" */
-};
-
-/* Raises an error about the fields. `format`: as for lua_pushfstring, with one "%s". */
-static void fail(lua_State *L, struct giver giver, const char *format, const char *text) {
+/* Raises an error about the fields. `argument`: the one that has them; if its number is 0, a
+ * function of podero.new's options has returned them. `format`: as for lua_pushfstring, with one
+ * "%s". */
+static void fail(lua_State *L, struct argument argument, const char *format, const char *text) {
   lua_pushfstring(L, format, text);
   const char *message = lua_tostring(L, -1);
-  if (giver.argument > 0)
-    options_argument_error(L, giver.argument, giver.method, "option 'headers': %s", message);
-  options_push_where(L);
+  if (argument.number > 0)
+    argument_error(L, argument.number, argument.method, "option 'headers': %s", message);
+  argument_push_where(L);
   lua_pushfstring(L, "%sthe function that is option 'headers' of podero.new: %s",
                   lua_tostring(L, -1), message);
   lua_error(L);
@@ -75,45 +72,46 @@ static bool has_field(const char *fields, size_t size, const char *name, size_t 
 }
 
 /* Appends the field whose name and value are the two values on top. [-0, +0, v] */
-static void add_field(lua_State *L, struct buffer *fields, struct giver giver) {
+static void add_field(lua_State *L, struct buffer *fields, struct argument argument) {
   if (lua_type(L, -2) != LUA_TSTRING)
-    fail(L, giver, "names are strings, not %s", luaL_typename(L, -2));
+    fail(L, argument, "names are strings, not %s", luaL_typename(L, -2));
   size_t name_size, value_size;
   const char *name = lua_tolstring(L, -2, &name_size);
-  if (!is_name(name, name_size)) fail(L, giver, "'%s' is not a field name", name);
-  if (is_reserved(name)) fail(L, giver, "'%s' cannot be set", name);
+  if (!is_name(name, name_size)) fail(L, argument, "'%s' is not a field name", name);
+  if (is_reserved(name)) fail(L, argument, "'%s' cannot be set", name);
   if (lua_type(L, -1) != LUA_TSTRING) {
     lua_pushfstring(L, "field '%s': expected a string, got %s", name, luaL_typename(L, -1));
-    fail(L, giver, "%s", lua_tostring(L, -1));
+    fail(L, argument, "%s", lua_tostring(L, -1));
   }
   const char *value = lua_tolstring(L, -1, &value_size);
   if (!headers_is_value(value, value_size))
-    fail(L, giver,
+    fail(L, argument,
          "field '%s': expected a value without control characters, and without blanks at its ends",
          name);
   if (has_field(fields->data, fields->size, name, name_size))
-    fail(L, giver, "field '%s' is given twice", name);
+    fail(L, argument, "field '%s' is given twice", name);
   buffer_append(fields, name, name_size);
   buffer_append(fields, ": ", 2);
   buffer_append(fields, value, value_size + 1);
-  if (fields->size > MAX_REQUEST_BYTES) fail(L, giver, "more than 64 KB in %s", "all");
+  if (fields->size > MAX_REQUEST_BYTES) fail(L, argument, "more than 64 KB in %s", "all");
 }
 
 /* Appends the fields of the table on top. A table whose fields come from a metatable's __index
  * cannot be listed. [-1, +0, v] */
-static void add_table(lua_State *L, struct buffer *fields, struct giver giver) {
+static void add_table(lua_State *L, struct buffer *fields, struct argument argument) {
   luaL_checkstack(L, 8, NULL);
-  if (!lua_istable(L, -1)) fail(L, giver, "expected a table, got %s", luaL_typename(L, -1));
-  if (luaL_getmetafield(L, -1, "__index")) fail(L, giver, "expected a table without %s", "__index");
+  if (!lua_istable(L, -1)) fail(L, argument, "expected a table, got %s", luaL_typename(L, -1));
+  if (luaL_getmetafield(L, -1, "__index"))
+    fail(L, argument, "expected a table without %s", "__index");
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-    add_field(L, fields, giver);
+    add_field(L, fields, argument);
   lua_pop(L, 1);
   text_buffer_check(L, fields);
 }
 
 /* Appends the fields that a function on top returns, or those of a table. nil from a function means
  * none. [-1, +0, v] */
-static void add_given(lua_State *L, struct buffer *fields, struct giver giver) {
+static void add_given(lua_State *L, struct buffer *fields, struct argument argument) {
   if (lua_isfunction(L, -1)) {
     lua_call(L, 0, 1);
     if (lua_isnil(L, -1)) {
@@ -121,7 +119,7 @@ static void add_given(lua_State *L, struct buffer *fields, struct giver giver) {
       return;
     }
   }
-  add_table(L, fields, giver);
+  add_table(L, fields, argument);
 }
 
 /* Appends those fields of `more` whose names are not among the first `size` bytes of `fields`. */
@@ -139,7 +137,7 @@ void headers_check(lua_State *L) {
   if (lua_isfunction(L, -1)) return;
   struct buffer *fields = text_buffer_push(L);
   lua_insert(L, -2);
-  add_table(L, fields, (struct giver){1, "new"});
+  add_table(L, fields, (struct argument){1, "new"});
   text_buffer_to_string(L);
 }
 
@@ -148,7 +146,7 @@ static void add_client_fields(lua_State *L, struct buffer *fields, int client) {
   struct buffer *more = text_buffer_push(L);
   lua_pushvalue(L, client);
   if (lua_isfunction(L, -1)) {
-    add_given(L, more, (struct giver){0, NULL});
+    add_given(L, more, (struct argument){0, NULL});
   } else {
     size_t size;
     const char *text = lua_tolstring(L, -1, &size);
@@ -170,7 +168,7 @@ void headers_push(lua_State *L, int client, int opts, const char *method) {
   struct buffer *fields = text_buffer_push(L);
   if (opts != 0) {
     lua_getfield(L, opts, "headers");
-    add_given(L, fields, (struct giver){opts - 1, method});
+    add_given(L, fields, (struct argument){opts - 1, method});
   }
   if (client != 0) add_client_fields(L, fields, client);
   text_buffer_check(L, fields);

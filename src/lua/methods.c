@@ -1,5 +1,6 @@
 #include "lua/methods.h"
 
+#include "lua/argument.h"
 #include "lua/error.h"
 
 /* The bytes of the Lua files; the Makefile makes these .inc files. */
@@ -47,7 +48,7 @@ static void push_pcall(lua_State *L) {
   lua_pushcfunction(L, protected_call);
 }
 
-/* Pushes the chunk of a Lua file. The chunk name is "podero" for each file: options_push_where
+/* Pushes the chunk of a Lua file. The chunk name is "podero" for each file: argument_push_where
  * looks for it. [-0, +1, e] */
 static void load_file(lua_State *L, const char *text, size_t size) {
   if (luaL_loadbuffer(L, text, size, "=podero") != 0) lua_error(L);

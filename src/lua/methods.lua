@@ -323,7 +323,7 @@ local authorize = method(begin.authorize)
 --   client, opts   its arguments
 --   ids, last      the ids to request; index of the last one that was begun
 --   concurrency    how many calls run at once
---   fields         the header fields of each call, see check_org_ids in client.c
+--   fields, filter the header fields and the filter of each call, see check_org_ids in client.c
 --   calls, id_of   array of the running calls; their ids
 --   last_index     index in `calls` of the call that was run last; they are run from the last to the first
 --   waiter         of `calls`; nil if a call cannot wait here, then `no_waiter` is the error object
@@ -337,13 +337,13 @@ local function begin_authorized(batch, id, call)
   local ok, failure = authorize(batch.client, batch.opts)
   batch.authorized, batch.refusal = true, not ok and failure
   if batch.refusal then return nil, batch.refusal end
-  return begin.list_users_of(batch.client, id, batch.opts, batch.fields)
+  return begin.list_users_of(batch.client, id, batch.opts, batch.fields, batch.filter)
 end
 
 -- Returns a call for the id, or nil and an error object.
 local function begin_one(batch, id)
   if not batch.waiter then return nil, batch.no_waiter end
-  local call, err = begin.list_users_of(batch.client, id, batch.opts, batch.fields)
+  local call, err = begin.list_users_of(batch.client, id, batch.opts, batch.fields, batch.filter)
   if not call then return nil, err end
   if not batch.authorized then return begin_authorized(batch, id, call) end
   if not batch.refusal then return call end
@@ -401,13 +401,13 @@ local function advance_some(batch)
 end
 
 local function list_users_of(client, org_ids, opts, ...)
-  local ids, concurrency, aliases, fields = begin.check_org_ids(client, org_ids, opts, ...)
+  local ids, concurrency, aliases, fields, filter = begin.check_org_ids(client, org_ids, opts, ...)
   local calls, results, errors = {}, {}, {}
   local waiter, no_waiter = new_waiter(client, calls)
   local batch = {
     client = client, opts = opts, ids = ids, last = 0, concurrency = concurrency, calls = calls, id_of = {},
     last_index = 0, waiter = waiter, no_waiter = no_waiter, authorized = false, results = results, errors = errors,
-    fields = fields,
+    fields = fields, filter = filter,
   }
   for _ in forever, nil, nil, waiter do
     begin_some(batch)
@@ -430,6 +430,7 @@ end
 
 return {
   list_users = method(begin.list_users),
+  find_user = method(begin.find_user),
   get = method(begin.get),
   request = method(begin.request),
   token = method(begin.token),

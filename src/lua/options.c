@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/argument.h"
 #include "lua/credential_options.h"
 #include "version.h"
 
@@ -31,6 +32,7 @@ enum option_type {
   OPTION_HEADERS,  /* bool: it was given; a table or a function that returns one */
   OPTION_BODY,     /* bool: it was given; a table or a string */
   OPTION_NAME,     /* bool: it was given; a string */
+  OPTION_FILTER,   /* bool: it was given; see user_filter_push */
   OPTION_LOG,      /* none: a level or a function, see read_log */
   OPTION_STORE     /* bool: it was given; an object with methods get and set */
 };
@@ -105,6 +107,23 @@ static const struct option list_options[] = {
     {NULL, OPTION_STRING, 0},
 };
 
+#define FILTER offsetof(struct method_options, has_filter)
+
+static const struct option filter_options[] = {
+    {"fields", OPTION_FILTER, FILTER},
+    {"role", OPTION_FILTER, FILTER},
+    {"search", OPTION_FILTER, FILTER},
+    {"on_invalid", OPTION_FUNCTION, offsetof(struct method_options, has_on_invalid)},
+    {NULL, OPTION_STRING, 0},
+};
+
+/* Those that find_user lacks. */
+static const struct option part_options[] = {
+    {"where", OPTION_FILTER, FILTER},
+    {"limit", OPTION_FILTER, FILTER},
+    {NULL, OPTION_STRING, 0},
+};
+
 static const struct option progress_options[] = {
     {"on_progress", OPTION_FUNCTION, offsetof(struct method_options, has_on_progress)},
     {NULL, OPTION_STRING, 0},
@@ -130,12 +149,20 @@ static const struct option request_options[] = {
 /* The options of each method, in the order of enum method. */
 static const struct {
   const char *name;
-  const struct option *lists[5];
+  const struct option *lists[7];
 } methods[] = {
-    {"list_users", {call_options, size_options, list_options, progress_options, NULL}},
-    {"each_user", {call_options, size_options, list_options, progress_options, NULL}},
-    {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
-    {"list_users_of", {call_options, size_options, list_options, many_options, NULL}},
+    {"list_users",
+     {call_options, size_options, list_options, filter_options, part_options, progress_options,
+      NULL}},
+    {"each_user",
+     {call_options, size_options, list_options, filter_options, part_options, progress_options,
+      NULL}},
+    {"find_user",
+     {call_options, size_options, list_options, filter_options, progress_options, NULL}},
+    {"list_users_of",
+     {call_options, size_options, list_options, filter_options, part_options, many_options, NULL}},
+    {"list_users_of",
+     {call_options, size_options, list_options, filter_options, part_options, many_options, NULL}},
     {"get", {call_options, size_options, raw_options, NULL}},
     {"request", {call_options, size_options, raw_options, request_options, NULL}},
     {"token", {NULL}},
@@ -152,46 +179,18 @@ struct option_reader {
   char *target;       /* the struct whose members are set */
 };
 
-void options_push_where(lua_State *L) {
-  luaL_where(L, 1);
-  if (strncmp(lua_tostring(L, -1), "podero:", 7) != 0) return;
-  lua_pop(L, 1); /* a Lua file of this module has called: look for its caller */
-  luaL_where(L, 2);
-}
-
-int options_argument_error(lua_State *L, int argument, const char *method, const char *format,
-                           ...) {
-  options_push_where(L);
-  va_list arguments;
-  va_start(arguments, format);
-  lua_pushvfstring(L, format, arguments);
-  va_end(arguments);
-  lua_pushfstring(L, "%sbad argument #%d to '%s' (%s)", lua_tostring(L, -2), argument, method,
-                  lua_tostring(L, -1));
-  return lua_error(L);
-}
-
-void options_refuse_surplus(lua_State *L, int last, int count, const char *method) {
-  int top = lua_gettop(L);
-  for (int i = last + 1; i <= top; i++) {
-    if (!lua_isnil(L, i))
-      options_argument_error(L, count + i - last, method, "no value expected, got %s",
-                             luaL_typename(L, i));
-  }
-}
-
 /* Raises an error about the type of the option whose value is on top. */
 static void fail_option(const struct option_reader *reader, const char *name,
                         const char *expected) {
   const char *got = luaL_typename(reader->L, -1);
-  options_argument_error(reader->L, reader->argument, reader->method,
-                         "option '%s%s': expected %s, got %s", reader->prefix, name, expected, got);
+  argument_error(reader->L, reader->argument, reader->method, "option '%s%s': expected %s, got %s",
+                 reader->prefix, name, expected, got);
 }
 
 /* Raises an error about the value of an option. */
 static void fail_value(const struct option_reader *reader, const char *name, const char *expected) {
-  options_argument_error(reader->L, reader->argument, reader->method, "option '%s%s': expected %s",
-                         reader->prefix, name, expected);
+  argument_error(reader->L, reader->argument, reader->method, "option '%s%s': expected %s",
+                 reader->prefix, name, expected);
 }
 
 /* The functions below read the value on top of the stack, and raise an error if it is not of the
@@ -358,6 +357,7 @@ static void read_option(const struct option_reader *reader, const struct option 
     break;
   case OPTION_BODY: read_given(reader, o, LUA_TTABLE, LUA_TSTRING, "a table or a string"); break;
   case OPTION_NAME: read_given(reader, o, LUA_TSTRING, LUA_TSTRING, "a string"); break;
+  case OPTION_FILTER: *(bool *)(reader->target + o->offset) = true; break;
   case OPTION_LOG: read_log(reader, o); break;
   case OPTION_STORE: read_store(reader, o); break;
   }
@@ -406,13 +406,13 @@ static void read_table(const struct option_reader *reader, const struct option *
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      options_argument_error(L, reader->argument, reader->method,
-                             "option names are strings, not %s", luaL_typename(L, -2));
+      argument_error(L, reader->argument, reader->method, "option names are strings, not %s",
+                     luaL_typename(L, -2));
     const char *name = lua_tostring(L, -2);
     const struct option *o = find_option(lists, name);
     if (o == NULL)
-      options_argument_error(L, reader->argument, reader->method, "unknown option '%s%s'",
-                             reader->prefix, name);
+      argument_error(L, reader->argument, reader->method, "unknown option '%s%s'", reader->prefix,
+                     name);
     else
       read_option(reader, o);
     lua_pop(L, 1);
@@ -424,8 +424,8 @@ static void read_argument(const struct option_reader *reader, int index,
                           const struct option *const *lists) {
   if (lua_isnoneornil(reader->L, index)) return;
   if (!lua_istable(reader->L, index))
-    options_argument_error(reader->L, reader->argument, reader->method, "table expected, got %s",
-                           luaL_typename(reader->L, index));
+    argument_error(reader->L, reader->argument, reader->method, "table expected, got %s",
+                   luaL_typename(reader->L, index));
   flatten(reader->L, index, lists);
   lua_pushvalue(reader->L, index);
   read_table(reader, lists);
@@ -493,8 +493,8 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   out->validate = true;
   read_argument(&reader, index, lists);
   if (o->max_connections == 0)
-    options_argument_error(L, reader.argument, reader.method,
-                           "option 'max_connections': expected at least 1");
+    argument_error(L, reader.argument, reader.method,
+                   "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
   if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
   credential_options_complete(L, o);
@@ -517,10 +517,11 @@ const char *options_method_name(enum method method) {
 
 void options_read_method(lua_State *L, int index, enum method method,
                          const struct session_options *defaults, struct method_options *out) {
+  bool keeps_nothing = method == METHOD_EACH_USER || method == METHOD_FIND_USER;
   *out = (struct method_options){
       .timeout = defaults->timeout,
       .max_retries = defaults->max_retries,
-      .max_response_bytes = method == METHOD_EACH_USER ? UINT64_MAX : defaults->max_response_bytes,
+      .max_response_bytes = keeps_nothing ? UINT64_MAX : defaults->max_response_bytes,
       .concurrency = 8,
   };
   struct option_reader reader = {.L = L,
@@ -530,6 +531,5 @@ void options_read_method(lua_State *L, int index, enum method method,
                                  .target = (char *)out};
   read_argument(&reader, index, methods[method].lists);
   if (out->concurrency == 0)
-    options_argument_error(L, reader.argument, reader.method,
-                           "option 'concurrency': expected at least 1");
+    argument_error(L, reader.argument, reader.method, "option 'concurrency': expected at least 1");
 }

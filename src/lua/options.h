@@ -1,8 +1,8 @@
 /* Reads and checks the options of podero.new and of the methods.
  *
  *   read          options_read_client, options_read_method, options_method_name
- *   environment   options_read_environment
- *   messages      options_argument_error, options_refuse_surplus, options_push_where */
+ *   environment   options_read_environment */
+
 #ifndef PODERO_OPTIONS_H
 #define PODERO_OPTIONS_H
 
@@ -25,6 +25,7 @@ struct client_options {
 enum method {
   METHOD_LIST_USERS,
   METHOD_EACH_USER,
+  METHOD_FIND_USER,
   METHOD_LIST_USERS_OF,
   METHOD_AUTHORIZE, /* the token request of list_users_of */
   METHOD_GET,
@@ -44,7 +45,8 @@ struct method_options {
   unsigned concurrency;
   bool raw;
   /* Which of these options are in the options table. */
-  bool has_on_progress, has_headers, has_query, has_body, has_content_type;
+  bool has_on_progress, has_on_invalid, has_headers, has_query, has_body, has_content_type;
+  bool has_filter; /* one of those that user_filter_push reads */
 };
 
 /* Reads the options table at `index`, which may be absent or nil, and the environment into `out`,
@@ -68,17 +70,5 @@ void options_read_method(lua_State *L, int index, enum method method,
 /* Sets `*text` to a copy of an environment variable, if it is NULL and the variable is set and not
  * empty. Returns whether it has done so. Raises an error on out of memory. [-0, +0, v] */
 bool options_read_environment(lua_State *L, char **text, const char *variable);
-
-/* Pushes "file:line: " of the code that called the running function or method of this module; "" if
- * that is not known. [-0, +1, m] */
-void options_push_where(lua_State *L);
-
-/* Raises an error if an argument above the stack index `last` is not nil. `count`: how many
- * arguments `method` takes, not counting the client; for the message. [-0, +0, v] */
-void options_refuse_surplus(lua_State *L, int last, int count, const char *method);
-
-/* Raises the error "bad argument #n to 'method' (...)", with the position of the call. `format` is
- * that of lua_pushfstring. Does not return. [-0, +0, v] */
-int options_argument_error(lua_State *L, int argument, const char *method, const char *format, ...);
 
 #endif

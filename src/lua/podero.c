@@ -1,5 +1,6 @@
 /* The entry point: makes the table that require("podero") returns. */
 #include "core/rfc3339.h"
+#include "lua/argument.h"
 #include "lua/cjson.h"
 #include "lua/client.h"
 #include "lua/compat.h"
@@ -15,7 +16,7 @@
  * and a message if it is no RFC 3339 date-time. [1.., +1|2, v] */
 static int time_of(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
-    return options_argument_error(L, 1, "time", "string expected, got %s", luaL_typename(L, 1));
+    return argument_error(L, 1, "time", "string expected, got %s", luaL_typename(L, 1));
   size_t size;
   const char *text = lua_tolstring(L, 1, &size);
   struct instant instant;

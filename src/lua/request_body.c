@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lua/argument.h"
 #include "lua/headers.h"
 #include "lua/json_writer.h"
 #include "lua/options.h"
@@ -15,12 +16,12 @@ const char *request_method(lua_State *L, int index) {
       "method: expected \"GET\", \"HEAD\", \"POST\", \"PUT\", \"PATCH\" or "
       "\"DELETE\", got";
   if (lua_type(L, index) != LUA_TSTRING)
-    options_argument_error(L, index - 1, name, "%s %s", expected, luaL_typename(L, index));
+    argument_error(L, index - 1, name, "%s %s", expected, luaL_typename(L, index));
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
     if (strcmp(lua_tostring(L, index), methods[i]) == 0) return methods[i];
   }
-  options_argument_error(L, index - 1, name, "%s '%s'", expected, lua_tostring(L, index));
-  return NULL; /* GCOVR_EXCL_LINE: options_argument_error does not return */
+  argument_error(L, index - 1, name, "%s '%s'", expected, lua_tostring(L, index));
+  return NULL; /* GCOVR_EXCL_LINE: argument_error does not return */
 }
 
 /* Pushes the option `body` as a text buffer. [-0, +1, v] */
@@ -37,7 +38,7 @@ static void push_body(lua_State *L, int opts) {
   }
   lua_pop(L, 1);
   if (wrong != NULL)
-    options_argument_error(L, opts - 1, name, "option 'body': %s cannot be written as JSON", wrong);
+    argument_error(L, opts - 1, name, "option 'body': %s cannot be written as JSON", wrong);
   text_buffer_check(L, body);
 }
 
@@ -47,26 +48,25 @@ static void push_content_type(lua_State *L, int opts) {
   lua_getfield(L, opts, "content_type");
   const char *text = lua_tolstring(L, -1, &size);
   if (size == 0 || !headers_is_value(text, size))
-    options_argument_error(L, opts - 1, name, "option 'content_type': expected a media type");
+    argument_error(L, opts - 1, name, "option 'content_type': expected a media type");
 }
 
 void request_body_push(lua_State *L, int opts, bool has_body, bool has_content_type,
                        const char *method) {
   if (!has_body) {
     if (has_content_type)
-      options_argument_error(L, opts - 1, name, "option 'content_type': there is no body");
+      argument_error(L, opts - 1, name, "option 'content_type': there is no body");
     lua_pushnil(L);
     lua_pushnil(L);
     return;
   }
   if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
-    options_argument_error(L, opts - 1, name, "option 'body': %s has none", method);
+    argument_error(L, opts - 1, name, "option 'body': %s has none", method);
   lua_getfield(L, opts, "body");
   bool is_json = lua_istable(L, -1);
   lua_pop(L, 1);
   if (!is_json && !has_content_type)
-    options_argument_error(L, opts - 1, name,
-                           "option 'body': a string needs the option 'content_type'");
+    argument_error(L, opts - 1, name, "option 'body': a string needs the option 'content_type'");
   push_body(L, opts);
   if (has_content_type)
     push_content_type(L, opts);

@@ -3,7 +3,29 @@
 #ifndef PODERO_USER_SCHEMA_H
 #define PODERO_USER_SCHEMA_H
 
-enum { USER_FIELD_COUNT = 21, USER_ROLE_COUNT = 4 };
+/* The fields, in the order in which the API sends the keys: name, enum user_type, flags. */
+#define USER_FIELDS(FIELD)                                                                         \
+  FIELD(id, STRING, USER_REQUIRED)                                                                 \
+  FIELD(organization_id, STRING, USER_REQUIRED | USER_REPEATS)                                     \
+  FIELD(external_user_id, STRING, USER_NULLABLE)                                                   \
+  FIELD(role, ROLE, USER_REQUIRED)                                                                 \
+  FIELD(email, STRING, USER_REQUIRED)                                                              \
+  FIELD(first_name, STRING, USER_NULLABLE)                                                         \
+  FIELD(last_name, STRING, USER_NULLABLE)                                                          \
+  FIELD(is_onboarded, BOOLEAN, USER_NULLABLE)                                                      \
+  FIELD(street_and_number, STRING, USER_NULLABLE)                                                  \
+  FIELD(street_add_info, STRING, USER_NULLABLE)                                                    \
+  FIELD(zip_code, STRING, USER_NULLABLE)                                                           \
+  FIELD(town, STRING, USER_NULLABLE)                                                               \
+  FIELD(country, STRING, USER_NULLABLE | USER_REPEATS)                                             \
+  FIELD(latitude, NUMBER, USER_NULLABLE)                                                           \
+  FIELD(longitude, NUMBER, USER_NULLABLE)                                                          \
+  FIELD(last_login, STRING, USER_NULLABLE)                                                         \
+  FIELD(num_inverters, INTEGER, USER_REQUIRED)                                                     \
+  FIELD(num_heat_pumps, INTEGER, USER_REQUIRED)                                                    \
+  FIELD(num_electric_vehicles, INTEGER, USER_REQUIRED)                                             \
+  FIELD(num_wallboxes, INTEGER, USER_REQUIRED)                                                     \
+  FIELD(joined_at, STRING, USER_NULLABLE)
 
 enum user_type { USER_STRING, USER_INTEGER, USER_NUMBER, USER_BOOLEAN, USER_ROLE };
 
@@ -14,6 +36,13 @@ enum {
   USER_REPEATS = 4 /* its value is often that of the user before, see push_repeating */
 };
 
+/* USER_FIELD_id and so on: indices of user_fields. */
+#define USER_FIELD_INDEX(name, type, flags) USER_FIELD_##name,
+enum { USER_FIELDS(USER_FIELD_INDEX) USER_FIELD_COUNT };
+#undef USER_FIELD_INDEX
+
+enum { USER_ROLE_COUNT = 4 };
+
 struct user_field {
   const char *name;
   const char *key;    /* "name": as in JSON, with quotes and colon */
@@ -23,7 +52,6 @@ struct user_field {
   unsigned char flags;
 };
 
-/* In the order in which the API sends the keys. */
 extern const struct user_field user_fields[USER_FIELD_COUNT];
 
 /* The values of Role, followed by NULL. */

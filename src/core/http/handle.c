@@ -42,7 +42,7 @@ static CURLcode create(struct transport *t, struct handle *h) {
   CURLcode code = set_behaviour(easy);
   SET_OPTION(CURLOPT_CONNECTTIMEOUT_MS, (long)fmin(t->options->connect_timeout * 1000 + 1, 1e9));
   if (code == CURLE_OK) code = tls_set_options(easy, t->options);
-  if (code == CURLE_OK) code = openssl_limit_reading(easy, t);
+  if (code == CURLE_OK) code = openssl_observe(easy, t);
   if (code == CURLE_OK) code = set_callbacks(easy, t);
   SET_OPTION(CURLOPT_CURLU, h->url);
   return code;

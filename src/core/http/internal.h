@@ -75,9 +75,10 @@ struct transport {
   size_t unsent;              /* how many of them have not sent their request */
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
-  bool tls_files_work;       /* a TLS response has arrived: they need no further check */
-  bool skip_idle_connection; /* the next transfer opens a connection: an idle one was dead */
-  bool lacks_descriptors;    /* see transport_lacks_descriptors */
+  bool tls_files_work;        /* a TLS response has arrived: they need no further check */
+  bool skip_idle_connection;  /* the next transfer opens a connection: an idle one was dead */
+  bool lacks_descriptors;     /* see transport_lacks_descriptors */
+  bool asked_for_certificate; /* a server has asked for a client certificate (OpenSSL only) */
 
   /* Whether there were responses with and without a content coding: see SMALL_BUFFER_BYTES. */
   bool has_received_coded, has_received_uncoded;

@@ -13,7 +13,9 @@ struct ssl_st;
 struct ssl_ctx_st;
 enum {
   SSL_CTRL_SET_MSG_CALLBACK_ARG = 16,
+  SSL3_RT_HANDSHAKE = 22,
   SSL3_RT_HEADER = 256,
+  SSL3_MT_CERTIFICATE_REQUEST = 13,
   SSL_SENT_SHUTDOWN = 1,
   SSL_RECEIVED_SHUTDOWN = 2,
   OPENSSL_VERSION = 0
@@ -63,21 +65,17 @@ void openssl_find(const char *ssl_version) {
   if (!found || !is_libcurls(ssl_version)) memset(&openssl, 0, sizeof openssl);
 }
 
-/* ---- reading without end ---- */
+/* ---- what is received ---- */
 
 /* The clock is read once in so many records (of 16 KB at most). For a response, libcurl reads fewer
  * before it goes on to others. */
 #define RECORDS 64u
 
-/* Called for each TLS record. While HTTP/2 frames that are no part of a response arrive as fast as
- * they are read, libcurl does not return, and calls nothing else; see quirks.c. Here OpenSSL is
- * told that the server has closed the connection: it reads no more of it. */
-static void message_received(int is_sent, int version, int type, const void *bytes, size_t size,
-                             struct ssl_st *ssl, void *user) {
-  struct transport *t = user;
+/* While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl does
+ * not return, and calls nothing else; see quirks.c. Here OpenSSL is told that the server has closed
+ * the connection: it reads no more of it. */
+static void record_received(struct transport *t, struct ssl_st *ssl) {
   struct reading *r = &t->reading;
-  (void)version, (void)bytes, (void)size;
-  if (is_sent || type != SSL3_RT_HEADER) return;
   if (ssl != r->connection) *r = (struct reading){.connection = ssl};
   if (++r->records % RECORDS != 0) return;
   double now = clock_monotonic();
@@ -85,6 +83,19 @@ static void message_received(int is_sent, int version, int type, const void *byt
   if (now - r->began <= MAX_ITERATION_SECONDS) return;
   openssl.set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   t->read_too_long = true;
+}
+
+/* Called for each message of a handshake, which begins with its type, and for each record, among
+ * others. */
+static void message_received(int is_sent, int version, int type, const void *bytes, size_t size,
+                             struct ssl_st *ssl, void *user) {
+  struct transport *t = user;
+  const unsigned char *message = bytes;
+  (void)version;
+  if (is_sent) return;
+  if (type == SSL3_RT_HEADER) record_received(t, ssl);
+  if (type == SSL3_RT_HANDSHAKE && size > 0 && *message == SSL3_MT_CERTIFICATE_REQUEST)
+    t->asked_for_certificate = true;
 }
 
 /* CURLOPT_SSL_CTX_FUNCTION with a transport. */
@@ -95,7 +106,7 @@ static CURLcode context_created(CURL *easy, void *context, void *user) {
   return CURLE_OK;
 }
 
-CURLcode openssl_limit_reading(CURL *easy, struct transport *t) {
+CURLcode openssl_observe(CURL *easy, struct transport *t) {
   CURLcode code = CURLE_OK;
   if (openssl.set_callback == NULL) return code;
   SET_OPTION(CURLOPT_SSL_CTX_FUNCTION, context_created);

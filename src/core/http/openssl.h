@@ -1,7 +1,7 @@
 /* OpenSSL itself, for what libcurl does not offer. It is looked up at run time: if libcurl uses
  * another TLS library, or the OpenSSL that is found is not libcurl's, these functions do nothing.
  *
- *   openssl_find, openssl_limit_reading, openssl_clear_errors */
+ *   openssl_find, openssl_observe, openssl_clear_errors */
 #ifndef PODERO_OPENSSL_H
 #define PODERO_OPENSSL_H
 
@@ -13,10 +13,11 @@ struct transport;
  * called once. */
 void openssl_find(const char *ssl_version);
 
-/* Sets options of the handle: a connection that was made with it and is read for more than 0.1
- * seconds in one call of libcurl is ended, as if the server had closed it; see transport_enter.
- * Returns libcurl's error if it is out of memory. */
-CURLcode openssl_limit_reading(CURL *easy, struct transport *transport);
+/* Sets options of the handle, for the connections that are made with it. One that is read for more
+ * than 0.1 seconds in one call of libcurl is ended, as if the server had closed it; see
+ * transport_enter. If the server asks for a client certificate, transport->asked_for_certificate is
+ * set. Returns libcurl's error if it is out of memory. */
+CURLcode openssl_observe(CURL *easy, struct transport *transport);
 
 /* Empties this thread's queue of errors. */
 void openssl_clear_errors(void);

@@ -120,7 +120,7 @@
  *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
  *   does not return, and calls none of our functions. From 8.7 on that is so if there is no stream
  *   to read for, as after GOAWAY. If libcurl uses OpenSSL, that has a callback, which ends the
- *   connection (message_received in openssl.c). With other TLS libraries there is no workaround.
+ *   connection (record_received in openssl.c). With other TLS libraries there is no workaround.
  *   Spec: http2_spec "cannot hold a call"
  *
  * 7.88

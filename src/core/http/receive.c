@@ -80,6 +80,14 @@ static void read_retry_after(struct transfer *x) {
   r->has_retry_after = true;
 }
 
+/* Whether a Content-Type names HTML, with or without parameters (RFC 9110, section 8.3.1). */
+static bool is_html(struct span type) {
+  const char *parameters = memchr(type.start, ';', type.size);
+  if (parameters != NULL) type.size = (size_t)(parameters - type.start);
+  type = span_trim(type);
+  return span_is(type, "text/html") || span_is(type, "application/xhtml+xml");
+}
+
 /* Whether the line is a status line. It looks like one, but so can a field, and one of a trailer.
  */
 static bool begins_header(const struct transfer *x, struct span line) {
@@ -90,7 +98,7 @@ static bool begins_header(const struct transfer *x, struct span line) {
 /* libcurl decodes a body by the codings of its header and those of the 1xx responses before it. Of
  * a response to CONNECT it does not. */
 static void begin_header(struct transfer *x, struct span line) {
-  x->response.has_retry_after = false;
+  x->response.has_retry_after = x->response.is_html = false;
   x->in_header = true;
   x->header_complete = false;
   if (x->response.status == 0) {
@@ -109,6 +117,8 @@ static bool read_field(struct transfer *x, struct span field) {
     copy_value(value, x->retry_after, sizeof x->retry_after);
   else if (find_value(field, "Date:", &value))
     copy_value(value, x->date, sizeof x->date);
+  else if (find_value(field, "Content-Type:", &value))
+    x->response.is_html = is_html(value);
   else if (find_value(field, "Content-Encoding:", &value))
     note_codings(x, value, false);
   else if (find_value(field, "Transfer-Encoding:", &value))

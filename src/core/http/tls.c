@@ -76,3 +76,10 @@ const char *tls_describe(const struct transport_options *o, CURLcode code, const
                         : "tls.cert holds no private key in PEM form (then it needs a tls.key), or "
                           "tls.key_password is missing or wrong: ";
 }
+
+/* A server that has been given no certificate sends an alert, or only closes the connection; if it
+ * was given one, only an alert is about that. */
+const char *tls_describe_refusal(const struct transport_options *o, const char *text) {
+  if (o->cert == NULL) return "the server asks for a client certificate (see tls.cert, tls.key): ";
+  return strstr(text, "alert") != NULL ? "the server has refused tls.cert: " : "";
+}

@@ -2,7 +2,7 @@
  *
  *   tls_set_options   for libcurl
  *   tls_check_files   before a transfer
- *   tls_describe      after it */
+ *   tls_describe, tls_describe_refusal   after it */
 #ifndef PODERO_TLS_H
 #define PODERO_TLS_H
 
@@ -23,5 +23,10 @@ bool tls_check_files(const struct transport_options *options, struct failure *fa
 /* Returns which option is wrong, for the beginning of a message: a static string that ends in ": ".
  * `code` is CURLE_SSL_CACERT_BADFILE or CURLE_SSL_CERTPROBLEM, `text` is libcurl's message. */
 const char *tls_describe(const struct transport_options *options, CURLcode code, const char *text);
+
+/* The same for a connection that the server, which has asked for a client certificate, has ended
+ * before it answered. Returns "" if that is likely to have another reason. `text` is libcurl's
+ * message. */
+const char *tls_describe_refusal(const struct transport_options *options, const char *text);
 
 #endif

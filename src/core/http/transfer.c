@@ -85,6 +85,15 @@ static bool is_proxy_unusable(const struct transfer *x) {
   return strncmp(x->error_text, message, sizeof message - 1) == 0;
 }
 
+/* Whether the connection has ended in the handshake or before the response, and the server had
+ * asked for a client certificate. With TLS 1.3 the handshake is over before the server looks at it.
+ */
+static bool is_certificate_refused(const struct transfer *x, CURLcode code) {
+  const struct transport *t = x->transport;
+  if (!t->asked_for_certificate || t->tls_files_work || x->header_bytes > 0) return false;
+  return code == CURLE_SSL_CONNECT_ERROR || (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0;
+}
+
 /* What the code means, and what else is known of the transfer. */
 static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
@@ -95,6 +104,8 @@ static struct report describe_code(const struct transfer *x, CURLcode code) {
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
     r.prefix = tls_describe(x->transport->options, code, r.text);
+  else if (is_certificate_refused(x, code))
+    r.prefix = tls_describe_refusal(x->transport->options, r.text);
   return r;
 }
 

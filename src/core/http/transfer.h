@@ -56,6 +56,7 @@ struct response {
   bool has_retry_after; /* the header had a valid Retry-After field */
   double retry_after;   /* its value: seconds from now, at least 0, at most a year */
   char *redirect;       /* absolute URL that a 3xx response redirects to, or NULL */
+  bool is_html;         /* the header says so: its Content-Type is text/html */
   struct failure failure; /* FAILURE_NONE if a whole response was received with a 2xx status, or the
                            * header of one with another status: then `body` may be damaged */
 };

@@ -1,55 +1,124 @@
---- Errors as answers to a visitor, who is told what kind of failure it was; the log is told the rest.
+--- Errors as answers to a visitor, who is told what happened and what helps; the log is told the rest. A person gets a
+-- page, a program JSON.
 
 local cjson = require "cjson"
+local home = require "site.home"
+local links = require "site.links"
 local page = require "site.page"
+local text = require "site.text"
 
 local failure = {}
-
-local TEXTS = {
-  [400] = "This is not the id of an organization.",
-  [404] = "There is no such organization.",
-  [502] = "Podero did not give us the list. Please try again later.",
-  [503] = "This site is not ready. Please try again in a moment.",
-  [504] = "Podero did not answer in time. Please try again later.",
-}
-
-local STATUSES = { argument = 400, timeout = 504, closed = 503, memory = 503 }
 
 -- Seconds. A client of ours need not wait longer, whatever Podero says.
 local LONGEST_WAIT = 24 * 3600
 
-local function status_of(err)
-  if err.kind == "http" and (err.status == 404 or err.status == 504) then return err.status end
-  return STATUSES[err.kind] or 502
+local OPERATOR = " Trying again will not help. Please tell the people who run this site."
+
+-- What to say, by what has happened. `later`: trying again may help. `find`: another organization id may help.
+local CASES = {
+  id = { status = 400, title = "This is not the id of an organization", find = true,
+    text = "Please check the id, or enter another one." },
+  unknown = { status = 404, title = "There is no such organization", find = true,
+    text = "Podero has no organization with this id. Please check it, or enter another one." },
+  credentials = { status = 502, title = "This site cannot sign in to Podero",
+    text = "Podero does not accept the site's credentials; they may have been changed." .. OPERATOR },
+  forbidden = { status = 502, title = "This site may not read this organization",
+    text = "Podero does not let the site read the users of this organization." .. OPERATOR },
+  busy = { status = 502, title = "Podero is getting too many requests", later = true,
+    text = "It has asked this site to wait." },
+  broken = { status = 502, title = "Podero did not give us the list", later = true,
+    text = "It could not be reached, or had a problem." },
+  unreadable = { status = 502, title = "Podero's list could not be read",
+    text = "It is not as it should be." .. OPERATOR },
+  large = { status = 502, title = "The list is too large for one answer",
+    text = "The CSV download has lists of any length." },
+  slow = { status = 504, title = "Podero did not answer in time", later = true, text = "It may be busy." },
+  unready = { status = 503, title = "This site is not ready", later = true, text = "It is starting or stopping." },
+}
+
+local BY_KIND = {
+  argument = "id", auth = "credentials", timeout = "slow", schema = "unreadable", too_large = "large",
+  closed = "unready", memory = "unready",
+}
+
+local BY_STATUS = { [401] = "credentials", [403] = "forbidden", [404] = "unknown", [429] = "busy", [504] = "slow" }
+
+-- What nginx answers by itself.
+local STATUSES = {
+  [404] = { title = "There is no such page", text = "The address may be incomplete." },
+  [405] = { title = "This page cannot be used that way", text = "The method of the request is not allowed here." },
+  [413] = { title = "This is too much text", text = "Please search for less." },
+  [500] = { title = "This site has a fault", text = "Please tell the people who run this site." },
+}
+
+local function case_of(err)
+  -- A list that was cut short, say, is one that trying again may help with; one that is no JSON is not.
+  if err.kind == "decode" and not err.retryable then return CASES.unreadable end
+  return CASES[err.kind == "http" and BY_STATUS[err.status] or BY_KIND[err.kind] or "broken"]
 end
 
---- Answers with an error, as a page or as JSON.
-local function send(status, text, as_page)
-  ngx.status = status
-  if as_page then return page.send("Error " .. status, page.fill([[
-<main><h1>Error {{status}}</h1>
+--- Whether the answer is for a person: browsers ask for HTML by name.
+local function is_for_a_person()
+  return (ngx.var.http_accept or ""):lower():find("text/html", 1, true) ~= nil
+end
+
+local BODY = [[
+<main class="narrow">
+<p class="muted">Error {{status}}</p>
+<h1>{{title}}</h1>
 <p>{{text}}</p>
-<p class="muted">Request {{request_id}}</p></main>
-]], { status = status, text = text, request_id = ngx.var.request_id })) end
+{{more}}<p class="muted">Request {{request_id}}</p>
+</main>
+]]
+
+--- Answers with an error. `more`: HTML for the page.
+local function send(status, title, sentences, as_page, more)
+  ngx.status = status
+  if as_page or is_for_a_person() then
+    return page.send(title, page.fill(BODY, {
+      status = status, title = title, text = sentences, more = more or "", request_id = ngx.var.request_id,
+    }))
+  end
   ngx.header["Content-Type"] = "application/json"
-  ngx.say(cjson.encode { status = status, error = text, request_id = ngx.var.request_id })
+  ngx.say(cjson.encode { status = status, error = title .. ". " .. sentences, request_id = ngx.var.request_id })
 end
 
---- Answers with an error of the client, as a page or as JSON. What is no error of the client's is a mistake of ours: it
--- is raised, and nginx answers 500.
-function failure.answer(err, as_page)
+failure.send = send
+
+--- Where the visitor can go on, as HTML. `asked`: what the request asked for.
+local function ways_on(case, asked)
+  if case.find then return home.form() end
+  local name, ways = ngx.var.uri:match "[^/]*$", {}
+  local parameters = links.changed(asked, { page = asked.page > 1 and asked.page })
+  if case.later then ways[1] = links.to(name, parameters, "Try again").html end
+  if name ~= "roster" then ways[#ways + 1] = links.to("roster", parameters, "Back to the users").html end
+  return page.html(#ways > 0 and '<div class="ways">' .. table.concat(ways, " ") .. "</div>\n" or "")
+end
+
+--- Answers with an error of the client. `asked`: what the request asked for, see site/query.lua. `as_page`: even if
+-- nobody asks for HTML. What is no error of the client's is a mistake of ours: it is raised, and nginx answers 500.
+function failure.answer(err, asked, as_page)
   if type(err) ~= "table" or not err.kind then error(err, 0) end
-  local status = status_of(err)
-  ngx.log(status >= 500 and ngx.ERR or ngx.INFO, tostring(err))
-  if err.retry_after then
-    ngx.header["Retry-After"] = math.ceil(math.max(0, math.min(err.retry_after, LONGEST_WAIT)))
+  local case = case_of(err)
+  ngx.log(case.status >= 500 and ngx.ERR or ngx.INFO, tostring(err))
+  local wait = err.retry_after and math.ceil(math.max(0, math.min(err.retry_after, LONGEST_WAIT)))
+  ngx.header["Retry-After"] = wait
+  local sentences = case.text
+  if case.later then
+    sentences = ("%s Please try again %s."):format(sentences, wait and "in " .. text.duration(wait) or "in a minute")
   end
-  return send(status, TEXTS[status], as_page)
+  return send(case.status, case.title, sentences, as_page, ways_on(case, asked))
 end
 
 --- Answers 400 to a request that cannot be used. Nothing is logged: what is wrong may be personal data in the URL.
-function failure.refuse(text, as_page)
-  return send(400, text, as_page)
+function failure.refuse(sentence, as_page)
+  return send(400, "This cannot be shown", sentence, as_page)
+end
+
+--- Answers for nginx, which has set the status already.
+function failure.of_status()
+  local case = STATUSES[ngx.status] or STATUSES[500]
+  return send(ngx.status, case.title, case.text, false, page.html '<p><a href="/">To the first page</a></p>\n')
 end
 
 --- Breaks off an answer that has begun: whoever reads it must see that it is not whole, which the end of a connection

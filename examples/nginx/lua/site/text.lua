@@ -1,5 +1,5 @@
---- Texts that visitors and Podero's servers chose. Every function takes time in proportion to the text's length.
--- Numbers as text, too.
+--- Texts that visitors and Podero's servers chose, and numbers for people. Every function takes time in proportion to
+-- the text's length.
 
 local text = {}
 
@@ -16,38 +16,53 @@ function text.cut(value, most)
   return value:sub(1, most) .. "…"
 end
 
---- The fewest digits that read back as the same number. Lua's tostring and some versions of lua-cjson write 14, too few
--- for some coordinates.
-function text.number(value)
-  if value % 1 == 0 and math.abs(value) <= 2 ^ 53 then return ("%d"):format(value) end
-  for digits = 15, 16 do
-    local short = ("%." .. digits .. "g"):format(value)
-    if tonumber(short) == value then return short end
+--- The texts with a blank between each two, without those that are nil or empty.
+function text.joined(...)
+  local texts = {}
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    if value and value ~= "" then texts[#texts + 1] = value end
   end
-  return ("%.17g"):format(value)
+  return table.concat(texts, " ")
 end
 
--- Letters of two bytes in UTF-8 that have a lower case: Latin, Greek, Cyrillic.
-local LOWER = {}
-
-local function letter(code)
-  return string.char(192 + math.floor(code / 64), 128 + code % 64)
+--- An integer with commas between thousands.
+function text.grouped(number)
+  local digits = ("%d"):format(number):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (digits:gsub("^,", ""))
 end
 
--- First and last capital, from one to the next, and how far away the small letter is.
-for _, range in ipairs {
-  { 0xC0, 0xD6, 1, 32 }, { 0xD8, 0xDE, 1, 32 },
-  { 0x100, 0x12E, 2, 1 }, { 0x132, 0x136, 2, 1 }, { 0x139, 0x147, 2, 1 }, { 0x14A, 0x176, 2, 1 },
-  { 0x179, 0x17D, 2, 1 },
-  { 0x391, 0x3A1, 1, 32 }, { 0x3A3, 0x3AB, 1, 32 },
-  { 0x400, 0x40F, 1, 80 }, { 0x410, 0x42F, 1, 32 },
-} do
-  for code = range[1], range[2], range[3] do LOWER[letter(code)] = letter(code + range[4]) end
+--- "1 user", "2,000 users". The no-break space keeps a number with what it counts.
+function text.counted(number, one, several)
+  return text.grouped(number) .. "\194\160" .. (number == 1 and one or several)
 end
 
---- Without the difference between capitals and small letters, for comparisons.
-function text.fold(value)
-  return (value:lower():gsub("[\195-\208][\128-\191]", LOWER))
+local UNITS = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } }
+
+--- A number of seconds in the largest unit that it fills, rounded up: "2 minutes".
+function text.duration(seconds)
+  seconds = math.max(1, math.ceil(seconds))
+  for _, unit in ipairs(UNITS) do
+    if seconds >= unit[1] then return text.counted(math.ceil(seconds / unit[1]), unit[2], unit[2] .. "s") end
+  end
+end
+
+-- Letters of Latin by the letter that people look for them under; two bytes each in UTF-8.
+local BASES = {
+  a = "ÀÁÂÃÄÅàáâãäåĀāĂăĄą", ae = "Ææ", c = "ÇçĆćĈĉĊċČč", d = "ÐðĎďĐđ", e = "ÈÉÊËèéêëĒēĔĕĖėĘęĚě", g = "ĜĝĞğĠġĢģ",
+  h = "ĤĥĦħ", i = "ÌÍÎÏìíîïĨĩĪīĬĭĮįİı", j = "Ĵĵ", k = "Ķķ", l = "ĹĺĻļĽľĿŀŁł", n = "ÑñŃńŅņŇňŊŋ",
+  o = "ÒÓÔÕÖØòóôõöøŌōŎŏŐő", oe = "Œœ", r = "ŔŕŖŗŘř", s = "ŚśŜŝŞşŠš", ss = "ß", t = "ŢţŤťŦŧ", th = "Þþ",
+  u = "ÙÚÛÜùúûüŨũŪūŬŭŮůŰűŲų", w = "Ŵŵ", y = "ÝýÿŶŷŸ", z = "ŹźŻżŽž",
+}
+
+local BASE = {}
+for base, letters in pairs(BASES) do
+  for letter in letters:gmatch "[\195-\197][\128-\191]" do BASE[letter] = base end
+end
+
+--- A text to sort by: Latin letters without accents and capitals. Other alphabets keep the order of Unicode.
+function text.collation(value)
+  return (value:lower():gsub("[\195-\197][\128-\191]", BASE))
 end
 
 return text

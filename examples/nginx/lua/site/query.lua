@@ -1,15 +1,15 @@
---- Which users a visitor wants to see: `role` and `q`, as in Podero's own back office. The API has no filters. `q` is
--- what people search for, names and e-mail addresses: it travels in the body of a POST and never in a URL, because
--- nginx puts the URL of a request into each line of its error log, and so do proxies and browsers into theirs.
+--- What a visitor wants to see: `role`, `q`, a text to search for, `sort` and `page`. `q` is what people search for,
+-- names and e-mail addresses: it travels in the body of a POST and never in a URL, because nginx puts the URL of a
+-- request into each line of its error log, and so do proxies and browsers into theirs.
 
+local order = require "site.order"
 local text = require "site.text"
 
-local filter = {}
+local query = {}
 
--- Characters of a value, of three bytes at most in a browser's way of counting; a longer one is refused. That bounds
--- what a search costs: at worst this times the length of what is searched.
-filter.LONGEST = 200
-local LONGEST_BYTES = 3 * filter.LONGEST
+-- Characters of a value, of three bytes at most in a browser's way of counting; a longer one is refused.
+query.LONGEST = 200
+local LONGEST_BYTES = 3 * query.LONGEST
 
 local MOST_PARAMETERS = 20
 
@@ -17,7 +17,9 @@ local REFUSALS = {
   url = "Search by POST, as the form on the page does: URLs end up in logs.",
   form = "Send the parameters as application/x-www-form-urlencoded.",
   many = "These are too many parameters.",
-  long = ("A parameter has at most %d characters."):format(filter.LONGEST),
+  long = ("A parameter has at most %d characters."):format(query.LONGEST),
+  page = "There is no such page: pages are numbered from 1.",
+  sort = "There is no such order: sort by name, role or last_login, with a minus before it for the other way round.",
 }
 
 --- The parameters of a form in the body; nil and a reason if it is none.
@@ -52,25 +54,21 @@ local function parameter(value)
   return value ~= "" and value or nil
 end
 
---- Whether a user has the text in e-mail, names (one or both) or external id.
-local function has(user, folded)
-  local name = (user.first_name or "") .. " " .. (user.last_name or "")
-  local searched = user.email .. "\n" .. name .. "\n" .. (user.external_user_id or "")
-  return text.fold(searched):find(folded, 1, true) ~= nil
-end
-
---- The filter that the request asks for: `role` and `q` as they were given, and `wants(user)`. Nil and a sentence for
--- the visitor if it cannot be used.
-function filter.of_request()
+--- What the request asks for: `role`, `q` and `sort`, nil if it asks for none, and the number `page`. Nil and a
+-- sentence for the visitor if it cannot be used.
+function query.of_request()
   local parameters, err = given()
   if not parameters then return nil, err end
-  local self = { role = parameter(parameters.role), q = parameter(parameters.q) }
-  if #(self.role or "") > LONGEST_BYTES or #(self.q or "") > LONGEST_BYTES then return nil, REFUSALS.long end
-  local folded = self.q and text.fold(self.q)
-  function self.wants(user)
-    return (not self.role or user.role == self.role) and (not folded or has(user, folded))
+  local self = {}
+  for _, name in ipairs { "role", "q", "sort", "page" } do
+    self[name] = parameter(parameters[name])
+    if #(self[name] or "") > LONGEST_BYTES then return nil, REFUSALS.long end
   end
+  if self.sort and not order.exists(self.sort) then return nil, REFUSALS.sort end
+  local page = self.page or "1"
+  if not page:find "^[1-9]%d?%d?%d?%d?%d?%d?$" then return nil, REFUSALS.page end
+  self.page = tonumber(page)
   return self
 end
 
-return filter
+return query

@@ -1,0 +1,140 @@
+#include "lua/user_record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory above these sizes is freed when the next user begins. */
+#define KEEP_VALUES ((size_t)1024)
+#define KEEP_BYTES ((size_t)256 * 1024)
+
+static uint64_t bit_of(int field) {
+  return UINT64_C(1) << field;
+}
+
+void user_record_begin(struct user_record *record) {
+  record->seen = record->present = 0;
+  record->count = record->kept = 0;
+  record->open = RECORD_NONE;
+  record->texts.size = 0;
+  if (record->texts.capacity > KEEP_BYTES) buffer_free(&record->texts);
+  if (record->capacity <= KEEP_VALUES) return;
+  free(record->others);
+  record->others = NULL;
+  record->capacity = 0;
+}
+
+void user_record_free(struct user_record *record) {
+  buffer_free(&record->texts);
+  free(record->others);
+  *record = (struct user_record){0};
+}
+
+/* ---- Texts ----------------------------------------------------------------------------------- */
+
+static bool has_text(enum json_event event) {
+  return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
+}
+
+/* Copies the text of a value, if it has one that is borrowed. Returns false if out of memory. */
+bool user_record_keep_text(struct user_record *record, struct record_value *value) {
+  if (value->is_kept || !has_text((enum json_event)value->event)) return true;
+  size_t at = record->texts.size;
+  if (!buffer_append(&record->texts, value->text, value->size)) return false;
+  value->at = at;
+  value->is_kept = true;
+  return true;
+}
+
+bool user_record_keep(struct user_record *record) {
+  for (int i = 0; i < USER_FIELD_COUNT; i++) {
+    if ((record->present & bit_of(i)) != 0 && !user_record_keep_text(record, &record->fields[i]))
+      return false;
+  }
+  for (; record->kept < record->count; record->kept++)
+    if (!user_record_keep_text(record, &record->others[record->kept])) return false;
+  return true;
+}
+
+/* ---- Fields ---------------------------------------------------------------------------------- */
+
+/* Returns whether a double is an integer, as 2.0 is, and sets `*integer`. */
+static bool to_integer(double number, int64_t *integer) {
+  const double limit = 9223372036854775808.0; /* 2^63 */
+  if (!(number >= -limit && number < limit)) return false;
+  *integer = (int64_t)number;
+  return (double)*integer == number;
+}
+
+/* Returns whether a scalar that is of another type can be converted, see user_record_convert. */
+bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
+                                enum json_event event, bool takes_numbers) {
+  int64_t integer;
+  bool is_number = event == JSON_INTEGER || event == JSON_DOUBLE;
+  if (type == USER_STRING || type == USER_ROLE) return takes_numbers && is_number;
+  return type == USER_INTEGER && event == JSON_DOUBLE && to_integer(reader->number, &integer);
+}
+
+/* Gives a number the type that the schema has. */
+void user_record_convert(struct record_value *value, enum user_type type) {
+  int64_t integer = value->integer;
+  bool is_integer = value->event == JSON_INTEGER;
+  if (type == USER_STRING || type == USER_ROLE) {
+    value->event = JSON_STRING;
+  } else if (type == USER_NUMBER && is_integer) {
+    value->event = JSON_DOUBLE;
+    value->number = (double)integer;
+  } else if (type == USER_INTEGER && !is_integer && to_integer(value->number, &integer)) {
+    value->event = JSON_INTEGER;
+    value->integer = integer;
+  }
+}
+
+void user_record_set_container(struct user_record *record, int field, enum json_event event) {
+  record->present |= bit_of(field);
+  record->fields[field] =
+      (struct record_value){.event = (unsigned char)event, .next = record->count};
+}
+
+/* ---- Other values ---------------------------------------------------------------------------- */
+
+static bool grow(struct user_record *record) {
+  size_t capacity = record->capacity == 0 ? 16 : record->capacity * 2;
+  struct record_value *grown = realloc(record->others, capacity * sizeof *grown);
+  if (grown == NULL) return false;
+  record->others = grown;
+  record->capacity = capacity;
+  return true;
+}
+
+bool user_record_add(struct user_record *record, const struct json_reader *reader,
+                     enum json_event event) {
+  if (record->count == record->capacity && !grow(record)) return false;
+  size_t index = record->count++;
+  struct record_value *value = &record->others[index];
+  if (!record_value_fill(value, reader, event) && !user_record_keep_text(record, value))
+    return false;
+  if (event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) {
+    value->next = record->open; /* until its end is known */
+    record->open = index;
+  } else if (event == JSON_ARRAY_END || event == JSON_OBJECT_END) {
+    size_t around = record->others[record->open].next;
+    value->next = around;
+    record->others[record->open].next = index + 1;
+    record->open = around;
+  }
+  return true;
+}
+
+static bool is_key(const struct user_record *record, const struct record_value *value,
+                   const char *key, size_t size) {
+  return value->event == JSON_KEY && value->size == size &&
+         memcmp(user_record_text(record, value), key, size) == 0;
+}
+
+const struct record_value *user_record_find(const struct user_record *record, const char *key,
+                                            size_t size) {
+  const struct record_value *found = NULL;
+  for (size_t i = 0; i < record->count; i = user_record_next(record, i))
+    if (is_key(record, &record->others[i], key, size)) found = &record->others[i + 1];
+  return found;
+}
