@@ -1,5 +1,5 @@
---- The filters that are measured. Each has podero's options, the same filter for the users of lua-cjson as one writes it
--- in Lua, and how many of the 10,000 users of the benchmark it hits.
+--- The filters that are measured. Each has podero's options, the same filter for the users of lua-cjson as one writes
+-- it in Lua, and how many of the 10,000 users of the benchmark it hits.
 
 local filters = {}
 

@@ -1,5 +1,5 @@
---- Makes the users of a list in memory with each of the two in turn, podero from JSON and the floor from prepared values,
--- and prints the seconds of processor time of every round.
+--- Makes the users of a list in memory with each of the two in turn, podero from JSON and the floor from prepared
+-- values, and prints the seconds of processor time of every round.
 --   SCRIPT ROUNDS FILE MODULE
 local common = require "bench.contestants.common"
 local decoder = require "decoder"
@@ -8,8 +8,7 @@ local floor = assert(package.loadlib(arg[3], "luaopen_floor"))()
 
 local text = common.read(arg[2])
 local whole = decoder.decode(text, true)
--- The fields of which the decoder keeps the last value, and the role.
-local make = floor.prepare(whole, users.FIELDS, { organization_id = true, country = true, role = true })
+local make = floor.prepare(whole, users.FIELDS)
 common.compare(make(), whole)
 whole = nil -- luacheck: ignore
 

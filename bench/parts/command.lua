@@ -13,8 +13,8 @@ local WHAT = "admins of 100,000 users as ndjson"
 --- The command line of the command on this Lua.
 local function podero(lua, base)
   local folder = support.temporary "modules"
-  local _, ok = support.output_of(("mkdir -p %s/podero && ln -sfn \"$PWD/src/command\" %s/podero/command"):format(folder,
-    folder))
+  local _, ok = support.output_of(("mkdir -p %s/podero && ln -sfn \"$PWD/src/command\" %s/podero/command"):format(
+    folder, folder))
   assert(ok, "no folder for the command's modules")
   return ("env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 LUA_PATH='%s/?.lua;;' LUA_CPATH=\"$PWD/build/%s/?.so;;\" no_proxy='*'"
     .. " PODERO_BASE_URL=%s PODERO_ACCESS_TOKEN=%s %s src/command/podero users --role admin --format ndjson %s"):format(

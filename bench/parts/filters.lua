@@ -1,5 +1,5 @@
---- Parts of a list, against lua-cjson with the null loop and the same filter in Lua: decoding alone, and end to end over
--- loopback HTTP.
+--- Parts of a list, against lua-cjson with the null loop and the same filter in Lua: decoding alone, and end to end
+-- over loopback HTTP.
 
 local Report = require "bench.report"
 local support = require "bench.support"
