@@ -3,7 +3,6 @@
 local arguments = require "podero.command.arguments"
 local credentials = require "podero.command.credentials"
 local failure = require "podero.command.failure"
-local filter = require "podero.command.filter"
 local formats = require "podero.command.formats"
 local json_text = require "podero.command.json_text"
 local output = require "podero.command.output"
@@ -92,14 +91,18 @@ end
 function commands.users(given, report)
   local client = new_client(given)
   local progress = terminal.progress()
-  local wants = filter.new(given.role, given.search)
   local sink = output.open(given.output, progress.clear)
   local written, code = 0, nil
   local ok, raised = pcall(function()
     local format = new_format(given, sink)
-    local opts = { include_deleted = given.include_deleted or false, on_progress = progress.show }
+    local opts = {
+      include_deleted = given.include_deleted or false,
+      role = #given.role > 0 and given.role or nil,
+      search = given.search,
+      fields = given.count and { "id" } or given.columns,
+      on_progress = progress.show,
+    }
     code = list_all(client, given, opts, function(user)
-      if wants and not wants(user) then return end
       format.add(user)
       written = written + 1
     end, progress, report)

@@ -48,25 +48,4 @@ function text.bytes(n)
   return ("%.2f GB"):format(n / 1e9)
 end
 
--- Letters with two cases: in Latin-1, U+00C0 to U+00DE, the lower case is 32 higher; in Latin Extended-A, upper and
--- lower case alternate.
-local function fold_latin1(byte)
-  return byte == "\151" and "\195\151" or "\195" .. string.char(byte:byte() + 32)
-end
-
-local function fold_extended(lead, byte)
-  local code = (lead:byte() - 196) * 64 + byte:byte() - 128 -- from U+0100 on
-  local upper_is_odd = (code >= 0x39 and code <= 0x48) or code >= 0x79
-  if code == 0x30 or code == 0x38 or code == 0x49 or code == 0x78 or code >= 0x7f then return lead .. byte end
-  if code % 2 == (upper_is_odd and 1 or 0) then code = code + 1 end
-  return string.char(196 + math.floor(code / 64), 128 + code % 64)
-end
-
---- Returns text in lower case, for comparisons.
-function text.fold(value)
-  value = value:lower()
-  if not value:find("[\195-\197]") then return value end
-  return (value:gsub("\195([\128-\158])", fold_latin1):gsub("([\196\197])([\128-\191])", fold_extended))
-end
-
 return text
