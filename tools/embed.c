@@ -8,5 +8,6 @@ int main(void) {
   while ((c = getchar()) != EOF) {
     printf("%d,%s", c, ++column % 20 == 0 ? "\n" : "");
   }
+  putchar('\n');
   return ferror(stdin) || fflush(stdout) != 0 ? 1 : 0;
 }

@@ -1,0 +1,43 @@
+-- The schema of users is written down once, in src/lua/user_schema.h. What else names its fields agrees with it.
+local helper = require "spec.support.helper"
+local users = require "spec.support.mock.users"
+
+-- In the order of the schema: name, type in Lua, and whether it may be nil.
+local function schema()
+  local types = { STRING = "string", ROLE = "podero.Role", INTEGER = "integer", NUMBER = "number", BOOLEAN = "boolean" }
+  local fields = {}
+  for name, kind, flags in helper.read("src/lua/user_schema.h"):gmatch("\n%s+FIELD%(([%l_]+), (%u+), ([^)]+)%)") do
+    fields[#fields + 1] = { name = name, type = types[kind], nullable = flags:find("USER_NULLABLE", 1, true) ~= nil }
+  end
+  return fields
+end
+
+local function names()
+  local list = {}
+  for i, field in ipairs(schema()) do list[i] = field.name end
+  return list
+end
+
+describe("the fields of the schema", function()
+  it("are all there is in openapi.yaml", function()
+    assert.equal(21, #schema())
+  end)
+
+  it("are the columns of the command", function()
+    assert.same(names(), dofile("src/command/columns.lua"))
+  end)
+
+  it("are the fields of the mock Partner API", function()
+    assert.same(names(), users.FIELDS)
+  end)
+
+  it("have the types that editors are told", function()
+    local class = helper.read("types/podero.lua"):match("\n%-%-%-@class podero%.User\n(.-)\n\n")
+    local expected, told = {}, {}
+    for i, field in ipairs(schema()) do
+      expected[i] = field.name .. (field.nullable and "? " or " ") .. field.type
+    end
+    for name, kind in class:gmatch("%-%-%-@field ([%l_]+%??) (%S+)") do told[#told + 1] = name .. " " .. kind end
+    assert.same(expected, told)
+  end)
+end)
