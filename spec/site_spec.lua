@@ -1125,7 +1125,8 @@ describe("the site of examples/nginx", function()
       return least
     end
 
-    it("take twice the time if they are twice as long", function()
+    -- Time in proportion would be 8, and the square of it 64: what else the machine does comes between neither.
+    it("take time in proportion to their length", function()
       local blanks = (" "):rep(20000)
       local inputs = { blanks, "a" .. blanks .. "b", blanks .. "a", "a" .. blanks, ("a "):rep(10000), ("Ä"):rep(10000),
         ("<"):rep(20000), ("{{a"):rep(7000), ("\128"):rep(20000) }
@@ -1136,8 +1137,8 @@ describe("the site of examples/nginx", function()
       }
       for name, f in pairs(functions) do
         for i, input in ipairs(inputs) do
-          local ratio = seconds_of(f, input .. input) / seconds_of(f, input)
-          assert.is_true(ratio < 3, ("%s, input %d: %.1f"):format(name, i, ratio))
+          local ratio = seconds_of(f, input:rep(8)) / seconds_of(f, input)
+          assert.is_true(ratio < 24, ("%s, input %d: %.1f"):format(name, i, ratio))
         end
       end
     end)
