@@ -1,10 +1,11 @@
-/* The floor of decoding: makes the tables of a list from values that stand ready in memory, and reads no JSON. A Lua
- * module.
+/* The floor of decoding: makes the tables of a list from values that stand ready in memory, and
+ * reads no JSON. A Lua module.
  *
  *   make = floor.prepare(users, names)      make() returns a list that equals `users`
  *
- * The keys are those of `names`. As the library does, it pushes keys from the stack, makes each table at its final
- * size, and lets the collector rest meanwhile; unlike the library it knows the length of the list. */
+ * The keys are those of `names`. As the library does, it pushes keys from the stack, makes each
+ * table at its final size, and lets the collector rest meanwhile; unlike the library it knows the
+ * length of the list. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ struct value {
   lua_Integer integer; /* of a boolean, too */
 };
 
-/* Upvalue 1 of make(); upvalue 2 are the names. Its memory is never freed: a program prepares once. */
+/* Upvalue 1 of make(); upvalue 2 are the names. Its memory is never freed: a program prepares once.
+ */
 struct list {
   int users, names;
   int *counts;         /* how many values each user has */
@@ -44,9 +46,7 @@ static void *checked(lua_State *L, void *memory) {
 static void keep(lua_State *L, struct value *v, int name) {
   v->name = name;
   switch (lua_type(L, -1)) {
-  case LUA_TNUMBER:
-    v->kind = NUMBER;
-    v->number = lua_tonumber(L, -1);
+  case LUA_TNUMBER: v->kind = NUMBER; v->number = lua_tonumber(L, -1);
 #if LUA_VERSION_NUM >= 503
     if (lua_isinteger(L, -1)) v->kind = INTEGER;
 #endif
