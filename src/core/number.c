@@ -312,18 +312,11 @@ static bool reads_back(const char *text, size_t size, double number) {
                                    : type == NUMBER_IS_DOUBLE && read == number;
 }
 
-/* Returns whether the number has no fraction and int64_t can hold it, and sets `*integer`. -0 is
- * not converted. */
-static bool to_integer(double number, int64_t *integer) {
-  const double limit = 9223372036854775808.0; /* 2^63 */
-  if (!(number >= -limit && number < limit) || (number == 0 && signbit(number))) return false;
-  *integer = (int64_t)number;
-  return (double)*integer == number;
-}
-
 size_t number_write(double number, char out[NUMBER_BYTES]) {
   int64_t integer;
-  if (to_integer(number, &integer)) return number_write_integer(integer, out);
+  bool is_negative_zero = number == 0 && signbit(number);
+  if (!is_negative_zero && number_to_integer(number, &integer))
+    return number_write_integer(integer, out);
   /* Any text of up to 15 digits can be converted to a double and back. So if there is such a text
    * for this number, %.15g writes it, since it omits zeros at the end. Subnormal numbers are less
    * precise. */

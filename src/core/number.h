@@ -2,6 +2,7 @@
 #ifndef PODERO_NUMBER_H
 #define PODERO_NUMBER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,13 @@ size_t number_write(double number, char out[NUMBER_BYTES]);
 
 /* Writes an integer and a NUL. Returns the length of the text without the NUL. */
 size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]);
+
+/* Returns whether a double is an integer that int64_t can hold, as 2.0 is, and sets `*integer`. */
+static inline bool number_to_integer(double number, int64_t *integer) {
+  const double limit = 9223372036854775808.0; /* 2^63 */
+  if (!(number >= -limit && number < limit)) return false;
+  *integer = (int64_t)number;
+  return (double)*integer == number;
+}
 
 #endif

@@ -13,10 +13,6 @@
 _Static_assert(USER_FIELD_COUNT <= 64, "more fields than bits");
 _Static_assert(USER_LIMIT_DEFAULT <= UINT32_MAX, "sizes in a record have 32 bits");
 
-static uint64_t bit_of(int field) {
-  return UINT64_C(1) << field;
-}
-
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
 enum place { PLACE_START, PLACE_LIST, PLACE_USER, PLACE_NESTED };
@@ -113,7 +109,7 @@ static void format_wrong_type(const struct user_decoder *d, int field, enum json
 static enum step wrong_type(struct user_decoder *d, enum json_event event) {
   char message[sizeof d->error.message];
   if (d->options.reports) {
-    d->invalid |= bit_of(d->field);
+    d->invalid |= user_field_bit(d->field);
     return STEP_CONTINUE;
   }
   format_wrong_type(d, d->field, event, message, sizeof message);
@@ -127,17 +123,13 @@ static void format_missing(const struct user_decoder *d, int field, char *messag
 
 /* ---- A user's fields ------------------------------------------------------------------------- */
 
-static bool field_is(int field, const char *text, size_t size) {
-  return user_fields[field].size == size && memcmp(user_fields[field].name, text, size) == 0;
-}
-
 /* Returns the field of that name, or UNKNOWN. Begins with the field after the last one, since the
  * API sends them in order. */
 static int find_field(const struct user_decoder *d, const char *text, size_t size) {
   for (int i = d->next; i < USER_FIELD_COUNT; i++)
-    if (field_is(i, text, size)) return i;
+    if (user_field_is(i, text, size)) return i;
   for (int i = 0; i < d->next; i++)
-    if (field_is(i, text, size)) return i;
+    if (user_field_is(i, text, size)) return i;
   return UNKNOWN;
 }
 
@@ -146,15 +138,15 @@ static inline enum step handle_field(struct user_decoder *d, enum json_event eve
   bool is_typed = user_record_is_typed(d->field, &d->reader, event, d->options.validate);
   enum step step = STEP_CONTINUE;
   if (d->options.validate && !is_typed) step = wrong_type(d, event);
-  if (step != STEP_CONTINUE || (d->needed & bit_of(d->field)) == 0) return step;
+  if (step != STEP_CONTINUE || (d->needed & user_field_bit(d->field)) == 0) return step;
   bool ok = user_record_set(&d->record, d->field, &d->reader, event, is_typed);
   return ok ? STEP_CONTINUE : memory_error(d);
 }
 
 /* Handles the key of a field. */
 static inline void expect_field(struct user_decoder *d, int field) {
-  d->record.seen |= bit_of(field);
-  d->invalid &= ~bit_of(field); /* of equal keys the last one counts */
+  d->record.seen |= user_field_bit(field);
+  d->invalid &= ~user_field_bit(field); /* of equal keys the last one counts */
   d->field = (signed char)field;
   d->next = (unsigned char)(field + 1);
 }
@@ -214,7 +206,7 @@ static enum step check_required(struct user_decoder *d) {
   uint64_t missing = d->required & ~d->record.seen;
   if (missing == 0 || d->options.reports) return STEP_CONTINUE;
   int field = 0;
-  while ((missing & bit_of(field)) == 0)
+  while ((missing & user_field_bit(field)) == 0)
     field++;
   format_missing(d, field, message, sizeof message);
   return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
@@ -237,8 +229,8 @@ static void report_violations(const struct run *run) {
   uint64_t missing = d->required & ~d->record.seen;
   for (int field = 0; field < USER_FIELD_COUNT; field++) {
     enum json_event event = (enum json_event)d->record.fields[field].event;
-    if (((missing | d->invalid) & bit_of(field)) == 0) continue;
-    if ((missing & bit_of(field)) != 0)
+    if (((missing | d->invalid) & user_field_bit(field)) == 0) continue;
+    if ((missing & user_field_bit(field)) != 0)
       format_missing(d, field, message, sizeof message);
     else
       format_wrong_type(d, field, event, message, sizeof message);
@@ -251,7 +243,7 @@ static void report_violations(const struct run *run) {
 static uint64_t measure(const struct user_record *record, uint64_t fields, uint64_t *values) {
   uint64_t bytes = 0;
   for (int i = 0; i < USER_FIELD_COUNT; i++) {
-    if ((record->present & fields & bit_of(i)) == 0) continue;
+    if ((record->present & fields & user_field_bit(i)) == 0) continue;
     bytes += (uint64_t)user_fields[i].key_size + record->fields[i].size;
     ++*values;
   }
@@ -313,7 +305,7 @@ static enum step finish_user(const struct run *run) {
 static enum step begin_nested(struct user_decoder *d, enum json_event event) {
   if (d->field != UNKNOWN) {
     if (d->options.validate && wrong_type(d, event) == STEP_FAILED) return STEP_FAILED;
-    d->skips = (d->needed & bit_of(d->field)) == 0;
+    d->skips = (d->needed & user_field_bit(d->field)) == 0;
     if (!d->skips) user_record_set_container(&d->record, d->field, event);
   }
   d->place = PLACE_NESTED;
@@ -411,7 +403,7 @@ void user_decoder_init(struct user_decoder *d, const struct user_decoder_options
   if (options->filter != NULL && !d->options.reports) d->needed = options->filter->needed;
   json_init(&d->reader, 0, d->options.limit);
   for (int i = 0; i < USER_FIELD_COUNT; i++)
-    if ((user_fields[i].flags & USER_REQUIRED) != 0) d->required |= bit_of(i);
+    if ((user_fields[i].flags & USER_REQUIRED) != 0) d->required |= user_field_bit(i);
 }
 
 void user_decoder_free(struct user_decoder *d) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/casefold.h"
+#include "core/number.h"
 #include "lua/argument.h"
 #include "lua/number_text.h"
 #include "lua/text_buffer.h"
@@ -43,9 +44,8 @@ static struct filter_value value_of_integer(int64_t integer) {
 }
 
 static struct filter_value value_of_number(double number) {
-  const double limit = 9223372036854775808.0; /* 2^63 */
-  if (number >= -limit && number < limit && floor(number) == number)
-    return value_of_integer((int64_t)number);
+  int64_t integer;
+  if (number_to_integer(number, &integer)) return value_of_integer(integer);
   return (struct filter_value){.event = JSON_DOUBLE, .number = number};
 }
 
@@ -72,20 +72,15 @@ static int compare_values(const void *left, const void *right) {
 
 /* Returns the field's value, or NULL if it is null or absent. */
 static const struct record_value *field_of(const struct user_record *record, int field) {
-  return (record->present & UINT64_C(1) << field) != 0 ? &record->fields[field] : NULL;
+  return (record->present & user_field_bit(field)) != 0 ? &record->fields[field] : NULL;
 }
 
 static bool has_role(const struct user_filter *filter, const struct user_record *record) {
   const struct record_value *value = field_of(record, USER_FIELD_role);
   if (filter->roles == 0) return true;
   if (value == NULL || value->event != JSON_STRING) return false;
-  const char *text = user_record_text(record, value);
-  for (int i = 0; i < USER_ROLE_COUNT; i++) {
-    if ((filter->roles & 1u << i) != 0 && strlen(user_roles[i]) == value->size &&
-        memcmp(user_roles[i], text, value->size) == 0)
-      return true;
-  }
-  return false;
+  int role = user_role_find(user_record_text(record, value), value->size);
+  return (filter->roles & 1u << role) != 0; /* no bit is set for a role that the schema lacks */
 }
 
 /* Sets `*value` to the value of a record, as it will be in Lua. Returns false if it is an array or
@@ -245,8 +240,7 @@ static int check_array(const struct maker *m, const char *option, const char *wh
 /* Returns the field of that name; USER_FIELD_COUNT if the schema has none. */
 static int find_field(const char *name, size_t size) {
   int field = 0;
-  while (field < USER_FIELD_COUNT &&
-         (user_fields[field].size != size || memcmp(user_fields[field].name, name, size) != 0))
+  while (field < USER_FIELD_COUNT && !user_field_is(field, name, size))
     field++;
   return field;
 }
@@ -255,8 +249,8 @@ static int find_field(const char *name, size_t size) {
 static void add_key(const struct maker *m, int field, const char *name, size_t size,
                     bool is_delivered) {
   if (field < USER_FIELD_COUNT) {
-    m->filter->needed |= UINT64_C(1) << field;
-    if (is_delivered) m->filter->fields |= UINT64_C(1) << field;
+    m->filter->needed |= user_field_bit(field);
+    if (is_delivered) m->filter->fields |= user_field_bit(field);
     return;
   }
   struct filter_key *keys = (struct filter_key *)(void *)m->keys->data;
@@ -294,17 +288,16 @@ static void read_role(const struct maker *m, const char *option) {
   static const char expected[] = "expected \"admin\", \"staff\", \"user\" or \"guest\"";
   if (lua_type(m->L, -1) != LUA_TSTRING)
     fail(m, option, "expected a role, got %s", luaL_typename(m->L, -1));
-  const char *role = lua_tostring(m->L, -1);
-  int i = 0;
-  while (user_roles[i] != NULL && strcmp(user_roles[i], role) != 0)
-    i++;
-  if (user_roles[i] == NULL) fail(m, option, "%s; where = { role = ... } finds others", expected);
+  size_t size;
+  const char *role = lua_tolstring(m->L, -1, &size);
+  int i = user_role_find(role, size);
+  if (i == USER_ROLE_COUNT) fail(m, option, "%s; where = { role = ... } finds others", expected);
   m->filter->roles |= 1u << i;
 }
 
 /* The value on top. [-0, +0, v] */
 static void read_roles(const struct maker *m, const char *option) {
-  m->filter->needed |= UINT64_C(1) << USER_FIELD_role;
+  m->filter->needed |= user_field_bit(USER_FIELD_role);
   if (!lua_istable(m->L, -1)) {
     read_role(m, option);
     return;
@@ -331,7 +324,7 @@ static void read_search(const struct maker *m, const char *option) {
   m->filter->finds_nothing = memchr(text, SEPARATOR, size) != NULL;
   hold(m);
   for (size_t i = 0; i < sizeof searched; i++)
-    m->filter->needed |= UINT64_C(1) << searched[i];
+    m->filter->needed |= user_field_bit(searched[i]);
 }
 
 /* The value on top. [-0, +0, v] */
@@ -482,7 +475,7 @@ void user_filter_push(lua_State *L, int opts, int where, struct argument argumen
   m.keys = new_array(&m, HELD_KEYS);
   m.conditions = new_array(&m, HELD_CONDITIONS);
   m.values = new_array(&m, HELD_VALUES);
-  uint64_t all = (UINT64_C(1) << USER_FIELD_COUNT) - 1;
+  uint64_t all = user_field_bit(USER_FIELD_COUNT) - 1;
   *m.filter = (struct user_filter){.fields = all, .limit = UINT64_MAX, .all_keys = true};
   if (where != 0) {
     lua_pushvalue(L, where);

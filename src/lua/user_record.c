@@ -3,13 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/number.h"
+
 /* Memory above these sizes is freed when the next user begins. */
 #define KEEP_VALUES ((size_t)1024)
 #define KEEP_BYTES ((size_t)256 * 1024)
-
-static uint64_t bit_of(int field) {
-  return UINT64_C(1) << field;
-}
 
 void user_record_begin(struct user_record *record) {
   record->seen = record->present = 0;
@@ -47,7 +45,8 @@ bool user_record_keep_text(struct user_record *record, struct record_value *valu
 
 bool user_record_keep(struct user_record *record) {
   for (int i = 0; i < USER_FIELD_COUNT; i++) {
-    if ((record->present & bit_of(i)) != 0 && !user_record_keep_text(record, &record->fields[i]))
+    if ((record->present & user_field_bit(i)) != 0 &&
+        !user_record_keep_text(record, &record->fields[i]))
       return false;
   }
   for (; record->kept < record->count; record->kept++)
@@ -57,21 +56,14 @@ bool user_record_keep(struct user_record *record) {
 
 /* ---- Fields ---------------------------------------------------------------------------------- */
 
-/* Returns whether a double is an integer, as 2.0 is, and sets `*integer`. */
-static bool to_integer(double number, int64_t *integer) {
-  const double limit = 9223372036854775808.0; /* 2^63 */
-  if (!(number >= -limit && number < limit)) return false;
-  *integer = (int64_t)number;
-  return (double)*integer == number;
-}
-
 /* Returns whether a scalar that is of another type can be converted, see user_record_convert. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
                                 enum json_event event, bool takes_numbers) {
   int64_t integer;
   bool is_number = event == JSON_INTEGER || event == JSON_DOUBLE;
   if (type == USER_STRING || type == USER_ROLE) return takes_numbers && is_number;
-  return type == USER_INTEGER && event == JSON_DOUBLE && to_integer(reader->number, &integer);
+  return type == USER_INTEGER && event == JSON_DOUBLE &&
+         number_to_integer(reader->number, &integer);
 }
 
 /* Gives a number the type that the schema has. */
@@ -83,14 +75,14 @@ void user_record_convert(struct record_value *value, enum user_type type) {
   } else if (type == USER_NUMBER && is_integer) {
     value->event = JSON_DOUBLE;
     value->number = (double)integer;
-  } else if (type == USER_INTEGER && !is_integer && to_integer(value->number, &integer)) {
+  } else if (type == USER_INTEGER && !is_integer && number_to_integer(value->number, &integer)) {
     value->event = JSON_INTEGER;
     value->integer = integer;
   }
 }
 
 void user_record_set_container(struct user_record *record, int field, enum json_event event) {
-  record->present |= bit_of(field);
+  record->present |= user_field_bit(field);
   record->fields[field] =
       (struct record_value){.event = (unsigned char)event, .next = record->count};
 }

@@ -109,7 +109,7 @@ static inline bool user_record_set(struct user_record *record, int field,
                                    const struct json_reader *reader, enum json_event event,
                                    bool is_typed) {
   struct record_value *value = &record->fields[field];
-  uint64_t bit = UINT64_C(1) << field;
+  uint64_t bit = user_field_bit(field);
   record->present |= bit;
   bool is_borrowed = record_value_fill(value, reader, event);
   if (event == JSON_NULL) record->present &= ~bit;

@@ -1,13 +1,19 @@
 #include "lua/user_schema.h"
 
-#include <stddef.h>
-
 #define FIELD(name, type, flags)                                                                   \
   {#name, "\"" #name "\":", sizeof #name - 1, sizeof #name + 2, USER_##type, flags},
 
 const struct user_field user_fields[USER_FIELD_COUNT] = {USER_FIELDS(FIELD)};
 
 const char *const user_roles[USER_ROLE_COUNT + 1] = {"admin", "staff", "user", "guest", NULL};
+
+int user_role_find(const char *role, size_t size) {
+  int i = 0;
+  while (i < USER_ROLE_COUNT &&
+         (strlen(user_roles[i]) != size || memcmp(user_roles[i], role, size) != 0))
+    i++;
+  return i;
+}
 
 const char *user_type_name(enum user_type type) {
   static const char *const names[] = {"string", "integer", "number", "boolean", "string"};

@@ -3,6 +3,11 @@
 #ifndef PODERO_USER_SCHEMA_H
 #define PODERO_USER_SCHEMA_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
 /* The fields, in the order in which the API sends the keys: name, enum user_type, flags. */
 #define USER_FIELDS(FIELD)                                                                         \
   FIELD(id, STRING, USER_REQUIRED)                                                                 \
@@ -56,6 +61,19 @@ extern const struct user_field user_fields[USER_FIELD_COUNT];
 
 /* The values of Role, followed by NULL. */
 extern const char *const user_roles[USER_ROLE_COUNT + 1];
+
+/* Returns the bit of a field in a set of fields. */
+static inline uint64_t user_field_bit(int field) {
+  return UINT64_C(1) << field;
+}
+
+/* Returns whether the field has this name. */
+static inline bool user_field_is(int field, const char *name, size_t size) {
+  return user_fields[field].size == size && memcmp(user_fields[field].name, name, size) == 0;
+}
+
+/* Returns the index in user_roles of this role; USER_ROLE_COUNT if the schema lacks it. */
+int user_role_find(const char *role, size_t size);
 
 /* Returns the type's name for error messages, a static string. */
 const char *user_type_name(enum user_type type);

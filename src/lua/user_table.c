@@ -41,13 +41,11 @@ struct maker {
 /* Pushes a role. The known ones are taken from the state, which saves Lua hashing them.
  * [-0, +1, m] */
 static void push_role(const struct maker *m, const char *text, size_t size) {
-  for (int i = 0; i < USER_ROLE_COUNT; i++) {
-    if (strlen(user_roles[i]) == size && memcmp(user_roles[i], text, size) == 0) {
-      lua_rawgeti(m->L, m->state, STATE_ROLES + i);
-      return;
-    }
-  }
-  lua_pushlstring(m->L, text, size);
+  int role = user_role_find(text, size);
+  if (role < USER_ROLE_COUNT)
+    lua_rawgeti(m->L, m->state, STATE_ROLES + role);
+  else
+    lua_pushlstring(m->L, text, size);
 }
 
 /* Pushes the string of a field with USER_REPEATS: comparing it to that of the user before is faster
