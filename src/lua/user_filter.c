@@ -117,7 +117,7 @@ static bool meets(const struct user_filter *filter, const struct filter_conditio
 }
 
 /* Separates the texts that are searched: no valid UTF-8 has this byte. */
-#define SEPARATOR '\xFF'
+#define SEPARATOR 0xFF
 
 /* The fields that are searched. A blank joins the last two to one text. */
 static const unsigned char searched[] = {USER_FIELD_email, USER_FIELD_external_user_id,
@@ -144,7 +144,7 @@ static enum filter_result search(const struct user_filter *filter, const struct 
     if (value == NULL) continue;
     bool has_last_name = searched_value(record, USER_FIELD_last_name) != NULL;
     out += casefold(out, user_record_text(record, value), value->size);
-    *out++ = searched[i] == USER_FIELD_first_name && has_last_name ? ' ' : SEPARATOR;
+    *out++ = searched[i] == USER_FIELD_first_name && has_last_name ? ' ' : (char)SEPARATOR;
   }
   size_t size = (size_t)(out - scratch->data);
   return memmem(scratch->data, size, filter->search, filter->search_size) != NULL ? FILTER_ACCEPTS

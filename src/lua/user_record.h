@@ -136,12 +136,16 @@ static inline const char *user_record_text(const struct user_record *record,
   return value->is_kept ? record->texts.data + value->at : value->text;
 }
 
+/* Returns whether the value is the beginning of an array or object. */
+static inline bool record_value_is_container(const struct record_value *value) {
+  return value->event == JSON_ARRAY_BEGIN || value->event == JSON_OBJECT_BEGIN;
+}
+
 /* Returns the index of what follows the value at `index` of `others`: if that is the beginning of
  * an array or object, of what follows its end. */
 static inline size_t user_record_next(const struct user_record *record, size_t index) {
   const struct record_value *value = &record->others[index];
-  bool is_container = value->event == JSON_ARRAY_BEGIN || value->event == JSON_OBJECT_BEGIN;
-  return is_container ? value->next : index + 1;
+  return record_value_is_container(value) ? value->next : index + 1;
 }
 
 /* Returns the value of the key at the top level of `others`, the last one of equal keys; NULL if

@@ -138,10 +138,6 @@ static bool push_container(const struct maker *m, size_t index) {
   return true;
 }
 
-static bool is_container(const struct record_value *value) {
-  return value->event == JSON_ARRAY_BEGIN || value->event == JSON_OBJECT_BEGIN;
-}
-
 /* ---- The user -------------------------------------------------------------------------------- */
 
 /* Sets a field in the table on top. [-0, +0, m] */
@@ -151,7 +147,7 @@ static inline bool set_field(const struct maker *m, int field) {
     lua_pushvalue(m->L, m->names + field);
   else
     lua_rawgeti(m->L, m->state, STATE_NAMES + field);
-  if (!is_container(value))
+  if (!record_value_is_container(value))
     push_field_scalar(m, field);
   else if (!push_container(m, value->next))
     return false;
@@ -172,7 +168,7 @@ static bool set_other(const struct maker *m, size_t index) {
   push_scalar(m, &m->record->others[index]);
   if (value->event == JSON_NULL)
     lua_pushnil(m->L); /* an equal key before may have had a value */
-  else if (!is_container(value))
+  else if (!record_value_is_container(value))
     push_scalar(m, value);
   else if (!push_container(m, index + 1))
     return false;
