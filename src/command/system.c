@@ -54,16 +54,13 @@ static volatile sig_atomic_t held, pending;
 
 /* Removes the temporary file and ends the process by the same signal, unless signals are held. */
 static void on_signal(int number) {
-  int saved = errno;
   if (held) {
     pending = number;
-    errno = saved;
     return;
   }
   if (temporary[0] != '\0') unlink(temporary);
   signal(number, SIG_DFL);
   raise(number); /* SA_NODEFER: it is not blocked here */
-  errno = saved;
 }
 
 /* From here to `release`, signals are noted only. They may come to any thread, so that blocking
@@ -290,8 +287,8 @@ static int change_mode(lua_State *L) {
 
 /* change_owner(descriptor, user, group) -> true. [3, +1|3, v] */
 static int change_owner(lua_State *L) {
-  uid_t user = (uid_t)luaL_checknumber(L, 2);
-  return push_result(L, fchown(check_int(L, 1), user, (gid_t)luaL_checknumber(L, 3)));
+  uid_t owner = (uid_t)luaL_checknumber(L, 2);
+  return push_result(L, fchown(check_int(L, 1), owner, (gid_t)luaL_checknumber(L, 3)));
 }
 
 static int rename_file(lua_State *L) {
