@@ -61,11 +61,19 @@ INST_MANDIR ?= $(PREFIX)/share/man
 # Type annotations for editors: set workspace.library of the Lua language server to this folder.
 INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
+# C modules of the command: podero.command.NAME.
+COMMAND_SOURCES := $(sort $(wildcard src/command/*.c))
+COMMAND_MODULES := $(COMMAND_SOURCES:src/%.c=$(BUILD)/podero/%.so)
+
 .PHONY: all install install-lua clean
-all: $(MODULE)
+all: $(MODULE) $(COMMAND_MODULES)
 
 $(MODULE): $(OBJECTS)
 	$(CC) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm -lpthread
+
+$(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
 
 $(BUILD)/%.o: src/%.c $(HEADERS) Makefile
 	@mkdir -p $(@D)
@@ -104,9 +112,11 @@ install: install-lua
 	install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 
 # The part that LuaRocks uses. It copies the folders docs and types itself.
-install-lua: $(MODULE)
-	install -d "$(DESTDIR)$(INST_LIBDIR)" "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
+install-lua: $(MODULE) $(COMMAND_MODULES)
+	install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" "$(DESTDIR)$(INST_LUADIR)/podero/command" \
+	  "$(DESTDIR)$(INST_BINDIR)"
 	install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command"
 	install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
 	sed '1s|.*|#!/usr/bin/env $(LUA)|' src/command/podero >"$(DESTDIR)$(INST_BINDIR)/podero"
 	chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
@@ -181,7 +191,7 @@ lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
-	@$(call forbid,Lua outside src/lua,[<"](lua/|lua\.h|lauxlib|lualib),src,src/lua/)
+	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
 	@$(call forbid,an upward include in src/core/loop,"core/(http|oauth2|retry|session|call),src/core/loop)
 	@$(call forbid,an upward include in src/core/http,"core/(oauth2|retry|session|call),src/core/http)
 	@$(call forbid,an upward include in src/core/oauth2,"core/(session|call),src/core/oauth2 $(wildcard src/core/retry.*))
@@ -190,7 +200,7 @@ lint:
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
-forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -v '^$(4)') || { echo '$(1)' >&2; exit 1; }
+forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
 # The files that every other file may include.
 BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch]))
@@ -200,14 +210,14 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 check: analyze sanitize valgrind
 
 # Static analysis by compilers and other tools.
-C_FILES = $(SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
+C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch])
 analyze: packages-check
 	clang-format --dry-run --Werror $(C_FILES) $(HEADERS)
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc CFLAGS='-O2 -fanalyzer' VARIANT=-analyzer WERROR=-Werror all
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang VARIANT=-clang WERROR=-Werror all decoder allocations
 	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
-	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES)
-	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
+	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES) $(COMMAND_SOURCES)
+	printf '%s\n' $(SOURCES) $(COMMAND_SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.

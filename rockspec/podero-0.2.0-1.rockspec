@@ -15,8 +15,8 @@ description = {
   license = "MIT",
 }
 supported_platforms = { "unix" }
--- argparse and lua-term are the command's.
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0", "argparse >= 0.7", "lua-term >= 0.7" }
+-- argparse is the command's.
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0", "argparse >= 0.7" }
 -- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
 external_dependencies = { CURL = { library = "curl" } }
 build = {

@@ -1,9 +1,11 @@
 --- Parses the arguments of the command, and makes options of podero.new from them.
 
+local FIELDS = require "podero.command.columns"
 local argparse = require "argparse"
 local failure = require "podero.command.failure"
 local formats = require "podero.command.formats"
 local podero = require "podero"
+local words = require "podero.command.words"
 
 local arguments = {}
 
@@ -25,6 +27,21 @@ local function pair(value)
   local name, content = value:match("^([^=]+)=(.*)$")
   if name then return { name, content } end
   return nil, ("expected NAME=VALUE, got '%s'"):format(value)
+end
+
+--- The names of fields of a user, separated by commas.
+local function columns(value)
+  local names, is_known, seen = {}, {}, {}
+  for _, name in ipairs(FIELDS) do is_known[name] = true end
+  for name in (value .. ","):gmatch(" *([^,]*),") do
+    name = name:match("^(.-) *$")
+    if name == "" then return nil, "expected names of fields separated by commas, got '" .. value .. "'" end
+    if seen[name] then return nil, "the field '" .. name .. "' is named twice" end
+    local meant = not is_known[name] and words.closest(name, FIELDS)
+    if meant then return nil, ("there is no field '%s': did you mean '%s'?"):format(name, meant) end
+    names[#names + 1], seen[name] = name, true
+  end
+  return names
 end
 
 -- the parser --------------------------------------------------------------------------------------------------------
@@ -63,7 +80,9 @@ local function add_client_options(command)
     command:option("--max-retries", "Further attempts after the first (2)."):argname("N"):convert(count),
     command:option("--http-version", "1.1 keeps requests off HTTP/2."):choices { "auto", "1.1" },
     command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
-    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
+    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."),
+    command:flag("-q --quiet", "Tell nothing but errors on standard error."))
+
 end
 
 --- Returns the values of podero.Role, which not every Lua can iterate over.
@@ -84,6 +103,10 @@ local function add_users(parser)
   command:group("Their form",
     command:option("--format", "Default: table."):choices(formats.NAMES):default("table"):show_default(false),
     command:option("--output", "Write to this file; it is replaced once all has come."):argname("FILE"),
+    command:option("--columns", "These fields only, in this order: a,b,c."):argname("FIELDS"):convert(columns),
+    command:flag("--wide", "Cut nothing off to fit the terminal."),
+    command:option("--color", "Default: auto, which is for terminals; see NO_COLOR."):choices { "auto", "always",
+      "never" }:default("auto"):show_default(false),
     command:flag("--no-validate", "Accept values that are not as the API's schema has them."))
   return command
 end
@@ -129,6 +152,13 @@ function arguments.parse(list)
   if parsed.sandbox and parsed.base_url then failure.usage("--sandbox and --base-url are two base URLs", name) end
   if parsed.sandbox then parsed.base_url = podero.SANDBOX end
   return parsed
+end
+
+--- Returns the name of the host that is asked.
+function arguments.host(parsed)
+  local variable = os.getenv("PODERO_BASE_URL")
+  local url = parsed.base_url or (variable ~= "" and variable) or podero.PRODUCTION
+  return (url:match("^%a[%w+.-]*://([^/?#]*)") or url):match("[^@]*$")
 end
 
 --- Returns the options of podero.new, without credentials.

@@ -1,6 +1,6 @@
 --- Users as lines of CSV (RFC 4180), safe to open in a spreadsheet.
 
-local columns = require "podero.command.columns"
+local all_columns = require "podero.command.columns"
 local json = require "podero.command.json"
 
 local csv = {}
@@ -20,14 +20,18 @@ local function field(value)
   return value
 end
 
-function csv.header()
-  return table.concat(columns, ",") .. "\r\n"
+--- Returns the line of names: of `columns`, or of all fields of the schema.
+function csv.header(columns)
+  local names = {}
+  for i, name in ipairs(columns or all_columns) do names[i] = field(name) end
+  return table.concat(names, ",") .. "\r\n"
 end
 
---- Returns the line of a user: the fields of the schema, in its order, empty if nil. Other keys are left out.
-function csv.user(user)
+--- Returns the line of a user: `columns`, or the fields of the schema, in its order; empty if nil. Other keys are left
+-- out.
+function csv.user(user, columns)
   local fields = {}
-  for i, name in ipairs(columns) do fields[i] = field(user[name]) end
+  for i, name in ipairs(columns or all_columns) do fields[i] = field(user[name]) end
   return table.concat(fields, ",") .. "\r\n"
 end
 

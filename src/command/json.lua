@@ -126,4 +126,13 @@ function json.user(user)
   return table.concat(pieces, "", 1, count) .. "}"
 end
 
+--- Returns the JSON of these fields of a user on one line, null if they are missing.
+function json.columns(user, names)
+  local members = {}
+  for i, name in ipairs(names) do
+    members[i] = quote(name) .. ":" .. (user[name] == nil and "null" or encode(user[name]))
+  end
+  return "{" .. table.concat(members, ",") .. "}"
+end
+
 return json

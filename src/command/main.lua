@@ -8,6 +8,7 @@ local formats = require "podero.command.formats"
 local json = require "podero.command.json"
 local output = require "podero.command.output"
 local podero = require "podero"
+local progress = require "podero.command.progress"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
 
@@ -16,14 +17,22 @@ local main = {}
 --- For --verbose: prints a line for each HTTP request.
 local function print_event(event)
   if event.type ~= "exchange" then return end
-  io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
-    event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
+  io.stderr:write(text.printable(("%s: %s %s: %s, attempt %d, %s in %.3f s"):format(event.purpose, event.method,
+    event.url, event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds)), "\n")
 end
 
-local function new_client(given)
+--- Returns a client. `shown`: the progress that is to show what it does (see progress.lua); may be nil.
+local function new_client(given, shown)
   local options = arguments.client_options(given)
   for name, value in pairs(credentials.find(given)) do options[name] = value end
-  if given.verbose then options.on_event = print_event end
+  options.wait = shown and shown:wait()
+  options.on_event = (shown or given.verbose) and function(event)
+    if given.verbose then
+      if shown then shown:clear() end
+      print_event(event)
+    end
+    if shown then shown:event(event) end
+  end
   local ok, client, err = pcall(podero.new, options)
   -- An error about an option begins with the position in this file: leave that out.
   if not ok then failure.usage(client:match("%((.*)%)$") or client, "podero " .. given.command) end
@@ -34,19 +43,29 @@ end
 
 local commands = {}
 
+--- Returns the sink for a format: on a terminal, no format but the table, which does so itself, is written as it comes.
+local function format_sink(given, sink, is_terminal)
+  return is_terminal and given.format ~= "table" and terminal.escaped(sink) or sink
+end
+
 function commands.users(given)
-  local client = new_client(given)
   local is_terminal = not given.output and terminal.is_terminal(io.stdout)
-  local progress = terminal.progress()
+  local shown = progress.new(arguments.host(given), not given.quiet, given.output ~= nil)
+  local client = new_client(given, shown)
   local wants = filter.new(given.role, given.search)
-  local sink = output.open(given.output, is_terminal, progress.clear)
+  local sink = output.open(given.output, is_terminal, function() shown:stop() end)
   local written = 0
   local ok, raised = pcall(function()
-    local format = formats[given.format](sink, {
-      colours = is_terminal and terminal.has_colours(io.stdout),
+    local format = formats[given.format](format_sink(given, sink, is_terminal), {
+      colours = not given.output and terminal.has_colours(given.color),
+      columns = given.columns,
       organizations = #given.org_id > 1,
+      width = is_terminal and not given.wide and terminal.columns(io.stdout) or nil,
     })
-    local opts = { include_deleted = given.include_deleted or false, on_progress = progress.show }
+    local opts = {
+      include_deleted = given.include_deleted or false,
+      on_progress = function(bytes, users) shown:show(bytes, users) end,
+    }
     for _, org_id in ipairs(given.org_id) do
       for user in client:each_user(org_id, opts) do
         if not wants or wants(user) then
@@ -54,14 +73,14 @@ function commands.users(given)
           written = written + 1
         end
       end
-      progress.next_list()
+      shown:next_list()
     end
     format.finish()
     sink:finish()
   end)
-  progress.clear()
+  shown:stop()
   client:close()
-  if ok then return progress.summary(written, given.output) end
+  if ok then return shown:summary(written, given.output) end
   sink:discard()
   error(raised, 0)
 end
@@ -95,6 +114,7 @@ function commands.get(given)
   client:close()
   if answer == nil then error(response, 0) end -- it is the error then
   local sink = output.open()
+  if terminal.is_terminal(io.stdout) then sink = terminal.escaped(sink) end
   sink:write(json.encode(answer, ""), "\n")
   sink:finish()
 end
@@ -108,7 +128,7 @@ function main.run(list)
   if ok then return 0 end
   if type(raised) == "string" and raised:find("interrupted!", 1, true) then return 130 end
   if not failure.is(raised) then
-    io.stderr:write(tostring(raised), "\n") -- an error of the module, in its own words
+    io.stderr:write(text.printable(tostring(raised)), "\n") -- an error of the module, in its own words
     return 1
   end
   if raised.message then io.stderr:write("podero: ", text.printable(raised.message), "\n") end
