@@ -172,9 +172,8 @@ describe("the command podero on a terminal", function()
     end)
 
     it("of a small list that comes slowly, and does not fail", function()
-      serve(user '"email": "a@example.com"')
-      server:configure({ script = { api = { { fault = "drip", chunk = 20, interval = 0.15 } } },
-        organizations = { [mock.ORG] = { raw = "[" .. user '"email": "a@example.com"' .. "]" } } })
+      server:configure { script = { api = { { fault = "drip", chunk = 20, interval = 0.4 } } },
+        organizations = { [mock.ORG] = { raw = "[" .. user '"email": "a@example.com"' .. "]" } } }
       local text, code = screen(80, "users " .. mock.ORG)
       assert.equal(0, code, text)
       assert.truthy(text:find("\r%d+ B, 0 users, %d+ B/s\27%[K"), text)

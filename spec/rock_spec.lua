@@ -104,7 +104,8 @@ describe("the rock", function()
         types = rock .. "/types/podero.lua",
         man = rock .. "/docs/podero.1",
       })
-      assert.equal("podero.so", shell("ls %s/lib/lua/%s", tree, version))
+      assert.equal("podero\npodero.so", shell("ls %s/lib/lua/%s", tree, version))
+      assert.equal("tty.so", shell("ls %s/lib/lua/%s/podero/command", tree, version))
     end
 
     it("is made by `luarocks make` without further arguments, on Lua " .. version, function()
