@@ -253,7 +253,7 @@ describe("the command podero", function()
     end)
 
     it("paints the table, unless NO_COLOR is set", function()
-      local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[33madmin\27%[0m") ~= nil end
+      local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[1madmin\27%[0m") ~= nil end
       assert.is_true(paints())
       assert.is_true(paints { NO_COLOR = "" })
       assert.is_false(paints { NO_COLOR = "1" })
@@ -261,7 +261,7 @@ describe("the command podero", function()
     end)
 
     it("shows the same table as a pipe gets", function()
-      local text = screen("users " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
+      local text = screen("users --wide " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
       assert.equal(output_of("users " .. mock.ORG) .. "25 users\n", text)
     end)
 

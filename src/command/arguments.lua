@@ -1,9 +1,11 @@
 --- Parses the arguments of the command, and makes options of podero.new from them.
 
+local FIELDS = require "podero.command.columns"
 local argparse = require "argparse"
 local failure = require "podero.command.failure"
 local formats = require "podero.command.formats"
 local podero = require "podero"
+local words = require "podero.command.words"
 
 local arguments = {}
 
@@ -27,14 +29,19 @@ local function pair(value)
   return nil, ("expected NAME=VALUE, got '%s'"):format(value)
 end
 
-local function names(value)
-  local list, seen = {}, {}
-  for name in (value .. ","):gmatch("([^,]*),") do
-    if name == "" then return nil, ("expected names with commas between, got '%s'"):format(value) end
-    if seen[name] then return nil, ("'%s' is named twice"):format(name) end
-    list[#list + 1], seen[name] = name, true
+--- The names of fields of a user, separated by commas.
+local function columns(value)
+  local names, is_known, seen = {}, {}, {}
+  for _, name in ipairs(FIELDS) do is_known[name] = true end
+  for name in (value .. ","):gmatch(" *([^,]*),") do
+    name = name:match("^(.-) *$")
+    if name == "" then return nil, "expected names of fields separated by commas, got '" .. value .. "'" end
+    if seen[name] then return nil, "the field '" .. name .. "' is named twice" end
+    local meant = not is_known[name] and words.closest(name, FIELDS)
+    if meant then return nil, ("there is no field '%s': did you mean '%s'?"):format(name, meant) end
+    names[#names + 1], seen[name] = name, true
   end
-  return list
+  return names
 end
 
 --- A character that stands between fields of CSV: nothing that is part of values or of formulas.
@@ -82,7 +89,8 @@ local function add_client_options(command)
     command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
     command:option("--token-cache", "Keep tokens in this file, for the next runs."):argname("FILE"),
     command:option("--errors", "How errors are told: text, or one JSON object on a line."):choices { "text", "json" },
-    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
+    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."),
+    command:flag("-q --quiet", "Tell nothing but errors on standard error."))
 end
 
 --- Returns the values of podero.Role, which not every Lua can iterate over.
@@ -104,7 +112,10 @@ local function add_users(parser)
     command:option("-f --format", "Default: by the name given to --output, else table."):choices(formats.NAMES),
     command:option("-o --output", "Write to this file, which is replaced once all has come; - is standard output."
       ):argname("FILE"),
-    command:option("--columns", "These fields alone, in this order."):argname("NAME,..."):convert(names),
+    command:option("--columns", "These fields alone, in this order."):argname("NAME,..."):convert(columns),
+    command:flag("--wide", "Cut nothing off to fit the terminal."),
+    command:option("--color", "Default: auto, which is for terminals; see NO_COLOR."):choices { "auto", "always",
+      "never" }:default("auto"):show_default(false),
     command:flag("--count", "Print how many users there are, and nothing else."),
     command:option("--delimiter", "Between the fields of CSV (a comma)."):argname("C"):convert(delimiter),
     command:flag("--bom", "Begin CSV with a byte order mark, for spreadsheets."))
@@ -209,6 +220,13 @@ function arguments.parse(list)
   check_standard_input(parsed, name)
   if parsed.org_id then check_users(parsed, name) end
   return parsed
+end
+
+--- Returns the name of the host that is asked.
+function arguments.host(parsed)
+  local variable = os.getenv("PODERO_BASE_URL")
+  local url = parsed.base_url or (variable ~= "" and variable) or podero.PRODUCTION
+  return (url:match("^%a[%w+.-]*://([^/?#]*)") or url):match("[^@]*$")
 end
 
 --- Returns the options of podero.new, without credentials.

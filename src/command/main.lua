@@ -5,9 +5,11 @@ local credentials = require "podero.command.credentials"
 local failure = require "podero.command.failure"
 local formats = require "podero.command.formats"
 local json_text = require "podero.command.json_text"
+local listing = require "podero.command.listing"
 local output = require "podero.command.output"
 local path = require "podero.command.path"
 local podero = require "podero"
+local progress = require "podero.command.progress"
 local reports = require "podero.command.report"
 local system = require "podero.command.system"
 local terminal = require "podero.command.terminal"
@@ -19,8 +21,8 @@ local main = {}
 --- For --verbose: prints a line for each HTTP request.
 local function print_event(event)
   if event.type ~= "exchange" then return end
-  io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
-    event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
+  io.stderr:write(text.printable(("%s: %s %s: %s, attempt %d, %s in %.3f s"):format(event.purpose, event.method,
+    event.url, event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds)), "\n")
 end
 
 --- Calls a function of the module. An argument that it does not take is wrong use.
@@ -32,11 +34,19 @@ local function check_arguments(given, ok, ...)
   error(raised, 0)
 end
 
-local function new_client(given)
+--- Returns a client. `shown`: the progress that is to show what it does (see progress.lua); may be nil.
+local function new_client(given, shown)
   local options = arguments.client_options(given)
   if given.token_cache then options.token_store = token_cache.open(given.token_cache) end
   for name, value in pairs(credentials.find(given)) do options[name] = value end
-  if given.verbose then options.on_event = print_event end
+  options.wait = shown and shown:wait()
+  options.on_event = (shown or given.verbose) and function(event)
+    if given.verbose then
+      if shown then shown:clear() end
+      print_event(event)
+    end
+    if shown then shown:event(event) end
+  end or nil
   local client, err = check_arguments(given, pcall(podero.new, options))
   if not client and err.kind == "argument" then failure.usage(err.message, "podero " .. given.command) end
   if not client then error(err, 0) end
@@ -48,18 +58,18 @@ local commands = {}
 
 --- Lists the organizations, one after the other: calls `add` for each user. With --keep-going, a list that fails is
 -- reported. Returns the exit code, and raises if nothing is left to be written.
-local function list_all(client, given, opts, add, progress, report)
+local function list_all(client, given, opts, add, shown, report)
   local code, complete = 0, 0
   for _, org_id in ipairs(given.org_id) do
     local ok, raised = pcall(function()
       for user in client:each_user(org_id, opts) do add(user) end
     end)
-    progress.next_list()
+    shown:next_list()
     if not ok and not (given.keep_going and podero.is_error(raised)) then error(raised, 0) end
     if ok then
       complete = complete + 1
     else
-      progress.clear()
+      shown:clear()
       report(raised, org_id)
       code = failure.first(failure.code(raised), code ~= 0 and code or nil)
       if raised.kind == "auth" then break end -- the others would get the same answer
@@ -79,19 +89,28 @@ end
 
 local function new_format(given, sink)
   if given.count then return counter(sink) end
-  return formats[given.format](sink, {
-    colours = sink.is_terminal and not given.output and terminal.has_colours(io.stdout),
+  local is_table = given.format == "table"
+  return formats[given.format](is_table and sink or terminal.escaped(sink), {
+    colours = not given.output and terminal.has_colours(given.color),
     organizations = #given.org_id > 1,
     columns = given.columns,
+    width = not given.output and sink.is_terminal and not given.wide and terminal.columns(io.stdout) or nil,
     delimiter = given.delimiter,
     bom = given.bom,
   })
 end
 
+--- Returns the fields of users that are needed for the output, nil for all.
+local function wanted_fields(given)
+  if given.count then return { "id" } end
+  if not given.columns or given.format ~= "table" then return given.columns end
+  return listing.fields(given.columns)
+end
+
 function commands.users(given, report)
-  local client = new_client(given)
-  local progress = terminal.progress()
-  local sink = output.open(given.output, progress.clear)
+  local shown = progress.new(arguments.host(given), not given.quiet, given.output ~= nil)
+  local client = new_client(given, shown)
+  local sink = output.open(given.output, function() shown:stop() end)
   local written, code = 0, nil
   local ok, raised = pcall(function()
     local format = new_format(given, sink)
@@ -99,23 +118,23 @@ function commands.users(given, report)
       include_deleted = given.include_deleted or false,
       role = #given.role > 0 and given.role or nil,
       search = given.search,
-      fields = given.count and { "id" } or given.columns,
-      on_progress = progress.show,
+      fields = wanted_fields(given),
+      on_progress = function(bytes, users) shown:show(bytes, users) end,
     }
     code = list_all(client, given, opts, function(user)
       format.add(user)
       written = written + 1
-    end, progress, report)
+    end, shown, report)
     format.finish()
     sink:finish()
   end)
-  progress.clear()
+  shown:stop()
   client:close()
   if not ok then
     sink:discard()
     error(raised, 0)
   end
-  progress.summary(written, given.output)
+  shown:summary(written, given.output)
   return code
 end
 
@@ -151,7 +170,7 @@ local function print_response(given, method, opts)
   if body == "" then return end
   local sink = output.open(given.output)
   local ok, raised = pcall(function()
-    json_text.copy(sink, body)
+    json_text.copy(terminal.escaped(sink), body)
     sink:finish()
   end)
   if ok then return end
