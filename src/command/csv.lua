@@ -47,7 +47,6 @@ local QUOTED = "[\",;\t\r\n]" -- what has to be in quotes, besides the delimiter
 --   columns     names of the fields of a user; default: those of the API's schema
 --   delimiter   between the fields; default: a comma
 --   bom         begin with a byte order mark, by which spreadsheets recognize UTF-8
---   printable   replace characters that control a terminal
 function csv.new(settings)
   local columns, delimiter = settings.columns or all_columns, settings.delimiter or ","
   local quoted = settings.delimiter and ("[\",;\t\r\n%s]"):format("%" .. delimiter) or QUOTED
@@ -59,7 +58,6 @@ function csv.new(settings)
     if kind == "number" then return text.number(value) end
     if kind == "boolean" then return tostring(value) end
     value = json.text(value)
-    if settings.printable then value = text.printable(value) end
     value = guarded(value)
     if value:find(quoted) then value = "\"" .. value:gsub("\"", "\"\"") .. "\"" end
     return value

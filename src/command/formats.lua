@@ -18,9 +18,7 @@ function formats.guess(name)
 end
 
 function formats.csv(sink, settings)
-  local writer = csv.new {
-    columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom, printable = sink.is_terminal,
-  }
+  local writer = csv.new { columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom }
   sink:write(writer.header())
   return {
     add = function(user) sink:write(writer.line(user)) end,
