@@ -79,17 +79,17 @@ static inline uint32_t four_bytes(const void *p) {
   return four;
 }
 
-/* Compares keys, for which a call of memcmp would take longer. The last comparison overlaps the one
- * before it. */
+/* Compares keys, for which a call of memcmp would take longer: their beginnings and ends, which
+ * overlap if a key is short. */
 static inline bool same_bytes(const unsigned char *p, const char *q, size_t size) {
   if (size < 4) return memcmp(p, q, size) == 0;
   if (size < 8)
     return four_bytes(p) == four_bytes(q) && four_bytes(p + size - 4) == four_bytes(q + size - 4);
-  for (; size > 8; p += 8, q += 8, size -= 8) {
-    if (eight_bytes(p) != eight_bytes(q)) return false;
-    if (size < 16) return eight_bytes(p + size - 8) == eight_bytes(q + size - 8);
-  }
-  return eight_bytes(p) == eight_bytes(q);
+  if (eight_bytes(p) != eight_bytes(q)) return false;
+  if (eight_bytes(p + size - 8) != eight_bytes(q + size - 8)) return false;
+  if (size <= 16) return true;
+  if (size <= 24) return eight_bytes(p + 8) == eight_bytes(q + 8);
+  return memcmp(p + 8, q + 8, size - 16) == 0;
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -385,14 +385,19 @@ static enum json_event string_slow(struct json_reader *r, const unsigned char *p
   return string_decode(r);
 }
 
+/* Returns the end of what needs no decoding in a string: most often, its closing quote. */
+static inline const unsigned char *string_end(const struct json_reader *r, const unsigned char *p) {
+  const unsigned char *stop = skip_plain(p, r->end);
+  return stop < r->end && *stop >= 0x80 ? skip_clean(r, stop, r->end) : stop;
+}
+
 /* Reads a string without copying it if the whole of it lies in the piece and nothing needs
  * decoding. Leaves all other strings, and all errors, to string_decode. `p` is behind the opening
  * quote; `event` is JSON_KEY or JSON_STRING, and `next` what may follow it. */
 static inline enum json_event string_fast(struct json_reader *r, const unsigned char *p,
                                           enum json_event event, enum expect next) {
-  const unsigned char *end = r->end, *stop = skip_plain(p, end);
-  if (stop < end && *stop >= 0x80) stop = skip_clean(r, stop, end);
-  if (stop == end || *stop != '"') return string_slow(r, p, stop);
+  const unsigned char *stop = string_end(r, p);
+  if (stop == r->end || *stop != '"') return string_slow(r, p, stop);
   r->text = (const char *)p;
   r->size = (size_t)(stop - p);
   r->at = stop + 1;
@@ -502,6 +507,20 @@ static inline bool single_digit(struct json_reader *r, const unsigned char *p) {
   r->at = p + 1;
   r->expect = EXPECT_COMMA;
   return true;
+}
+
+/* Reads a number into `*v`. Returns where it ends; NULL if number_begin is to read it. */
+static const unsigned char *read_number(const struct json_reader *r, const unsigned char *p,
+                                        struct json_token *v) {
+  enum number_type type;
+  const char *text = (const char *)p;
+  const char *stop = number_read_short(text, (const char *)r->end, &type, &v->integer, &v->number);
+  if (stop == NULL || stop == (const char *)r->end) return NULL;
+  if (*stop != ',' && *stop != '}' && !is_space((unsigned char)*stop)) return NULL;
+  v->event = type == NUMBER_IS_INTEGER ? JSON_INTEGER : JSON_DOUBLE;
+  v->text = text;
+  v->size = (uint32_t)(stop - text);
+  return (const unsigned char *)stop;
 }
 
 static enum json_event number_begin(struct json_reader *r, const unsigned char *p) {
@@ -669,6 +688,83 @@ enum json_event json_next_member(struct json_reader *r, const char *key, size_t 
   if (p == end) return out_of_bytes(r);
   r->token_offset = offset_of(r, p);
   return value_begin(r, p);
+}
+
+/* ---- Many members at once -------------------------------------------------------------------- */
+
+/* So many bytes must follow, so that the end of the piece need not be looked for within a key and
+ * the first bytes of its value: a comma, two blanks, and what read_scalar reads. */
+#define MEMBER_SLACK (JSON_KEY_MAX + 8)
+
+/* Reads a scalar, of those that json_next_members reads. Returns where it ends; NULL if it is none
+ * of them. Five bytes at least are in the piece. */
+static inline const unsigned char *read_scalar(const struct json_reader *r, const unsigned char *p,
+                                               struct json_token *v) {
+  if (*p == '"') {
+    const unsigned char *stop = string_end(r, ++p);
+    if (stop == r->end || *stop != '"' || (size_t)(stop - p) > r->token_limit) return NULL;
+    *v = (struct json_token){
+        .event = JSON_STRING, .text = (const char *)p, .size = (uint32_t)(stop - p)};
+    return stop + 1;
+  }
+  if (four_bytes(p) == four_bytes("null")) {
+    *v = (struct json_token){.event = JSON_NULL};
+    return p + 4;
+  }
+  if (is_digit(*p) && (p[1] == ',' || p[1] == '}')) {
+    *v = (struct json_token){
+        .event = JSON_INTEGER, .text = (const char *)p, .size = 1, .integer = *p - '0'};
+    return p + 1;
+  }
+  if (four_bytes(p) == four_bytes("true")) {
+    *v = (struct json_token){.event = JSON_TRUE};
+    return p + 4;
+  }
+  if (four_bytes(p) == four_bytes("fals") && p[4] == 'e') {
+    *v = (struct json_token){.event = JSON_FALSE};
+    return p + 5;
+  }
+  return read_number(r, p, v);
+}
+
+/* Returns where the key of a member may be: behind the comma, if there has to be one, and a blank.
+ * NULL if nothing is there that json_next_members reads. */
+static inline const unsigned char *key_at(const unsigned char *p, const unsigned char *end,
+                                          bool is_first) {
+  if (end - p < MEMBER_SLACK || (!is_first && *p != ',')) return NULL;
+  p += !is_first;
+  p += *p == ' ';
+  return *p == '"' ? p : NULL;
+}
+
+static inline bool has_key(const unsigned char *p, const struct json_member *m) {
+  return four_bytes(p) == four_bytes(m->key) && same_bytes(p, m->key, m->size);
+}
+
+void json_next_members(struct json_reader *r, struct json_members *m) {
+  const struct json_member *member = m->expected + m->next, *last = m->expected + m->count;
+  struct json_token *value = m->values + m->next;
+  uint64_t bit = UINT64_C(1) << m->next, read = 0, nulls = 0;
+  bool is_first = r->expect == EXPECT_FIRST_KEY;
+  m->read = m->nulls = 0;
+  if (r->partial != PARTIAL_NONE || r->in_array || (!is_first && r->expect != EXPECT_COMMA)) return;
+  const unsigned char *p = key_at(r->at, r->end, is_first);
+  for (; p != NULL && member < last; member++, value++, bit <<= 1) {
+    if (!has_key(p, member)) continue;
+    p += member->size;
+    p = read_scalar(r, p + (*p == ' '), value);
+    if (p == NULL || (member->events >> value->event & 1) == 0) break;
+    read |= bit;
+    if (value->event == JSON_NULL) nulls |= bit;
+    r->values++;
+    r->at = p;
+    p = key_at(p, r->end, false);
+  }
+  if (read == 0) return;
+  r->expect = EXPECT_COMMA;
+  m->next = 64 - (unsigned)__builtin_clzll(read);
+  m->read = read;
+  m->nulls = nulls;
 }
 
 /* ---- Create, feed, end ----------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  *
  *   create  json_init, json_free
  *   input   json_feed, json_end, json_unread
- *   read    json_next, json_next_member, json_text_is_temporary, json_depth, json_in_array
+ *   read    json_next, json_next_member, json_next_members, json_text_is_temporary, json_depth,
+ *           json_in_array
  *
  *   json_init(&reader, 0, 0);
  *   json_feed(&reader, bytes, size);             for each piece
@@ -102,6 +103,41 @@ struct json_reader {
   unsigned char arrays[JSON_DEPTH_MAX / 8]; /* one bit per level: whether it is an array */
 };
 
+/* A scalar, or another event, apart from the reader that has read it. */
+struct json_token {
+  union {
+    const char *text; /* of a string or number */
+    size_t at;        /* for the owner of the value: where its own copy of the text begins */
+  };
+  union {
+    int64_t integer; /* JSON_INTEGER */
+    double number;   /* JSON_DOUBLE */
+    size_t next;     /* for the owner: of an array or object, a value that has to do with it */
+  };
+  uint32_t size;       /* of the text, in bytes */
+  unsigned char event; /* enum json_event */
+  bool is_kept;        /* for the owner: `at` is set instead of `text`; false at first */
+};
+
+/* A member that is expected in an object. */
+struct json_member {
+  const char *key;       /* as it would be written: quotes, a text without escapes, and the colon */
+  unsigned char size;    /* of the key, in bytes; 4 to JSON_KEY_MAX */
+  unsigned short events; /* bit n: the value may be event n of enum json_event */
+};
+
+#define JSON_KEY_MAX 48
+#define JSON_MEMBERS_MAX 64
+
+/* What json_next_members is to read, and what it has read. */
+struct json_members {
+  const struct json_member *expected; /* in the order in which they are most likely to come */
+  struct json_token *values;          /* for the value of each of them */
+  unsigned count;                     /* of them, JSON_MEMBERS_MAX at most */
+  unsigned next;                      /* the first one that may come next */
+  uint64_t read, nulls;               /* bit n: member n was read; and is null */
+};
+
 /* Initializes a reader for one input. Allocates nothing. `depth_limit` is how deep containers may
  * be nested, JSON_DEPTH_MAX at most; `token_limit` is how many bytes a decoded string or a number
  * may have. 0 stands for JSON_DEPTH_DEFAULT and JSON_TOKEN_DEFAULT. */
@@ -130,9 +166,22 @@ enum json_event json_next(struct json_reader *reader);
  * event is what json_next returns. */
 enum json_event json_next_member(struct json_reader *reader, const char *key, size_t size);
 
+/* Reads members of an object at once, in the order in which they are expected; any may be missing.
+ * Stops at the first one that is not expected, whose value is of another type, or that takes more
+ * than a look: a string with an escape, a number with an exponent, an error, a token that the end
+ * of the piece has cut. Nothing of that one is read: json_next or json_next_member goes on there,
+ * and so it does if the reader is not at the beginning of a member. Adds to `values` of the reader,
+ * and sets `next`, `read`, `nulls` and the values that were read. Their texts lie in the piece. */
+void json_next_members(struct json_reader *reader, struct json_members *members);
+
 /* Returns how many bytes of the piece have not been read. */
 static inline size_t json_unread(const struct json_reader *reader) {
   return (size_t)(reader->end - reader->at);
+}
+
+/* Returns the offset of the end of the piece, in bytes from the start of the input. */
+static inline uint64_t json_end_of_piece(const struct json_reader *reader) {
+  return (uint64_t)(uintptr_t)reader->end + reader->origin;
 }
 
 /* Returns whether `text` of the last event lies in the reader's own memory. Otherwise it stays

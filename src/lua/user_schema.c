@@ -1,7 +1,6 @@
 #include "lua/user_schema.h"
 
-#define FIELD(name, type, flags)                                                                   \
-  {#name, "\"" #name "\":", sizeof #name - 1, sizeof #name + 2, USER_##type, flags},
+#define FIELD(name, type, flags) {#name, sizeof #name - 1, USER_##type, flags},
 
 const struct user_field user_fields[USER_FIELD_COUNT] = {USER_FIELDS(FIELD)};
 
