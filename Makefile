@@ -98,7 +98,10 @@ $(MODULE): $(OBJECTS)
 $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
+
+# What it shares with the library.
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
