@@ -31,9 +31,7 @@ local function through(sink, writer)
 end
 
 function formats.csv(sink, settings)
-  return through(sink, rows.csv {
-    columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom,
-  })
+  return through(sink, rows.csv { columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom })
 end
 
 --- One array. If the list fails in the middle, the closing bracket is missing, so that no reader accepts the output.
