@@ -152,7 +152,7 @@ ALLOCATIONS := $(BUILD)/allocations.so
 allocations: $(ALLOCATIONS)
 
 comma := ,
-$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS) $(BUILD)/command/rows.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \

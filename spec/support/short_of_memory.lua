@@ -231,6 +231,35 @@ scenarios["close"] = {
   uses_up = true,
 }
 
+--- Returns texts of all kinds of the module.
+local function make_rows(user)
+  local rows, texts = allocations.rows, {}
+  for i, writer in ipairs { rows.json {}, rows.csv { columns = { "id", "more", "email" } } } do
+    for _ = 1, 3 do writer:add(user) end
+    texts[i] = writer:take()
+  end
+  texts[3], texts[4] = rows.encode(user), rows.guarded(user.email)
+  return texts
+end
+
+scenarios["rows of CSV and JSON"] = {
+  prepare = function()
+    local user = { id = ("x"):rep(3000), email = "=1,\"2", more = { { a = ("\1"):rep(3000) }, {} } }
+    local texts = make_rows(user)
+    -- Lua forgets what a finalizer was to free if there is no memory to call it.
+    collectgarbage()
+    collectgarbage()
+    return nil, { user = user, texts = texts }
+  end,
+  run = function(_, given) return { made = make_rows(given.user), expected = given.texts } end,
+  good = function(texts)
+    for i = 1, 4 do
+      if texts.made[i] ~= texts.expected[i] then return false end
+    end
+    return true
+  end,
+}
+
 if jit then jit.off() end -- LuaJIT's compiler reports no failed allocation: it falls back to its interpreter
 
 local scenario = assert(scenarios[os.getenv "SCENARIO"])

@@ -248,7 +248,8 @@ static void add_table(lua_State *L, struct buffer *out, int depth) {
   lua_settop(L, table);
 }
 
-/* Appends what Lua's tostring makes of the value on top. */
+/* Appends what Lua's tostring makes of the value on top (LuaJIT's has other names for functions of
+ * its own). */
 static void add_other(lua_State *L, struct buffer *out) {
   if (!luaL_callmeta(L, -1, "__tostring"))
     lua_pushfstring(L, "%s: %p", luaL_typename(L, -1), lua_topointer(L, -1));
