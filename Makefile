@@ -98,7 +98,10 @@ $(MODULE): $(OBJECTS)
 $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
+
+# What it shares with the library.
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -149,7 +152,7 @@ ALLOCATIONS := $(BUILD)/allocations.so
 allocations: $(ALLOCATIONS)
 
 comma := ,
-$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS) $(BUILD)/command/rows.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \

@@ -2,8 +2,8 @@
 -- cells that are too long are cut, and end in "…". Elsewhere, a longer cell further down, or one that is longer than
 -- any column, is not cut, but moves the rest of its row to the right.
 
-local json = require "podero.command.json"
 local podero = require "podero"
+local rows = require "podero.command.rows"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
 
@@ -25,12 +25,12 @@ local ROLE_STYLES = { admin = terminal.BOLD, staff = terminal.MAGENTA }
 
 --- Returns a value as a cell. It contains no two spaces in a row, because these separate the columns.
 local function cell(value)
-  value = text.printable(json.text(value)):gsub(" +", " "):match("^ ?(.-) ?$")
+  value = text.printable(rows.text(value)):gsub(" +", " "):match("^ ?(.-) ?$")
   return value ~= "" and value or "-"
 end
 
 local function full_name(user)
-  return cell(json.text(user.first_name) .. " " .. json.text(user.last_name))
+  return cell(rows.text(user.first_name) .. " " .. rows.text(user.last_name))
 end
 
 --- Returns a function for a date-time: in UTC, to the minute. A value that is none is shown as it is.
@@ -119,11 +119,11 @@ local function shrink(widths, columns, available)
 end
 
 --- Returns the width of each column: that of its widest cell.
-local function measure(columns, rows, widest)
+local function measure(columns, sample, widest)
   local widths = {}
   for i, column in ipairs(columns) do
     widths[i] = text.width(column.title)
-    for _, row in ipairs(rows) do widths[i] = math.max(widths[i], math.min(text.width(row[i]), widest)) end
+    for _, row in ipairs(sample) do widths[i] = math.max(widths[i], math.min(text.width(row[i]), widest)) end
   end
   return widths
 end
