@@ -214,7 +214,7 @@ describe("the arguments of the command", function()
   describe("ask for help", function()
     it("of all if there are none, or they are --help, -h or help", function()
       local all = output_of ""
-      for _, arguments in ipairs { "--help", "-h", "help", "help --help" } do assert.equal(all, output_of(arguments)) end
+      for _, same in ipairs { "--help", "-h", "help", "help --help" } do assert.equal(all, output_of(same)) end
       for _, name in ipairs { "users", "find", "token", "get", "request", "completion", "help" } do
         assert.truthy(all:find("\n  " .. name .. " +%u"), name)
       end
