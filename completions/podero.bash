@@ -56,19 +56,19 @@ _podero_complete()
 # _podero_value OPTION: returns whether the option has a value.
 _podero_value()
 {
-    kind=words words=
+    kind=any words=
     case $1 in
-    --role) words='admin staff user guest' ;;
+    --role) kind=words words='admin staff user guest' ;;
     --search | --limit | --columns | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --query | --content-type) kind=any ;;
     --where) kind=fields ;;
-    --format | -f) words='table csv json ndjson' ;;
+    --format | -f) kind=words words='table csv json ndjson' ;;
     --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --data) kind=files ;;
-    --color) words='auto always never' ;;
-    --errors) words='text json' ;;
-    --token-encoding) words='auto form json' ;;
-    --client-auth) words='auto basic body' ;;
+    --color) kind=words words='auto always never' ;;
+    --errors) kind=words words='text json' ;;
+    --token-encoding) kind=words words='auto form json' ;;
+    --client-auth) kind=words words='auto basic body' ;;
     --ca-path) kind=folders ;;
-    --http-version) words='auto 1.1' ;;
+    --http-version) kind=words words='auto 1.1' ;;
     *) return 1 ;;
     esac
 }
@@ -79,8 +79,8 @@ _podero_argument()
     kind=any words=
     case $1:$2 in
     find:[1-9]*) kind=fields ;;
-    completion:0) words='bash zsh fish' ;;
-    help:0) words='users find token get request completion help' ;;
+    completion:0) kind=words words='bash zsh fish' ;;
+    help:0) kind=words words='users find token get request completion help' ;;
     esac
 }
 

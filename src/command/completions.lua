@@ -102,7 +102,7 @@ _podero_complete()
 # _podero_value OPTION: returns whether the option has a value.
 _podero_value()
 {
-    kind=words words=
+    kind=any words=
     case $1 in
 @VALUES@
     *) return 1 ;;
@@ -132,7 +132,7 @@ complete -F _podero podero
 
 local function bash_kind(one)
   local values, kind = values_of(one)
-  return values and ("words=%s"):format(quoted(table.concat(values, " "))) or "kind=" .. kind
+  return values and ("kind=words words=%s"):format(quoted(table.concat(values, " "))) or "kind=" .. kind
 end
 
 local function bash_values()
@@ -230,7 +230,7 @@ end
 local function zsh_action(one)
   local values, kind = values_of(one)
   if values then return "(" .. table.concat(values, " ") .. ")" end
-  return ({ files = "_files", folders = "_files -/", fields = "_podero_fields", any = " " })[kind]
+  return ({ files = "_files", folders = "_files -/", fields = "_podero_fields", any = "()" })[kind]
 end
 
 local function zsh_option(one)
