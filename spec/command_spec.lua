@@ -326,20 +326,20 @@ describe("the command podero", function()
     end)
 
     it("of the environment are named if something is wrong with them", function()
-      fails(2, "podero: client_secret (from PODERO_CLIENT_SECRET) contains a line feed", "token",
+      fails(2, "podero: PODERO_CLIENT_SECRET contains a line feed", "token",
         { PODERO_CLIENT_SECRET = "x\n" })
       fails(2, "podero: PODERO_PASSWORD is set without PODERO_USERNAME", "token", { PODERO_CLIENT_ID = false,
         PODERO_CLIENT_SECRET = false, PODERO_PASSWORD = "x" })
-      fails(2, "podero: base_url (from PODERO_BASE_URL) is not", "token", { PODERO_BASE_URL = "ftp://x" })
+      fails(2, "podero: PODERO_BASE_URL 'ftp://x' is not", "token", { PODERO_BASE_URL = "ftp://x" })
     end)
 
     it("that are given are never mixed with those of the environment", function()
-      fails(2, "no client_secret", "token --client-id demo-client")
-      fails(2, "no password", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
+      fails(2, "the client's secret is missing", "token --client-id demo-client")
+      fails(2, "the password is missing", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
     end)
 
     it("are asked for on a terminal only", function()
-      fails(2, "no client_secret: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
+      fails(2, "the client's secret is missing: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
         { PODERO_CLIENT_SECRET = false })
       fails(2, "no credentials: set PODERO_CLIENT_ID", "token", NONE)
     end)
@@ -390,7 +390,7 @@ describe("the command podero", function()
 
     it("fails with the API's error", function()
       fails(5, "HTTP 404", "get /api/partners/v2.0/nothing")
-      fails(2, "podero: argument: the path must start with '/'", "get nothing")
+      fails(2, "podero: PATH 'nothing': expected a path that begins with '/'", "get nothing")
     end)
   end)
 
@@ -412,9 +412,9 @@ describe("the command podero", function()
     end)
 
     it("says what is missing of the credentials, or cannot be used", function()
-      fails(2, "podero: password is given without username (see podero token --help)",
+      fails(2, "podero: --password-file is given without --username (see podero token --help)",
         "token --password-file " .. write("password", "x"))
-      fails(2, "podero: base_url is not an absolute URL", "token --base-url https:/host")
+      fails(2, "podero: --base-url 'https:/host' is not an absolute URL", "token --base-url https:/host")
     end)
   end)
 

@@ -225,7 +225,7 @@ end
 --- Standard input can be read once only.
 local function check_standard_input(given)
   local first
-  for _, name in ipairs { "client_secret_file", "password_file", "access_token_file", "data" } do
+  for _, name in ipairs { "client_secret_file", "password_file", "access_token_file", "key_password_file", "data" } do
     if given[name] == "-" then
       local long = "--" .. name:gsub("_", "-")
       if first then failure.usage(("%s and %s are both standard input"):format(first, long), given.label) end

@@ -7,6 +7,7 @@ local podero = require "podero"
 local system = require "podero.command.system"
 local text = require "podero.command.text"
 local token_cache = require "podero.command.token_cache"
+local wording = require "podero.command.wording"
 
 local client = {}
 
@@ -23,7 +24,9 @@ function client.call(given, f, ...)
     if ok then return ... end
     local raised = ...
     -- An error about an argument begins with the position in this file: leave that out.
-    if type(raised) == "string" then failure.usage(raised:match("%((.*)%)$") or raised, given.label) end
+    if type(raised) == "string" then
+      failure.usage(wording.of("argument", raised:match("%((.*)%)$") or raised, given), given.label)
+    end
     error(raised, 0)
   end
   return check(pcall(f, ...))
@@ -35,6 +38,7 @@ function client.new(given, shown, on_event)
   local settings = options.of_client(given)
   if given.token_cache then settings.token_store = token_cache.open(given.token_cache) end
   for name, value in pairs(credentials.find(given)) do settings[name] = value end
+  settings.tls.key_password = credentials.key_password(given)
   settings.wait = shown and shown:wait()
   settings.on_event = (shown or given.verbose or on_event) and function(event)
     if given.verbose then
@@ -45,7 +49,7 @@ function client.new(given, shown, on_event)
     if on_event then on_event(event) end
   end or nil
   local made, err = client.call(given, podero.new, settings)
-  if not made and err.kind == "argument" then failure.usage(err.message, given.label) end
+  if not made and err.kind == "argument" then failure.usage(wording.of("argument", err.message, given), given.label) end
   if not made then error(err, 0) end
   system.catch_signals() -- not before: a question on the terminal ends in its own way
   return made

@@ -58,6 +58,14 @@ function convert.delimiter(value)
   return nil, "a character such as ';', or tab"
 end
 
+--- The path of a request, which may have a query.
+function convert.path(value)
+  local path = value:match("^https?://[^/]+(/.*)$")
+  if path then return nil, nil, ("the path alone is needed, without the host: did you mean '%s'?"):format(path) end
+  if value:find("^/") then return value end
+  return nil, "a path that begins with '/', such as /api/partners/v2.0/org/ORG_ID/users"
+end
+
 local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true }
 
 function convert.method(value)

@@ -19,20 +19,22 @@ local function check_descriptors()
   end
 end
 
-local function run(list, report)
-  check_descriptors()
-  local given = arguments.parse(list)
+local function run(given, report)
   if given.command == "version" then return output.print(podero._VERSION, "\n") end
-  return commands.find(given.command).run(given, report)
+  return commands.find(given.command).run(given, function(raised, organization) report(raised, organization, given) end)
 end
 
 --- Runs the command with these arguments, and returns its exit code.
 function main.run(list)
-  local report = reports.new(list)
-  local ok, result = pcall(run, list, report)
+  local report, given = reports.new(list), nil
+  local ok, result = pcall(function()
+    check_descriptors()
+    given = arguments.parse(list)
+    return run(given, report)
+  end)
   if ok then return result or 0 end
   if type(result) == "string" and result:find("interrupted!", 1, true) then system.die_of_interrupt() end
-  report(result)
+  report(result, nil, given)
   return failure.code(result)
 end
 

@@ -41,6 +41,7 @@ options.CONNECTION = {
     option("--ca-path FOLDER", "Folder of such certificates."),
     option("--cert FILE", "Certificate of this client, PEM."),
     option("--key FILE", "Its private key, PEM."),
+    option("--key-password-file FILE", "The password of the key is its first line."),
     option("--connect-timeout SECONDS", "Default: 10.", { convert = convert.seconds }),
     option("--max-retries N", "Further attempts after the first (2).", { convert = convert.count }),
     option("--max-response-bytes N", "Of one response.", { convert = convert.bytes }),

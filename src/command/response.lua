@@ -11,7 +11,7 @@ local user_output = require "podero.command.user_output"
 
 local response = {}
 
-response.PATH = { name = "PATH", key = "path",
+response.PATH = { name = "PATH", key = "path", convert = convert.path,
   help = "For example /api/partners/v2.0/org/ORG_ID/users; may have a query behind it." }
 
 response.OPTIONS = {
