@@ -29,7 +29,7 @@ _podero()
         _podero_options "$command"
         _podero_complete words "$words"
     elif [[ -z $command ]]; then
-        _podero_complete words "users find token get request completion help"
+        _podero_complete words "users find token get request doctor completion help"
     else
         _podero_argument "$command" "$arguments"
         _podero_complete "$kind" "$words"
@@ -80,7 +80,7 @@ _podero_argument()
     case $1:$2 in
     find:[1-9]*) kind=fields ;;
     completion:0) kind=words words='bash zsh fish' ;;
-    help:0) kind=words words='users find token get request completion help' ;;
+    help:0) kind=words words='users find token get request doctor completion help' ;;
     esac
 }
 
@@ -93,6 +93,7 @@ _podero_options()
     token) words="--show --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --help --version" ;;
     get) words="--query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --help --version" ;;
     request) words="--data --content-type --query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --help --version" ;;
+    doctor) words="--sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --help --version" ;;
     completion) words="--help --version" ;;
     help) words="--help --version" ;;
     *) words="--help --version" ;;

@@ -55,4 +55,19 @@ function client.new(given, shown, on_event)
   return made
 end
 
+local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
+
+--- Finds out whether the API accepts the access token, if that is the caller's own: nothing else tells. It is asked for
+-- an organization that does not exist. Returns true, or nil and an error.
+function client.try_token(api, given)
+  local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
+  if not podero.is_error(err) then return true end -- it is the response then
+  if err.status ~= 403 and err.status ~= 404 then return nil, err end
+  local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
+  if content_type:find("json", 1, true) then return true end
+  local _, source = options.base_url(given)
+  failure.error(("HTTP %d from %s is not of the Partner API (%s): check the base URL (%s)"):format(err.status, err.url,
+    content_type, source), "http")
+end
+
 return client

@@ -78,6 +78,31 @@ function credentials.find(arguments)
   return found
 end
 
+--- Returns where a credential comes from: the name of an option or a variable, nil if it is not given.
+local function source_of(given, name, is_given)
+  local long = "--" .. name:gsub("_", "-")
+  if is_given then return given[name] and long or given[name .. "_file"] and long .. "-file" or nil end
+  for _, suffix in ipairs { "", "_FILE" } do
+    local variable = "PODERO_" .. name:upper() .. suffix
+    if options.variable(variable) then return variable end
+  end
+end
+
+--- Returns a description of the credentials that `find` finds: the grant, and where they come from; and whether they
+-- are an access token, so that none is asked for.
+function credentials.describe(given)
+  local is_given, sources = false, {}
+  for _, name in ipairs(NAMES) do is_given = is_given or given[name] ~= nil or given[name .. "_file"] ~= nil end
+  for _, name in ipairs(NAMES) do sources[name] = source_of(given, name, is_given) end
+  local function value(name) return given[name] or options.variable("PODERO_" .. name:upper()) end
+  if sources.access_token then return "an access token, from " .. sources.access_token, true end
+  local client = ("client %s (%s), secret from %s"):format(value "client_id", sources.client_id,
+    sources.client_secret or "the terminal")
+  if not sources.username then return "client credentials grant, " .. client, false end
+  return ("password grant, user %s (%s), password from %s%s"):format(value "username", sources.username,
+    sources.password or "the terminal", sources.client_id and ", " .. client or ""), false
+end
+
 --- Returns the password of the key that --key names, nil if none is given.
 function credentials.key_password(given)
   local name = given.key_password_file

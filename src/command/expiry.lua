@@ -1,6 +1,5 @@
---- Returns when a token expires, as text; `expires_at` may be nil.
+--- Returns when a token expires, as text.
 return function(expires_at)
-  if not expires_at then return "unknown" end
   local minutes = math.max(0, math.floor((expires_at - os.time()) / 60))
   return ("%s UTC (in %d h %02d min)"):format(os.date("!%Y-%m-%d %H:%M:%S", math.floor(expires_at)),
     math.floor(minutes / 60), minutes % 60)
