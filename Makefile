@@ -199,11 +199,13 @@ install-command: $(COMMAND_MODULES)
 	$(RUN)install -m 644 src/command/commands/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command/commands"
 	$(if $(COMMAND_MODULES),$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" && \
 	  install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command")
-	$(RUN){ printf '%s\n' '#!$(if $(findstring /,$(LUA)),$(LUA),/usr/bin/env $(LUA))' $(COMMAND_PATHS) && \
+	$(RUN){ printf '%s\n' '#!$(COMMAND_LUA)' $(COMMAND_PATHS) && \
 	  sed 1d src/command/podero; } >"$(DESTDIR)$(INST_BINDIR)/podero"
 	$(RUN)chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
 
-# Lines of the installed command: it finds its modules wherever they are installed, and before any others.
+# The interpreter in the first line of the installed command, and the lines after it: the command finds its modules
+# wherever they are installed, and before any others.
+COMMAND_LUA ?= $(if $(findstring /,$(LUA)),$(LUA),/usr/bin/env $(LUA))
 COMMAND_PATHS = 'package.path = [==[$(abspath $(INST_LUADIR))/?.lua;]==] .. package.path' \
   'package.cpath = [==[$(abspath $(INST_LIBDIR))/?.so;]==] .. package.cpath'
 
@@ -215,6 +217,11 @@ uninstall:
 	rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
 	for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)"; do \
 	  [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+
+# Debian packages of the module and the command, in build/deb.
+.PHONY: deb
+deb: packages-deb
+	@packaging/deb.sh build/deb
 
 # For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
 # copies the folders docs and types itself, and starts the command with the paths of its own.
