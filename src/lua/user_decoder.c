@@ -187,6 +187,8 @@ static inline void read_fields(struct user_decoder *d) {
       .values = record->fields,
       .count = USER_FIELD_COUNT,
       .next = d->next,
+      .wanted = d->needed,
+      .texts = &record->texts,
   };
   if (is_beyond_limit(d, json_end_of_piece(&d->reader)) ||
       d->reader.values + USER_FIELD_COUNT > d->values_limit || record->seen >> d->next != 0)
@@ -195,18 +197,6 @@ static inline void read_fields(struct user_decoder *d) {
   d->next = (unsigned char)members.next;
   record->seen |= members.read;
   record->present |= members.read & ~members.nulls & d->needed;
-}
-
-/* Returns the reader's next event in a user, after reading as many fields at once as possible. If
- * the next key is the one expected, handles it, and returns the event of its value. */
-static inline enum json_event next_in_user(struct user_decoder *d) {
-  if (d->next == USER_FIELD_COUNT) return json_next(&d->reader);
-  read_fields(d);
-  if (d->next == USER_FIELD_COUNT) return json_next(&d->reader);
-  const struct json_member *m = &user_members[d->next];
-  enum json_event event = json_next_member(&d->reader, m->key, m->size);
-  if (d->reader.key_matched) expect_field(d, d->next);
-  return event;
 }
 
 /* ---- Users ----------------------------------------------------------------------------------- */
@@ -388,7 +378,8 @@ static enum step read_user(const struct run *run) {
   struct user_decoder *d = run->d;
   enum step step;
   do {
-    enum json_event event = next_in_user(d);
+    if (d->next < USER_FIELD_COUNT) read_fields(d);
+    enum json_event event = json_next(&d->reader);
     if (event <= JSON_NEED_MORE) return no_event(d, event);
     if (is_too_large(d)) return too_large(d);
     if (has_too_many_values(d)) return too_many_values(d);

@@ -18,7 +18,14 @@
 #define EVENTS(type, flags) (EVENTS_##type | (((flags)&USER_NULLABLE) != 0 ? EVENT(NULL) : 0u))
 #define MEMBER(name, type, flags) {"\"" #name "\":", sizeof #name + 2, EVENTS(type, flags)},
 
+#define CHECK(name, type, flags)                                                                   \
+  _Static_assert(sizeof #name + 2 <= JSON_KEY_MAX, "a key is too long for json_next_members");
+USER_FIELDS(CHECK)
+
 const struct json_member user_members[USER_FIELD_COUNT] = {USER_FIELDS(MEMBER)};
+
+#undef EVENT
+#undef CHECK
 
 void user_record_begin(struct user_record *record) {
   record->seen = record->present = 0;
