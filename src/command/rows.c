@@ -143,19 +143,20 @@ static void add_quoted(struct buffer *out, const char *text, size_t size) {
   buffer_append(out, "\"", 1);
 }
 
-/* Appends the number on top, with the fewest digits that read back as the same number. */
-static void add_number(lua_State *L, struct buffer *out) {
-  char text[NUMBER_BYTES];
+/* Writes the number on top, with the fewest digits that read back as the same number. Returns the
+ * length of the text. */
+static size_t write_number(lua_State *L, char text[NUMBER_BYTES]) {
 #if LUA_VERSION_NUM >= 503
-  if (lua_isinteger(L, -1)) {
-    buffer_append(out, text, number_write_integer((int64_t)lua_tointeger(L, -1), text));
-    return;
-  }
+  if (lua_isinteger(L, -1)) return number_write_integer((int64_t)lua_tointeger(L, -1), text);
 #endif
   double number = (double)lua_tonumber(L, -1) + 0.0; /* -0 becomes 0 */
-  size_t size = isfinite(number) ? number_write(number, text)
-                                 : (size_t)snprintf(text, sizeof text, "%g", number);
-  buffer_append(out, text, size);
+  if (isfinite(number)) return number_write(number, text);
+  return (size_t)snprintf(text, NUMBER_BYTES, "%g", number);
+}
+
+static void add_number(lua_State *L, struct buffer *out) {
+  char text[NUMBER_BYTES];
+  buffer_append(out, text, write_number(L, text));
 }
 
 struct key {
@@ -610,10 +611,15 @@ static int rows_encode(lua_State *L) {
 }
 
 static int rows_text(lua_State *L) {
+  char text[NUMBER_BYTES];
   luaL_checkany(L, 1);
   lua_settop(L, 1);
-  if (lua_isnil(L, 1)) lua_pushliteral(L, "");
-  return lua_isnil(L, 1) || lua_type(L, 1) == LUA_TSTRING ? 1 : rows_encode(L);
+  switch (lua_type(L, 1)) {
+  case LUA_TSTRING: return 1;
+  case LUA_TNIL: lua_pushliteral(L, ""); return 1;
+  case LUA_TNUMBER: lua_pushlstring(L, text, write_number(L, text)); return 1;
+  default: return rows_encode(L);
+  }
 }
 
 /* guarded(text): see add_guarded. */

@@ -8,6 +8,9 @@ local text = {}
 -- characters (C0, DEL, C1), line separators, and characters that change the direction of text.
 text.printable = tty.printable
 
+--- Returns a text as a cell of a table: printable, without spaces at its ends or two in a row; "-" if nothing is left.
+text.cell = tty.cell
+
 --- Returns the width of UTF-8 text on the screen, in columns.
 text.width = tty.width
 
