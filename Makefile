@@ -248,7 +248,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules lint
+.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -275,6 +275,9 @@ help:
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
+	@echo '  make mutants      removes or changes lines that specs hold, one at a time, and'
+	@echo '                    sees a spec fail for each; MUTANTS="core/http nginx" for'
+	@echo '                    those files and specs only'
 	@echo '  make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  make soak         calls of all kinds for SOAK_SECONDS=600; fails if memory or'
 	@echo '                    open descriptors grow'
@@ -348,6 +351,10 @@ spec:
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
 	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
 
+# Makes changes that break what specs promise, one at a time, and sees a spec fail for each.
+mutants: packages-test
+	@lua5.4 spec/mutants/run.lua $(MUTANTS)
+
 lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
@@ -409,7 +416,7 @@ valgrind: packages-check
 
 # Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
 # the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
-# user, who has to write gcov's files, too.
+# user, who has to write gcov's files, too; a command that a spec runs as another user does without.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -419,7 +426,7 @@ coverage: packages-coverage
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
 	@rm -rf $(COVERAGE:=/compiled)
-	@VARIANT=-coverage spec/support/run.sh lua5.4
+	@GCOV_ERROR_FILE=/dev/null VARIANT=-coverage spec/support/run.sh lua5.4
 	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
 	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
