@@ -25,9 +25,11 @@ once = $(eval $(1) := $(2))$($(1))
 
 # ---- Lua ----
 
-# The version: the interpreter's own, or that in its name if it cannot be run.
+# The version: the interpreter's own, or that in its name (luajit, lua5.4, lua54, lua-5.4) if it cannot be run.
 LUA_VERSION = $(call once,LUA_VERSION,$(or $(shell $(LUA) -e 'print((_VERSION:gsub("Lua ", "")))' 2>/dev/null),$\
-  $(if $(findstring luajit,$(LUA)),5.1,$(patsubst lua%,%,$(notdir $(LUA))))))
+  $(if $(findstring luajit,$(LUA)),5.1),$\
+  $(shell echo '$(notdir $(LUA))' | sed -n 's/^lua-*\([0-9]\)\.*\([0-9]\)$$/\1.\2/p'),$\
+  $(error $(LUA) is missing, or no Lua: install lua5.4 or another one, and give its name or path as LUA)))
 
 # LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise they are looked for.
 ifdef LUA_INCDIR
@@ -98,7 +100,10 @@ $(MODULE): $(OBJECTS)
 $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
+
+# What it shares with the library.
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -107,17 +112,23 @@ $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 
 -include $(OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d)
 
+quote = '$(subst ','\'',$(1))'
+BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LIBS))
+
 # Has the command that compiles. It is written if that has changed, or if something is missing that it needs, and all
 # objects depend on it.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || { \
-	  $(requirements); \
-	  printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' >$@; }
+	@printf '%s\n' $(BUILD_COMMAND) | cmp -s - $@ || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
-# Fails with one line if the compiler or libcurl's headers are missing.
+# Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
+# know a flag.
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
+  $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
+  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' | \
+    $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+    echo '$(LUA) is Lua $(LUA_VERSION): its headers are not found with $(strip $(LUA_CFLAGS)), give LUA_INCDIR' >&2; exit 1; }; \
   echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
@@ -149,7 +160,7 @@ ALLOCATIONS := $(BUILD)/allocations.so
 allocations: $(ALLOCATIONS)
 
 comma := ,
-$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS) $(BUILD)/command/rows.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
@@ -196,22 +207,33 @@ install-command: $(COMMAND_MODULES)
 	$(RUN)install -m 644 src/command/commands/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command/commands"
 	$(if $(COMMAND_MODULES),$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" && \
 	  install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command")
-	$(RUN){ printf '%s\n' '#!$(if $(findstring /,$(LUA)),$(LUA),/usr/bin/env $(LUA))' $(COMMAND_PATHS) && \
+	$(RUN){ printf '%s\n' '#!$(COMMAND_LUA)' $(COMMAND_PATHS) && \
 	  sed 1d src/command/podero; } >"$(DESTDIR)$(INST_BINDIR)/podero"
 	$(RUN)chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
 
-# Lines of the installed command: it finds its modules wherever they are installed, and before any others.
-COMMAND_PATHS = 'package.path = [==[$(abspath $(INST_LUADIR))/?.lua;]==] .. package.path' \
-  'package.cpath = [==[$(abspath $(INST_LIBDIR))/?.so;]==] .. package.cpath'
+# The interpreter in the first line of the installed command, and the lines after it: the command finds its modules
+# wherever they are installed, and before any others.
+COMMAND_LUA ?= $(if $(findstring /,$(LUA)),$(abspath $(LUA)),/usr/bin/env $(LUA))
+COMMAND_PATHS = $(call quote,package.path = [==[$(call absolute,$(INST_LUADIR))/?.lua;]==] .. package.path) \
+  $(call quote,package.cpath = [==[$(call absolute,$(INST_LIBDIR))/?.so;]==] .. package.cpath)
+# Unlike abspath, for names with blanks, too.
+absolute = $(if $(filter /%,$(1)),,$(CURDIR)/)$(1)
 
 # Removes what `make install` with the same variables has installed.
 uninstall:
-	rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
+	$(SAY) RM "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	$(SAY) RM "$(DESTDIR)$(INST_BINDIR)/podero"
+	$(RUN)rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
 	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua" \
 	  "$(DESTDIR)$(INST_BASHDIR)/podero" "$(DESTDIR)$(INST_ZSHDIR)/_podero" "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
-	rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
-	for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)"; do \
-	  [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+	$(RUN)rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
+	$(RUN)for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)" \
+	  "$(DESTDIR)$(PREFIX)/share/podero"; do [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+
+# Debian packages of the module and the command, in build/deb.
+.PHONY: deb
+deb: packages-deb
+	@packaging/deb.sh build/deb
 
 # For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
 # copies the folders docs and types itself, and starts the command with the paths of its own.

@@ -75,7 +75,7 @@ describe("the arguments of the command", function()
       assert.equal("25\n", output_of(("users --count %s %s"):format(mock.ORG, mock.ORG:upper())))
     end)
 
-    it("if a flag is there twice, but not with two values", function()
+    it("if a flag is named twice, but not with two values", function()
       assert.equal("25\n", output_of("users --count --count -q -q " .. mock.ORG))
       assert.equal("25\n", output_of("users --count --timeout 5 --timeout 5 " .. mock.ORG))
       is_wrong("--timeout is given twice", "users --timeout 5 --timeout 6 " .. mock.ORG)
@@ -206,7 +206,7 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("wants all fields, and either value of a field that is there twice", function()
+    it("wants all fields, and either value of a field that is named twice", function()
       local users = "users " .. mock.ORG
       assert.equal("a", emails(users .. " --where num_wallboxes=1 --where zip_code=0815"))
       assert.equal("a c", emails(users .. " --where zip_code=0815 --where zip_code="))

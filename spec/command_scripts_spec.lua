@@ -159,10 +159,7 @@ describe("the command, for scripts,", function()
 
   describe("for spreadsheets,", function()
     it("guards what any delimiter could turn into a formula", function()
-      local before = package.path
-      package.path = folder .. "/?.lua;" .. before
-      local guarded = require("podero.command.csv").guarded
-      package.path = before
+      local guarded = require("podero.command.rows").guarded
       for text, expected in pairs { ["=1"] = "'=1", [" =1"] = "' =1", ['"=1'] = "'\"=1", ["a;=1"] = "a;'=1",
         ["a,b,+1"] = "a,b,'+1", ["a\t@x"] = "a\t'@x", ["a; \"-1"] = "a;' \"-1", ["\194\160=1"] = "'\194\160=1",
         ["\239\188\157"] = "'\239\188\157", ["x;\239\188\139"] = "x;'\239\188\139", ["a=b"] = "a=b", ["a-b"] = "a-b",

@@ -43,7 +43,7 @@ function convert.columns(value)
   for name in (value .. ","):gmatch(" *([^,]*),") do
     name = name:match("^(.-) *$")
     if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
-    if seen[name] then return nil, nil, ("the field '%s' is there twice"):format(name) end
+    if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
     local meant = not is_known[name] and words.closest(name, FIELDS)
     if meant then return nil, nil, ("there is no field '%s': did you mean '%s'?"):format(name, meant) end
     names[#names + 1], seen[name] = name, true

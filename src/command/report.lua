@@ -1,8 +1,8 @@
 --- Tells on standard error what has failed: one line for people, or one JSON object on a line for programs.
 
 local failure = require "podero.command.failure"
-local json = require "podero.command.json"
 local podero = require "podero"
+local rows = require "podero.command.rows"
 local text = require "podero.command.text"
 local wording = require "podero.command.wording"
 
@@ -51,7 +51,7 @@ function report.new(arguments)
   return function(raised, organization, given)
     if failure.is(raised) and not raised.message then return end
     if is_json then
-      io.stderr:write(json.encode(as_object(raised, organization, given or {})), "\n")
+      io.stderr:write(rows.encode(as_object(raised, organization, given or {})), "\n")
     else
       io.stderr:write(text.printable(as_line(raised, organization, given or {})), "\n")
     end
