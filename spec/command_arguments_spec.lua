@@ -223,18 +223,6 @@ describe("the arguments of the command", function()
       is_wrong("expected FIELD=VALUE", "users --where email")
       is_wrong("expected FIELD=VALUE", "users --where =x")
     end)
-
-    it("knows each field's type as types/podero.lua has it", function()
-      local declared = helper.read("types/podero.lua"):match("%-%-%-@class podero%.User\n(.-)\n[^-]")
-      local types = helper.read("src/command/where.lua"):match("\nwhere%.TYPES = (%b{})")
-      local count = 0
-      for name, kind in declared:gmatch("%-%-%-@field ([%l_]+)%?? ([%w.]+)") do
-        local expected = types:match("%f[%w_]" .. name .. " = \"(%l+)\"") or "string"
-        assert.equal(kind:gsub("podero%.Role", "role"), expected, name)
-        count = count + 1
-      end
-      assert.equal(21, count)
-    end)
   end)
 
   describe("--limit", function()

@@ -11,17 +11,12 @@ local ROLES = { podero.Role.ADMIN, podero.Role.STAFF, podero.Role.USER, podero.R
 
 where.ROLES = ROLES
 
--- Fields that are no text.
-where.TYPES = {
-  role = "role", is_onboarded = "boolean", latitude = "number", longitude = "number", num_inverters = "integer",
-  num_heat_pumps = "integer", num_electric_vehicles = "integer", num_wallboxes = "integer",
-}
-
+-- By the type of a field: a function that returns the value of a text, or nil and what was expected.
 local read = {}
 
-function read.text(value) return value end
+function read.string(value) return value end
 
-function read.role(value)
+function read.enum(value) -- the only one is the role
   for _, role in ipairs(ROLES) do
     if value == role then return role end
   end
@@ -78,7 +73,7 @@ function where.read(condition)
   if hint ~= "" then return nil, nil, ("there is no field %s%s"):format(words.quoted(field), hint) end
   if value == "" then return { field, { podero.null } } end
   if not is_field[field] then return { field, any(value) } end
-  local result, expected = read[where.TYPES[field] or "text"](value)
+  local result, expected = read[FIELDS.types[field]](value)
   if result == nil then return nil, ("%s to be %s"):format(field, expected) end
   return { field, { result } }
 end
