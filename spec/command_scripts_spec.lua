@@ -141,8 +141,16 @@ describe("the command, for scripts,", function()
       local code = command.shell(line("token") .. " " .. closed)
       assert.equal(1, code, closed)
     end
-    for _, arguments in ipairs { "token", "--help", "users --help", "--version", "completion bash",
-      "users --count " .. mock.ORG, "users " .. mock.ORG } do
+    answer "{}"
+    local list = { "", "token", "token --show", "--help", "help users", "users --help", "--version", "completion bash",
+      "completion zsh", "completion fish", "doctor", "doctor " .. mock.ORG,
+      "users --count " .. mock.ORG, "get " .. PATH, "request POST " .. PATH, "find role=user " .. mock.ORG }
+    for _, format in ipairs { "table", "csv", "json", "ndjson" } do
+      list[#list + 1] = ("users %s -f %s"):format(mock.ORG, format)
+      list[#list + 1] = ("find %s role=user -f %s"):format(mock.ORG, format)
+      list[#list + 1] = ("users %s -f %s -o -"):format(mock.ORG, format)
+    end
+    for _, arguments in ipairs(list) do
       local code, _, errors = command.shell(line(arguments) .. " >/dev/full")
       assert.equal(1, code, arguments)
       assert.truthy(errors:find("^podero: cannot write to standard output: [^\n]+\n$"), errors)

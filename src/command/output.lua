@@ -79,4 +79,11 @@ function output.open(name, before)
   return setmetatable(sink, Sink)
 end
 
+--- Writes texts to standard output. Raises a failure if that cannot be done.
+function output.print(...)
+  local sink = output.open()
+  sink:write(...)
+  sink:finish()
+end
+
 return output
