@@ -100,7 +100,10 @@ $(MODULE): $(OBJECTS)
 $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
+
+# What it shares with the library.
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -157,7 +160,7 @@ ALLOCATIONS := $(BUILD)/allocations.so
 allocations: $(ALLOCATIONS)
 
 comma := ,
-$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS) $(BUILD)/command/rows.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
@@ -177,11 +180,20 @@ INST_MANDIR ?= $(PREFIX)/share/man
 # Type annotations for editors: set workspace.library of the Lua language server to this folder.
 INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
+# Where shells look for completions.
+INST_BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+INST_ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+
 .PHONY: install install-module install-command uninstall rock
 install: install-module install-command
 	$(RUN)install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
+	$(RUN)install -m 644 completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
+	$(RUN)install -m 644 completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
+	$(RUN)install -m 644 completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 
 install-module: $(MODULE)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -190,8 +202,9 @@ install-module: $(MODULE)
 
 install-command: $(COMMAND_MODULES)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_BINDIR)/podero"
-	$(RUN)install -d "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
+	$(RUN)install -d "$(DESTDIR)$(INST_LUADIR)/podero/command/commands" "$(DESTDIR)$(INST_BINDIR)"
 	$(RUN)install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
+	$(RUN)install -m 644 src/command/commands/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command/commands"
 	$(if $(COMMAND_MODULES),$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" && \
 	  install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command")
 	$(RUN){ printf '%s\n' '#!$(COMMAND_LUA)' $(COMMAND_PATHS) && \
@@ -211,7 +224,8 @@ uninstall:
 	$(SAY) RM "$(DESTDIR)$(INST_LIBDIR)/podero.so"
 	$(SAY) RM "$(DESTDIR)$(INST_BINDIR)/podero"
 	$(RUN)rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
-	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua" \
+	  "$(DESTDIR)$(INST_BASHDIR)/podero" "$(DESTDIR)$(INST_ZSHDIR)/_podero" "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 	$(RUN)rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
 	$(RUN)for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)" \
 	  "$(DESTDIR)$(PREFIX)/share/podero"; do [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
@@ -283,6 +297,7 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
+	@echo '  make completions  writes completions/ from the declarations of src/command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'
@@ -466,6 +481,11 @@ docs: packages-docs
 	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
 	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+
+# Writes the scripts that complete the command's words in shells.
+.PHONY: completions
+completions: all
+	@LUA='$(LUA)' tools/completions.sh '$(BUILD)'
 
 .PHONY: casefold-table
 casefold-table: packages-test

@@ -2,8 +2,8 @@
 -- cells that are too long are cut, and end in "…". Elsewhere, a longer cell further down, or one that is longer than
 -- any column, is not cut, but moves the rest of its row to the right.
 
-local json = require "podero.command.json"
 local podero = require "podero"
+local rows = require "podero.command.rows"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
 
@@ -23,14 +23,15 @@ local ROLE_STYLES = { admin = terminal.BOLD, staff = terminal.MAGENTA }
 
 -- columns -----------------------------------------------------------------------------------------------------------
 
---- Returns a value as a cell. It contains no two spaces in a row, because these separate the columns.
+--- Returns a value as a cell.
 local function cell(value)
-  value = text.printable(json.text(value)):gsub(" +", " "):match("^ ?(.-) ?$")
-  return value ~= "" and value or "-"
+  local kind = type(value)
+  if kind == "number" then return rows.text(value) end
+  return text.cell(kind == "string" and value or rows.text(value))
 end
 
 local function full_name(user)
-  return cell(json.text(user.first_name) .. " " .. json.text(user.last_name))
+  return text.cell(rows.text(user.first_name) .. " " .. rows.text(user.last_name))
 end
 
 --- Returns a function for a date-time: in UTC, to the minute. A value that is none is shown as it is.
@@ -119,24 +120,22 @@ local function shrink(widths, columns, available)
 end
 
 --- Returns the width of each column: that of its widest cell.
-local function measure(columns, rows, widest)
+local function measure(columns, sample, widest)
   local widths = {}
   for i, column in ipairs(columns) do
     widths[i] = text.width(column.title)
-    for _, row in ipairs(rows) do widths[i] = math.max(widths[i], math.min(text.width(row[i]), widest)) end
+    for _, row in ipairs(sample) do widths[i] = math.max(widths[i], math.min(text.width(row[i]), widest)) end
   end
   return widths
 end
 
 -- the format --------------------------------------------------------------------------------------------------------
 
---- Returns a cell with the spaces that align it. Escape sequences have no width: they are added last.
-local function align(value, width, column, is_last, style)
-  local padding = (" "):rep(width - text.width(value))
-  if style then value = style .. value .. terminal.RESET end
-  if column.is_number then return padding .. value end
-  return is_last and value or value .. padding
-end
+--- Strings of so many spaces.
+local SPACES = setmetatable({}, { __index = function(spaces, count)
+  spaces[count] = (" "):rep(count)
+  return spaces[count]
+end })
 
 --- Settings: `columns`: names of fields; `organizations`: the usual columns begin with the user's organization;
 -- `width`: of the terminal, nil if nothing is to be cut; `colours`: use colours.
@@ -149,19 +148,37 @@ function listing.new(sink, settings)
     return is_header and terminal.BOLD or column.name == "role" and ROLE_STYLES[value] or nil
   end
 
+  local pieces = {} -- of the current line; reused for each
+
+  --- Appends a cell and the spaces that align it after `count` pieces of the line. Escape sequences have no width.
+  -- Returns how many pieces there are then.
+  local function append(count, i, value, room, style)
+    local padding = SPACES[math.max(0, room - text.width(value))]
+    if style then value = style .. value .. terminal.RESET end
+    if i > 1 then
+      count = count + 1
+      pieces[count] = GAP
+    end
+    local is_number = columns[i].is_number
+    pieces[count + 1] = is_number and padding or value
+    pieces[count + 2] = is_number and value or i < #columns and padding or ""
+    return count + 2
+  end
+
   local function write(row, is_header)
-    local cells, left = {}, settings.width
-    for i, value in ipairs(row) do
-      local style, room = style_of(columns[i], value, is_header), widths[i]
+    local count, left = 0, settings.width
+    for i = 1, #columns do
+      local value, room = row[i], widths[i]
+      local style = style_of(columns[i], value, is_header)
       if left then
         if left <= 0 then break end
         room = math.min(room, left) -- numbers and dates alone may be too wide for the terminal
         value = text.fit(value, room)
         left = left - room - #GAP
       end
-      cells[i] = align(value, room, columns[i], i == #row, style)
+      count = append(count, i, value, room, style)
     end
-    sink:write(table.concat(cells, GAP), "\n")
+    sink:write(table.concat(pieces, "", 1, count), "\n")
   end
 
   local function flush_sample()

@@ -53,6 +53,10 @@ function Escaped:write(...)
   for i = 1, select("#", ...) do self.sink:write(tty.escaped((select(i, ...)))) end
 end
 
+function Escaped:attach(writer)
+  self.sink:attach { take = function() return tty.escaped(writer:take()) end }
+end
+
 --- Returns what writes to a sink (see output.lua). If that is a terminal, characters that could control it are written
 -- as \uXXXX; line ends and tabs stay.
 function terminal.escaped(sink)

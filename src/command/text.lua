@@ -4,22 +4,12 @@ local tty = require "podero.command.tty"
 
 local text = {}
 
---- Returns a number with the fewest digits that convert back to the same number; an integer has no decimal point.
--- lua-cjson writes 14 digits, which is too few for some coordinates.
-function text.number(n)
-  if (math.type and math.type(n) == "integer") or (n % 1 == 0 and n > -2 ^ 53 and n < 2 ^ 53) then
-    return ("%d"):format(n)
-  end
-  for digits = 15, 16 do
-    local short = ("%." .. digits .. "g"):format(n)
-    if tonumber(short) == n then return short end
-  end
-  return ("%.17g"):format(n)
-end
-
 --- Replaces with "?" what a terminal would do something else with than show it, and what is no UTF-8: control
 -- characters (C0, DEL, C1), line separators, and characters that change the direction of text.
 text.printable = tty.printable
+
+--- Returns a text as a cell of a table: printable, without spaces at its ends or two in a row; "-" if nothing is left.
+text.cell = tty.cell
 
 --- Returns the width of UTF-8 text on the screen, in columns.
 text.width = tty.width

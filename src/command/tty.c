@@ -6,6 +6,7 @@
  *   width(text)            how many columns a text takes
  *   cut(text, columns)     the beginning of a text that fits
  *   printable(text)        a text for one line of a terminal
+ *   cell(text)             a text for a cell of a table
  *   escaped(text)          several lines for a terminal
  *   clock(), poll(seconds [, fd])
  *   ask(question)          reads a line that is not echoed
@@ -106,8 +107,12 @@ static void push_locale(lua_State *L) {
  * them. */
 static const unsigned char *measure(locale_t locale, const unsigned char *p,
                                     const unsigned char *end, size_t limit, size_t *columns) {
+  const unsigned char *text = p;
+  while (p < end && *p < 0x80 && (size_t)(p - text) < limit)
+    p++;
+  *columns = (size_t)(p - text);
+  if (p == end || *p < 0x80) return p;
   locale_t previous = locale != (locale_t)0 ? uselocale(locale) : (locale_t)0;
-  *columns = 0;
   while (p < end) {
     uint32_t point;
     const unsigned char *next = next_character(p, end, &point);
@@ -158,20 +163,67 @@ static bool is_unsafe(uint32_t point) {
   return (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x206F);
 }
 
-/* printable(text): each unsafe character, and each byte that is no UTF-8, as "?". */
-static int tty_printable(lua_State *L) {
-  const unsigned char *end, *p = check_text(L, &end);
-  luaL_Buffer buffer;
-  luaL_buffinit(L, &buffer);
+/* Returns the end of the characters from `p` on that are safe. */
+static const unsigned char *skip_safe(const unsigned char *p, const unsigned char *end) {
   while (p < end) {
     uint32_t point;
     const unsigned char *next = next_character(p, end, &point);
-    if (point == UINT32_MAX || is_unsafe(point)) {
-      luaL_addchar(&buffer, '?');
-    } else {
-      luaL_addlstring(&buffer, (const char *)p, (size_t)(next - p));
-    }
+    if (point == UINT32_MAX || is_unsafe(point)) break;
     p = next;
+  }
+  return p;
+}
+
+/* Returns the end of the unsafe character, or byte that is no UTF-8, at `p`. */
+static const unsigned char *skip_unsafe(const unsigned char *p, const unsigned char *end) {
+  uint32_t point;
+  return next_character(p, end, &point);
+}
+
+/* printable(text): each unsafe character, and each byte that is no UTF-8, as "?". */
+static int tty_printable(lua_State *L) {
+  const unsigned char *end, *p = check_text(L, &end), *safe = skip_safe(p, end);
+  lua_settop(L, 1);
+  if (safe == end) return 1;
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  for (;;) {
+    luaL_addlstring(&buffer, (const char *)p, (size_t)(safe - p));
+    if (safe == end) break;
+    luaL_addchar(&buffer, '?');
+    p = skip_unsafe(safe, end);
+    safe = skip_safe(p, end);
+  }
+  luaL_pushresult(&buffer);
+  return 1;
+}
+
+/* Returns whether a text has spaces at its beginning or end, or two in a row. */
+static bool has_idle_spaces(const char *text, size_t size) {
+  if (size > 0 && (text[0] == ' ' || text[size - 1] == ' ')) return true;
+  const char *space = text, *end = text + size;
+  while ((space = memchr(space, ' ', (size_t)(end - space))) != NULL)
+    if (*++space == ' ') return true;
+  return false;
+}
+
+/* cell(text): the text as `printable` has it, without spaces at its beginning and end, and with one
+ * for several: two separate the cells of a table. "-" if nothing is left. */
+static int tty_cell(lua_State *L) {
+  tty_printable(L);
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size), *end = text + size;
+  bool was_space = true;
+  if (size > 0 && !has_idle_spaces(text, size)) return 1;
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  while (end > text && end[-1] == ' ')
+    end--;
+  if (end == text) luaL_addchar(&buffer, '-');
+  for (; text < end; text++) {
+    bool is_space = *text == ' ';
+    if (!is_space || !was_space) luaL_addchar(&buffer, *text);
+    was_space = is_space;
   }
   luaL_pushresult(&buffer);
   return 1;
@@ -345,18 +397,14 @@ static int tty_ask(lua_State *L) {
 
 /* ---- the module ---- */
 
-static const luaL_Reg functions[] = {{"kind", tty_kind},
-                                     {"columns", tty_columns},
-                                     {"printable", tty_printable},
-                                     {"escaped", tty_escaped},
-                                     {"clock", tty_clock},
-                                     {"poll", tty_poll},
-                                     {"ask", tty_ask},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"kind", tty_kind}, {"columns", tty_columns}, {"printable", tty_printable},
+    {"cell", tty_cell}, {"escaped", tty_escaped}, {"clock", tty_clock},
+    {"poll", tty_poll}, {"ask", tty_ask},         {NULL, NULL}};
 
 PODERO_EXPORT int luaopen_podero_command_tty(lua_State *L);
 int luaopen_podero_command_tty(lua_State *L) {
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 10);
   compat_setfuncs(L, functions);
   push_locale(L);
   lua_pushvalue(L, -1);

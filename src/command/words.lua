@@ -1,6 +1,10 @@
---- Finds the word that was meant.
+--- Finds the word that was meant, and quotes words in messages.
+
+local text = require "podero.command.text"
 
 local words = {}
+
+local LONGEST = 100 -- columns of a value in a message
 
 --- Returns how many letters have to be inserted, removed, replaced or swapped with the next one to make `b` of `a`
 -- (optimal string alignment).
@@ -22,15 +26,34 @@ local function distance(a, b)
 end
 
 --- Returns the word of a list that is most like `word`, nil if none is alike: one letter in four may be wrong, and one
--- in any case.
+-- in any case; or if only one begins with it, that one.
 function words.closest(word, list)
-  local best, least = nil, math.huge
-  word = word:sub(1, 100)
+  local best, least, beginning = nil, math.huge, {}
+  word = word:sub(1, 100):lower()
   for _, candidate in ipairs(list) do
-    local wrong = distance(word:lower(), candidate)
+    local wrong = distance(word, candidate)
     if wrong < least then best, least = candidate, wrong end
+    if #word > 2 and candidate:sub(1, #word) == word then beginning[#beginning + 1] = candidate end
   end
-  return best and least <= math.max(1, math.floor(#best / 4)) and best or nil
+  if best and least <= math.max(1, math.floor(#best / 4)) then return best end
+  return #beginning == 1 and beginning[1] or nil
+end
+
+--- Returns ": did you mean 'WORD'?" with the word of a list that is most like `word`, "" if none is.
+function words.hint(word, list)
+  local meant = words.closest(word, list)
+  return meant and (": did you mean '%s'?"):format(meant) or ""
+end
+
+--- Returns a value in quotes, cut if it is long.
+function words.quoted(value)
+  return "'" .. text.fit(value, LONGEST) .. "'"
+end
+
+--- Returns "a, b or c".
+function words.any(list)
+  if #list == 1 then return list[1] end
+  return table.concat(list, ", ", 1, #list - 1) .. " or " .. list[#list]
 end
 
 return words
