@@ -235,6 +235,12 @@ uninstall:
 deb: packages-deb
 	@packaging/deb.sh build/deb
 
+# Installs them in a chroot with Debian 12, uses them, and removes them. As root.
+.PHONY: test-deb
+test-deb: packages-test-deb deb
+	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 WERROR=-Werror all
+	@BUSTED=spec/deb/packages.lua spec/support/run.sh lua5.4
+
 # For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
 # copies the folders docs and types itself, and starts the command with the paths of its own.
 rock:
@@ -268,6 +274,8 @@ help:
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
+	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
