@@ -109,6 +109,23 @@ describe("types/podero.lua", function()
   setup(function() client = podero.new { access_token = "x" } end)
   teardown(function() client:close() end)
 
+  it("has a text for each field, argument and return", function()
+    local count = 0
+    for line in types:gmatch("\n%-%-%-@(%l+ [^\n]+)") do
+      local tag, rest = line:match("^(%l+) (.*)$")
+      if tag == "field" or tag == "param" then
+        local kind = rest:match("^%S+ (.*)$"):gsub("fun%b()", "F"):gsub("^table<[^>]*>", "T")
+        kind = kind:gsub("F: %S+, %S+", "F"):gsub("F: %S+", "F")
+        assert.truthy(kind:find("^%S+ [%u`\"]"), line)
+        count = count + 1
+      elseif tag == "return" then
+        assert.truthy(rest:find(" # %S"), line)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 120)
+  end)
+
   it("is Lua", function() assert.is_function(loadfile("types/podero.lua")) end)
 
   it("has what the module has, and so has the reference", function()
