@@ -273,7 +273,8 @@ help:
 	@echo '  make spec FILE=spec/get_spec.lua'
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
-	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make test-browser the documentation and the site of examples/nginx in'
+	@echo '                    Chromium, with axe-core'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make lint         the checks of make test that need no build'
@@ -353,6 +354,8 @@ test-browser: packages-test-browser
 	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
+	@$(AGAIN) docs
+	@BUSTED=spec/browser/documentation.lua spec/support/run.sh luajit
 
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
@@ -482,6 +485,11 @@ bench-nginx: packages-bench-nginx
 # Makes the documentation site: docs/site/pages.lua lists its pages.
 docs: packages-docs
 	lua5.4 tools/site.lua build/docs
+
+# Writes the scripts that complete the command's words in shells.
+.PHONY: completions
+completions: all
+	@LUA='$(LUA)' tools/completions.sh '$(BUILD)'
 
 .PHONY: casefold-table
 casefold-table: packages-test
