@@ -147,15 +147,12 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
  * named, not its URL, which can contain a password. */
 static bool set_proxy_failure(struct transfer *x) {
   struct failure *f = &x->response.failure;
-  const char *address = NULL;
-  long status = 0, port = 0;
+  long status = 0;
   if (x->handle.easy == NULL || x->response.status != 0) return false;
   curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status < 300) return false;
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_IP, &address);
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_PORT, &port);
-  failure_set(f, FAILURE_NETWORK, "the proxy %.100s:%ld answered CONNECT with HTTP %ld",
-              address != NULL ? address : "", port, status);
+  failure_set(f, FAILURE_NETWORK, "the proxy %s%sanswered CONNECT with HTTP %ld", x->proxy,
+              *x->proxy != '\0' ? " " : "", status);
   f->retryable = status == 408 || status == 429 || status >= 500;
   return true;
 }

@@ -72,7 +72,7 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
     return CURL_SOCKET_BAD;
   }
   x->opened_socket = true;
-  struct socket_entry *s = sockets_add(&t->sockets, fd);
+  struct socket_entry *s = x->opened = sockets_add(&t->sockets, fd);
   if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;
   if (s != NULL) s->open = false;
   t->out_of_memory = true;
