@@ -29,13 +29,15 @@ visit_site() {
   site=$!
   wait_for 'Press Ctrl-C' "$log"
   cat "$log"
-  lua5.4 -e 'local http = require "socket.http"
-    local body, status = http.request(arg[1])
-    assert(status == 200 and body:find("<table", 1, true), "the roster was answered with " .. tostring(status))' \
-    "$(sed -n 's/^roster *//p' "$log")"
-  kill -INT -- "-$site"
+  URL=$(sed -n 's/^roster *//p' "$log") lua5.4 -e 'local http = require "socket.http"
+    local body, status = http.request(os.getenv "URL")
+    assert(status == 200 and body:find("<table", 1, true), "the roster was answered with " .. tostring(status))'
+  kill -INT "-$site"
   wait "$site" || true
-  if pgrep nginx >/dev/null 2>&1; then echo "nginx still runs" >&2; return 1; fi
+  if find /proc -maxdepth 2 -name comm -exec grep -qx nginx {} + 2>/dev/null; then
+    echo "nginx still runs" >&2
+    return 1
+  fi
   echo "the site was visited and has ended"
 }
 
