@@ -197,6 +197,9 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
 /* Ends a transfer with this result. */
 void transfer_end(struct transfer *transfer, CURLcode code);
 
+/* Returns the code that libcurl should have reported for a transfer, in place of this one. */
+CURLcode transfer_correct_code(const struct transfer *transfer, CURLcode code);
+
 /* Returns whether a transfer of this result has failed because memory could not be allocated.
  * libcurl returns CURLE_OUT_OF_MEMORY for other reasons, too. */
 bool transfer_is_out_of_memory(const struct transfer *transfer, CURLcode code);

@@ -60,6 +60,14 @@ static bool lacks_descriptor(const struct transfer *x, CURLcode code) {
          ((flags & CURL_ERROR_FILE) != 0 && are_descriptors_short());
 }
 
+/* If libcurl cannot allocate the text of the URL, it says that there is none; there always is. */
+CURLcode transfer_correct_code(const struct transfer *x, CURLcode code) {
+  static const char message[] = "No URL set";
+  bool lacks_url =
+      code == CURLE_URL_MALFORMAT && strncmp(x->error_text, message, sizeof message - 1) == 0;
+  return lacks_url ? CURLE_OUT_OF_MEMORY : code;
+}
+
 bool transfer_is_out_of_memory(const struct transfer *x, CURLcode code) {
   return code == CURLE_OUT_OF_MEMORY && !is_too_large_for_libcurl(x, code) &&
          !lacks_descriptor(x, code);
