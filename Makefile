@@ -254,7 +254,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
+.PHONY: help demo demo-nginx test test-browser test-debian13 test-sid specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -276,6 +276,8 @@ help:
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
+	@echo '  make test-debian13, make test-sid'
+	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
@@ -354,6 +356,13 @@ test-browser: packages-test-browser
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
+# In a chroot with another release of Debian, on a copy of this checkout.
+test-debian13: packages-test-debian13
+	@tools/debian.sh trixie
+
+test-sid: packages-test-sid
+	@tools/debian.sh sid
+
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
@@ -364,7 +373,7 @@ mutants: packages-test
 	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
 lint:
-	luacheck --quiet .
+	@luacheck --quiet $(LUA_FILES)
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
 	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
@@ -374,6 +383,10 @@ lint:
 	@$(call forbid,an upward include in src/core/session,"core/call,$(wildcard src/core/session.*))
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
+
+# Those of the checkout. luacheck would look for files in build/, too, and in the systems in there: it excludes only what
+# it has found.
+LUA_FILES = $(shell find . -path ./build -prune -o -path ./.git -prune -o -name '*.lua' -print | sort)
 
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }

@@ -149,6 +149,16 @@
  *   which other transfers wait (reset_after_out_of_memory in transport.c).
  *   Spec: memory_spec "when an allocation of libcurl's fails"
  *
+ * from 8.14
+ *   If the text of the URL cannot be allocated, CURLE_URL_MALFORMAT is reported, and that there is
+ *   no URL (transfer_correct_code in transfer.c).
+ *   Spec: memory_spec "when an allocation of libcurl's fails"
+ *
+ * all
+ *   Until a tunnel is there, CURLINFO_PRIMARY_IP is empty (8.14) or that of a proxy (7.88). The
+ *   address of the socket is used (connection_note_proxy in connection.c).
+ *   Spec: status_spec "whose proxy answers CONNECT with"
+ *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a whole response
  *   (transfer_end in transfer.c).

@@ -60,6 +60,14 @@ static bool lacks_descriptor(const struct transfer *x, CURLcode code) {
          ((flags & CURL_ERROR_FILE) != 0 && are_descriptors_short());
 }
 
+/* If libcurl cannot allocate the text of the URL, it says that there is none; there always is. */
+CURLcode transfer_correct_code(const struct transfer *x, CURLcode code) {
+  static const char message[] = "No URL set";
+  bool lacks_url =
+      code == CURLE_URL_MALFORMAT && strncmp(x->error_text, message, sizeof message - 1) == 0;
+  return lacks_url ? CURLE_OUT_OF_MEMORY : code;
+}
+
 bool transfer_is_out_of_memory(const struct transfer *x, CURLcode code) {
   return code == CURLE_OUT_OF_MEMORY && !is_too_large_for_libcurl(x, code) &&
          !lacks_descriptor(x, code);
@@ -147,15 +155,12 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
  * named, not its URL, which can contain a password. */
 static bool set_proxy_failure(struct transfer *x) {
   struct failure *f = &x->response.failure;
-  const char *address = NULL;
-  long status = 0, port = 0;
+  long status = 0;
   if (x->handle.easy == NULL || x->response.status != 0) return false;
   curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status < 300) return false;
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_IP, &address);
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_PORT, &port);
-  failure_set(f, FAILURE_NETWORK, "the proxy %.100s:%ld answered CONNECT with HTTP %ld",
-              address != NULL ? address : "", port, status);
+  failure_set(f, FAILURE_NETWORK, "the proxy %s%sanswered CONNECT with HTTP %ld", x->proxy,
+              *x->proxy != '\0' ? " " : "", status);
   f->retryable = status == 408 || status == 429 || status >= 500;
   return true;
 }
