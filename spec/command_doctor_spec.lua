@@ -85,6 +85,17 @@ describe("podero doctor", function()
     fails(2, "settings", { "the client's secret is missing" }, "", { PODERO_CLIENT_SECRET = false })
   end)
 
+  it("notes what is doubtful in the settings, and goes on", function()
+    local _, output = run("", { PODERO_BASE_URL = server.url .. "/api/partners/v2.0" })
+    assert.truthy(output:find("! base URL ", 1, true), output)
+    assert.truthy(output:find("The path /api/partners/v2.0 is added to it: leave that out", 1, true), output)
+    for _, value in ipairs { "hush ", '"hush"' } do
+      _, output = run("", { PODERO_CLIENT_SECRET = value })
+      assert.truthy(output:find("PODERO_CLIENT_SECRET begins or ends with a blank or a quotation mark", 1, true))
+      assert.truthy(output:find("✘ token", 1, true), output)
+    end
+  end)
+
   describe("says what is wrong with the connection:", function()
     it("a name that is not known", function()
       fails(4, "connection", { "network: ", "Check the host in the base URL (PODERO_BASE_URL)", "network and DNS",

@@ -396,7 +396,7 @@ describe("the command podero", function()
 
   describe("used wrongly", function()
     it("ends with exit code 2 and a line that says how to get help", function()
-      fails(2, "ORG_ID is missing (see podero users --help)", "users")
+      fails(2, "ORG_ID is missing: podero users [OPTIONS] ORG_ID... (see podero users --help)", "users")
       fails(2, "unknown option '--what' (see podero users --help)", "users " .. mock.ORG .. " --what")
       fails(2, "unknown command 'list'", "list")
       fails(2, "--role 'owner': expected admin, staff, user or guest", "users " .. mock.ORG .. " --role owner")

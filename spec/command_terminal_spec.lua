@@ -131,7 +131,8 @@ describe("the command podero on a terminal", function()
   describe("refuses --columns", function()
     it("with a name that is like a field's, an empty one, or one that comes twice", function()
       for given, message in pairs {
-        ["emial"] = "there is no field 'emial': did you mean 'email'?", ["id,,role"] = "--columns 'id,,role': expected names of fields",
+        ["emial"] = "there is no field 'emial': did you mean 'email'?",
+        ["id,,role"] = "--columns 'id,,role': expected names of fields",
         ["id,id"] = "'id' is named twice",
       } do
         local code, output, errors = command.run("users " .. mock.ORG .. " --columns " .. given,

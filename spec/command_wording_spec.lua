@@ -56,6 +56,11 @@ describe("the command's messages", function()
     says(2, "podero: PODERO_CLIENT_ID 'a?' contains a line feed", "token", { PODERO_CLIENT_ID = "a\n" })
   end)
 
+  it("say that an access token is without its scheme", function()
+    says(2, "podero: PODERO_ACCESS_TOKEN begins with 'Bearer ': leave that out", "token", {
+      PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "Bearer hush" })
+  end)
+
   it("show no secret", function()
     local function hides(arguments, more)
       local code, output, errors = command.run(arguments, command.environment(server, more))

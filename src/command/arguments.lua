@@ -57,28 +57,33 @@ end
 local function find_command(list)
   local i = 1
   while list[i] and is_option(list[i]) do
-    if list[i] == "--" then return nil end
+    if list[i] == "--" then return list[i + 1] and i + 1 end
     i = i + (takes_next(list[i]) and 2 or 1)
   end
   return list[i] and i or nil
 end
 
-local function unknown_command(name)
+local function unknown_command(name, rest)
+  if name == "" then failure.usage("the command is empty (a variable that is not set?)") end
   if convert.organization(name) then
     failure.usage(("unknown command %s: did you mean 'podero users %s'?"):format(words.quoted(name), name))
   end
-  failure.usage(("unknown command %s%s"):format(words.quoted(name), words.hint(name, commands.NAMES)))
+  local hint = words.hint(name, commands.NAMES)
+  for _, argument in ipairs(rest) do
+    if hint == "" and commands.find(argument) then hint = (": did you mean 'podero %s'?"):format(argument) end
+  end
+  failure.usage(("unknown command %s%s"):format(words.quoted(name), hint))
 end
 
---- Returns the command's name and the arguments without it. Without a command: "help", and its arguments.
+--- Returns the command's name, the arguments without it, and what to call both in messages. Without a command: "help".
 local function split(list)
   local at = find_command(list)
-  if not at then return "help", list end
+  if not at then return "help", list, "podero" end
   local rest = {}
   for i, argument in ipairs(list) do
     if i ~= at then rest[#rest + 1] = argument end
   end
-  return list[at], rest
+  return list[at], rest, "podero " .. list[at]
 end
 
 -- values ------------------------------------------------------------------------------------------------------------
@@ -95,7 +100,8 @@ local function converted(given, one, label, value)
     for _, choice in ipairs(one.choices) do
       if value == choice then return value end
     end
-    fail("expected " .. words.any(one.choices) .. words.hint(value, one.choices))
+    local once = one.many and value:find("[, ]") and (", each with a %s of its own"):format(label) or ""
+    fail("expected " .. words.any(one.choices) .. once .. words.hint(value, one.choices))
   end
   if not one.convert then return value end
   local result, what, reason = one.convert(value)
@@ -177,7 +183,9 @@ local function assign(given, command, values)
   local at = 1
   for _, one in ipairs(command.arguments or {}) do
     local name = one.name
-    if values[at] == nil and not one.optional then failure.usage(("%s is missing"):format(name), given.label) end
+    if values[at] == nil and not one.optional then
+      failure.usage(("%s is missing: %s"):format(name, commands.usage(given.command)), given.label)
+    end
     repeat
       if values[at] == nil then break end
       local value = converted(given, one, name, values[at])
@@ -189,8 +197,8 @@ local function assign(given, command, values)
 end
 
 --- Returns the values that a command has if nothing is given.
-local function defaults(name, command)
-  local given = { command = name, label = "podero " .. name }
+local function defaults(name, command, label)
+  local given = { command = name, label = label }
   for _, one in ipairs(command.arguments or {}) do
     if one.many then given[one.key] = {} end
   end
@@ -200,8 +208,8 @@ local function defaults(name, command)
   return given
 end
 
-local function parse_for(name, command, list)
-  local given, index, values, i = defaults(name, command), index_of(command), {}, 1
+local function parse_for(name, command, list, label)
+  local given, index, values, i = defaults(name, command, label), index_of(command), {}, 1
   while list[i] and list[i] ~= "--" do
     if is_option(list[i]) then
       i = read_option(given, index, list, i)
@@ -237,9 +245,9 @@ end
 --- Returns the values by name, `command`, and `label` for messages. Raises a failure if the arguments are wrong.
 -- --help and --version are commands, too: `help`, whose topic is the command, and `version`.
 function arguments.parse(list)
-  local name, rest = split(list)
-  local command = commands.find(name) or unknown_command(name)
-  local given = parse_for(name, command, rest)
+  local name, rest, label = split(list)
+  local command = commands.find(name) or unknown_command(name, rest)
+  local given = parse_for(name, command, rest, label)
   if given.version then return { command = "version" } end
   if given.help then return { command = "help", topic = name ~= "help" and name or nil } end
   if given.sandbox and given.base_url then

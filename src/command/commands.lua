@@ -27,4 +27,14 @@ function commands.find(name)
   return is_name[name] and require("podero.command.commands." .. name) or nil
 end
 
+--- Returns the line that says how a command is used.
+function commands.usage(name)
+  local parts = { "podero", name, "[OPTIONS]" }
+  for _, one in ipairs(commands.find(name).arguments or {}) do
+    local part = one.name .. (one.many and "..." or "")
+    parts[#parts + 1] = one.optional and "[" .. part .. "]" or part
+  end
+  return table.concat(parts, " ")
+end
+
 return commands

@@ -6,7 +6,7 @@ local words = require "podero.command.words"
 local convert = {}
 
 function convert.seconds(value)
-  local number = tonumber(value)
+  local number = value:find("^%d*%.?%d*$") and tonumber(value)
   if number and number > 0 and number < math.huge then return number end
   return nil, "a number of seconds above 0"
 end
@@ -14,7 +14,7 @@ end
 function convert.count(value)
   local number = value:match("^%d+$") and tonumber(value)
   if number and number <= 1e6 then return number end
-  return nil, "a whole number"
+  return nil, "a whole number up to 1000000"
 end
 
 --- From 1 on.
@@ -42,7 +42,7 @@ function convert.columns(value)
   for _, name in ipairs(FIELDS) do is_known[name] = true end
   for name in (value .. ","):gmatch(" *([^,]*),") do
     name = name:match("^(.-) *$")
-    if name == "" then return nil, "names of fields, separated by commas" end
+    if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
     if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
     local meant = not is_known[name] and words.closest(name, FIELDS)
     if meant then return nil, nil, ("there is no field '%s': did you mean '%s'?"):format(name, meant) end

@@ -78,6 +78,13 @@ function credentials.find(arguments)
   return found
 end
 
+local function is_given_by_arguments(given)
+  for _, name in ipairs(NAMES) do
+    if given[name] ~= nil or given[name .. "_file"] ~= nil then return true end
+  end
+  return false
+end
+
 --- Returns where a credential comes from: the name of an option or a variable, nil if it is not given.
 local function source_of(given, name, is_given)
   local long = "--" .. name:gsub("_", "-")
@@ -91,8 +98,7 @@ end
 --- Returns a description of the credentials that `find` finds: the grant, and where they come from; and whether they
 -- are an access token, so that none is asked for.
 function credentials.describe(given)
-  local is_given, sources = false, {}
-  for _, name in ipairs(NAMES) do is_given = is_given or given[name] ~= nil or given[name .. "_file"] ~= nil end
+  local is_given, sources = is_given_by_arguments(given), {}
   for _, name in ipairs(NAMES) do sources[name] = source_of(given, name, is_given) end
   local function value(name) return given[name] or options.variable("PODERO_" .. name:upper()) end
   if sources.access_token then return "an access token, from " .. sources.access_token, true end
@@ -101,6 +107,18 @@ function credentials.describe(given)
   if not sources.username then return "client credentials grant, " .. client, false end
   return ("password grant, user %s (%s), password from %s%s"):format(value "username", sources.username,
     sources.password or "the terminal", sources.client_id and ", " .. client or ""), false
+end
+
+--- Returns the name of a variable with a credential that begins or ends with a blank or a quotation mark, which may
+-- have come there by mistake; nil if there is none.
+function credentials.doubtful(given)
+  for _, name in ipairs(NAMES) do
+    local variable = "PODERO_" .. name:upper()
+    local value = options.variable(variable)
+    if value and not is_given_by_arguments(given) and (value:find("^[%s\"']") or value:find("[%s\"']$")) then
+      return variable
+    end
+  end
 end
 
 --- Returns the password of the key that --key names, nil if none is given.

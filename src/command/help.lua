@@ -90,16 +90,6 @@ local function add_examples(page, examples)
   end
 end
 
---- Returns the line that says how a command is used.
-function help.usage(name, command)
-  local parts = { "podero", name, "[OPTIONS]" }
-  for _, one in ipairs(command.arguments or {}) do
-    local part = one.name .. (one.many and "..." or "")
-    parts[#parts + 1] = one.optional and "[" .. part .. "]" or part
-  end
-  return table.concat(parts, " ")
-end
-
 local function connection_names()
   local names = {}
   for _, group in ipairs(options.CONNECTION) do
@@ -135,7 +125,7 @@ local function of_command(page, name)
   local command = commands.find(name)
   page:wrap("", command.summary)
   page:title()
-  page:line("Usage: " .. help.usage(name, command))
+  page:line("Usage: " .. commands.usage(name))
   if command.arguments and #command.arguments > 0 then page:title() end
   for _, one in ipairs(command.arguments or {}) do page:entry(one.name, option_text(one)) end
   add_groups(page, command.options or {})

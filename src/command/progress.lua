@@ -25,7 +25,7 @@ function Progress:line(now)
   if self.current.bytes == 0 then return silent >= 1 and waiting or "" end
   local bytes, users = self.before.bytes + self.current.bytes, self.before.users + self.current.users
   local rate = bytes / math.max(1, now - self.started)
-  local received = ("%s, %s users, "):format(text.bytes(bytes), text.grouped(users))
+  local received = ("%s, %s user%s, "):format(text.bytes(bytes), text.grouped(users), users == 1 and "" or "s")
   return received .. (silent >= SILENCE and waiting or text.bytes(rate) .. "/s")
 end
 

@@ -68,7 +68,7 @@ function terminal.ask(question)
   if not terminal.is_terminal(io.stdin) then return nil end
   local secret, message = tty.ask(text.printable(question) .. ": ")
   if not secret then failure.error("cannot ask for a secret: " .. message) end
-  if secret == "" then failure.error("nothing was entered") end
+  if secret == "" then failure.setup("nothing was entered") end
   return secret
 end
 

@@ -7,6 +7,7 @@ local listing = require "podero.command.listing"
 local option = require "podero.command.option"
 local output = require "podero.command.output"
 local terminal = require "podero.command.terminal"
+local words = require "podero.command.words"
 
 local user_output = {}
 
@@ -27,14 +28,30 @@ user_output.OPTIONS = {
 
 user_output.NO_VALIDATE = option("--no-validate", "Accept values that are not as the API's schema has them.")
 
+local SPREADSHEETS = { xlsx = true, xls = true, ods = true, numbers = true }
+
+--- The name of a file asks for a format that there is not.
+local function check_name(given)
+  local beginning, ending = (given.output or ""):match("^(.*[^/])%.(%w+)$")
+  if given.format or not ending or not SPREADSHEETS[ending:lower()] then return end
+  failure.usage(("--output %s: there is no format for .%s, but spreadsheets open CSV: --output %s.csv"):format(
+    words.quoted(given.output), ending, beginning), given.label)
+end
+
 --- Checks options that depend on each other, and sets format and delimiter if they are to be guessed.
 function user_output.check(given)
+  check_name(given)
   local guessed, delimiter_of_name = formats.guess(given.output)
   given.delimiter = given.delimiter or (not given.format and delimiter_of_name or nil)
   given.format = given.format or guessed
   for _, name in ipairs { "delimiter", "bom" } do
     if given[name] and given.format ~= "csv" then
       failure.usage(("--%s is for --format csv"):format(name), given.label)
+    end
+  end
+  for _, name in ipairs(given.columns or {}) do
+    if name == "name" and given.format ~= "table" then
+      failure.usage("--columns: only a table has 'name': name first_name and last_name", given.label)
     end
   end
 end

@@ -11,20 +11,16 @@ local ROLES = { podero.Role.ADMIN, podero.Role.STAFF, podero.Role.USER, podero.R
 
 where.ROLES = ROLES
 
--- Fields that are no text.
-where.TYPES = {
-  role = "role", is_onboarded = "boolean", latitude = "number", longitude = "number", num_inverters = "integer",
-  num_heat_pumps = "integer", num_electric_vehicles = "integer", num_wallboxes = "integer",
-}
-
+-- By the type of a field: a function that returns the value of a text, or nil and what was expected.
 local read = {}
 
-function read.text(value) return value end
+function read.string(value) return value end
 
-function read.role(value)
+function read.enum(value) -- the only one is the role
   for _, role in ipairs(ROLES) do
     if value == role then return role end
   end
+  if value:find("[, ]") then return nil, words.any(ROLES) .. ", each with a role= of its own" end
   return nil, words.any(ROLES) .. words.hint(value, ROLES)
 end
 
@@ -68,13 +64,16 @@ for _, name in ipairs(FIELDS) do is_field[name] = true end
 --- Returns the field and an array of the values that it may have: `convert` of an option, see option.lua. "FIELD="
 -- stands for null or no value.
 function where.read(condition)
-  local field, value = condition:match("^%s*([^=]-)%s*=(.*)$")
-  if not field or field == "" then return nil, "FIELD=VALUE" end
-  local meant = not is_field[field] and words.closest(field, FIELDS)
-  if meant then return nil, nil, ("there is no field '%s': did you mean '%s'?"):format(field, meant) end
+  local field, value = condition:match("^([^=]+)=(.*)$")
+  if condition:find("^[%w_]+%s*[!<>~]") then
+    return nil, "FIELD=VALUE: for other comparisons, use --format ndjson and jq"
+  end
+  if not field then return nil, "FIELD=VALUE" end
+  local hint = not is_field[field] and words.hint(field, FIELDS, true) or ""
+  if hint ~= "" then return nil, nil, ("there is no field %s%s"):format(words.quoted(field), hint) end
   if value == "" then return { field, { podero.null } } end
   if not is_field[field] then return { field, any(value) } end
-  local result, expected = read[where.TYPES[field] or "text"](value)
+  local result, expected = read[FIELDS.types[field]](value)
   if result == nil then return nil, ("%s to be %s"):format(field, expected) end
   return { field, { result } }
 end

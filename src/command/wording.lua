@@ -93,6 +93,9 @@ local function with_value(message, given)
   local variable, behind = rest:match("^%(from ([%u_]+)%) (.*)$")
   local value = given[name] or (variable and options.variable(variable))
   variable, rest = variable or label(given, name), behind or rest
+  if variable == "PODERO_ACCESS_TOKEN" and options.variable(variable):find("^[Bb]earer ") then
+    return variable .. " begins with 'Bearer ': leave that out"
+  end
   if not SHOWN[name] or type(value) ~= "string" then return variable .. " " .. rest end
   if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
     local is_local = value:find("^localhost%f[^%w.-]") or value:find("^127%.")

@@ -39,9 +39,24 @@ function words.closest(word, list)
   return #beginning == 1 and beginning[1] or nil
 end
 
---- Returns ": did you mean 'WORD'?" with the word of a list that is most like `word`, "" if none is.
-function words.hint(word, list)
+local MOST = 3 -- words in a hint
+
+--- Returns the words of a list that contain `word` between underscores, in quotes, if there are some, but not many.
+local function longer(word, list)
+  local found = {}
+  for _, candidate in ipairs(list) do
+    local has = ("_" .. candidate .. "_"):find("_" .. word:lower() .. "_", 1, true)
+    if has then found[#found + 1] = words.quoted(candidate) end
+  end
+  return #found > 0 and #found <= MOST and found or nil
+end
+
+--- Returns ": did you mean 'WORD'?" with the word of a list that is most like `word`, "" if none is. `is_part`: a word
+-- may also be a part of that which was meant.
+function words.hint(word, list, is_part)
   local meant = words.closest(word, list)
+  local parts = not meant and is_part and longer(word, list)
+  if parts then return (": did you mean %s?"):format(words.any(parts)) end
   return meant and (": did you mean '%s'?"):format(meant) or ""
 end
 

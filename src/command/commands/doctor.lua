@@ -131,8 +131,12 @@ end
 
 local function show_settings(report, given)
   local url, source = options.base_url(given)
-  report:step("good", "base URL", ("%s (%s)"):format(url, source))
-  report:step("good", "credentials", (credentials.describe(given)))
+  local has_path = url:find("/api/partners", 1, true)
+  report:step(has_path and "note" or "good", "base URL", ("%s (%s)"):format(url, source),
+    has_path and "The path /api/partners/v2.0 is added to it: leave that out, unless it is there twice." or nil)
+  local doubtful = credentials.doubtful(given)
+  report:step(doubtful and "note" or "good", "credentials", (credentials.describe(given)), doubtful
+    and doubtful .. " begins or ends with a blank or a quotation mark: remove it, unless it belongs there." or nil)
   for _, name in ipairs { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } do
     local proxy = given.proxy or options.variable(name)
     if proxy and proxy ~= "" then

@@ -31,18 +31,21 @@ local find = {
   notes = "The transfer ends as soon as the user is found. Without one the exit code is 5.",
 }
 
---- The id is the one argument without "=": it may stand anywhere.
+--- The id may stand anywhere: it is the argument that is a UUID.
 function find.collect(given, values)
-  local ids, conditions = {}, {}
+  local id, conditions = nil, {}
   for _, value in ipairs(values) do
-    local list = value:find("=", 1, true) and conditions or ids
-    list[#list + 1] = value
+    local is_id = convert.organization(value) ~= nil
+    if is_id and id then
+      failure.usage(("unexpected argument %s: there is one organization"):format(words.quoted(value)), given.label)
+    elseif is_id or not (id or value:find("=", 1, true)) then
+      id = value
+    else
+      conditions[#conditions + 1] = value
+    end
   end
-  if #ids > 1 then
-    failure.usage(("unexpected argument %s: there is one organization"):format(words.quoted(ids[2])), given.label)
-  end
-  for _, condition in ipairs(conditions) do ids[#ids + 1] = condition end
-  return ids
+  if id then table.insert(conditions, 1, id) end
+  return conditions
 end
 
 find.check = user_output.check

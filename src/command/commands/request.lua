@@ -2,6 +2,7 @@ local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
 local response = require "podero.command.response"
+local words = require "podero.command.words"
 
 local OPTIONS = {
   option("--data FILE", "The body is in this file; - is standard input."),
@@ -26,6 +27,12 @@ function request.check(given)
   if given.content_type and not given.data then
     failure.usage("--content-type is given without --data: there is no body", given.label)
   end
+  if given.data and (given.method == "GET" or given.method == "HEAD") then
+    failure.usage(("--data is given, but %s has no body"):format(given.method), given.label)
+  end
+  if given.data and given.data:find("^%s*[{[]") then
+    failure.usage("--data is the name of a file: to send a text, pipe it into --data -", given.label)
+  end
 end
 
 --- Reads the body from a file, or from standard input.
@@ -34,7 +41,11 @@ local function read_body(name)
   if name ~= "-" then file, message = io.open(name, "rb") end
   local body
   if file then body, message = file:read("*a") end
-  if not body then failure.setup("cannot read the body: " .. (message or name)) end
+  if not body then
+    local reason = message or "it cannot be read"
+    if reason:sub(1, #name + 2) == name .. ": " then reason = reason:sub(#name + 3) end
+    failure.setup(("--data %s cannot be read: %s"):format(words.quoted(name), reason))
+  end
   if name ~= "-" then file:close() end
   return body
 end

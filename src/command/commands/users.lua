@@ -39,7 +39,18 @@ local users = {
   },
 }
 
+--- An organization that is there twice is listed once.
+local function unique(ids)
+  local seen, kept = {}, {}
+  for _, id in ipairs(ids) do
+    if not seen[id:lower()] then kept[#kept + 1] = id end
+    seen[id:lower()] = true
+  end
+  return kept
+end
+
 function users.check(given)
+  given.org_id = unique(given.org_id)
   if given.count then
     for _, name in ipairs { "format", "columns", "delimiter", "bom" } do
       if given[name] then failure.usage(("--count prints a number: it has no --%s"):format(name), given.label) end
