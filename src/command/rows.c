@@ -308,11 +308,10 @@ static const unsigned char *skip_blank(const unsigned char *p, const unsigned ch
  * if that begins with one of = + - @ (OWASP, "CSV Injection"), in ASCII or in the fullwidth forms
  * that Japanese spreadsheets accept; also after blanks and quotes. */
 static bool is_formula(const unsigned char *p, const unsigned char *end) {
-  for (const unsigned char *next = p; next != NULL && p < end;) {
-    next = skip_blank(p, end);
-    if (next != NULL) p = next;
-  }
-  if (p == end) return false;
+  const unsigned char *next;
+  while (p < end && (next = skip_blank(p, end)) != NULL)
+    p = next;
+  if (p >= end) return false;
   if (*p == '=' || *p == '+' || *p == '-' || *p == '@') return true;
   return end - p >= 3 && p[0] == 0xEF && p[1] == 0xBC &&
          (p[2] == 0x8B || p[2] == 0x8D || p[2] == 0x9D || p[2] == 0xA0);
