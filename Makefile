@@ -279,7 +279,7 @@ help:
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
-	@echo '  make analyze, make sanitize, make valgrind'
+	@echo '  make analyze, make sanitize, make valgrind, make lint-docker'
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
@@ -364,7 +364,7 @@ mutants: packages-test
 	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
 lint:
-	luacheck --quiet .
+	@luacheck --quiet $(LUA_FILES)
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
 	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
@@ -375,6 +375,10 @@ lint:
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
+# Those of the checkout. luacheck would look for files in build/, too, and in the systems in there: it excludes only what
+# it has found.
+LUA_FILES = $(shell find . -path ./build -prune -o -path ./.git -prune -o -name '*.lua' -print | sort)
+
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
@@ -384,7 +388,16 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 # ---- checkers ----
 
 .PHONY: check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx
-check: analyze sanitize valgrind
+check: analyze sanitize valgrind lint-docker
+
+# The linter is installed into the build folder.
+DOCKERFILE_UTILS := dockerfile-utils@0.16.3
+.PHONY: lint-docker
+lint-docker: packages-lint-docker
+	@[ -e build/docker/node_modules/.bin/dockerfile-utils ] || \
+	  npm install --prefix build/docker --no-save --no-audit --no-fund --ignore-scripts --silent $(DOCKERFILE_UTILS) || \
+	  { echo '$(DOCKERFILE_UTILS) cannot be installed with npm' >&2; exit 1; }
+	build/docker/node_modules/.bin/dockerfile-utils lint examples/nginx/Dockerfile
 
 # Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
