@@ -282,7 +282,7 @@ help:
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
-	@echo '  make analyze, make sanitize, make valgrind'
+	@echo '  make analyze, make sanitize, make valgrind, make lint-docker'
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
@@ -398,7 +398,16 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 # ---- checkers ----
 
 .PHONY: check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx
-check: analyze sanitize valgrind
+check: analyze sanitize valgrind lint-docker
+
+# The linter is installed into the build folder.
+DOCKERFILE_UTILS := dockerfile-utils@0.16.3
+.PHONY: lint-docker
+lint-docker: packages-lint-docker
+	@[ -e build/docker/node_modules/.bin/dockerfile-utils ] || \
+	  npm install --prefix build/docker --no-save --no-audit --no-fund --ignore-scripts --silent $(DOCKERFILE_UTILS) || \
+	  { echo '$(DOCKERFILE_UTILS) cannot be installed with npm' >&2; exit 1; }
+	build/docker/node_modules/.bin/dockerfile-utils lint examples/nginx/Dockerfile
 
 # Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
