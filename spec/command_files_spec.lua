@@ -128,6 +128,9 @@ describe("a file that the command writes", function()
     fails(1, "it is a directory", users(dir))
     fails(1, "cannot write", users(dir .. "/users.csv/"))
     fails(1, "cannot write", users("/proc/users.csv"))
+    for _, arguments in ipairs { "find role=user " .. mock.ORG, "get /x", "request POST /x" } do
+      fails(1, "it is a directory", arguments .. " -o " .. dir)
+    end
     assert.equal(0, #server:requests())
     fails(1, "/dev/full", users("/dev/full"))
   end)

@@ -197,6 +197,15 @@ describe("the command podero on a terminal", function()
       end
     end)
 
+    it("says what is waited for in all commands that ask the API", function()
+      for _, arguments in ipairs { "token", "get /x", "request POST /x", "find role=user " .. mock.ORG, "doctor" } do
+        server:configure { always_token = { delay = 1.3 } }
+        local text = screen(80, arguments)
+        assert.truthy(text:find("waiting for 127.0.0.1:%d+, 1 s\27%[K\r\27%[K"), text)
+      end
+      assert.is_nil(screen(80, "token -q"):find("waiting", 1, true))
+    end)
+
     it("and clears the line before one of --verbose", function()
       server:configure { script = { api = { { delay = 1.3 } } } }
       local text = screen(80, "users -v " .. mock.ORG)

@@ -19,27 +19,17 @@ response.OPTIONS = {
   user_output.FILE,
 }
 
---- As it came; for people, with a line for each value.
-local function print_body(given, body)
-  local sink = output.open(given.output)
-  local ok, raised = pcall(function()
-    json_text.copy(terminal.escaped(sink), body)
-    sink:finish()
-  end)
-  if ok then return end
-  sink:discard()
-  error(raised, 0)
-end
-
---- `opts`: those of client:request.
+--- Prints what the API answers: as it came; for people, with a line for each value. `opts`: those of client:request.
 function response.print(given, method, opts)
-  local api = client.new(given)
   local target, query = path.split(given.path, given.query)
   opts.raw, opts.query = true, query
-  local body, answer = client.call(given, api.request, api, method, target, opts)
-  api:close()
-  if body == nil then error(answer, 0) end -- it is the error then
-  if body ~= "" then print_body(given, body) end
+  client.use(given, given.output ~= nil, function(api, shown)
+    output.use(given.output, function() shown:stop() end, function(sink)
+      local body, err = client.call(given, api.request, api, method, target, opts)
+      if body == nil then error(err, 0) end
+      if body ~= "" then json_text.copy(terminal.escaped(sink), body) end
+    end)
+  end)
 end
 
 return response

@@ -5,7 +5,6 @@ local failure = require "podero.command.failure"
 local formats = require "podero.command.formats"
 local listing = require "podero.command.listing"
 local option = require "podero.command.option"
-local output = require "podero.command.output"
 local terminal = require "podero.command.terminal"
 local words = require "podero.command.words"
 
@@ -60,11 +59,6 @@ end
 function user_output.fields(given)
   if not given.columns or given.format ~= "table" then return given.columns end
   return listing.fields(given.columns)
-end
-
---- Opens what users are written to, see output.lua.
-function user_output.open(given, before)
-  return output.open(given.output, before)
 end
 
 --- Returns a format (see formats.lua) that writes to a sink. `has_organizations`: the table says whose users they are.

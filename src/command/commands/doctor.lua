@@ -7,6 +7,7 @@ local failure = require "podero.command.failure"
 local options = require "podero.command.options"
 local output = require "podero.command.output"
 local podero = require "podero"
+local progress = require "podero.command.progress"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
 local wording = require "podero.command.wording"
@@ -32,11 +33,12 @@ end
 local Report = {}
 Report.__index = Report
 
-local function new_report()
+--- `shown`: the progress line, which must not stand where a step is printed.
+local function new_report(shown)
   local marks = has_utf8() and { good = "✔ ", bad = "✘ ", note = "! " } or { good = "ok ", bad = "NO ", note = "!  " }
-  local sink = output.open()
+  local sink = output.open(nil, function() shown:clear() end)
   return setmetatable({
-    sink = sink, marks = marks, has_colours = terminal.has_colours "auto",
+    sink = sink, shown = shown, marks = marks, has_colours = terminal.has_colours "auto",
     columns = sink.is_terminal and terminal.columns(io.stdout) or 100,
   }, Report)
 end
@@ -114,6 +116,7 @@ end
 
 --- Prints a step that has failed, and raises the error, which ends the command without another word.
 local function fail(report, given, name, err, seen, report_error)
+  report.shown:stop()
   show_connection(report, given, seen)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
@@ -168,7 +171,8 @@ local function check_users(api, given)
 end
 
 function doctor.run(given, report_error)
-  local report = new_report()
+  local shown = progress.new(options.host(given), not given.quiet, false)
+  local report = new_report(shown)
   local seen, on_event = new_events()
   local settings = setmetatable({ token_cache = false, max_retries = given.max_retries or 0 }, { __index = given })
   local function try(name, f, ...)
@@ -176,7 +180,7 @@ function doctor.run(given, report_error)
     if not ok then fail(report, given, name, result, seen, report_error) end
     return result
   end
-  local api = try("settings", client.new, settings, nil, on_event)
+  local api = try("settings", client.new, settings, shown, on_event)
   show_settings(report, given)
   local token = try("token", check_token, api, given, seen)
   show_connection(report, given, seen)
@@ -186,6 +190,7 @@ function doctor.run(given, report_error)
     show_connection(report, given, seen)
     report:step("good", "users", users)
   end
+  shown:stop()
   api:close()
   report.sink:finish()
 end

@@ -2,9 +2,8 @@ local client = require "podero.command.client"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
-local options = require "podero.command.options"
+local output = require "podero.command.output"
 local podero = require "podero"
-local progress = require "podero.command.progress"
 local user_output = require "podero.command.user_output"
 local where = require "podero.command.where"
 
@@ -110,27 +109,21 @@ local function list_options(given, shown)
 end
 
 function users.run(given, report)
-  local shown = progress.new(options.host(given), not given.quiet, given.output ~= nil)
-  local api = client.new(given, shown)
-  local sink = user_output.open(given, function() shown:stop() end)
-  local written, code = 0, nil
-  local ok, raised = pcall(function()
-    local format = given.count and counter(sink) or user_output.format(given, sink, #given.org_id > 1)
-    code = list_all(api, given, list_options(given, shown), function(user)
-      format.add(user)
-      written = written + 1
-    end, shown, report)
-    format.finish()
-    sink:finish()
+  return client.use(given, given.output ~= nil, function(api, shown)
+    local written = 0
+    local code = output.use(given.output, function() shown:stop() end, function(sink)
+      local format = given.count and counter(sink) or user_output.format(given, sink, #given.org_id > 1)
+      local result = list_all(api, given, list_options(given, shown), function(user)
+        format.add(user)
+        written = written + 1
+      end, shown, report)
+      format.finish()
+      return result
+    end)
+    shown:stop()
+    shown:summary(written, given.output)
+    return code
   end)
-  shown:stop()
-  api:close()
-  if not ok then
-    sink:discard()
-    error(raised, 0)
-  end
-  shown:summary(written, given.output)
-  return code
 end
 
 return users
