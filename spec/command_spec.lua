@@ -419,7 +419,7 @@ describe("the command podero", function()
   end)
 
   it("fails with one line where the organization id is no UUID, and sends nothing", function()
-    fails(2, "podero: ORG_ID 'x': expected an organization's id, which is a UUID", "users " .. mock.ORG .. " x")
+    fails(2, "podero: ORG_ID 'x': expected an organization's UUID", "users " .. mock.ORG .. " x")
     assert.equal(0, #server:requests())
   end)
 

@@ -79,7 +79,7 @@ local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. (
 --- An organization's id. What is wrong with one is to be found before anything is requested.
 function convert.organization(value)
   if value:find(UUID) then return value end
-  return nil, "an organization's id, which is a UUID such as 016b78a7-0c7c-4241-a277-015c3ad3cb90"
+  return nil, "an organization's UUID"
 end
 
 return convert
