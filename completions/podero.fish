@@ -54,6 +54,7 @@ complete -c podero -n '__fish_seen_subcommand_from users find token get request 
 complete -c podero -n '__fish_seen_subcommand_from users find token get request doctor' -l max-response-bytes -x -d 'Of one response.'
 complete -c podero -n '__fish_seen_subcommand_from users find token get request doctor' -l http-version -x -a 'auto 1.1' -d '1.1 keeps requests off HTTP/2.'
 complete -c podero -n '__fish_seen_subcommand_from users find token get request doctor' -l user-agent -x -d 'Put before the library'\''s own.'
+complete -c podero -n '__fish_seen_subcommand_from users find token get request doctor' -l header -x -d 'A further header field of API requests; may be repeated.'
 complete -c podero -l help -s h -d 'Print this help.'
 complete -c podero -l version -d 'Print the version.'
 complete -c podero -n '__fish_seen_subcommand_from find' -l include-deleted -d 'Also one that is deleted.'

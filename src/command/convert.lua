@@ -36,6 +36,13 @@ function convert.pair(value)
   return nil, "NAME=VALUE"
 end
 
+--- A header field, as curl takes it.
+function convert.header(value)
+  local name, content = value:match("^([^:%s]+):%s*(.-)%s*$")
+  if name then return { name, content } end
+  return nil, "NAME:VALUE"
+end
+
 --- The names of fields of a user, separated by commas.
 function convert.columns(value)
   local names, is_known, seen = {}, {}, {}

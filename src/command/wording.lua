@@ -23,6 +23,7 @@ local SHOWN = { base_url = true, token_url = true, client_id = true, username = 
 
 --- Returns the name that the user knows: of the option if it is given, else of the variable if it is set.
 local function label(given, name)
+  if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
   local is_secret = SECRETS[base]
   if is_secret then name = base end
