@@ -235,6 +235,12 @@ uninstall:
 deb: packages-deb
 	@packaging/deb.sh build/deb
 
+# Installs them in a chroot with Debian 12, uses them, and removes them. As root.
+.PHONY: test-deb
+test-deb: packages-test-deb deb
+	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 WERROR=-Werror all
+	@BUSTED=spec/deb/packages.lua spec/support/run.sh lua5.4
+
 # For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
 # copies the folders docs and types itself, and starts the command with the paths of its own.
 rock:
@@ -248,7 +254,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules lint
+.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -268,6 +274,8 @@ help:
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
+	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
@@ -275,6 +283,9 @@ help:
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
+	@echo '  make mutants      removes or changes lines that specs hold, one at a time, and'
+	@echo '                    sees a spec fail for each; MUTANTS="core/http nginx" for'
+	@echo '                    those files and specs only'
 	@echo '  make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  make soak         calls of all kinds for SOAK_SECONDS=600; fails if memory or'
 	@echo '                    open descriptors grow'
@@ -348,6 +359,10 @@ spec:
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
 	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
 
+# Makes changes that break what specs promise, one at a time, and sees a spec fail for each.
+mutants: packages-test
+	@lua5.4 spec/mutants/run.lua $(MUTANTS)
+
 lint:
 	luacheck --quiet .
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
@@ -409,7 +424,7 @@ valgrind: packages-check
 
 # Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
 # the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
-# user, who has to write gcov's files, too.
+# user, who has to write gcov's files, too; a command that a spec runs as another user does without.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -419,7 +434,7 @@ coverage: packages-coverage
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
 	@rm -rf $(COVERAGE:=/compiled)
-	@VARIANT=-coverage spec/support/run.sh lua5.4
+	@GCOV_ERROR_FILE=/dev/null VARIANT=-coverage spec/support/run.sh lua5.4
 	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
 	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \

@@ -117,6 +117,11 @@ describe("the rock", function()
         man = rock .. "/docs/podero.1",
       })
       assert.equal("podero\npodero.so", shell("ls %s/lib/lua/%s", tree, version))
+      assert.equal(table.concat({
+        "bin/podero", "docs/podero.1", ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
+      }, "\n"), shell("cd %s && find * -type f | LC_ALL=C sort", rock))
+      -- `sudo luarocks make` would leave root's files in a build folder.
+      assert.equal("", shell("find %s -name build", dir))
     end
 
     it("is made by `luarocks make` without further arguments, on Lua " .. version, function()

@@ -184,8 +184,8 @@ return {
     find = "(now != -1 ? (double)now : clock_wall())", replace = "(now != -1 ? clock_wall() : clock_wall())",
   },
   {
-    file = "core/http/receive.c", spec = "status", filter = "does not heed a trailer",
-    find = "  else if (x->header_complete)\n    return size;\n", replace = "",
+    file = "core/http/receive.c", spec = "status", filter = "looks like a status line",
+    find = "  bool is_due = !x->in_header && x->response.status < 200;", replace = "  bool is_due = true;",
   },
   {
     file = "core/http/receive.c", spec = "status", filter = "that gets a header",
@@ -223,7 +223,7 @@ return {
     find = "  if (v->reader.values > v->max_values) return too_large(v, JSON_VALUE_TOO_MANY);\n", replace = "",
   },
   {
-    file = "lua/json_value.c", spec = "get", filter = "keys collide",
+    file = "lua/json_value.c", spec = "get", filter = "keys collide", lua = "lua5.1",
     find = "  if (!key_collisions_add(&v->collisions, object, v->reader.text, v->reader.size))",
     replace = "  if (object == 0)",
   },

@@ -242,18 +242,20 @@ static int tty_escaped(lua_State *L) {
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   while (p < end) {
+    const unsigned char *safe = skip_safe(p, end);
+    luaL_addlstring(&buffer, (const char *)p, (size_t)(safe - p));
+    if (safe == end) break;
     uint32_t point;
-    const unsigned char *next = next_character(p, end, &point);
+    p = next_character(safe, end, &point);
     if (point == UINT32_MAX) {
       luaL_addstring(&buffer, "\xEF\xBF\xBD");
-    } else if (is_unsafe(point) && !is_layout(p, end)) {
+    } else if (is_layout(safe, end)) {
+      luaL_addchar(&buffer, (char)*safe);
+    } else {
       char escape[8];
       snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(point & 0xFFFF));
       luaL_addstring(&buffer, escape);
-    } else {
-      luaL_addlstring(&buffer, (const char *)p, (size_t)(next - p));
     }
-    p = next;
   }
   luaL_pushresult(&buffer);
   return 1;
