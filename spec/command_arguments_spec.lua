@@ -155,6 +155,15 @@ describe("the arguments of the command", function()
       is_wrong("the path alone is needed, without the host: did you mean '/a?b=1'?", "get 'https://x.example/a?b=1'")
     end)
 
+    it("dashes and line ends that other programs have made", function()
+      is_wrong("'–role' begins with a dash that options do not have: did you mean '--role'?", "users –role admin")
+      is_wrong("did you mean '--count'?", "users —count " .. mock.ORG)
+      is_wrong("did you mean '-f'?", "users −f csv " .. mock.ORG)
+      is_wrong("ends in a carriage return: a script or file with the line ends of Windows?",
+        "users \"$(printf '" .. mock.ORG .. "\\r')\"")
+      assert.equal("", output_of("users -f ndjson --search '– x' " .. mock.ORG))
+    end)
+
     it("numbers that are none", function()
       for _, value in ipairs { "0x10", "1e3", "inf", "nan", "5s", "-5", "1,5" } do
         is_wrong(("--timeout '%s': expected a number of seconds above 0"):format(value), "token --timeout=" .. value)

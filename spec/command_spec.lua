@@ -388,6 +388,11 @@ describe("the command podero", function()
       assert.truthy(uri:find("n=2", 1, true))
     end)
 
+    it("says so if a web site answers", function()
+      server:configure { paths = { ["/x"] = { content_type = "text/html; charset=utf-8", body = "<html></html>" } } }
+      fails(1, "decode: the response is an HTML page: check the base URL (PODERO_BASE_URL) and the path", "get /x")
+    end)
+
     it("fails with the API's error", function()
       fails(5, "HTTP 404", "get /api/partners/v2.0/nothing")
       fails(2, "podero: PATH 'nothing': expected a path that begins with '/'", "get nothing")

@@ -242,9 +242,31 @@ local function check_standard_input(given)
   end
 end
 
+-- What word processors make of "-" and "--": U+2010 to U+2015, U+2212.
+local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
+
+--- What comes from other programs by mistake.
+local function check_text(list)
+  for _, argument in ipairs(list) do
+    if argument:find("\r$") then
+      failure.usage(("%s ends in a carriage return: a script or file with the line ends of Windows?"):format(
+        words.quoted(argument:sub(1, -2))))
+    end
+    for _, dash in ipairs(DASHES) do
+      local rest, count = argument:gsub(dash, "")
+      if count > 0 then
+        local meant = (#rest:match("^%w*") == 1 and "-" or "--") .. rest
+        failure.usage(("%s begins with a dash that options do not have: did you mean %s?"):format(
+          words.quoted(argument), words.quoted(meant)))
+      end
+    end
+  end
+end
+
 --- Returns the values by name, `command`, and `label` for messages. Raises a failure if the arguments are wrong.
 -- --help and --version are commands, too: `help`, whose topic is the command, and `version`.
 function arguments.parse(list)
+  check_text(list)
   local name, rest, label = split(list)
   local command = commands.find(name) or unknown_command(name, rest)
   local given = parse_for(name, command, rest, label)
