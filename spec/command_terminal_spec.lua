@@ -199,10 +199,13 @@ describe("the command podero on a terminal", function()
 
     it("says what is waited for in all commands that ask the API", function()
       for _, arguments in ipairs { "token", "get /x", "request POST /x", "find role=user " .. mock.ORG, "doctor" } do
-        server:configure { always_token = { delay = 1.3 } }
-        local text = screen(80, arguments)
-        assert.truthy(text:find("waiting for 127.0.0.1:%d+, 1 s\27%[K\r\27%[K"), text)
+        server:configure { always_token = { delay = 20 } }
+        -- And Ctrl-C ends each of them.
+        local text, code, echoes = screen(80, arguments, {}, { { ", 1 s", "\\x03" } })
+        assert.truthy(text:find("waiting for 127.0.0.1:%d+, 1 s\27%[K"), text)
+        assert.same({ 130, true }, { code, echoes })
       end
+      server:configure { always_token = { delay = 1.3 } }
       assert.is_nil(screen(80, "token -q"):find("waiting", 1, true))
     end)
 
