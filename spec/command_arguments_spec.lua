@@ -54,7 +54,7 @@ describe("the arguments of the command", function()
       for _, arguments in ipairs {
         "users --format ndjson --columns id " .. mock.ORG, "users " .. mock.ORG .. " --format=ndjson --columns=id",
         "--format ndjson --columns id users " .. mock.ORG, "-qf ndjson users --columns id -- " .. mock.ORG,
-        "-q users -fndjson " .. mock.ORG .. " --columns=id",
+        "-q users -f=ndjson --columns=id " .. mock.ORG, "-q users -fndjson " .. mock.ORG .. " --columns=id",
       } do
         assert.equal(25, select(2, output_of(arguments):gsub('{"id":"[%x-]+"}\n', "")), arguments)
       end
@@ -159,7 +159,7 @@ describe("the arguments of the command", function()
       is_wrong("'–role' begins with a dash that options do not have: did you mean '--role'?", "users –role admin")
       is_wrong("did you mean '--count'?", "users —count " .. mock.ORG)
       is_wrong("did you mean '-f'?", "users −f csv " .. mock.ORG)
-      is_wrong("ends in a carriage return: a script or file with the line ends of Windows?",
+      is_wrong("argument 2 ends in a carriage return: a script or file with the line ends of Windows?",
         "users \"$(printf '" .. mock.ORG .. "\\r')\"")
       assert.equal("", output_of("users -f ndjson --search '– x' " .. mock.ORG))
     end)

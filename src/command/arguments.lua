@@ -1,5 +1,6 @@
---- Parses the arguments of the command, as getopt_long of the GNU C library does: options may come anywhere before
--- "--", also before the command's name; "--name VALUE" and "--name=VALUE", "-o VALUE" and "-oVALUE", "-vq" for "-v -q".
+--- Parses the arguments of the command, much as getopt_long of the GNU C library does: options may come anywhere before
+-- "--", also before the command's name; "--name VALUE" and "--name=VALUE"; "-o VALUE", "-oVALUE" and "-o=VALUE"; "-vq"
+-- for "-v -q".
 
 local commands = require "podero.command.commands"
 local convert = require "podero.command.convert"
@@ -36,7 +37,7 @@ local function find_option(index, argument)
   local one = index[argument:sub(1, 2)]
   local rest = argument:sub(3)
   if not one or rest == "" then return one end
-  if one.value then return one, rest end
+  if one.value then return one, (rest:gsub("^=", "")) end
   return one, nil, "-" .. rest
 end
 
@@ -245,12 +246,11 @@ end
 -- What word processors make of "-" and "--": U+2010 to U+2015, U+2212.
 local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
 
---- What comes from other programs by mistake.
+--- What comes from other programs by mistake. An argument that may be a secret is not repeated.
 local function check_text(list)
-  for _, argument in ipairs(list) do
+  for i, argument in ipairs(list) do
     if argument:find("\r$") then
-      failure.usage(("%s ends in a carriage return: a script or file with the line ends of Windows?"):format(
-        words.quoted(argument:sub(1, -2))))
+      failure.usage(("argument %d ends in a carriage return: a script or file with the line ends of Windows?"):format(i))
     end
     for _, dash in ipairs(DASHES) do
       local rest, count = argument:gsub(dash, "")
