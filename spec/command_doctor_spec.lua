@@ -156,6 +156,14 @@ describe("podero doctor", function()
         "Credentials of the sandbox work with --sandbox alone" }, "", { PODERO_CLIENT_SECRET = "hush-hush" })
     end)
 
+    it("but does not blame them for what they are not", function()
+      server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
+      local output = fails(3, "token", { "check --scope" }, "--scope x")
+      assert.is_nil(output:find("sandbox", 1, true), output)
+      server:configure { always_token = { status = 429, headers = { ["Retry-After"] = "30" }, body = "{}" } }
+      fails(4, "token", { "The server cannot answer now: try again in 30 s." }, "")
+    end)
+
     it("the grant", function()
       server:configure { grants = { "password" } }
       fails(3, "token", { "client credentials are not granted here" }, "")

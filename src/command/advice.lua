@@ -44,6 +44,9 @@ local function of_network(message, source)
   return "Check the network, and whether something between here and the server ends connections."
 end
 
+-- Codes of errors about credentials (RFC 6749, 5.2).
+local CREDENTIALS = { invalid_client = true, invalid_grant = true, unauthorized_client = true }
+
 local SLOW = "The server answers, but too slowly: try again later, or give it longer with --timeout."
 local TIMEOUT = "No answer came in time: check firewalls. " .. PROXY
 
@@ -65,12 +68,15 @@ function advice.of(err, given, step, has_answered)
   if err.kind == "timeout" then return has_answered and SLOW or TIMEOUT end
   local of_list = step == "users" and of_users(err, url)
   if of_list then return of_list end
-  if err.retryable then return "The server cannot answer now: try again later." end
-  if err.kind == "auth" and (err.status == 400 or err.status == 401 or err.status == 403) then
+  if err.retryable then
+    return ("The server cannot answer now: try again %s."):format(
+      err.retry_after and ("in %d s"):format(math.ceil(err.retry_after)) or "later")
+  end
+  if err.kind == "auth" and (CREDENTIALS[err.code] or (err.code == nil and err.status == 401)) then
     return ("The base URL is %s (%s). Credentials of the sandbox work with --sandbox alone, others without it."):format(
       url, source)
   end
-  if err.kind == "decode" then
+  if err.kind == "decode" and not err.message:find("HTML page", 1, true) then
     return ("Perhaps what answers there is not the Partner API: check the base URL (%s)."):format(source)
   end
 end

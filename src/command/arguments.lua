@@ -250,7 +250,8 @@ local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
 local function check_text(list)
   for i, argument in ipairs(list) do
     if argument:find("\r$") then
-      failure.usage(("argument %d ends in a carriage return: a script or file with the line ends of Windows?"):format(i))
+      failure.usage(("argument %d ends in a carriage return: a script or file with the line ends of Windows?")
+        :format(i))
     end
     for _, dash in ipairs(DASHES) do
       local rest, count = argument:gsub(dash, "")
