@@ -142,6 +142,10 @@ describe("the arguments of the command", function()
     it("files that no format is for", function()
       is_wrong("--output 'users.xlsx': there is no format for .xlsx, but spreadsheets open CSV: --output users.csv",
         "users -o users.xlsx " .. mock.ORG)
+      is_wrong("there is no format for .gz, but without --output, another program can compress",
+        "users -o users.csv.gz " .. mock.ORG)
+      is_wrong("--output '~/users.csv': the shell has not replaced ~: write $HOME/users.csv",
+        "users --output='~/users.csv' " .. mock.ORG)
       is_wrong("--columns: only a table has 'name': name first_name and last_name",
         "users --columns name -f csv " .. mock.ORG)
     end)

@@ -218,7 +218,7 @@ print(child.wait(), len(seen))]=]
 
   it("gives its format by its name", function()
     for ending, start in pairs { csv = "id,organization_id", CSV = "id,", json = "[\n{", ndjson = '{"id"',
-      jsonl = '{"id"', tsv = "id\torganization_id", txt = "ROLE", ["csv.gz"] = "ROLE" } do
+      jsonl = '{"id"', tsv = "id\torganization_id", txt = "ROLE", gzip = "ROLE" } do
       local name = dir .. "/users." .. ending
       succeeds(("users %s -o %s"):format(mock.ORG, name))
       assert.equal(start, helper.read(name):sub(1, #start), ending)

@@ -97,6 +97,9 @@ local function converted(given, one, label, value)
   if value == "" and not one.empty then
     failure.usage(("%s is empty (a variable that is not set?)"):format(label), given.label)
   end
+  if value:find("^~/") and (one.value == "FILE" or one.value == "FOLDER") then
+    fail("the shell has not replaced ~: write $HOME/" .. value:sub(3))
+  end
   if one.choices then
     for _, choice in ipairs(one.choices) do
       if value == choice then return value end
