@@ -120,6 +120,8 @@ describe("podero doctor", function()
       local output = fails(1, "connection", { "answered CONNECT with HTTP", "The proxy refuses", "✔ proxy 127.0.0.1:",
         "(https_proxy)" }, "", environment)
       assert.is_nil(output:find("me:", 1, true))
+      fails(4, "connection", { "The proxy does not answer: check its host and port (--proxy)" },
+        "--proxy http://me:hush@127.0.0.1:" .. helper.closed_port(), { PODERO_BASE_URL = "https://podero.invalid" })
       fails(4, "connection", { "Check the name of the proxy: --proxy" }, "--proxy http://proxy.invalid:3128",
         { PODERO_BASE_URL = "https://podero.invalid" })
     end)

@@ -117,6 +117,18 @@ function options.base_url(given)
   return podero.PRODUCTION, "the default"
 end
 
+local PROXIES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" }
+
+--- Returns the proxy for https, without a user name and a password, and where it comes from; nil if there is none.
+function options.proxy(given)
+  local proxy, source = given.proxy, "--proxy"
+  for _, name in ipairs(PROXIES) do
+    if proxy == nil then proxy, source = options.variable(name), name end
+  end
+  if proxy == nil or proxy == "" then return nil end
+  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
+end
+
 --- Returns the name of the host that is asked.
 function options.host(given)
   local url = options.base_url(given)

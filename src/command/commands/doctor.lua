@@ -140,12 +140,8 @@ local function show_settings(report, given)
   local doubtful = credentials.doubtful(given)
   report:step(doubtful and "note" or "good", "credentials", (credentials.describe(given)), doubtful
     and doubtful .. " begins or ends with a blank or a quotation mark: remove it, unless it belongs there." or nil)
-  for _, name in ipairs { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } do
-    local proxy = given.proxy or options.variable(name)
-    if proxy and proxy ~= "" then
-      return report:step("good", "proxy", ("%s (%s)"):format(proxy:match("[^@]*$"), given.proxy and "--proxy" or name))
-    end
-  end
+  local proxy, where_from = options.proxy(given)
+  if proxy then report:step("good", "proxy", ("%s (%s)"):format(proxy, where_from)) end
 end
 
 --- Finds out whether there is a token. Returns the text of the step.
