@@ -82,6 +82,8 @@ describe("podero doctor", function()
     fails(2, "settings", { "PODERO_BASE_URL 'x.example' has no scheme: https://x.example?" }, "",
       { PODERO_BASE_URL = "x.example" })
     fails(2, "settings", { "no credentials: set PODERO_CLIENT_ID" }, "", without_client {})
+    fails(2, "token", { "✘ token --ca-file /nope cannot be read: No such file" }, "--ca-file /nope",
+      { PODERO_BASE_URL = server.tls_url })
     fails(2, "settings", { "the client's secret is missing" }, "", { PODERO_CLIENT_SECRET = false })
   end)
 
@@ -201,6 +203,12 @@ describe("podero doctor", function()
     end
     assert.truthy(date(-600):find("! clock 10 min ahead of the server's Set this machine's clock", 1, true))
     assert.truthy(date(10000):find("! clock 2 h behind the server's", 1, true))
+    for _, time in ipairs { "x", "Fri, 27 anF 2026 12:00:00 GMT", "Fri, 99 Jan 2026 99:99:99 GMT",
+      "Fri, 27 J 2026 12:00:00 GMT" } do
+      server:configure { always_token = { ok = true, headers = { Date = time } } }
+      local code, output = run ""
+      assert.same({ 0, nil }, { code, (output:find("clock", 1, true)) })
+    end
     assert.truthy(date(30):find("✔ clock [23]%d s behind the server's"))
   end)
 

@@ -68,7 +68,7 @@ function Report:step(mark, name, content, help)
   local first = style .. sign .. name .. (style ~= "" and terminal.RESET or "")
   local gap = indentation > NAMES and (" "):rep(NAMES - #name) or "\n" .. (" "):rep(indentation)
   self.sink:write(first, gap, wrapped(text.printable(content), columns, indentation), "\n")
-  if help then self.sink:write((" "):rep(indentation), wrapped(help, columns, indentation), "\n") end
+  if help then self.sink:write((" "):rep(indentation), wrapped(text.printable(help), columns, indentation), "\n") end
 end
 
 -- steps -------------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ local function clock_difference(headers, now)
   local date = headers and headers.date or ""
   local day, month, year, time = date:match("^%a+, (%d%d) (%a+) (%d%d%d%d) (%d%d:%d%d:%d%d) GMT$")
   local number = month and ("JanFebMarAprMayJunJulAugSepOctNovDec"):find(month, 1, true)
-  if not number then return nil end
+  if not number or #month ~= 3 or number % 3 ~= 1 then return nil end
   local seconds = podero.time(("%s-%02d-%sT%sZ"):format(year, (number + 2) / 3, day, time))
   return seconds and math.floor(now - seconds)
 end
@@ -120,8 +120,9 @@ local function fail(report, given, name, err, seen, report_error)
   show_connection(report, given, seen)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
-    report:step("bad", name, err.kind .. ": " .. wording.of(err.kind, err.message, given),
-      advice.of(err, given, name, seen.first ~= nil))
+    local kind = err.kind ~= "argument" and err.kind .. ": " or ""
+    local message = kind .. wording.of(err.kind, err.message, given)
+    report:step("bad", name, message, advice.of(err, given, name, seen.first ~= nil))
   elseif failure.is(err) and err.message then
     report:step("bad", name, err.message)
   else
