@@ -253,6 +253,15 @@ describe("the command podero on a terminal", function()
     end)
   end)
 
+  it("says that the secret that was entered is wrong", function()
+    local text, code = screen(200, "token", { PODERO_CLIENT_SECRET = false }, { { "Secret of", "wrong\\n" } })
+    assert.equal(3, code)
+    assert.truthy(text:find("(check PODERO_CLIENT_ID and the secret that was entered: they belong", 1, true), text)
+    text, code = screen(200, "token", { PODERO_CLIENT_SECRET = false }, { { "Secret of", "\\n" } })
+    assert.equal(2, code)
+    assert.truthy(text:find("nothing was entered", 1, true), text)
+  end)
+
   describe("interrupted at a question for a secret", function()
     local NO_SECRET = { PODERO_CLIENT_SECRET = false }
     local PROMPT = "Secret of client demo-client: "
