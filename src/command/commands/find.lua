@@ -1,3 +1,4 @@
+local FIELDS = require "podero.command.columns"
 local client = require "podero.command.client"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
@@ -27,7 +28,8 @@ local find = {
     { "By e-mail", "podero find ORG_ID email=anna@example.com" },
     { "By customer number, for another program", "podero find ORG_ID external_user_id=4711 -f json | jq -r .id" },
   },
-  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5.",
+  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5. The fields are "
+    .. table.concat(FIELDS, ", ") .. ".",
 }
 
 --- The id may stand anywhere: it is the argument that is a UUID.
@@ -47,7 +49,10 @@ function find.collect(given, values)
   return conditions
 end
 
-find.check = user_output.check
+function find.check(given)
+  where.check(given)
+  user_output.check(given)
+end
 
 --- Returns the user, or raises the error.
 local function get(api, given, shown)

@@ -17,7 +17,7 @@ local users = {
       option("--search TEXT", "Only those with this text in e-mail, names or external id, in upper or lower case.",
         { empty = true }),
       option("--where FIELD=VALUE", "Only those with this value, or, if it is left out, with none; may be repeated. "
-        .. "All fields have to fit; one that is given twice may have either value.",
+        .. "All fields have to fit; one that is given twice may have either value. podero help find has their names.",
         { convert = where.read, many = true }),
       option("--limit N", "At most this many in all.", { convert = convert.limit }),
       option("--include-deleted", "Also those that are deleted."),
@@ -55,6 +55,7 @@ function users.check(given)
       if given[name] then failure.usage(("--count prints a number: it has no --%s"):format(name), given.label) end
     end
   end
+  where.check(given)
   user_output.check(given)
 end
 
