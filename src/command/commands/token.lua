@@ -10,7 +10,7 @@ local token = {
   options = { { "Options", { option("--show", "Print the token itself, and nothing else.") } } },
   asks = true,
   examples = {
-    { "For another program", "curl -H \"Authorization: Bearer $(podero token --show)\" ..." },
+    { "For another program", "ACCESS_TOKEN=$(podero token --show) ./program" },
   },
 }
 
