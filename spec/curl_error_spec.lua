@@ -7,6 +7,7 @@ local peer = require "spec.support.peer"
 local podero = require "podero"
 local preload = require "spec.support.preload"
 local process = require "spec.support.process"
+local versions = require "spec.support.versions"
 
 -- A sanitizer wants to be the first library.
 local CAN_PRELOAD = os.getenv "VARIANT" ~= "-sanitized"
@@ -104,9 +105,10 @@ local ROWS = {
   { code = "CURLE_WEIRD_SERVER_REPLY", number = 8, other = true,
     caused_by("responses", "a negative Content-Length", "content-length", { retryable = false }) },
   { code = "CURLE_HTTP2", number = 16,
-    caused_by("http2", "GOAWAY, the request unheard", "http2") },
+    versions.repeats_after_goaway and caused_by("http2", "a frame beyond all sizes", "http2", { retryable = true })
+      or caused_by("http2", "GOAWAY, the request unheard", "http2") },
   { code = "CURLE_PARTIAL_FILE", number = 18,
-    caused_by("responses", "shorter than its Content-Length", "bytes remaining") },
+    caused_by("responses", "shorter than its Content-Length", { "bytes remaining", "bytes missing" }) },
   { code = "CURLE_WRITE_ERROR", number = 23,
     { name = "a line feed after a compressed body", kind = "decode", retryable = false,
       words = "there are bytes after the compressed response",

@@ -55,6 +55,8 @@ run_in_chroot() {
 # As the first process of a namespace, from outside of the chroot.
 enter() {
   root=$1
+  mount --bind "$root" "$root" # a mount point, so that specs can make namespaces in it
+  cd "$root"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"

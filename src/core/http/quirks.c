@@ -149,15 +149,20 @@
  *   which other transfers wait (reset_after_out_of_memory in transport.c).
  *   Spec: memory_spec "when an allocation of libcurl's fails"
  *
- * from 8.14
+ * from 8.12
  *   If the text of the URL cannot be allocated, CURLE_URL_MALFORMAT is reported, and that there is
  *   no URL (transfer_correct_code in transfer.c).
  *   Spec: memory_spec "when an allocation of libcurl's fails"
  *
  * all
- *   Until a tunnel is there, CURLINFO_PRIMARY_IP is empty (8.14) or that of a proxy (7.88). The
- *   address of the socket is used (connection_note_proxy in connection.c).
+ *   Until a tunnel is there, CURLINFO_PRIMARY_IP is the proxy's (7.88), or empty (8.14). The
+ *   socket's own address is used (connection_note_proxy in connection.c).
  *   Spec: status_spec "whose proxy answers CONNECT with"
+ *
+ * from 8.14
+ *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
+ * that is too long (has_too_many_fields in transfer.c). Spec: headers_spec "of many repeated
+ * fields"
  *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a whole response

@@ -102,12 +102,21 @@ static bool is_certificate_refused(const struct transfer *x, CURLcode code) {
   return code == CURLE_SSL_CONNECT_ERROR || (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0;
 }
 
+/* Whether libcurl has refused the number of header fields, not their size. */
+static bool has_too_many_fields(const struct transfer *x) {
+  static const char message[] = "Too many response headers";
+  return strncmp(x->error_text, message, sizeof message - 1) == 0;
+}
+
 /* What the code means, and what else is known of the transfer. */
 static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
   if (r.text == NULL) r.text = *x->error_text != '\0' ? x->error_text : curl_easy_strerror(code);
-  if (r.kind == FAILURE_TOO_LARGE && x->paused) r.text = "the response unpacks to too much at once";
+  if (r.kind == FAILURE_TOO_LARGE && has_too_many_fields(x))
+    r.text = "the header has more fields than libcurl accepts";
+  else if (r.kind == FAILURE_TOO_LARGE && x->paused)
+    r.text = "the response unpacks to too much at once";
   if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
