@@ -159,6 +159,16 @@
  *   socket's own address is used (connection_note_proxy in connection.c).
  *   Spec: status_spec "whose proxy answers CONNECT with"
  *
+ * from 8.16
+ *   A private key that cannot be read is reported as CURLE_BAD_FUNCTION_ARGUMENT
+ *   (transfer_correct_code in transfer.c).
+ *   Spec: curl_error_spec "a certificate without its key"
+ *
+ * from 8.20
+ *   Without a descriptor left, there is no multi handle. It is made for the next transfer (begin in
+ *   transfer.c).
+ *   Spec: connections_spec "that is made when no descriptor is left"
+ *
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
  * that is too long (has_too_many_fields in transfer.c). Spec: headers_spec "of many repeated
