@@ -379,7 +379,7 @@ faults.http2 = {
   { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
     good = true },
   { name = "GOAWAY with an error", acts = { { "goaway", 0, 11 }, CLOSE }, kind = "network", retryable = true,
-    good = versions.repeats_after_goaway, requests = versions.repeats_after_goaway and 2 or 1 },
+    good = versions.repeats_after_failed_goaway, requests = versions.repeats_after_failed_goaway and 2 or 1 },
   { name = "RST_STREAM: refused", acts = { { "rst", 7 } }, good = true, requests = 2 },
   { name = "RST_STREAM: internal error", acts = { { "rst", 2 } }, kind = "network", retryable = true },
   { name = "RST_STREAM in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 2 } }, kind = "network",

@@ -43,6 +43,23 @@ function compute.truncated_tls_is_an_error() return is_since(versions.libcurl, "
 -- 8.14 the call fails, and can be retried.
 function compute.repeats_after_goaway() return is_since(versions.libcurl, "8.14.0") end
 
+--- It also does so if the GOAWAY has an error code; 8.23 does not.
+function compute.repeats_after_failed_goaway()
+  return versions.repeats_after_goaway and not is_since(versions.libcurl, "8.23.0")
+end
+
+--- The code of a private key that cannot be read: CURLE_BAD_FUNCTION_ARGUMENT instead of CURLE_SSL_CERTPROBLEM, or nil.
+function compute.code_of_a_bad_key() return is_since(versions.libcurl, "8.16.0") and 43 or false end
+
+--- How many descriptors a multi handle cannot be made without.
+function compute.multi_descriptors() return is_since(versions.libcurl, "8.20.0") and 3 or 0 end
+
+--- libcurl takes "127.0.0.1." for the address, and connects to that. Before, it was a name, which can be anybody's.
+function compute.address_may_end_with_dot() return is_since(versions.libcurl, "8.21.0") end
+
+--- The hexadecimal digits of escapes in a path are sent in capitals. Before, they were sent as they are given.
+function compute.escapes_become_capital() return is_since(versions.libcurl, "8.20.0") end
+
 --- How many header fields libcurl accepts, all those of a transfer together. Before 8.14 only their size is limited.
 function compute.max_header_fields()
   return is_since(versions.libcurl, "8.14.0") and 5000 or math.huge
@@ -56,9 +73,12 @@ function compute.lua_collects_for_its_stack()
   return not version or not is_since(version, "5.4.7")
 end
 
---- OAuth Toolkit answers a refresh with status 500 if the access token was deleted (1.7), or grants a token without a
--- scope, which the API then refuses (3.0). `version`: of a server, see spec.support.django.
-function versions.toolkit_refreshes_without_scope(version) return is_since(version, "3.0") end
+--- If the access token was deleted, OAuth Toolkit answers a refresh with status 500 (1.7), or grants a token without a
+-- scope, which the API then refuses (3.0), or refuses it (3.4). `version`: of a server, see
+-- spec.support.django.
+function versions.toolkit_refreshes_without_scope(version)
+  return is_since(version, "3.0") and not is_since(version, "3.4")
+end
 
 return setmetatable(versions, {
   __index = function(_, name)

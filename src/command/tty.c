@@ -346,16 +346,16 @@ static bool prompt_wait(struct prompt *prompt) {
 /* Reads up to the end of the line, or of the input. Returns false if it is too long. */
 static bool prompt_read(struct prompt *prompt) {
   prompt->size = 0;
-  while (prompt_wait(prompt)) {
+  while (prompt->size < sizeof prompt->line) {
+    if (!prompt_wait(prompt)) return true;
     char *start = prompt->line + prompt->size;
     ssize_t count = read(STDIN_FILENO, start, sizeof prompt->line - prompt->size);
     if (count <= 0) return true;
     char *end = memchr(start, '\n', (size_t)count);
     prompt->size += end != NULL ? (size_t)(end - start) : (size_t)count;
     if (end != NULL) return true;
-    if (prompt->size == sizeof prompt->line) return false;
   }
-  return true;
+  return false;
 }
 
 static void prompt_wipe(struct prompt *prompt) {

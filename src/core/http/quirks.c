@@ -169,6 +169,11 @@
  *   transfer.c).
  *   Spec: connections_spec "that is made when no descriptor is left"
  *
+ * from 8.21
+ *   The host "127.0.0.1." is the address 127.0.0.1, so plain http to it is accepted; before, it is
+ * a name. url_check asks libcurl, which will connect to the same (check_host in url.c). Spec:
+ * options_spec "may not be plain http, unless the host is loopback"
+ *
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
  * that is too long (has_too_many_fields in transfer.c). Spec: headers_spec "of many repeated
