@@ -155,9 +155,14 @@ describe(".ci/packages", function()
     assert.equal("", log())
   end)
 
+  --- On a system without apt.
+  local function run_without_apt(target)
+    helper.shell(("cd %s; rm -f apt-get; for name in sh env cat tr; do ln -sf $(command -v $name); done"):format(dir))
+    return helper.shell(("env DIR=%s PATH=%s %s/packages %s"):format(dir, dir, dir, target))
+  end
+
   it("only names what is needed if there is no apt", function()
-    helper.shell(("cd %s; rm apt-get; for name in sh env cat tr; do ln -s $(command -v $name) $name; done"):format(dir))
-    local output, code = helper.shell(("env DIR=%s PATH=%s %s/packages build"):format(dir, dir, dir))
+    local output, code = run_without_apt "build"
     assert.equal(0, code)
     assert.equal("not a Debian system; these packages are needed (Debian's names): "
       .. "gcc libc6-dev make pkg-config liblua5.4-dev libcurl4-openssl-dev\n", output)
@@ -256,8 +261,9 @@ describe(".ci/packages", function()
 
   it("has a list for each target of the Makefile that asks for one", function()
     for target in helper.read("Makefile"):gmatch ": packages%-([%w-]+)" do
-      local output, code = run(target, { INSTALL_PACKAGES = "no" })
+      local output, code = run_without_apt(target)
       assert.equal(0, code, target .. ": " .. output)
     end
+    assert.equal(2, select(2, run_without_apt "no-such-target"))
   end)
 end)

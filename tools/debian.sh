@@ -55,13 +55,15 @@ run_in_chroot() {
 # As the first process of a namespace, from outside of the chroot.
 enter() {
   root=$1
+  mount --bind "$root" "$root" # a mount point, so that specs can make namespaces in it
+  cd "$root"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
   mount -t tmpfs -o mode=755 tmpfs "$root/run"
   mkdir -m 1777 "$root/run/lock"
-  env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+  env -i --default-signal=INT,QUIT HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
     ${no_proxy:+"no_proxy=$no_proxy"} ${LUAS:+"LUAS=$LUAS"} ${JOBS:+"JOBS=$JOBS"} ${BUSTED:+"BUSTED=$BUSTED"} \
     chroot "$root" /srv/podero/tools/debian.sh --in-chroot
@@ -119,4 +121,8 @@ flock -n 9 || { echo "another run uses $root" >&2; exit 1; }
 is_usable "$root" || make_chroot "$suite" "$root"
 copy_network_settings "$root"
 copy_checkout "$root"
-exec unshare --mount --pid --fork --kill-child tools/debian.sh --enter "$root"
+unshare --mount --pid --fork --kill-child tools/debian.sh --enter "$root" &
+namespace=$!
+# unshare itself ignores some of these. Everything in the namespace ends with it.
+for signal in HUP INT TERM; do trap "kill -KILL $namespace; trap - $signal; kill -$signal \$\$" $signal; done
+wait "$namespace"

@@ -68,7 +68,7 @@ struct transport {
   struct watcher watcher; /* the first member, so that callbacks can cast it */
   struct reactor *reactor;
   const struct transport_options *options;
-  CURLM *multi;               /* NULL if it could not be made again: out of memory */
+  CURLM *multi;               /* NULL if it could not be made: out of memory or descriptors */
   struct sockets sockets;     /* of `multi` */
   unsigned fork_count;        /* when `multi` was made */
   struct transfer *transfers; /* that have not ended; doubly linked */
@@ -156,7 +156,7 @@ struct transfer {
 
 /* ---- transport.c ---- */
 
-/* Creates the multi handle. Returns false if out of memory. */
+/* Creates the multi handle. Returns false if out of memory or descriptors. */
 bool transport_open(struct transport *transport);
 
 /* Frees the multi handle and closes all its connections. */

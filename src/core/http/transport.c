@@ -380,9 +380,8 @@ struct transport *transport_new(const struct transport_options *options, struct 
     return NULL;
   }
   t->reactor = reactor;
-  if (transport_open(t)) return t;
-  transport_free(t);
-  return NULL;
+  transport_open(t); /* if it fails, the first transfer tries again, and says what is missing */
+  return t;
 }
 
 struct transport *transport_new_private(struct transport *shared) {
