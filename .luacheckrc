@@ -4,6 +4,7 @@ cache = false
 exclude_files = { "build/" }
 files["spec/**/*_spec.lua"].std = "max+busted"
 files["spec/browser/*.lua"].std = "max+busted"
+files["spec/deb/*.lua"].std = "max+busted"
 files["spec/support/*_selftest.lua"].std = "max+busted"
 files["spec/support/mock/api.lua"].std = "ngx_lua"
 -- These let go of large values by assigning nil to them.

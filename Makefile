@@ -25,9 +25,11 @@ once = $(eval $(1) := $(2))$($(1))
 
 # ---- Lua ----
 
-# The version: the interpreter's own, or that in its name if it cannot be run.
+# The version: the interpreter's own, or that in its name (luajit, lua5.4, lua54, lua-5.4) if it cannot be run.
 LUA_VERSION = $(call once,LUA_VERSION,$(or $(shell $(LUA) -e 'print((_VERSION:gsub("Lua ", "")))' 2>/dev/null),$\
-  $(if $(findstring luajit,$(LUA)),5.1,$(patsubst lua%,%,$(notdir $(LUA))))))
+  $(if $(findstring luajit,$(LUA)),5.1),$\
+  $(shell echo '$(notdir $(LUA))' | sed -n 's/^lua-*\([0-9]\)\.*\([0-9]\)$$/\1.\2/p'),$\
+  $(error $(LUA) is missing, or no Lua: install lua5.4 or another one, and give its name or path as LUA)))
 
 # LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise they are looked for.
 ifdef LUA_INCDIR
@@ -98,7 +100,10 @@ $(MODULE): $(OBJECTS)
 $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $< -lm
+	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
+
+# What it shares with the library.
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -107,17 +112,23 @@ $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 
 -include $(OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d)
 
+quote = '$(subst ','\'',$(1))'
+BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LIBS))
+
 # Has the command that compiles. It is written if that has changed, or if something is missing that it needs, and all
 # objects depend on it.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || { \
-	  $(requirements); \
-	  printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))' >$@; }
+	@printf '%s\n' $(BUILD_COMMAND) | cmp -s - $@ || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
-# Fails with one line if the compiler or libcurl's headers are missing.
+# Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
+# know a flag.
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
+  $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
+  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' | \
+    $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+    echo '$(LUA) is Lua $(LUA_VERSION): its headers are not found with $(strip $(LUA_CFLAGS)), give LUA_INCDIR' >&2; exit 1; }; \
   echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
@@ -149,7 +160,7 @@ ALLOCATIONS := $(BUILD)/allocations.so
 allocations: $(ALLOCATIONS)
 
 comma := ,
-$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS)
+$(ALLOCATIONS): spec/support/allocations.c $(OBJECTS) $(BUILD)/command/rows.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(filter-out -Wno-pedantic,$(SPEC_CFLAGS)) $(LIBFLAG) $(MODULE_LDFLAGS) $(LDFLAGS) \
 	  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup free) \
@@ -169,11 +180,20 @@ INST_MANDIR ?= $(PREFIX)/share/man
 # Type annotations for editors: set workspace.library of the Lua language server to this folder.
 INST_TYPESDIR ?= $(PREFIX)/share/podero/types
 
+# Where shells look for completions.
+INST_BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+INST_ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+
 .PHONY: install install-module install-command uninstall rock
 install: install-module install-command
 	$(RUN)install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
+	$(RUN)install -m 644 completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
+	$(RUN)install -m 644 completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
+	$(RUN)install -m 644 completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 
 install-module: $(MODULE)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -182,25 +202,44 @@ install-module: $(MODULE)
 
 install-command: $(COMMAND_MODULES)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_BINDIR)/podero"
-	$(RUN)install -d "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_BINDIR)"
+	$(RUN)install -d "$(DESTDIR)$(INST_LUADIR)/podero/command/commands" "$(DESTDIR)$(INST_BINDIR)"
 	$(RUN)install -m 644 src/command/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command"
+	$(RUN)install -m 644 src/command/commands/*.lua "$(DESTDIR)$(INST_LUADIR)/podero/command/commands"
 	$(if $(COMMAND_MODULES),$(RUN)install -d "$(DESTDIR)$(INST_LIBDIR)/podero/command" && \
 	  install -m 755 $(COMMAND_MODULES) "$(DESTDIR)$(INST_LIBDIR)/podero/command")
-	$(RUN){ printf '%s\n' '#!$(if $(findstring /,$(LUA)),$(LUA),/usr/bin/env $(LUA))' $(COMMAND_PATHS) && \
+	$(RUN){ printf '%s\n' '#!$(COMMAND_LUA)' $(COMMAND_PATHS) && \
 	  sed 1d src/command/podero; } >"$(DESTDIR)$(INST_BINDIR)/podero"
 	$(RUN)chmod 755 "$(DESTDIR)$(INST_BINDIR)/podero"
 
-# Lines of the installed command: it finds its modules wherever they are installed, and before any others.
-COMMAND_PATHS = 'package.path = [==[$(abspath $(INST_LUADIR))/?.lua;]==] .. package.path' \
-  'package.cpath = [==[$(abspath $(INST_LIBDIR))/?.so;]==] .. package.cpath'
+# The interpreter in the first line of the installed command, and the lines after it: the command finds its modules
+# wherever they are installed, and before any others.
+COMMAND_LUA ?= $(if $(findstring /,$(LUA)),$(abspath $(LUA)),/usr/bin/env $(LUA))
+COMMAND_PATHS = $(call quote,package.path = [==[$(call absolute,$(INST_LUADIR))/?.lua;]==] .. package.path) \
+  $(call quote,package.cpath = [==[$(call absolute,$(INST_LIBDIR))/?.so;]==] .. package.cpath)
+# Unlike abspath, for names with blanks, too.
+absolute = $(if $(filter /%,$(1)),,$(CURDIR)/)$(1)
 
 # Removes what `make install` with the same variables has installed.
 uninstall:
-	rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
-	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
-	rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
-	for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)"; do \
-	  [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+	$(SAY) RM "$(DESTDIR)$(INST_LIBDIR)/podero.so"
+	$(SAY) RM "$(DESTDIR)$(INST_BINDIR)/podero"
+	$(RUN)rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
+	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua" \
+	  "$(DESTDIR)$(INST_BASHDIR)/podero" "$(DESTDIR)$(INST_ZSHDIR)/_podero" "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
+	$(RUN)rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
+	$(RUN)for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)" \
+	  "$(DESTDIR)$(PREFIX)/share/podero"; do [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
+
+# Debian packages of the module and the command, in build/deb.
+.PHONY: deb
+deb: packages-deb
+	@packaging/deb.sh build/deb
+
+# Installs them in a chroot with Debian 12, uses them, and removes them. As root.
+.PHONY: test-deb
+test-deb: packages-test-deb deb
+	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 WERROR=-Werror all
+	@BUSTED=spec/deb/packages.lua spec/support/run.sh lua5.4
 
 # For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
 # copies the folders docs and types itself, and starts the command with the paths of its own.
@@ -215,7 +254,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules lint
+.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -236,6 +275,8 @@ help:
 	@echo '                    arguments'
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
+	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
+	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, other C libraries, sanitizers and valgrind'
@@ -243,6 +284,9 @@ help:
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
+	@echo '  make mutants      removes or changes lines that specs hold, one at a time, and'
+	@echo '                    sees a spec fail for each; MUTANTS="core/http nginx" for'
+	@echo '                    those files and specs only'
 	@echo '  make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  make soak         calls of all kinds for SOAK_SECONDS=600; fails if memory or'
 	@echo '                    open descriptors grow'
@@ -257,6 +301,7 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
+	@echo '  make completions  writes completions/ from the declarations of src/command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'
@@ -323,6 +368,10 @@ spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
 	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
+
+# Makes changes that break what specs promise, one at a time, and sees a spec fail for each.
+mutants: packages-test
+	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
 lint:
 	luacheck --quiet .
@@ -410,7 +459,7 @@ valgrind: packages-check
 
 # Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
 # the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
-# user, who has to write gcov's files, too.
+# user, who has to write gcov's files, too; a command that a spec runs as another user does without.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -420,7 +469,7 @@ coverage: packages-coverage
 	done
 	@find $(COVERAGE) -name '*.gcda' -delete
 	@rm -rf $(COVERAGE:=/compiled)
-	@VARIANT=-coverage spec/support/run.sh lua5.4
+	@GCOV_ERROR_FILE=/dev/null VARIANT=-coverage spec/support/run.sh lua5.4
 	@find $(COVERAGE) -type d -exec chmod a+rwx {} +
 	@umask 0; for file in spec/*nginx*_spec.lua; do VARIANT=-coverage BUSTED=$$file spec/support/run.sh luajit || exit; done
 	@gcovr --root . --filter src/ $(COVERAGE) --print-summary --sort-uncovered \
@@ -474,6 +523,11 @@ docs: packages-docs
 	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
 	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
 	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+
+# Writes the scripts that complete the command's words in shells.
+.PHONY: completions
+completions: all
+	@LUA='$(LUA)' tools/completions.sh '$(BUILD)'
 
 .PHONY: casefold-table
 casefold-table: packages-test

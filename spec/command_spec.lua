@@ -253,7 +253,7 @@ describe("the command podero", function()
     end)
 
     it("paints the table, unless NO_COLOR is set", function()
-      local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[33madmin\27%[0m") ~= nil end
+      local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[1madmin\27%[0m") ~= nil end
       assert.is_true(paints())
       assert.is_true(paints { NO_COLOR = "" })
       assert.is_false(paints { NO_COLOR = "1" })
@@ -261,7 +261,7 @@ describe("the command podero", function()
     end)
 
     it("shows the same table as a pipe gets", function()
-      local text = screen("users " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
+      local text = screen("users --wide " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
       assert.equal(output_of("users " .. mock.ORG) .. "25 users\n", text)
     end)
 
@@ -326,20 +326,20 @@ describe("the command podero", function()
     end)
 
     it("of the environment are named if something is wrong with them", function()
-      fails(2, "podero: client_secret (from PODERO_CLIENT_SECRET) contains a line feed", "token",
+      fails(2, "podero: PODERO_CLIENT_SECRET contains a line feed", "token",
         { PODERO_CLIENT_SECRET = "x\n" })
       fails(2, "podero: PODERO_PASSWORD is set without PODERO_USERNAME", "token", { PODERO_CLIENT_ID = false,
         PODERO_CLIENT_SECRET = false, PODERO_PASSWORD = "x" })
-      fails(2, "podero: base_url (from PODERO_BASE_URL) is not", "token", { PODERO_BASE_URL = "ftp://x" })
+      fails(2, "podero: PODERO_BASE_URL 'ftp://x' is not", "token", { PODERO_BASE_URL = "ftp://x" })
     end)
 
     it("that are given are never mixed with those of the environment", function()
-      fails(2, "no client_secret", "token --client-id demo-client")
-      fails(2, "no password", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
+      fails(2, "the client's secret is missing", "token --client-id demo-client")
+      fails(2, "the password is missing", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
     end)
 
     it("are asked for on a terminal only", function()
-      fails(2, "no client_secret: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
+      fails(2, "the client's secret is missing: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
         { PODERO_CLIENT_SECRET = false })
       fails(2, "no credentials: set PODERO_CLIENT_ID", "token", NONE)
     end)
@@ -390,36 +390,36 @@ describe("the command podero", function()
 
     it("fails with the API's error", function()
       fails(5, "HTTP 404", "get /api/partners/v2.0/nothing")
-      fails(2, "podero: argument: the path must start with '/'", "get nothing")
+      fails(2, "podero: PATH 'nothing': expected a path that begins with '/'", "get nothing")
     end)
   end)
 
   describe("used wrongly", function()
     it("ends with exit code 2 and a line that says how to get help", function()
-      fails(2, "a command is required (see podero --help)", "")
-      fails(2, "missing argument 'ORG_ID' (see podero users --help)", "users")
+      fails(2, "ORG_ID is missing: podero users [OPTIONS] ORG_ID... (see podero users --help)", "users")
       fails(2, "unknown option '--what' (see podero users --help)", "users " .. mock.ORG .. " --what")
       fails(2, "unknown command 'list'", "list")
-      fails(2, "'--role' must be one of", "users " .. mock.ORG .. " --role owner")
-      fails(2, "expected a number of seconds above 0, got '0'", "users " .. mock.ORG .. " --timeout 0")
-      fails(2, "expected a whole number, got '-1'", "token --max-retries=-1")
-      fails(2, "expected NAME=VALUE, got 'x'", "get / --query x")
+      fails(2, "--role 'owner': expected admin, staff, user or guest", "users " .. mock.ORG .. " --role owner")
+      fails(2, "--timeout '0': expected a number of seconds above 0", "users " .. mock.ORG .. " --timeout 0")
+      fails(2, "--max-retries '-1': expected a whole number", "token --max-retries=-1")
+      fails(2, "--query 'x': expected NAME=VALUE", "get / --query x")
       fails(2, "--sandbox and --base-url", "token --sandbox --base-url https://x.example")
     end)
 
-    it("says so of what the module does not take", function()
-      fails(2, "option 'scope': expected a string that is not empty (see podero token --help)", "token --scope ''")
+    it("says so of what is empty", function()
+      fails(2, "--scope is empty (a variable that is not set?) (see podero token --help)", "token --scope ''")
+      fails(2, "ORG_ID is empty (a variable that is not set?)", "users ''")
     end)
 
     it("says what is missing of the credentials, or cannot be used", function()
-      fails(2, "podero: password is given without username (see podero token --help)",
+      fails(2, "podero: --password-file is given without --username (see podero token --help)",
         "token --password-file " .. write("password", "x"))
-      fails(2, "podero: base_url is not an absolute URL", "token --base-url https:/host")
+      fails(2, "podero: --base-url 'https:/host' is not an absolute URL", "token --base-url https:/host")
     end)
   end)
 
   it("fails with one line where the organization id is no UUID, and sends nothing", function()
-    fails(2, "podero: the organization id is not a UUID: 'x'", "users " .. mock.ORG .. " x")
+    fails(2, "podero: ORG_ID 'x': expected an organization's id, which is a UUID", "users " .. mock.ORG .. " x")
     assert.equal(0, #server:requests())
   end)
 
@@ -440,10 +440,10 @@ describe("the command podero", function()
     for _, name in ipairs { "client-id", "username", "scope", "base-url", "token-url", "token-encoding", "client-auth",
       "proxy", "allow-http", "ca-file", "ca-path", "cert", "key", "timeout", "connect-timeout", "max-retries",
       "http-version", "user-agent", "include-deleted", "no-validate" } do
-      assert.truthy(help:find("\n   %-%-" .. name:gsub("%-", "%%-") .. "[ \n]"), name)
+      assert.truthy(help:find("[ \n]%-%-" .. name:gsub("%-", "%%-") .. "[ \n,.]"), name)
     end
     for _, name in ipairs { "users", "token", "get", "completion" } do
-      assert.truthy(output_of("--help"):find("\n   " .. name .. " +%u"), name)
+      assert.truthy(output_of("--help"):find("\n  " .. name .. " +%u"), name)
     end
   end)
 

@@ -627,11 +627,15 @@ local ALPHABET = { "[", "]", "{", "}", ",", ":", '"', "\\", "0", "1", "-", ".", 
   " ", "\n", "\0", "\128", "\195\164", "\\u00e4", "\\ud83d", "{}", "[]", '"id":', '"town":',
   '"x":', ',"id":[1]', ',"email":null', ',"x":{"y":1}', ',"id":"b"', "1e400" }
 
+-- Sizes of pieces: of parts of fields, and of many fields, which are read at once.
+local MOST = { 40, 1500 }
+
 describe("a part of a list", function()
   local function check(text, validate)
     local users = decoder.decode(text, validate)
     local part = oracle.random_part(users or {}, function(n) return math.random(n) end)
-    local agreed, problem = oracle.compare_part(text, validate, random_sizes(40), math.random(2) == 1, part)
+    local agreed, problem = oracle.compare_part(text, validate, random_sizes(MOST[math.random(2)]),
+      math.random(2) == 1, part)
     if not agreed then error(("seed %d: %s: %s"):format(seed, problem, text), 0) end
   end
 
@@ -649,7 +653,7 @@ end)
 describe("the user decoder and the reader of any value", function()
   -- Without validation, they take the same texts, and make the same of them.
   local function compare(text)
-    local agreed, problem = oracle.compare_users(text, random_sizes(40), math.random(2) == 1)
+    local agreed, problem = oracle.compare_users(text, random_sizes(MOST[math.random(2)]), math.random(2) == 1)
     if agreed == nil then error(("seed %d: %s: %s"):format(seed, problem, text), 0) end
     return agreed
   end
@@ -667,6 +671,31 @@ describe("the user decoder and the reader of any value", function()
       if compare(text) then good = good + 1 end
     end
     assert.is_true(good > 1000 / STEP)
+  end)
+
+  it("agree on each form of a value, among others that are read at once", function()
+    local forms = { "0", "-0", "-0.0", "0.0", "00", "01", "-", "-1", "-12.5", "1.", ".5", "1.5.5", "1e2", "1E-2",
+      "1.5e", "123456789012345", "1234567890123456", "9223372036854775807", "9223372036854775808", "12345678.1234567",
+      "123456789.1234567", "0.000000000000001", "0.0000000000000001", "1 ", "1\n", "1x", "-x", "+1", "1e400",
+      "null", "nul", "nullx", "true", "tru", "trux", "false", "fals", "falsx", "[]", "{}", "[1", '"', '""', '"\\"',
+      '"\\\\"', '"a\\nb\\tc\\/"', '"\\u00e4\\u20AC\\u0041"', '"\\ud83d\\ude00"', '"\\ud83d"', '"\\ude00"',
+      '"\\ud83d\\n"',
+      '"\\u00g0"', '"\\u12"', '"\\x"', '"\1"', '"\\n\1"', '"\\n\255"', '"\127"', '"\195\164"', '"\195"', '"\192\128"',
+      '"\224\128\128"', '"\226\130\172"', '"\237\160\128"', '"\240\159\152\128"', '"\244\144\128\128"',
+      '"\\n\226\130\172"',
+      '"' .. ("x"):rep(100) .. '\195\164\\t' .. ("y"):rep(100) .. '"', " 1", "\n1", "  null", '\t"x"' }
+    for _, form in ipairs(forms) do
+      for _, name in ipairs { "id", "latitude", "zip_code", "joined_at", "new" } do
+        local text = json({ [name] = form }, name == "new" and '"new":' .. form or nil)
+        text = "[" .. text .. "," .. text .. "]"
+        for _, size in ipairs { 1e9, 200, 1 } do
+          for _, cut in ipairs { text, (text:gsub('":', '": ')), (text:gsub(',"', ',\n  "')) } do
+            local agreed, problem = oracle.compare_users(cut, size)
+            if agreed == nil then error(problem .. ": " .. cut, 0) end
+          end
+        end
+      end
+    end
   end)
 
   it("agree on random lists", function()

@@ -1,5 +1,6 @@
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
+local socket = require "socket"
 
 local ORG = helper.ORG
 local AT_ONCE = { ["Retry-After"] = "0" }
@@ -176,7 +177,6 @@ describe("on_event", function()
 
   it("is told of the retry before the pause", function()
     helper.static(server, { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } })
-    local socket = require "socket"
     local told_at, start
     local client = helper.client(server, { access_token = "static", on_event = function(event)
       if event.type == "retry" then told_at = socket.gettime() - start end
@@ -440,10 +440,14 @@ describe("on_event", function()
 
     it("may close it in a call for a token alone", function()
       local client
-      client = helper.client(server, { on_event = function() client:close() end })
-      local token, err = client:token()
-      assert.is_true(type(token) == "string" or err.kind == "closed")
+      client = helper.client(server, { on_event = function(event)
+        events[#events + 1] = event
+        client:close()
+      end })
+      assert.is_string((client:token())) -- it had come by then
       helper.failed("closed", client:token())
+      assert.same({ "token 200 1 -" }, summary())
+      assert.equal(1, server:counts().token)
     end)
 
     it("may make another call with it, whichever of the two ends first", function()
@@ -467,6 +471,15 @@ describe("on_event", function()
     it("may collect garbage", function()
       local client = helper.client(server, { on_event = function() collectgarbage() end })
       for _ = 1, 5 do assert(client:list_users(ORG)) end
+    end)
+
+    it("may take long: a response that came in time counts", function()
+      local client = helper.client(server, { timeout = 0.4, on_event = function() socket.sleep(0.12) end })
+      local ids = {}
+      for i = 1, 8 do ids[i] = ("%08x-0000-4000-8000-000000000000"):format(i) end
+      local results, errors = client:list_users_of(ids)
+      assert.is_nil(next(errors))
+      for _, id in ipairs(ids) do assert.equal(25, #results[id]) end
     end)
   end)
 

@@ -61,18 +61,11 @@ local function resident()
   end
 end
 
---- How many sockets this process has open.
-local function open_sockets()
-  local file = io.open("/proc/self/stat")
-  local pid = file:read("*a"):match("^(%d+)")
-  file:close()
-  return tonumber((helper.shell("ls -l /proc/" .. pid .. "/fd 2>/dev/null | grep -c socket:")))
-end
-
---- Whether that number comes down to what it was. A thread of libcurl's that resolves a name may end a little later.
+--- Whether the number of open descriptors comes down to what it was. A thread of libcurl's that resolves a name may
+-- end a little later.
 local function come_down_to(number)
   local ends = socket.gettime() + 3
-  while open_sockets() > number do
+  while helper.descriptors() > number do
     if socket.gettime() > ends then return false end
     socket.sleep(0.02)
   end
@@ -124,11 +117,11 @@ describe("a client", function()
       helper.close_clients()
       collectgarbage()
       collectgarbage()
-      local before = open_sockets()
+      local before = helper.descriptors()
       for _, make in ipairs { helper.client, helper.tls_client } do
         local client = make(server)
         assert(client:list_users(ORG))
-        assert.is_true(open_sockets() > before)
+        assert.is_true(helper.descriptors() > before)
         client:close()
         assert.is_true(come_down_to(before))
       end
@@ -149,11 +142,11 @@ describe("a client", function()
         local client = podero.new(helper.options(server))
         assert(client:list_users(ORG))
       end
-      return open_sockets()
+      return helper.descriptors()
     end
 
     for _ = 1, 3 do collectgarbage() end
-    local before = open_sockets()
+    local before = helper.descriptors()
     collectgarbage("stop")
     local many = leave_some()
     collectgarbage("restart")
@@ -567,6 +560,70 @@ describe("a client", function()
       assert.equal(3, server:counts().token)
       assert.equal(2, connections("api"))
     end)
+  end)
+
+  it("may be closed by a finalizer at any moment without harm", function()
+    for round = 1, 60 do
+      local client = helper.client(server, { on_event = function() end })
+      -- Garbage whose collection closes the client, sometime in the call.
+      local closer = helper.finalized(function() client:close() end)
+      assert.is_not_nil(closer)
+      collectgarbage("setpause", 0)
+      collectgarbage("setstepmul", 10 + round * 10)
+      closer = nil -- luacheck: ignore 311
+      local method = ({ "list_users", "token", "get", "each_user" })[round % 4 + 1]
+      local ok, result, err = pcall(client[method], client, method == "get" and helper.users_path() or ORG)
+      if ok and result == nil then assert.equal("closed", err.kind) end
+      if ok and result and method == "each_user" then pcall(result) end
+      collectgarbage("setpause", 200)
+      collectgarbage("setstepmul", 200)
+      client:close()
+    end
+    collectgarbage()
+    collectgarbage()
+  end)
+
+  it("may be closed, or used, by a finalizer while a user is being decoded", function()
+    helper.static(server, { organizations = { [ORG] = { users = 3000, seed = 3 } } })
+    for _, deed in ipairs { "close", "list", "same" } do
+      local client = helper.client(server, { access_token = "static" })
+      local iterator = client:each_user(ORG)
+      assert(iterator())
+      local function act()
+        if deed == "close" then client:close() elseif deed == "list" then client:list_users(ORG) else iterator() end
+      end
+      local count, done = 1, false
+      local ok, err = pcall(function()
+        for _ in iterator do
+          count = count + 1
+          if count % 50 == 0 and not done then -- garbage that is collected somewhere in the next users
+            done = true
+            helper.finalized(function() pcall(act) end)
+          end
+        end
+      end)
+      if ok then assert.equal(3000, count) else assert.is_not_nil(err) end
+      client:close()
+    end
+  end)
+
+  -- In `make sanitize`, what is not freed is found.
+  it("may be used by a finalizer that runs after that of its last call, and loses nothing", function()
+    helper.static(server, {})
+    local lists, finalized = 0, 0
+    local function begin_and_end()
+      local client = assert(podero.new(helper.options(server, { access_token = "static" })))
+      local guard = helper.finalized(function()
+        finalized = finalized + 1
+        client:each_user(ORG)()
+      end)
+      assert(client:list_users(ORG)) -- its call is younger than the guard
+      lists = lists + (guard and 1 or 0)
+    end
+    for _ = 1, 20 do begin_and_end() end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(lists, finalized)
   end)
 
   it("whose server has logged no error", function()

@@ -246,6 +246,7 @@ describe("waiting in nginx", function()
       assert.equal("25 users", receive(waiting))
       eventually(function() return get("/timers") == "0 running" end)
       assert.equal("25 users", get(call "each_user"))
+      assert.equal("", server:complaints())
     end)
 
     it("that gives each of many clients its share", function()

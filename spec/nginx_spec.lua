@@ -322,9 +322,10 @@ describe("in nginx", function()
       api:configure { always_api = { delay = DELAY } }
       local waiting = {}
       for i = 1, 20 do waiting[i] = server:send(call "list_users") end
-      socket.sleep(0.1)
+      eventually(function() return in_flight "api" == 20 end)
       for i = 1, 20 do waiting[i]:close() end
       assert.equal("25 users", get(call "list_users"))
+      eventually(function() return in_flight "api" == 0 end, "requests go on")
     end)
 
     it("a thousand times in a row leaks nothing", function()

@@ -314,6 +314,18 @@ describe("a call", function()
       assert.is_true(seconds < 1.1, tostring(seconds))
     end)
 
+    it("however fast bytes come", function()
+      helper.static(server, { organizations = { [ORG] = { users = 200000, seed = 3 } } })
+      local client = helper.client(server, { access_token = "static", timeout = 0.15 })
+      local seconds, result, err = helper.timed(client.list_users, client, ORG)
+      helper.failed("timeout", result, err)
+      assert.is_true(seconds < 0.65, seconds)
+      local opts = { max_response_bytes = 1e9 }
+      seconds, result, err = helper.timed(client.get, client, helper.users_path(), nil, opts)
+      helper.failed("timeout", result, err)
+      assert.is_true(seconds < 0.65, seconds)
+    end)
+
     it("and leaves the client usable", function()
       helper.static(server, { script = { api = { { delay = 3 } } } })
       local client = static_client()

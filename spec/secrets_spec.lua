@@ -341,6 +341,18 @@ describe("secrets", function()
       end
     end)
 
+    it("in the error, if it cannot be used or reached", function()
+      for url, kind in pairs {
+        ["http://user:s3cretword@127.0.0.1:99999"] = "argument", ["ftp://user:s3cretword@127.0.0.1:1"] = "argument",
+        ["http://user:s3cretword@[::1:80"] = "argument", ["http://user:s3cretword@127.0.0.1:1"] = "network",
+      } do
+        local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
+          proxy = url, max_retries = 0 })
+        helper.without(helper.failed(kind, client:list_users(helper.ORG)), { "s3cretword" })
+        client:close()
+      end
+    end)
+
     it("whatever its URL looks like", function()
       for _, url in ipairs { "me:p%%40ss%%3Aword@127.0.0.1:%d", "http://me:p%%40ss:word@127.0.0.1:%d/",
         "HTTP://me:p%%40ss%%3aword@127.0.0.1:%d" } do

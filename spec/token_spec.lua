@@ -424,6 +424,16 @@ describe("tokens", function()
       helper.client(server, { token_encoding = "json" }):list_users(ORG)
       assert.equal(refresh, cjson.decode(server:requests("token")[2].body).refresh_token)
     end)
+
+    it("that is refused with status 200, are asked for with the first grant", function()
+      server:configure { refresh = true }
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      server:revoke()
+      server:patch { script = { token = { { status = 200, body = "{\"error\": \"invalid_grant\"}" } } } }
+      assert.equal(25, #assert(client:list_users(ORG)))
+      assert.same({ client_credentials = 2 }, server:counts().tokens_by_grant)
+    end)
   end)
 
   describe("with expires_in", function()

@@ -211,7 +211,9 @@ describe("types/podero.lua", function()
     local expected = {}
     for name, kind in pairs(SCHEMA) do expected[name] = kind:gsub("Role", "podero.Role") end
     assert.same(expected, fields "podero.User")
-    assert.same(mock_users.FIELDS, assert(loadfile("src/command/columns.lua"))())
+    local columns = assert(loadfile("src/command/columns.lua"))()
+    columns.types = nil
+    assert.same(mock_users.FIELDS, columns)
     assert.same(sorted(SCHEMA), sorted(mock_users.FIELDS))
   end)
 

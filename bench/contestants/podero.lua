@@ -1,5 +1,5 @@
---- Lists users with podero. METHOD: list_users, each_user, or get (then lua-cjson's users, without their nulls: the
--- same transport, and what a program would do without the reader of lists).
+--- Lists users with podero. METHOD: list_users, each_user, or get (then the text of the list, which lua-cjson
+-- decodes: the same transport, and what a program would do without the reader of lists).
 local common = require "bench.contestants.common"
 local podero = require "podero"
 
@@ -20,7 +20,7 @@ function methods.each_user(org)
 end
 
 function methods.get(org)
-  return #common.without_nulls(assert(client:get(common.path(org))))
+  return #common.decode(assert(client:get(common.path(org), nil, { raw = true })))
 end
 
 common.measure(task, methods[method])

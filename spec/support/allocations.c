@@ -1,6 +1,7 @@
 /* A test module: podero, with its allocations counted, and with a way to make any of them fail.
  *
  *   allocations.podero          the module, linked from the same objects as podero.so
+ *   allocations.rows            podero.command.rows
  *   allocations.fail(which, n, how)
  *       makes the n-th allocation from now on fail.
  *       which: "lua" (by this Lua state), "own" (by podero's C code) or "libcurl".
@@ -138,6 +139,7 @@ static int l_live(lua_State *L) {
 }
 
 int luaopen_podero(lua_State *L);
+int luaopen_podero_command_rows(lua_State *L);
 int luaopen_allocations(lua_State *L);
 
 /* [0, +1] */
@@ -155,5 +157,8 @@ int luaopen_allocations(lua_State *L) {
   lua_pushcfunction(L, luaopen_podero);
   lua_call(L, 0, 1);
   lua_setfield(L, -2, "podero");
+  lua_pushcfunction(L, luaopen_podero_command_rows);
+  lua_call(L, 0, 1);
+  lua_setfield(L, -2, "rows");
   return 1;
 }

@@ -47,21 +47,26 @@ function command.run(arguments, environment)
   return command.shell(command.line(arguments, environment))
 end
 
---- Runs a shell command on a new terminal, and types `input` when `prompt` is shown. Returns what the terminal showed,
--- with lines that end in CR LF, and the exit code.
-function command.on_terminal(line, prompt, input)
-  local screen = folder .. "/screen"
-  local run = ("TERM=xterm script -qefc %s /dev/null >%s"):format(helper.quoted(line), screen)
-  if prompt then
-    -- Waits ten seconds at most, since no terminal may be available.
-    local await = ("for i in $(seq 500); do grep -qF %s %s 2>/dev/null && break; sleep 0.02; done"):format(
-      helper.quoted(prompt), screen)
-    run = ("{ %s; printf '%%s\\n' %s; sleep 0.2; } | %s"):format(await, helper.quoted(input), run)
-  else
-    run = run .. " </dev/null"
+--- Runs a shell command on a new terminal that is `columns` wide. `steps`: pairs of a text that is waited for and what
+-- is typed then ("\\n", "\\x03" and the like for other keys). Returns what the terminal showed, with lines that end in
+-- CR LF, the exit code (128 + N after signal N), and whether the terminal echoes what is typed.
+function command.on_pty(line, columns, steps)
+  local words = { "TERM=xterm python3 spec/support/terminal.py", tostring(columns), helper.quoted(line) }
+  for _, step in ipairs(steps or {}) do
+    for _, word in ipairs(step) do words[#words + 1] = helper.quoted(word) end
   end
-  local _, code = helper.shell("rm -f " .. screen .. "\n" .. run)
-  return helper.read(screen), code
+  local text = helper.shell(table.concat(words, " ") .. " >" .. folder .. "/screen </dev/null")
+  text = helper.read(folder .. "/screen") .. text
+  local screen, code, echo = text:match("^(.*)\nexit (%d+) echo (%l+)\n$")
+  assert(screen, text)
+  return screen, tonumber(code), echo == "on"
+end
+
+--- The same on one that is 100 columns wide, with one line of input for one prompt. Returns what the terminal showed,
+-- and the exit code.
+function command.on_terminal(line, prompt, input)
+  local screen, code = command.on_pty(line, 100, prompt and { { prompt, input .. "\\n" } })
+  return screen, code
 end
 
 return command

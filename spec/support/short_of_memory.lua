@@ -231,6 +231,37 @@ scenarios["close"] = {
   uses_up = true,
 }
 
+--- Returns texts of all kinds of the module. Keeps the writers in `kept`: Lua forgets what a finalizer was to free if
+-- there is no memory to call it.
+local function make_rows(user, kept)
+  local rows, texts = allocations.rows, {}
+  for i, make in ipairs { rows.json, rows.csv } do
+    local writer = make { columns = i == 2 and { "id", "more", "email" } or nil }
+    kept[i] = writer
+    for _ = 1, 3 do writer:add(user) end
+    texts[i] = writer:take()
+  end
+  texts[3], texts[4] = rows.encode(user), rows.guarded(user.email)
+  return texts
+end
+
+scenarios["rows of CSV and JSON"] = {
+  prepare = function()
+    local user = { id = ("x"):rep(3000), email = "=1,\"2", more = { { a = ("\1"):rep(3000) }, {} } }
+    local texts = make_rows(user, {})
+    collectgarbage()
+    collectgarbage()
+    return nil, { user = user, texts = texts, kept = {} }
+  end,
+  run = function(_, given) return { made = make_rows(given.user, given.kept), expected = given.texts } end,
+  good = function(texts)
+    for i = 1, 4 do
+      if texts.made[i] ~= texts.expected[i] then return false end
+    end
+    return true
+  end,
+}
+
 if jit then jit.off() end -- LuaJIT's compiler reports no failed allocation: it falls back to its interpreter
 
 local scenario = assert(scenarios[os.getenv "SCENARIO"])

@@ -1,223 +1,261 @@
---- Parses the arguments of the command, and makes options of podero.new from them.
+--- Parses the arguments of the command, as getopt_long of the GNU C library does: options may come anywhere before
+-- "--", also before the command's name; "--name VALUE" and "--name=VALUE", "-o VALUE" and "-oVALUE", "-vq" for "-v -q".
 
-local argparse = require "argparse"
+local commands = require "podero.command.commands"
+local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
-local formats = require "podero.command.formats"
-local podero = require "podero"
+local options = require "podero.command.options"
+local words = require "podero.command.words"
 
 local arguments = {}
 
--- conversions -------------------------------------------------------------------------------------------------------
-
-local function seconds(value)
-  local number = tonumber(value)
-  if number and number > 0 then return number end
-  return nil, ("expected a number of seconds above 0, got '%s'"):format(value)
-end
-
-local function count(value)
-  local number = value:match("^%d+$") and tonumber(value)
-  if number and number <= 1e6 then return number end
-  return nil, ("expected a whole number, got '%s'"):format(value)
-end
-
-local function pair(value)
-  local name, content = value:match("^([^=]+)=(.*)$")
-  if name then return { name, content } end
-  return nil, ("expected NAME=VALUE, got '%s'"):format(value)
-end
-
-local function names(value)
-  local list, seen = {}, {}
-  for name in (value .. ","):gmatch("([^,]*),") do
-    if name == "" then return nil, ("expected names with commas between, got '%s'"):format(value) end
-    if seen[name] then return nil, ("'%s' is named twice"):format(name) end
-    list[#list + 1], seen[name] = name, true
-  end
-  return list
-end
-
---- A character that stands between fields of CSV: nothing that is part of values or of formulas.
-local function delimiter(value)
-  if value == "\\t" or value == "tab" then return "\t" end
-  if value:find("^[\t !#$%%&*,/:;<>?^_`{|}~]$") then return value end
-  return nil, ("expected a character such as ';' or tab, got '%s'"):format(value)
-end
-
--- the parser --------------------------------------------------------------------------------------------------------
-
--- Options of podero.new whose arguments have the same name and value.
-local PASSED = {
-  "base_url", "token_url", "token_encoding", "client_auth", "scope", "timeout", "connect_timeout", "max_retries",
-  "proxy", "http_version", "user_agent", "allow_http",
+-- Secrets that people try to give. What they have typed is not repeated.
+local SECRETS = {
+  ["--client-secret"] = "CLIENT_SECRET", ["--password"] = "PASSWORD", ["--access-token"] = "ACCESS_TOKEN",
 }
-local PASSED_TLS = { "ca_file", "ca_path", "cert", "key" }
 
-local function add_client_options(command)
-  command:group("Who is asking (a secret that is missing is asked for on the terminal)",
-    command:option("--client-id", "Client credentials grant (PODERO_CLIENT_ID)."):argname("ID"),
-    command:option("--client-secret-file", "The secret is its first line (PODERO_CLIENT_SECRET)."):argname("FILE"),
-    command:option("--username", "Password grant (PODERO_USERNAME)."):argname("NAME"),
-    command:option("--password-file", "The password is its first line (PODERO_PASSWORD)."):argname("FILE"),
-    command:option("--access-token-file", "A bearer token is its first line (PODERO_ACCESS_TOKEN)."):argname("FILE"),
-    command:option("--scope", "Sent with token requests."):argname("SCOPE"))
-  command:group("Whom to ask",
-    command:option("--base-url", "Default: " .. podero.PRODUCTION .. " (PODERO_BASE_URL)."):argname("URL"),
-    command:flag("--sandbox", "The same as --base-url " .. podero.SANDBOX),
-    command:option("--token-url", "A URL, a path on the base URL, or \"auto\" (PODERO_TOKEN_URL)."):argname("URL"),
-    command:option("--token-encoding", "How token requests are written."):choices { "auto", "form", "json" },
-    command:option("--client-auth", "How the client shows who it is."):choices { "auto", "basic", "body" },
-    command:option("--proxy", "As libcurl reads it; else from its environment variables."):argname("URL"),
-    command:flag("--allow-http", "Allow http:// for hosts other than this one."),
-    command:option("--ca-file", "Certificates of authorities, PEM."):argname("FILE"),
-    command:option("--ca-path", "Folder of such certificates."):argname("FOLDER"),
-    command:option("--cert", "Certificate of this client, PEM."):argname("FILE"),
-    command:option("--key", "Its private key, PEM."):argname("FILE"))
-  command:group("How",
-    command:option("--timeout", "For a whole call (30); for users, until the first of them, then without a byte."
-      ):argname("SECONDS"):convert(seconds),
-    command:option("--connect-timeout", "Default: 10."):argname("SECONDS"):convert(seconds),
-    command:option("--max-retries", "Further attempts after the first (2)."):argname("N"):convert(count),
-    command:option("--http-version", "1.1 keeps requests off HTTP/2."):choices { "auto", "1.1" },
-    command:option("--user-agent", "Put before the library's own."):argname("TEXT"),
-    command:option("--token-cache", "Keep tokens in this file, for the next runs."):argname("FILE"),
-    command:option("--errors", "How errors are told: text, or one JSON object on a line."):choices { "text", "json" },
-    command:flag("-v --verbose", "Tell each HTTP exchange on standard error."))
+local function is_option(argument)
+  return argument:find("^%-.") ~= nil
 end
 
---- Returns the values of podero.Role, which not every Lua can iterate over.
-local function roles()
-  local role = podero.Role
-  return { role.ADMIN, role.STAFF, role.USER, role.GUEST }
-end
-
-local function add_users(parser)
-  local command = parser:command("users", "List the users of organizations.")
-  command:usage("Usage: podero users [OPTIONS] ORG_ID...")
-  command:argument("ORG_ID", "Whose users; one organization after the other."):target("org_id"):args("+")
-  command:group("Which users",
-    command:flag("--include-deleted", "Also those that are deleted."),
-    command:option("--role", "Only this role; may be repeated."):count("*"):choices(roles()),
-    command:option("--search", "Only those with this text in e-mail, names or external id, in upper or lower case."
-      ):argname("TEXT"))
-  command:group("Their form",
-    command:option("-f --format", "Default: by the name given to --output, else table."):choices(formats.NAMES),
-    command:option("-o --output", "Write to this file, which is replaced once all has come; - is standard output."
-      ):argname("FILE"),
-    command:option("--columns", "These fields alone, in this order."):argname("NAME,..."):convert(names),
-    command:flag("--count", "Print how many users there are, and nothing else."),
-    command:option("--delimiter", "Between the fields of CSV (a comma)."):argname("C"):convert(delimiter),
-    command:flag("--bom", "Begin CSV with a byte order mark, for spreadsheets."))
-  command:group("If something is wrong",
-    command:flag("--keep-going", "If the list of an organization fails, go on with the next one."),
-    command:flag("--no-validate", "Accept values that are not as the API's schema has them."))
-  return command
-end
-
-local function add_token(parser)
-  local command = parser:command("token", "Ask for a token; print its expiry and scope.")
-  command:usage("Usage: podero token [OPTIONS]")
-  command:flag("--show", "Print the token itself, and nothing else.")
-  return command
-end
-
-local function add_path(command)
-  command:argument("PATH", "For example /api/partners/v2.0/org/ORG_ID/users"):target("path")
-  command:option("--query", "A parameter; may be repeated."):count("*"):argname("NAME=VALUE"):convert(pair)
-  command:option("-o --output", "Write to this file, which is replaced once all has come; - is standard output."
-    ):argname("FILE")
-end
-
-local function add_get(parser)
-  local command = parser:command("get", "Print the JSON of any GET of the Partner API.")
-  command:usage("Usage: podero get [OPTIONS] PATH")
-  add_path(command)
-  return command
-end
-
-local function add_request(parser)
-  local command = parser:command("request", "Send any request of the Partner API; print the JSON of its response.")
-  command:usage("Usage: podero request [OPTIONS] METHOD PATH")
-  command:argument("METHOD", "GET, HEAD, POST, PUT, PATCH or DELETE."):target("method"):convert(string.upper)
-  add_path(command)
-  command:option("--data", "The body is in this file; - is standard input."):argname("FILE")
-  command:option("--content-type", "Of the body (application/json)."):argname("TYPE")
-  return command
-end
-
-local function make_parser()
-  local parser = argparse("podero", "Lists users of organizations from Podero's Partner API.",
-    "Exit codes: 0; 2 wrong use, 4 try again later, 3 refused, 5 not found, 1 other errors. "
-    .. "See man podero for environment variables and examples.")
-  parser:usage("Usage: podero COMMAND [OPTIONS] ...")
-  parser:help_max_width(100)
-  parser:command_target("command"):require_command(true)
-  parser:flag("--version", "Print the version."):action(function()
-    print(podero._VERSION)
-    os.exit(0)
-  end)
-  for _, add in ipairs { add_users, add_token, add_get, add_request } do add_client_options(add(parser)) end
-  parser:add_complete_command("completion")
-  return parser
-end
-
-local COMMANDS = { users = true, token = true, get = true, request = true, completion = true }
-
-local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
-
---- Checks the arguments of `users` that argparse cannot check by itself, and sets format and delimiter if they are to
--- be guessed. What is wrong with an id is to be found before anything is requested.
-local function check_users(parsed, name)
-  for _, id in ipairs(parsed.org_id) do
-    if not id:find(UUID) then failure.usage(("the organization id is not a UUID: '%s'"):format(id), name) end
+--- Returns the options of a command by their names, long and short.
+local function index_of(command)
+  local index = {}
+  for _, one in ipairs(options.of(command)) do
+    index[one.long] = one
+    if one.short then index[one.short] = one end
   end
-  local guessed, delimiter_of_name = formats.guess(parsed.output)
-  if parsed.count then
-    for _, option in ipairs { "format", "columns", "delimiter", "bom" } do
-      if parsed[option] then failure.usage(("--count prints a number: it has no --%s"):format(option), name) end
+  return index
+end
+
+--- Returns the option that an argument begins with, the value in it (nil if there is none), and what is left of
+-- combined flags. Returns nil if it is unknown.
+local function find_option(index, argument)
+  local name, value = argument:match("^(%-%-[^=]*)=(.*)$")
+  if argument:find("^%-%-") then return index[name or argument], value end
+  local one = index[argument:sub(1, 2)]
+  local rest = argument:sub(3)
+  if not one or rest == "" then return one end
+  if one.value then return one, rest end
+  return one, nil, "-" .. rest
+end
+
+-- the command's name ------------------------------------------------------------------------------------------------
+
+--- Returns whether an option before the command's name is followed by its value: whatever command it is of.
+local function takes_next(argument)
+  for _, name in ipairs(commands.NAMES) do
+    local index = index_of(commands.find(name))
+    local one, value, rest = find_option(index, argument)
+    while rest do one, value, rest = find_option(index, rest) end
+    if one then return one.value ~= nil and value == nil end
+  end
+  return false
+end
+
+--- Returns the position of the command's name, nil if there is none.
+local function find_command(list)
+  local i = 1
+  while list[i] and is_option(list[i]) do
+    if list[i] == "--" then return list[i + 1] and i + 1 end
+    i = i + (takes_next(list[i]) and 2 or 1)
+  end
+  return list[i] and i or nil
+end
+
+local function unknown_command(name, rest)
+  if name == "" then failure.usage("the command is empty (a variable that is not set?)") end
+  if convert.organization(name) then
+    failure.usage(("unknown command %s: did you mean 'podero users %s'?"):format(words.quoted(name), name))
+  end
+  local hint = words.hint(name, commands.NAMES)
+  for _, argument in ipairs(rest) do
+    if hint == "" and commands.find(argument) then hint = (": did you mean 'podero %s'?"):format(argument) end
+  end
+  failure.usage(("unknown command %s%s"):format(words.quoted(name), hint))
+end
+
+--- Returns the command's name, the arguments without it, and what to call both in messages. Without a command: "help".
+local function split(list)
+  local at = find_command(list)
+  if not at then return "help", list, "podero" end
+  local rest = {}
+  for i, argument in ipairs(list) do
+    if i ~= at then rest[#rest + 1] = argument end
+  end
+  return list[at], rest, "podero " .. list[at]
+end
+
+-- values ------------------------------------------------------------------------------------------------------------
+
+--- Returns the value of an option or argument, converted.
+local function converted(given, one, label, value)
+  local function fail(reason)
+    failure.usage(("%s %s: %s"):format(label, words.quoted(value), reason), given.label)
+  end
+  if value == "" and not one.empty then
+    failure.usage(("%s is empty (a variable that is not set?)"):format(label), given.label)
+  end
+  if one.choices then
+    for _, choice in ipairs(one.choices) do
+      if value == choice then return value end
+    end
+    local once = one.many and value:find("[, ]") and (", each with a %s of its own"):format(label) or ""
+    fail("expected " .. words.any(one.choices) .. once .. words.hint(value, one.choices))
+  end
+  if not one.convert then return value end
+  local result, what, reason = one.convert(value)
+  if result == nil then fail(reason or "expected " .. what) end
+  return result
+end
+
+local function store(given, one, label, value)
+  if one.many then
+    table.insert(given[one.name], value)
+  elseif given[one.name] ~= nil and given[one.name] ~= value then
+    failure.usage(("%s is given twice"):format(label), given.label)
+  else
+    given[one.name] = value
+  end
+end
+
+-- options -----------------------------------------------------------------------------------------------------------
+
+local function unknown_option(given, index, argument)
+  local name = argument:match("^%-%-[^=]*") or argument:sub(1, 2)
+  local with_dash = "-" .. argument:match("^[^=]*")
+  if index[with_dash] then
+    failure.usage(("unknown option '%s': did you mean '%s'?"):format(with_dash:sub(2), with_dash), given.label)
+  end
+  if SECRETS[name] then
+    failure.usage(("%s: a secret is never an argument, because other users can see arguments: give %s-file, or set "
+      .. "PODERO_%s"):format(name, name, SECRETS[name]), given.label)
+  end
+  local names = {}
+  for known in pairs(index) do
+    if #known > 2 then names[#names + 1] = known end
+  end
+  table.sort(names)
+  failure.usage(("unknown option %s%s"):format(words.quoted(name), words.hint(name, names)), given.label)
+end
+
+--- Returns the value that follows an option. Another option there is more likely a value that was forgotten.
+local function next_value(given, index, one, label, list, i)
+  local value = list[i + 1]
+  local what = one.choices and words.any(one.choices) or one.value
+  if value == nil then failure.usage(("%s needs a value: %s"):format(label, what), given.label) end
+  if is_option(value) and (value == "--" or find_option(index, value)) then
+    failure.usage(("%s needs a value: %s (or %s=%s, if that is the value)"):format(label, what, one.long, value),
+      given.label)
+  end
+  return value
+end
+
+--- Reads the option at position `i` of the list. Returns the position behind it.
+local function read_option(given, index, list, i)
+  local argument = list[i]
+  repeat
+    local one, value, rest = find_option(index, argument)
+    if not one or (#argument > 2 and index["-" .. argument:match("^[^=]*")]) then
+      unknown_option(given, index, argument)
+    end
+    local label = argument:find("^%-%-") and one.long or one.short
+    if one.value then
+      if value == nil then
+        value = next_value(given, index, one, label, list, i)
+        i = i + 1
+      end
+      store(given, one, label, converted(given, one, label, value))
+    elseif value then
+      failure.usage(("%s has no value"):format(label), given.label)
+    else
+      store(given, one, label, true)
+    end
+    argument = rest
+  until not argument
+  return i + 1
+end
+
+-- arguments ---------------------------------------------------------------------------------------------------------
+
+--- Assigns what is no option to the arguments of the command, in their order.
+local function assign(given, command, values)
+  local at = 1
+  for _, one in ipairs(command.arguments or {}) do
+    local name = one.name
+    if values[at] == nil and not one.optional then
+      failure.usage(("%s is missing: %s"):format(name, commands.usage(given.command)), given.label)
+    end
+    repeat
+      if values[at] == nil then break end
+      local value = converted(given, one, name, values[at])
+      if one.many then table.insert(given[one.key], value) else given[one.key] = value end
+      at = at + 1
+    until not one.many
+  end
+  if values[at] then failure.usage(("unexpected argument %s"):format(words.quoted(values[at])), given.label) end
+end
+
+--- Returns the values that a command has if nothing is given.
+local function defaults(name, command, label)
+  local given = { command = name, label = label }
+  for _, one in ipairs(command.arguments or {}) do
+    if one.many then given[one.key] = {} end
+  end
+  for _, one in ipairs(options.of(command)) do
+    if one.many then given[one.name] = {} end
+  end
+  return given
+end
+
+local function parse_for(name, command, list, label)
+  local given, index, values, i = defaults(name, command, label), index_of(command), {}, 1
+  while list[i] and list[i] ~= "--" do
+    if is_option(list[i]) then
+      i = read_option(given, index, list, i)
+      if given.help or given.version then return given end
+    else
+      values[#values + 1] = list[i]
+      i = i + 1
     end
   end
-  parsed.delimiter = parsed.delimiter or (not parsed.format and delimiter_of_name or nil)
-  parsed.format = parsed.format or guessed
-  for _, option in ipairs { "delimiter", "bom" } do
-    if parsed[option] and parsed.format ~= "csv" then
-      failure.usage(("--%s is for --format csv"):format(option), name)
-    end
+  for j = i + 1, #list do values[#values + 1] = list[j] end
+  if command.collect then values = command.collect(given, values) end
+  assign(given, command, values)
+  for _, one in ipairs(options.of(command)) do
+    if given[one.name] == nil then given[one.name] = one.default end
   end
+  return given
 end
+
+-- rules of all commands ---------------------------------------------------------------------------------------------
 
 --- Standard input can be read once only.
-local function check_standard_input(parsed, name)
+local function check_standard_input(given)
   local first
-  for _, option in ipairs { "client_secret_file", "password_file", "access_token_file", "data" } do
-    if parsed[option] == "-" then
-      local flag = "--" .. option:gsub("_", "-")
-      if first then failure.usage(("%s and %s are both standard input"):format(first, flag), name) end
-      first = flag
+  for _, name in ipairs { "client_secret_file", "password_file", "access_token_file", "key_password_file", "data" } do
+    if given[name] == "-" then
+      local long = "--" .. name:gsub("_", "-")
+      if first then failure.usage(("%s and %s are both standard input"):format(first, long), given.label) end
+      first = long
     end
   end
 end
 
---- Parses the arguments. Raises a failure if they are wrong. --help and --version end the program.
+--- Returns the values by name, `command`, and `label` for messages. Raises a failure if the arguments are wrong.
+-- --help and --version are commands, too: `help`, whose topic is the command, and `version`.
 function arguments.parse(list)
-  local name = COMMANDS[list[1]] and "podero " .. list[1] or nil
-  local parser = make_parser()
-  function parser.error(_, message) failure.usage(message, name) end
-  local parsed = parser:parse(list)
-  if parsed.sandbox and parsed.base_url then failure.usage("--sandbox and --base-url are two base URLs", name) end
-  if parsed.sandbox then parsed.base_url = podero.SANDBOX end
-  check_standard_input(parsed, name)
-  if parsed.org_id then check_users(parsed, name) end
-  return parsed
-end
-
---- Returns the options of podero.new, without credentials.
-function arguments.client_options(parsed)
-  local options = { tls = {} }
-  for _, name in ipairs(PASSED) do options[name] = parsed[name] end
-  for _, name in ipairs(PASSED_TLS) do options.tls[name] = parsed[name] end
-  if parsed.no_validate then options.validate = false end
-  return options
+  local name, rest, label = split(list)
+  local command = commands.find(name) or unknown_command(name, rest)
+  local given = parse_for(name, command, rest, label)
+  if given.version then return { command = "version" } end
+  if given.help then return { command = "help", topic = name ~= "help" and name or nil } end
+  if given.sandbox and given.base_url then
+    failure.usage("--sandbox and --base-url are two base URLs", given.label)
+  end
+  check_standard_input(given)
+  if command.check then command.check(given) end
+  return given
 end
 
 return arguments

@@ -1,9 +1,8 @@
 --- The output formats for users. A format is a function that takes a sink (see output.lua) and settings (see
--- listing.lua and csv.lua), and returns an object with `add(user)` and `finish()`. It keeps only a few users in memory.
+-- listing.lua and rows.c), and returns an object with `add(user)` and `finish()`. It keeps only a few users in memory.
 
-local csv = require "podero.command.csv"
-local json = require "podero.command.json"
 local listing = require "podero.command.listing"
+local rows = require "podero.command.rows"
 
 local formats = {}
 
@@ -17,35 +16,31 @@ function formats.guess(name)
   return BY_ENDING[ending] or "table", ending == "tsv" and "\t" or nil
 end
 
-function formats.csv(sink, settings)
-  local writer = csv.new {
-    columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom, printable = sink.is_terminal,
-  }
-  sink:write(writer.header())
+local PIECE = 64 * 1024 -- bytes that are written at once
+
+--- Returns the format of a writer (see rows.c). On a terminal each user is written at once.
+local function through(sink, writer)
+  local least = sink.is_terminal and 1 or PIECE
+  sink:attach(writer)
   return {
-    add = function(user) sink:write(writer.line(user)) end,
-    finish = function() end,
+    add = function(user)
+      if writer:add(user) >= least then sink:write(writer:take()) end
+    end,
+    finish = function() writer:finish() end,
   }
+end
+
+function formats.csv(sink, settings)
+  return through(sink, rows.csv { columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom })
 end
 
 --- One array. If the list fails in the middle, the closing bracket is missing, so that no reader accepts the output.
 function formats.json(sink, settings)
-  local separator, encode = "[\n", json.user_encoder(settings.columns)
-  return {
-    add = function(user)
-      sink:write(separator, encode(user))
-      separator = ",\n"
-    end,
-    finish = function() sink:write(separator == "[\n" and "[]\n" or "\n]\n") end,
-  }
+  return through(sink, rows.json { columns = settings.columns, is_array = true })
 end
 
 function formats.ndjson(sink, settings)
-  local encode = json.user_encoder(settings.columns)
-  return {
-    add = function(user) sink:write(encode(user), "\n") end,
-    finish = function() end,
-  }
+  return through(sink, rows.json { columns = settings.columns })
 end
 
 formats.table = listing.new

@@ -1,184 +1,14 @@
---- The command `podero`: its subcommands and exit codes.
+--- The command `podero`: runs what its arguments say, and returns an exit code.
 
 local arguments = require "podero.command.arguments"
-local credentials = require "podero.command.credentials"
+local commands = require "podero.command.commands"
 local failure = require "podero.command.failure"
-local formats = require "podero.command.formats"
-local json_text = require "podero.command.json_text"
 local output = require "podero.command.output"
-local path = require "podero.command.path"
 local podero = require "podero"
 local reports = require "podero.command.report"
 local system = require "podero.command.system"
-local terminal = require "podero.command.terminal"
-local text = require "podero.command.text"
-local token_cache = require "podero.command.token_cache"
 
 local main = {}
-
---- For --verbose: prints a line for each HTTP request.
-local function print_event(event)
-  if event.type ~= "exchange" then return end
-  io.stderr:write(("%s: %s %s: %s, attempt %d, %s in %.3f s\n"):format(event.purpose, event.method, event.url,
-    event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds))
-end
-
---- Calls a function of the module. An argument that it does not take is wrong use.
-local function check_arguments(given, ok, ...)
-  if ok then return ... end
-  local raised = ...
-  -- An error about an argument begins with the position in this file: leave that out.
-  if type(raised) == "string" then failure.usage(raised:match("%((.*)%)$") or raised, "podero " .. given.command) end
-  error(raised, 0)
-end
-
-local function new_client(given)
-  local options = arguments.client_options(given)
-  if given.token_cache then options.token_store = token_cache.open(given.token_cache) end
-  for name, value in pairs(credentials.find(given)) do options[name] = value end
-  if given.verbose then options.on_event = print_event end
-  local client, err = check_arguments(given, pcall(podero.new, options))
-  if not client and err.kind == "argument" then failure.usage(err.message, "podero " .. given.command) end
-  if not client then error(err, 0) end
-  system.catch_signals() -- not before: a question on the terminal ends in its own way
-  return client
-end
-
-local commands = {}
-
---- Lists the organizations, one after the other: calls `add` for each user. With --keep-going, a list that fails is
--- reported. Returns the exit code, and raises if nothing is left to be written.
-local function list_all(client, given, opts, add, progress, report)
-  local code, complete = 0, 0
-  for _, org_id in ipairs(given.org_id) do
-    local ok, raised = pcall(function()
-      for user in client:each_user(org_id, opts) do add(user) end
-    end)
-    progress.next_list()
-    if not ok and not (given.keep_going and podero.is_error(raised)) then error(raised, 0) end
-    if ok then
-      complete = complete + 1
-    else
-      progress.clear()
-      report(raised, org_id)
-      code = failure.first(failure.code(raised), code ~= 0 and code or nil)
-      if raised.kind == "auth" then break end -- the others would get the same answer
-    end
-  end
-  if complete == 0 then failure.quiet(code) end
-  return code
-end
-
-local function counter(sink)
-  local count = 0
-  return {
-    add = function() count = count + 1 end,
-    finish = function() sink:write(("%d\n"):format(count)) end,
-  }
-end
-
-local function new_format(given, sink)
-  if given.count then return counter(sink) end
-  return formats[given.format](sink, {
-    colours = sink.is_terminal and not given.output and terminal.has_colours(io.stdout),
-    organizations = #given.org_id > 1,
-    columns = given.columns,
-    delimiter = given.delimiter,
-    bom = given.bom,
-  })
-end
-
-function commands.users(given, report)
-  local client = new_client(given)
-  local progress = terminal.progress()
-  local sink = output.open(given.output, progress.clear)
-  local written, code = 0, nil
-  local ok, raised = pcall(function()
-    local format = new_format(given, sink)
-    local opts = {
-      include_deleted = given.include_deleted or false,
-      role = #given.role > 0 and given.role or nil,
-      search = given.search,
-      fields = given.count and { "id" } or given.columns,
-      on_progress = progress.show,
-    }
-    code = list_all(client, given, opts, function(user)
-      format.add(user)
-      written = written + 1
-    end, progress, report)
-    format.finish()
-    sink:finish()
-  end)
-  progress.clear()
-  client:close()
-  if not ok then
-    sink:discard()
-    error(raised, 0)
-  end
-  progress.summary(written, given.output)
-  return code
-end
-
-local function expiry(expires_at)
-  if not expires_at then return "unknown" end
-  local minutes = math.max(0, math.floor((expires_at - os.time()) / 60))
-  return ("%s UTC (in %d h %02d min)"):format(os.date("!%Y-%m-%d %H:%M:%S", math.floor(expires_at)),
-    math.floor(minutes / 60), minutes % 60)
-end
-
-function commands.token(given)
-  local client = new_client(given)
-  local token, expires_at, scope = client:token()
-  client:close()
-  if not token then error(expires_at, 0) end
-  local sink = output.open()
-  if given.show then
-    sink:write(token, "\n")
-  else
-    sink:write("expires  ", expiry(expires_at), "\nscope    ", text.printable(scope or "unknown"), "\n")
-  end
-  sink:finish()
-end
-
---- Sends a request and prints the JSON of its response as it came; for people, with a line for each value.
-local function print_response(given, method, opts)
-  local client = new_client(given)
-  local target, query = path.split(given.path, given.query)
-  opts.raw, opts.query = true, query
-  local body, response = check_arguments(given, pcall(client.request, client, method, target, opts))
-  client:close()
-  if body == nil then error(response, 0) end -- it is the error then
-  if body == "" then return end
-  local sink = output.open(given.output)
-  local ok, raised = pcall(function()
-    json_text.copy(sink, body)
-    sink:finish()
-  end)
-  if ok then return end
-  sink:discard()
-  error(raised, 0)
-end
-
-function commands.get(given)
-  print_response(given, "GET", {})
-end
-
---- Reads the body of a request from a file, or from standard input.
-local function read_body(name)
-  local file, message = io.stdin, nil
-  if name ~= "-" then file, message = io.open(name, "rb") end
-  local body
-  if file then body, message = file:read("*a") end
-  if not body then failure.setup("cannot read the body: " .. (message or name)) end
-  if name ~= "-" then file:close() end
-  return body
-end
-
-function commands.request(given)
-  local opts = {}
-  if given.data then opts.body, opts.content_type = read_body(given.data), given.content_type or "application/json" end
-  print_response(given, given.method, opts)
-end
 
 local STANDARD = { [0] = "standard input", "standard output", "standard error" }
 
@@ -189,43 +19,22 @@ local function check_descriptors()
   end
 end
 
---- Calls a function that may print and end the process, as argparse does for help and completions, without a look at
--- whether that could be written. Returns what pcall returns; what was printed is written here, and os.exit raises.
-local function captured(f, ...)
-  local exit, print_line, write_text, stdout = os.exit, print, io.write, io.stdout
-  local pieces = {}
-  local function write(_, ...)
-    for i = 1, select("#", ...) do pieces[#pieces + 1] = tostring((select(i, ...))) end
-  end
-  -- luacheck: push ignore 121 122
-  os.exit = function(code) failure.quiet(code == true and 0 or code) end
-  print, io.write = function(line) write(nil, line, "\n") end, function(...) write(nil, ...) end
-  io.stdout = { write = write }
-  local ok, result = pcall(f, ...)
-  os.exit, print, io.write, io.stdout = exit, print_line, write_text, stdout
-  -- luacheck: pop
-  if #pieces > 0 then
-    local sink = output.open()
-    sink:write(table.concat(pieces))
-    sink:finish()
-  end
-  return ok, result
-end
-
-local function run(list, report)
-  check_descriptors()
-  local ok, given = captured(arguments.parse, list)
-  if not ok then error(given, 0) end
-  return commands[given.command](given, report) or 0
+local function run(given, report)
+  if given.command == "version" then return output.print(podero._VERSION, "\n") end
+  return commands.find(given.command).run(given, function(raised, organization) report(raised, organization, given) end)
 end
 
 --- Runs the command with these arguments, and returns its exit code.
 function main.run(list)
-  local report = reports.new(list)
-  local ok, result = pcall(run, list, report)
-  if ok then return result end
+  local report, given = reports.new(list), nil
+  local ok, result = pcall(function()
+    check_descriptors()
+    given = arguments.parse(list)
+    return run(given, report)
+  end)
+  if ok then return result or 0 end
   if type(result) == "string" and result:find("interrupted!", 1, true) then system.die_of_interrupt() end
-  report(result)
+  report(result, nil, given)
   return failure.code(result)
 end
 

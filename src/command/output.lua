@@ -10,7 +10,7 @@ local STDOUT = 1
 local BUFFER_BYTES = 64 * 1024
 
 -- Fields: `file` (see file.lua), `name` for messages, `is_terminal`, `before`, and what was not written yet: `pieces`,
--- of which there are `count`, with `bytes` in them.
+-- of which there are `count`, with `bytes` in them; and what `writer` has, see `attach`.
 local Sink = {}
 Sink.__index = Sink
 
@@ -39,16 +39,27 @@ function Sink:write(...)
   if self.bytes >= BUFFER_BYTES or (self.is_terminal and piece:find("\n$")) then flush(self) end
 end
 
+--- What a writer (see rows.c) still has at the end is written then.
+function Sink:attach(writer)
+  self.writer = writer
+end
+
+local function flush_all(self)
+  local rest = self.writer and self.writer:take() or ""
+  if rest ~= "" then self:write(rest) end
+  flush(self)
+end
+
 --- To be called after the last write. Raises a failure if not everything could be written.
 function Sink:finish()
-  flush(self)
+  flush_all(self)
   self:check(self.file:finish())
 end
 
 --- To be called in place of `finish` after a failure. Standard output, devices and pipes get what was written; a file
 -- stays as it was.
 function Sink:discard()
-  if not self.file.path then pcall(flush, self) end
+  if not self.file.path then pcall(flush_all, self) end
   self.file:discard()
 end
 
@@ -66,6 +77,13 @@ function output.open(name, before)
   sink.is_terminal = system.is_terminal(sink.file.fd)
   sink.before = sink.is_terminal and before or nil
   return setmetatable(sink, Sink)
+end
+
+--- Writes texts to standard output. Raises a failure if that cannot be done.
+function output.print(...)
+  local sink = output.open()
+  sink:write(...)
+  sink:finish()
 end
 
 return output

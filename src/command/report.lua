@@ -1,9 +1,10 @@
 --- Tells on standard error what has failed: one line for people, or one JSON object on a line for programs.
 
 local failure = require "podero.command.failure"
-local json = require "podero.command.json"
 local podero = require "podero"
+local rows = require "podero.command.rows"
 local text = require "podero.command.text"
+local wording = require "podero.command.wording"
 
 local report = {}
 
@@ -16,9 +17,13 @@ local function wants_json(arguments)
   return false
 end
 
-local function as_line(raised, organization)
+local function as_line(raised, organization, given)
   if failure.is(raised) then return "podero: " .. raised.message end
-  local line = tostring(raised) -- an error of the module begins with "podero: "
+  local line = "podero: " .. tostring(raised)
+  if podero.is_error(raised) then
+    line = "podero: " .. (raised.kind ~= "argument" and raised.kind .. ": " or "")
+      .. wording.of(raised.kind, raised.message, given)
+  end
   if organization and not line:find(organization:lower(), 1, true) then
     line = ("%s (organization %s)"):format(line, organization)
   end
@@ -26,10 +31,11 @@ local function as_line(raised, organization)
 end
 
 --- Returns the fields of an error of the module; of others, kind and message.
-local function as_object(raised, organization)
+local function as_object(raised, organization, given)
   local object = { organization_id = organization }
   if podero.is_error(raised) then
     for name, value in pairs(raised) do object[name] = value end
+    object.message = wording.of(raised.kind, raised.message, given)
   elseif failure.is(raised) then
     object.kind, object.message = raised.kind, raised.message
   else
@@ -38,15 +44,16 @@ local function as_object(raised, organization)
   return object
 end
 
---- Returns a function that reports a value that was raised. `organization`: whose list has failed.
+--- Returns a function that reports a value that was raised. `organization`: whose list has failed; may be nil. `given`:
+-- what the arguments have given (see arguments.lua); may be nil.
 function report.new(arguments)
   local is_json = wants_json(arguments)
-  return function(raised, organization)
+  return function(raised, organization, given)
     if failure.is(raised) and not raised.message then return end
     if is_json then
-      io.stderr:write(json.encode(as_object(raised, organization)), "\n")
+      io.stderr:write(rows.encode(as_object(raised, organization, given or {})), "\n")
     else
-      io.stderr:write(text.printable(as_line(raised, organization)), "\n")
+      io.stderr:write(text.printable(as_line(raised, organization, given or {})), "\n")
     end
   end
 end

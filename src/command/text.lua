@@ -1,37 +1,26 @@
 --- Formats text and numbers for people and for other programs.
 
+local tty = require "podero.command.tty"
+
 local text = {}
 
---- Returns a number with the fewest digits that convert back to the same number; an integer has no decimal point.
--- lua-cjson writes 14 digits, which is too few for some coordinates.
-function text.number(n)
-  if (math.type and math.type(n) == "integer") or (n % 1 == 0 and n > -2 ^ 53 and n < 2 ^ 53) then
-    return ("%d"):format(n)
-  end
-  for digits = 15, 16 do
-    local short = ("%." .. digits .. "g"):format(n)
-    if tonumber(short) == n then return short end
-  end
-  return ("%.17g"):format(n)
-end
+--- Replaces with "?" what a terminal would do something else with than show it, and what is no UTF-8: control
+-- characters (C0, DEL, C1), line separators, and characters that change the direction of text.
+text.printable = tty.printable
 
--- Characters that change the order of text on a terminal (Unicode Standard Annex 9): U+202A to U+202E, U+2066 to
--- U+2069.
-local REORDERING = { "\226\128[\170-\174]", "\226\129[\166-\169]" }
+--- Returns a text as a cell of a table: printable, without spaces at its ends or two in a row; "-" if nothing is left.
+text.cell = tty.cell
 
---- Replaces control characters (C0, DEL, C1) and characters that reorder text with "?", so that text of users cannot
--- control the terminal.
-function text.printable(value)
-  if not value:find("[%c\194\226]") then return value end
-  value = value:gsub("%c", "?"):gsub("\194[\128-\159]", "?")
-  for _, marks in ipairs(REORDERING) do value = value:gsub(marks, "?") end
-  return value
-end
+--- Returns the width of UTF-8 text on the screen, in columns.
+text.width = tty.width
 
---- Returns the width of UTF-8 text on the screen, counting each character as one column.
-function text.width(value)
-  if not value:find("[\128-\191]") then return #value end
-  return #value:gsub("[\128-\191]", "")
+--- Returns a text that takes at most `columns` (1 or more), and its width. If it has to be cut, it ends in "…".
+function text.fit(value, columns)
+  local width = tty.width(value)
+  if width <= columns then return value, width end
+  local beginning
+  beginning, width = tty.cut(value, columns - 1)
+  return beginning .. "…", width + 1
 end
 
 --- Returns an integer with commas between thousands.
@@ -40,9 +29,9 @@ function text.grouped(n)
   return (digits:gsub("^,", ""))
 end
 
---- Returns a number of bytes with a unit.
+--- Returns a number of bytes, which may have a fraction, with a unit.
 function text.bytes(n)
-  if n < 1e3 then return ("%d B"):format(n) end
+  if n < 1e3 then return ("%d B"):format(math.floor(n)) end
   if n < 1e6 then return ("%.1f kB"):format(n / 1e3) end
   if n < 1e9 then return ("%.1f MB"):format(n / 1e6) end
   return ("%.2f GB"):format(n / 1e9)

@@ -79,19 +79,6 @@ static inline uint32_t four_bytes(const void *p) {
   return four;
 }
 
-/* Compares keys, for which a call of memcmp would take longer. The last comparison overlaps the one
- * before it. */
-static inline bool same_bytes(const unsigned char *p, const char *q, size_t size) {
-  if (size < 4) return memcmp(p, q, size) == 0;
-  if (size < 8)
-    return four_bytes(p) == four_bytes(q) && four_bytes(p + size - 4) == four_bytes(q + size - 4);
-  for (; size > 8; p += 8, q += 8, size -= 8) {
-    if (eight_bytes(p) != eight_bytes(q)) return false;
-    if (size < 16) return eight_bytes(p + size - 8) == eight_bytes(q + size - 8);
-  }
-  return eight_bytes(p) == eight_bytes(q);
-}
-
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
 static uint64_t offset_of(const struct json_reader *r, const unsigned char *p) {
@@ -239,6 +226,34 @@ static enum json_event string_done(struct json_reader *r) {
   return key ? JSON_KEY : JSON_STRING;
 }
 
+/* The meanings of the escapes of one character; 0: there is no such escape. */
+static const unsigned char escapes[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+};
+
+/* Decodes the escape at `p`, a backslash, if all of it lies in the piece and it is none of a
+ * surrogate. Returns its end, and sets `*size` to the number of bytes in `out`; otherwise, or if
+ * there is no such escape, returns NULL. */
+static const unsigned char *whole_escape(const unsigned char *p, const unsigned char *end,
+                                         unsigned char out[4], size_t *size) {
+  uint32_t unit = 0;
+  if (end - p < 6) return NULL;
+  if (p[1] != 'u') {
+    *out = escapes[p[1]];
+    *size = 1;
+    return *out != 0 ? p + 2 : NULL;
+  }
+  for (int i = 2; i < 6; i++) {
+    int digit = hex_value(p[i]);
+    if (digit < 0) return NULL;
+    unit = unit << 4 | (uint32_t)digit;
+  }
+  if (unit >= 0xD800 && unit <= 0xDFFF) return NULL;
+  *size = utf8_encode(unit, out);
+  return p + 6;
+}
+
 /* The following functions decode a part of a string into scratch memory, depending on r->state.
  * They fail the reader and return false on an error. */
 
@@ -248,6 +263,13 @@ static bool string_plain(struct json_reader *r) {
   r->at = stop;
   if (stop == r->end || *stop == '"') return true; /* string_decode handles the quote */
   if (*stop == '\\') {
+    unsigned char bytes[4];
+    size_t size;
+    const unsigned char *after = whole_escape(stop, r->end, bytes, &size);
+    if (after != NULL) {
+      r->at = after;
+      return scratch_put(r, bytes, size);
+    }
     r->escape_offset = offset_of(r, stop);
     r->state = STRING_ESCAPE;
   } else {
@@ -279,20 +301,18 @@ static bool string_utf8(struct json_reader *r, const unsigned char *p) {
 }
 
 static bool string_escape(struct json_reader *r, const unsigned char *p) {
-  static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
   if (*p == 'u') {
     r->state = STRING_HEX;
     r->digits = 0;
     r->unit = 0;
     return true;
   }
-  const char *name = *p == '\0' ? NULL : strchr(names, *p);
-  if (name == NULL) {
+  if (escapes[*p] == 0) {
     syntax_error(r, p, "an unknown escape in a string");
     return false;
   }
   r->state = STRING_PLAIN;
-  return scratch_put(r, (const unsigned char *)&meanings[name - names], 1);
+  return scratch_put(r, &escapes[*p], 1);
 }
 
 static bool put_code_point(struct json_reader *r, uint32_t c) {
@@ -385,14 +405,19 @@ static enum json_event string_slow(struct json_reader *r, const unsigned char *p
   return string_decode(r);
 }
 
+/* Returns the end of what needs no decoding in a string: most often, its closing quote. */
+static inline const unsigned char *string_end(const struct json_reader *r, const unsigned char *p) {
+  const unsigned char *stop = skip_plain(p, r->end);
+  return stop < r->end && *stop >= 0x80 ? skip_clean(r, stop, r->end) : stop;
+}
+
 /* Reads a string without copying it if the whole of it lies in the piece and nothing needs
  * decoding. Leaves all other strings, and all errors, to string_decode. `p` is behind the opening
  * quote; `event` is JSON_KEY or JSON_STRING, and `next` what may follow it. */
 static inline enum json_event string_fast(struct json_reader *r, const unsigned char *p,
                                           enum json_event event, enum expect next) {
-  const unsigned char *end = r->end, *stop = skip_plain(p, end);
-  if (stop < end && *stop >= 0x80) stop = skip_clean(r, stop, end);
-  if (stop == end || *stop != '"') return string_slow(r, p, stop);
+  const unsigned char *stop = string_end(r, p);
+  if (stop == r->end || *stop != '"') return string_slow(r, p, stop);
   r->text = (const char *)p;
   r->size = (size_t)(stop - p);
   r->at = stop + 1;
@@ -502,6 +527,20 @@ static inline bool single_digit(struct json_reader *r, const unsigned char *p) {
   r->at = p + 1;
   r->expect = EXPECT_COMMA;
   return true;
+}
+
+/* Reads a number into `*v`. Returns where it ends; NULL if number_begin is to read it. */
+static const unsigned char *read_number(const struct json_reader *r, const unsigned char *p,
+                                        struct json_token *v) {
+  enum number_type type;
+  const char *text = (const char *)p;
+  const char *stop = number_read_short(text, (const char *)r->end, &type, &v->integer, &v->number);
+  if (stop == NULL || stop == (const char *)r->end) return NULL;
+  if (*stop != ',' && *stop != '}' && !is_space((unsigned char)*stop)) return NULL;
+  v->event = type == NUMBER_IS_INTEGER ? JSON_INTEGER : JSON_DOUBLE;
+  v->text = text;
+  v->size = (uint32_t)(stop - text);
+  return (const unsigned char *)stop;
 }
 
 static enum json_event number_begin(struct json_reader *r, const unsigned char *p) {
@@ -651,24 +690,136 @@ enum json_event json_next(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-enum json_event json_next_member(struct json_reader *r, const char *key, size_t size) {
-  const unsigned char *p = r->at, *end = r->end;
-  r->key_matched = false;
-  if (r->partial != PARTIAL_NONE) return token_continue(r);
-  if (r->expect == EXPECT_COMMA) {
-    if (p == end || *p != ',' || r->in_array) return json_next(r);
-    p = skip_space(p + 1, end);
-  } else if (r->expect != EXPECT_FIRST_KEY && r->expect != EXPECT_KEY) {
-    return json_next(r);
+/* ---- Many members at once -------------------------------------------------------------------- */
+
+/* So many bytes must follow, so that the end of the piece need not be looked for within a key and
+ * the first bytes of its value: a comma, two blanks, and what read_scalar reads. */
+#define MEMBER_SLACK (JSON_KEY_MAX + 8)
+
+/* Reads a string up to its closing quote. Up to `stop`, which is not the quote, nothing needs
+ * decoding. Decodes the string into `texts`, unless that is NULL, and returns its end; returns
+ * NULL, without a change of `texts`, if json_next is to read it. */
+static const unsigned char *read_escaped(const struct json_reader *r, const unsigned char *p,
+                                         const unsigned char *stop, struct json_token *v,
+                                         struct buffer *texts) {
+  struct json_token string = {.event = JSON_STRING, .is_kept = true};
+  size_t size = 0, at = texts != NULL ? texts->size : 0;
+  string.at = at;
+  for (;;) {
+    unsigned char bytes[4];
+    size_t plain = (size_t)(stop - p), decoded = 0;
+    const unsigned char *after = NULL;
+    if (stop == r->end) break;
+    if (*stop == '\\') after = whole_escape(stop, r->end, bytes, &decoded);
+    if (after == NULL && *stop != '"') break;
+    size += plain + decoded;
+    if (texts != NULL && !(buffer_append(texts, p, plain) && buffer_append(texts, bytes, decoded)))
+      break;
+    if (*stop == '"') {
+      string.size = (uint32_t)size;
+      *v = string;
+      return stop + 1;
+    }
+    p = after;
+    stop = skip_clean(r, p, r->end);
   }
-  if ((size_t)(end - p) < size || !same_bytes(p, key, size)) return json_next(r);
-  r->key_matched = true;
-  p = skip_space(p + size, end);
-  r->at = p;
-  r->expect = EXPECT_VALUE;
-  if (p == end) return out_of_bytes(r);
-  r->token_offset = offset_of(r, p);
-  return value_begin(r, p);
+  if (texts != NULL) texts->size = at;
+  return NULL;
+}
+
+/* Reads a scalar, of those that json_next_members reads; `bit` is the member's. Returns where it
+ * ends; NULL if it is none of them. Five bytes at least are in the piece. */
+static inline const unsigned char *read_scalar(const struct json_reader *r, const unsigned char *p,
+                                               struct json_token *v, const struct json_members *m,
+                                               uint64_t bit) {
+  if (*p == '"') {
+    const unsigned char *stop = string_end(r, ++p);
+    if (stop == r->end) return NULL;
+    if (*stop != '"') return read_escaped(r, p, stop, v, (m->wanted & bit) != 0 ? m->texts : NULL);
+    *v = (struct json_token){
+        .event = JSON_STRING, .text = (const char *)p, .size = (uint32_t)(stop - p)};
+    return stop + 1;
+  }
+  if (four_bytes(p) == four_bytes("null")) {
+    *v = (struct json_token){.event = JSON_NULL};
+    return p + 4;
+  }
+  if (is_digit(*p) && (p[1] == ',' || p[1] == '}')) {
+    *v = (struct json_token){
+        .event = JSON_INTEGER, .text = (const char *)p, .size = 1, .integer = *p - '0'};
+    return p + 1;
+  }
+  if (four_bytes(p) == four_bytes("true")) {
+    *v = (struct json_token){.event = JSON_TRUE};
+    return p + 4;
+  }
+  if (four_bytes(p) == four_bytes("fals") && p[4] == 'e') {
+    *v = (struct json_token){.event = JSON_FALSE};
+    return p + 5;
+  }
+  return read_number(r, p, v);
+}
+
+/* Skips a blank, if there is one. With a branch, which processors predict: otherwise they could
+ * read on only after they know what is at `p`. */
+static inline const unsigned char *skip_blank(const unsigned char *p) {
+  if (__builtin_expect(*p == ' ', 1)) p++;
+  return p;
+}
+
+/* Returns where the key of a member begins: behind the comma, if there has to be one, and white
+ * space, of which there is most often one blank or none. NULL if there is no key that
+ * json_next_members reads. */
+static inline const unsigned char *key_at(const unsigned char *p, const unsigned char *end,
+                                          bool is_first) {
+  if (end - p < MEMBER_SLACK || (!is_first && *p != ',')) return NULL;
+  p += !is_first;
+  p = skip_blank(p);
+  if (*p == '"') return p;
+  p = skip_space(p, end);
+  return end - p >= MEMBER_SLACK && *p == '"' ? p : NULL;
+}
+
+/* Returns whether the key of a member is at `p`. Compares its beginning and its end, which overlap
+ * if the key is short: a call of memcmp would take longer. */
+static inline bool has_key(const unsigned char *p, const struct json_member *m) {
+  const char *key = m->key;
+  size_t size = m->size;
+  if (size < 8)
+    return four_bytes(p) == four_bytes(key) &&
+           four_bytes(p + size - 4) == four_bytes(key + size - 4);
+  if (eight_bytes(p) != eight_bytes(key)) return false;
+  if (eight_bytes(p + size - 8) != eight_bytes(key + size - 8)) return false;
+  if (size <= 16) return true;
+  return size <= 24 ? eight_bytes(p + 8) == eight_bytes(key + 8)
+                    : memcmp(p + 8, key + 8, size - 16) == 0;
+}
+
+void json_next_members(struct json_reader *r, struct json_members *m) {
+  const struct json_member *member = m->expected + m->next, *last = m->expected + m->count;
+  struct json_token *value = m->values + m->next;
+  uint64_t bit = UINT64_C(1) << m->next, read = 0, nulls = 0;
+  bool is_first = r->expect == EXPECT_FIRST_KEY;
+  m->read = m->nulls = 0;
+  if (r->partial != PARTIAL_NONE || r->in_array || (!is_first && r->expect != EXPECT_COMMA)) return;
+  if (json_unread(r) > r->token_limit) return; /* otherwise no token can be too long */
+  const unsigned char *p = key_at(r->at, r->end, is_first);
+  for (; p != NULL && member < last; member++, value++, bit <<= 1) {
+    if (!has_key(p, member)) continue;
+    p += member->size;
+    p = read_scalar(r, skip_blank(p), value, m, bit);
+    if (p == NULL || (member->events >> value->event & 1) == 0) break;
+    read |= bit;
+    if (value->event == JSON_NULL) nulls |= bit;
+    r->values++;
+    r->at = p;
+    p = key_at(p, r->end, false);
+  }
+  if (read == 0) return;
+  r->expect = EXPECT_COMMA;
+  m->next = 64 - (unsigned)__builtin_clzll(read);
+  m->read = read;
+  m->nulls = nulls;
 }
 
 /* ---- Create, feed, end ----------------------------------------------------------------------- */

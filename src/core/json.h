@@ -3,7 +3,7 @@
  *
  *   create  json_init, json_free
  *   input   json_feed, json_end, json_unread
- *   read    json_next, json_next_member, json_text_is_temporary, json_depth, json_in_array
+ *   read    json_next, json_next_members, json_text_is_temporary, json_depth, json_in_array
  *
  *   json_init(&reader, 0, 0);
  *   json_feed(&reader, bytes, size);             for each piece
@@ -28,6 +28,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct buffer;
 
 #define JSON_DEPTH_DEFAULT 512                        /* arrays and objects, nested */
 #define JSON_DEPTH_MAX 1024                           /* the largest limit that can be set */
@@ -68,12 +70,11 @@ struct json_reader {
 
   /* The last event's value. `text` is UTF-8, is not terminated by a NUL, may contain NULs, and lies
    * in the piece or in the reader's memory: it is valid until the next call of json_next,
-   * json_next_member, json_feed or json_free. */
+   * json_feed or json_free. */
   const char *text;
   size_t size;
   int64_t integer;
   double number;
-  bool key_matched;      /* see json_next_member */
   uint64_t token_offset; /* of the last event's first byte, counted from the start of the input */
   uint64_t values;       /* how many have begun: scalars, arrays and objects, but not keys */
 
@@ -102,6 +103,43 @@ struct json_reader {
   unsigned char arrays[JSON_DEPTH_MAX / 8]; /* one bit per level: whether it is an array */
 };
 
+/* A scalar, or another event, apart from the reader that has read it. */
+struct json_token {
+  union {
+    const char *text; /* of a string or number; in the piece */
+    size_t at;        /* if is_kept: where it begins in a buffer */
+  };
+  union {
+    int64_t integer; /* JSON_INTEGER */
+    double number;   /* JSON_DOUBLE */
+    size_t next;     /* for whoever keeps arrays and objects: another token that belongs to it */
+  };
+  uint32_t size;       /* of the text, in bytes */
+  unsigned char event; /* enum json_event */
+  bool is_kept;
+};
+
+/* A member that is expected in an object. */
+struct json_member {
+  const char *key;       /* as it would be written: quotes, a text without escapes, and the colon */
+  unsigned char size;    /* of the key, in bytes; 4 to JSON_KEY_MAX */
+  unsigned short events; /* bit n: the value may be event n of enum json_event */
+};
+
+#define JSON_KEY_MAX 48
+#define JSON_MEMBERS_MAX 64
+
+/* What json_next_members is to read, and what it has read. */
+struct json_members {
+  const struct json_member *expected; /* in the order in which they are most likely to come */
+  struct json_token *values;          /* for the value of each of them */
+  unsigned count;                     /* of them, JSON_MEMBERS_MAX at most */
+  unsigned next;                      /* the first one that may come next; below `count` */
+  uint64_t wanted;                    /* bit n: the value of member n is */
+  struct buffer *texts;               /* to which wanted strings that have escapes are appended */
+  uint64_t read, nulls;               /* bit n: member n was read; and is null */
+};
+
 /* Initializes a reader for one input. Allocates nothing. `depth_limit` is how deep containers may
  * be nested, JSON_DEPTH_MAX at most; `token_limit` is how many bytes a decoded string or a number
  * may have. 0 stands for JSON_DEPTH_DEFAULT and JSON_TOKEN_DEFAULT. */
@@ -123,16 +161,24 @@ void json_end(struct json_reader *reader);
 /* Reads up to the next event, and returns it. */
 enum json_event json_next(struct json_reader *reader);
 
-/* Does what json_next does, but faster if the key of the next member can be predicted. `key` is the
- * key as it would be written, `size` bytes: quotes, a text without escapes, and the colon. If
- * exactly that comes next, the key is skipped, `key_matched` is set to true, and the event is the
- * value's, which may be JSON_NEED_MORE or JSON_ERROR. Otherwise `key_matched` is false, and the
- * event is what json_next returns. */
-enum json_event json_next_member(struct json_reader *reader, const char *key, size_t size);
+/* Reads members of an object at once, in the order in which they are expected; any may be missing.
+ * Stops at the first one that is not expected, whose value is of another type, or that takes more
+ * than a look: an error, a token that the end of the piece has cut, a number with an exponent, and
+ * other such rarities. Nothing of that one is read: json_next goes on there. So it does if the
+ * reader is not at the beginning of a member. Adds to `values` of the reader, and sets `next`,
+ * `read`, `nulls` and the values of the members that were read, which in the case of strings that
+ * are not wanted may be without a text. The value of the member at which it stops may have changed.
+ */
+void json_next_members(struct json_reader *reader, struct json_members *members);
 
 /* Returns how many bytes of the piece have not been read. */
 static inline size_t json_unread(const struct json_reader *reader) {
   return (size_t)(reader->end - reader->at);
+}
+
+/* Returns the offset of the end of the piece, in bytes from the start of the input. */
+static inline uint64_t json_end_of_piece(const struct json_reader *reader) {
+  return (uint64_t)(uintptr_t)reader->end + reader->origin;
 }
 
 /* Returns whether `text` of the last event lies in the reader's own memory. Otherwise it stays

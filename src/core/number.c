@@ -285,6 +285,29 @@ enum number_type number_read(const char *text, size_t size, int64_t *integer, do
   return NUMBER_IS_DOUBLE;
 }
 
+const char *number_read_short(const char *text, const char *end, enum number_type *type,
+                              int64_t *integer, double *number) {
+  struct decimal d = {.negative = *text == '-', .exact = true};
+  const char *start = text + d.negative, *stop = add_digits(&d, start, end);
+  if (stop == start || (*start == '0' && stop > start + 1)) return NULL;
+  d.whole = stop == end || *stop != '.';
+  if (!d.whole) {
+    const char *fraction = stop + 1;
+    stop = add_digits(&d, fraction, end);
+    d.exponent = fraction - stop;
+    if (stop == fraction) return NULL;
+  }
+  if (stop - start > 15 + !d.whole || (d.negative && d.digits == 0)) return NULL;
+  *type = d.whole ? NUMBER_IS_INTEGER : NUMBER_IS_DOUBLE;
+  if (d.whole)
+    *integer = d.negative ? -(int64_t)d.digits : (int64_t)d.digits;
+  else if (!exact_double(&d, number))
+    return NULL;
+  else if (d.negative)
+    *number = -*number;
+  return stop;
+}
+
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {

@@ -18,6 +18,14 @@ enum number_type {
  * are equally near. Takes time in proportion to `size`. */
 enum number_type number_read(const char *text, size_t size, int64_t *integer, double *number);
 
+/* Reads a number of 15 digits at most without exponent, as most numbers are, from a text that may
+ * begin with one. `text` must be before `end`. Sets `*type` to NUMBER_IS_INTEGER or
+ * NUMBER_IS_DOUBLE, and `*integer` or `*number` as number_read does. Returns where the digits end:
+ * what follows has to be checked. Returns NULL if the text does not begin with such a number, and
+ * for -0. */
+const char *number_read_short(const char *text, const char *end, enum number_type *type,
+                              int64_t *integer, double *number);
+
 /* Enough for the text of any number, and a NUL. */
 #define NUMBER_BYTES 32
 

@@ -23,6 +23,7 @@ static inline unsigned utf8_first(unsigned char c, unsigned char *low, unsigned 
  * `end`. Returns NULL if the sequence is invalid or reaches beyond `end`. */
 static inline const unsigned char *utf8_skip(const unsigned char *p, const unsigned char *end) {
   unsigned char low, high;
+  if (*p < 0xE0) return *p >= 0xC2 && end - p >= 2 && (p[1] & 0xC0) == 0x80 ? p + 2 : NULL;
   unsigned more = utf8_first(*p, &low, &high);
   if (more == 0 || (size_t)(end - p) <= more) return NULL;
   if (p[1] < low || p[1] > high) return NULL;

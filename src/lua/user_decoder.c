@@ -177,14 +177,26 @@ static enum step handle_key(struct user_decoder *d) {
   return d->skips ? STEP_CONTINUE : add_key(d, 0);
 }
 
-/* Returns the reader's next event in a user. If the next key is the one expected, which takes one
- * comparison, handles it, and returns the event of its value. */
-static inline enum json_event next_in_user(struct user_decoder *d) {
-  const struct user_field *f = &user_fields[d->next];
-  if (d->next == USER_FIELD_COUNT) return json_next(&d->reader);
-  enum json_event event = json_next_member(&d->reader, f->key, f->key_size);
-  if (d->reader.key_matched) expect_field(d, d->next);
-  return event;
+/* Reads the fields that come in the order of the schema with values of its types, up to the first
+ * that does not. Does nothing if one of them might be above a limit, or its key an equal one of a
+ * field before. */
+static inline void read_fields(struct user_decoder *d) {
+  struct user_record *record = &d->record;
+  struct json_members members = {
+      .expected = user_members,
+      .values = record->fields,
+      .count = USER_FIELD_COUNT,
+      .next = d->next,
+      .wanted = d->needed,
+      .texts = &record->texts,
+  };
+  if (is_beyond_limit(d, json_end_of_piece(&d->reader)) ||
+      d->reader.values + USER_FIELD_COUNT > d->values_limit || record->seen >> d->next != 0)
+    return;
+  json_next_members(&d->reader, &members);
+  d->next = (unsigned char)members.next;
+  record->seen |= members.read;
+  record->present |= members.read & ~members.nulls & d->needed;
 }
 
 /* ---- Users ----------------------------------------------------------------------------------- */
@@ -244,7 +256,7 @@ static uint64_t measure(const struct user_record *record, uint64_t fields, uint6
   uint64_t bytes = 0;
   for (int i = 0; i < USER_FIELD_COUNT; i++) {
     if ((record->present & fields & user_field_bit(i)) == 0) continue;
-    bytes += (uint64_t)user_fields[i].key_size + record->fields[i].size;
+    bytes += (uint64_t)user_members[i].size + record->fields[i].size;
     ++*values;
   }
   for (size_t i = 0; i < record->count; i++) {
@@ -366,7 +378,8 @@ static enum step read_user(const struct run *run) {
   struct user_decoder *d = run->d;
   enum step step;
   do {
-    enum json_event event = next_in_user(d);
+    if (d->next < USER_FIELD_COUNT) read_fields(d);
+    enum json_event event = json_next(&d->reader);
     if (event <= JSON_NEED_MORE) return no_event(d, event);
     if (is_too_large(d)) return too_large(d);
     if (has_too_many_values(d)) return too_many_values(d);

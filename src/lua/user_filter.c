@@ -71,12 +71,12 @@ static int compare_values(const void *left, const void *right) {
 /* ---- Deciding -------------------------------------------------------------------------------- */
 
 /* Returns the field's value, or NULL if it is null or absent. */
-static const struct record_value *field_of(const struct user_record *record, int field) {
+static const struct json_token *field_of(const struct user_record *record, int field) {
   return (record->present & user_field_bit(field)) != 0 ? &record->fields[field] : NULL;
 }
 
 static bool has_role(const struct user_filter *filter, const struct user_record *record) {
-  const struct record_value *value = field_of(record, USER_FIELD_role);
+  const struct json_token *value = field_of(record, USER_FIELD_role);
   if (filter->roles == 0) return true;
   if (value == NULL || value->event != JSON_STRING) return false;
   int role = user_role_find(user_record_text(record, value), value->size);
@@ -85,7 +85,7 @@ static bool has_role(const struct user_filter *filter, const struct user_record 
 
 /* Sets `*value` to the value of a record, as it will be in Lua. Returns false if it is an array or
  * object. */
-static bool read_value(const struct user_record *record, const struct record_value *read,
+static bool read_value(const struct user_record *record, const struct json_token *read,
                        struct filter_value *value) {
   *value = (struct filter_value){.event = JSON_NULL};
   if (read == NULL) return true;
@@ -107,7 +107,7 @@ static bool read_value(const struct user_record *record, const struct record_val
 static bool meets(const struct user_filter *filter, const struct filter_condition *condition,
                   const struct user_record *record) {
   struct filter_value value;
-  const struct record_value *read =
+  const struct json_token *read =
       condition->field < USER_FIELD_COUNT
           ? field_of(record, condition->field)
           : user_record_find(record, condition->key, condition->key_size);
@@ -124,8 +124,8 @@ static const unsigned char searched[] = {USER_FIELD_email, USER_FIELD_external_u
                                          USER_FIELD_first_name, USER_FIELD_last_name};
 
 /* Returns the field's value, or NULL if it is no string. */
-static const struct record_value *searched_value(const struct user_record *record, int field) {
-  const struct record_value *value = field_of(record, field);
+static const struct json_token *searched_value(const struct user_record *record, int field) {
+  const struct json_token *value = field_of(record, field);
   return value != NULL && value->event == JSON_STRING ? value : NULL;
 }
 
@@ -133,14 +133,14 @@ static enum filter_result search(const struct user_filter *filter, const struct 
                                  struct buffer *scratch) {
   size_t bytes = 0;
   for (size_t i = 0; i < sizeof searched; i++) {
-    const struct record_value *value = searched_value(record, searched[i]);
+    const struct json_token *value = searched_value(record, searched[i]);
     if (value != NULL) bytes += CASEFOLD_BYTES((size_t)value->size) + 1;
   }
   scratch->size = 0;
   if (!buffer_reserve(scratch, bytes)) return FILTER_OUT_OF_MEMORY;
   char *out = scratch->data;
   for (size_t i = 0; i < sizeof searched; i++) {
-    const struct record_value *value = searched_value(record, searched[i]);
+    const struct json_token *value = searched_value(record, searched[i]);
     if (value == NULL) continue;
     bool has_last_name = searched_value(record, USER_FIELD_last_name) != NULL;
     out += casefold(out, user_record_text(record, value), value->size);

@@ -9,6 +9,24 @@
 #define KEEP_VALUES ((size_t)1024)
 #define KEEP_BYTES ((size_t)256 * 1024)
 
+#define EVENT(event) (1u << JSON_##event)
+#define EVENTS_STRING EVENT(STRING)
+#define EVENTS_ROLE EVENT(STRING)
+#define EVENTS_INTEGER EVENT(INTEGER)
+#define EVENTS_NUMBER EVENT(DOUBLE)
+#define EVENTS_BOOLEAN (EVENT(TRUE) | EVENT(FALSE))
+#define EVENTS(type, flags) (EVENTS_##type | (((flags)&USER_NULLABLE) != 0 ? EVENT(NULL) : 0u))
+#define MEMBER(name, type, flags) {"\"" #name "\":", sizeof #name + 2, EVENTS(type, flags)},
+
+#define CHECK(name, type, flags)                                                                   \
+  _Static_assert(sizeof #name + 2 <= JSON_KEY_MAX, "a key is too long for json_next_members");
+USER_FIELDS(CHECK)
+
+const struct json_member user_members[USER_FIELD_COUNT] = {USER_FIELDS(MEMBER)};
+
+#undef EVENT
+#undef CHECK
+
 void user_record_begin(struct user_record *record) {
   record->seen = record->present = 0;
   record->count = record->kept = 0;
@@ -34,7 +52,7 @@ static bool has_text(enum json_event event) {
 }
 
 /* Copies the text of a value, if it has one that is borrowed. Returns false if out of memory. */
-bool user_record_keep_text(struct user_record *record, struct record_value *value) {
+bool user_record_keep_text(struct user_record *record, struct json_token *value) {
   if (value->is_kept || !has_text((enum json_event)value->event)) return true;
   size_t at = record->texts.size;
   if (!buffer_append(&record->texts, value->text, value->size)) return false;
@@ -62,12 +80,13 @@ bool user_record_is_convertible(enum user_type type, const struct json_reader *r
   int64_t integer;
   bool is_number = event == JSON_INTEGER || event == JSON_DOUBLE;
   if (type == USER_STRING || type == USER_ROLE) return takes_numbers && is_number;
+  if (type == USER_NUMBER) return event == JSON_INTEGER;
   return type == USER_INTEGER && event == JSON_DOUBLE &&
          number_to_integer(reader->number, &integer);
 }
 
 /* Gives a number the type that the schema has. */
-void user_record_convert(struct record_value *value, enum user_type type) {
+void user_record_convert(struct json_token *value, enum user_type type) {
   int64_t integer = value->integer;
   bool is_integer = value->event == JSON_INTEGER;
   if (type == USER_STRING || type == USER_ROLE) {
@@ -83,15 +102,14 @@ void user_record_convert(struct record_value *value, enum user_type type) {
 
 void user_record_set_container(struct user_record *record, int field, enum json_event event) {
   record->present |= user_field_bit(field);
-  record->fields[field] =
-      (struct record_value){.event = (unsigned char)event, .next = record->count};
+  record->fields[field] = (struct json_token){.event = (unsigned char)event, .next = record->count};
 }
 
 /* ---- Other values ---------------------------------------------------------------------------- */
 
 static bool grow(struct user_record *record) {
   size_t capacity = record->capacity == 0 ? 16 : record->capacity * 2;
-  struct record_value *grown = realloc(record->others, capacity * sizeof *grown);
+  struct json_token *grown = realloc(record->others, capacity * sizeof *grown);
   if (grown == NULL) return false;
   record->others = grown;
   record->capacity = capacity;
@@ -102,9 +120,8 @@ bool user_record_add(struct user_record *record, const struct json_reader *reade
                      enum json_event event) {
   if (record->count == record->capacity && !grow(record)) return false;
   size_t index = record->count++;
-  struct record_value *value = &record->others[index];
-  if (!record_value_fill(value, reader, event) && !user_record_keep_text(record, value))
-    return false;
+  struct json_token *value = &record->others[index];
+  if (!token_fill(value, reader, event) && !user_record_keep_text(record, value)) return false;
   if (event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) {
     value->next = record->open; /* until its end is known */
     record->open = index;
@@ -117,15 +134,15 @@ bool user_record_add(struct user_record *record, const struct json_reader *reade
   return true;
 }
 
-static bool is_key(const struct user_record *record, const struct record_value *value,
+static bool is_key(const struct user_record *record, const struct json_token *value,
                    const char *key, size_t size) {
   return value->event == JSON_KEY && value->size == size &&
          memcmp(user_record_text(record, value), key, size) == 0;
 }
 
-const struct record_value *user_record_find(const struct user_record *record, const char *key,
-                                            size_t size) {
-  const struct record_value *found = NULL;
+const struct json_token *user_record_find(const struct user_record *record, const char *key,
+                                          size_t size) {
+  const struct json_token *found = NULL;
   for (size_t i = 0; i < record->count; i = user_record_next(record, i))
     if (is_key(record, &record->others[i], key, size)) found = &record->others[i + 1];
   return found;

@@ -18,36 +18,24 @@
 #include "core/json.h"
 #include "lua/user_schema.h"
 
-/* A scalar, a key, or the beginning or end of an array or object. */
-struct record_value {
-  union {
-    const char *text; /* of a string, key or number: borrowed from the piece that is decoded */
-    size_t at;        /* if is_kept: where it begins in `texts` of the record */
-  };
-  union {
-    int64_t integer; /* JSON_INTEGER */
-    double number;   /* JSON_DOUBLE */
-    size_t next;     /* beginning of an array or object: index after its end; see below */
-  };
-  uint32_t size;       /* of the text, in bytes */
-  unsigned char event; /* enum json_event */
-  bool is_kept;
-};
-
 /* Index of no value. */
 #define RECORD_NONE SIZE_MAX
+
+/* The fields as members of a user in JSON, each with the values that Lua gets as they are. */
+extern const struct json_member user_members[USER_FIELD_COUNT];
 
 /* Initialize with zeros. */
 struct user_record {
   uint64_t seen;    /* the fields whose key was read; bit n is field n */
   uint64_t present; /* those of them that are not null */
-  struct record_value fields[USER_FIELD_COUNT];
+  struct json_token fields[USER_FIELD_COUNT];
 
-  /* The other values: at the top level each key is followed by its value; an array or object
-   * without a key before it is a field's, whose place has its index in `next`. The end of an array
-   * or object has in `next` the index of what is around it, or RECORD_NONE. */
-  struct record_value *others; /* owned */
-  size_t count;                /* of them */
+  /* The other values, keys, and beginnings and ends of arrays and objects: at the top level each
+   * key is followed by its value; an array or object without a key before it is a field's, whose
+   * place has its index in `next`. The end of an array or object has in `next` the index of what is
+   * around it, or RECORD_NONE. */
+  struct json_token *others; /* owned */
+  size_t count;              /* of them */
 
   /* Private. */
   size_t capacity, kept; /* of `others`; how many of the first of them have no borrowed text */
@@ -58,8 +46,8 @@ struct user_record {
 /* Parts of the inline functions below. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
                                 enum json_event event, bool takes_numbers);
-void user_record_convert(struct record_value *value, enum user_type type);
-bool user_record_keep_text(struct user_record *record, struct record_value *value);
+void user_record_convert(struct json_token *value, enum user_type type);
+bool user_record_keep_text(struct user_record *record, struct json_token *value);
 
 /* Empties the record for the next user. Keeps memory for reuse, unless it is much. */
 void user_record_begin(struct user_record *record);
@@ -71,24 +59,14 @@ void user_record_free(struct user_record *record);
  * `takes_numbers`: a number is taken for a string, see user_record_set. */
 static inline bool user_record_is_typed(int field, const struct json_reader *reader,
                                         enum json_event event, bool takes_numbers) {
-#define EVENT(event) (1u << JSON_##event)
-  static const unsigned events[] = {
-      [USER_STRING] = EVENT(STRING),
-      [USER_INTEGER] = EVENT(INTEGER),
-      [USER_NUMBER] = EVENT(INTEGER) | EVENT(DOUBLE),
-      [USER_BOOLEAN] = EVENT(TRUE) | EVENT(FALSE),
-      [USER_ROLE] = EVENT(STRING),
-  };
-#undef EVENT
-  const struct user_field *f = &user_fields[field];
-  if ((events[f->type] >> event & 1) != 0) return true;
-  if (event == JSON_NULL) return (f->flags & USER_NULLABLE) != 0;
-  return user_record_is_convertible((enum user_type)f->type, reader, event, takes_numbers);
+  if ((user_members[field].events >> event & 1) != 0) return true;
+  return user_record_is_convertible((enum user_type)user_fields[field].type, reader, event,
+                                    takes_numbers);
 }
 
 /* Fills a value from the reader. Returns false if its text cannot be borrowed. */
-static inline bool record_value_fill(struct record_value *value, const struct json_reader *reader,
-                                     enum json_event event) {
+static inline bool token_fill(struct json_token *value, const struct json_reader *reader,
+                              enum json_event event) {
   value->event = (unsigned char)event;
   value->is_kept = false;
   value->text = reader->text;
@@ -108,10 +86,10 @@ static inline bool record_value_fill(struct record_value *value, const struct js
 static inline bool user_record_set(struct user_record *record, int field,
                                    const struct json_reader *reader, enum json_event event,
                                    bool is_typed) {
-  struct record_value *value = &record->fields[field];
+  struct json_token *value = &record->fields[field];
   uint64_t bit = user_field_bit(field);
   record->present |= bit;
-  bool is_borrowed = record_value_fill(value, reader, event);
+  bool is_borrowed = token_fill(value, reader, event);
   if (event == JSON_NULL) record->present &= ~bit;
   if (is_typed && (event == JSON_INTEGER || event == JSON_DOUBLE))
     user_record_convert(value, (enum user_type)user_fields[field].type);
@@ -132,25 +110,25 @@ bool user_record_keep(struct user_record *record);
 /* Returns the text of a string, key or number of the record; no NUL ends it. Valid until the record
  * changes or the piece goes away. */
 static inline const char *user_record_text(const struct user_record *record,
-                                           const struct record_value *value) {
+                                           const struct json_token *value) {
   return value->is_kept ? record->texts.data + value->at : value->text;
 }
 
 /* Returns whether the value is the beginning of an array or object. */
-static inline bool record_value_is_container(const struct record_value *value) {
+static inline bool token_is_container(const struct json_token *value) {
   return value->event == JSON_ARRAY_BEGIN || value->event == JSON_OBJECT_BEGIN;
 }
 
 /* Returns the index of what follows the value at `index` of `others`: if that is the beginning of
  * an array or object, of what follows its end. */
 static inline size_t user_record_next(const struct user_record *record, size_t index) {
-  const struct record_value *value = &record->others[index];
-  return record_value_is_container(value) ? value->next : index + 1;
+  const struct json_token *value = &record->others[index];
+  return token_is_container(value) ? value->next : index + 1;
 }
 
 /* Returns the value of the key at the top level of `others`, the last one of equal keys; NULL if
  * there is none. */
-const struct record_value *user_record_find(const struct user_record *record, const char *key,
-                                            size_t size);
+const struct json_token *user_record_find(const struct user_record *record, const char *key,
+                                          size_t size);
 
 #endif

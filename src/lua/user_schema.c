@@ -1,16 +1,19 @@
 #include "lua/user_schema.h"
 
-#define FIELD(name, type, flags)                                                                   \
-  {#name, "\"" #name "\":", sizeof #name - 1, sizeof #name + 2, USER_##type, flags},
+#define FIELD(name, type, flags) {#name, sizeof #name - 1, USER_##type, flags},
 
 const struct user_field user_fields[USER_FIELD_COUNT] = {USER_FIELDS(FIELD)};
 
 const char *const user_roles[USER_ROLE_COUNT + 1] = {"admin", "staff", "user", "guest", NULL};
 
+static bool is_role(const char *name, const char *role, size_t size) {
+  /* Different roles begin differently: most often, one byte decides. */
+  return size > 0 && *name == *role && strlen(name) == size && memcmp(name, role, size) == 0;
+}
+
 int user_role_find(const char *role, size_t size) {
   int i = 0;
-  while (i < USER_ROLE_COUNT &&
-         (strlen(user_roles[i]) != size || memcmp(user_roles[i], role, size) != 0))
+  while (i < USER_ROLE_COUNT && !is_role(user_roles[i], role, size))
     i++;
   return i;
 }

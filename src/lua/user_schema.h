@@ -50,9 +50,7 @@ enum { USER_ROLE_COUNT = 4 };
 
 struct user_field {
   const char *name;
-  const char *key;    /* "name": as in JSON, with quotes and colon */
   unsigned char size; /* of the name, in bytes */
-  unsigned char key_size;
   unsigned char type; /* enum user_type */
   unsigned char flags;
 };

@@ -63,7 +63,7 @@ static void push_repeating(const struct maker *m, int field, const char *text, s
 }
 
 /* Pushes a scalar or a key. [-0, +1, m] */
-static void push_scalar(const struct maker *m, const struct record_value *value) {
+static void push_scalar(const struct maker *m, const struct json_token *value) {
   lua_State *L = m->L;
   switch (value->event) {
   case JSON_FALSE: lua_pushboolean(L, 0); break;
@@ -77,7 +77,7 @@ static void push_scalar(const struct maker *m, const struct record_value *value)
 
 /* Pushes the scalar of a field. [-0, +1, m] */
 static inline void push_field_scalar(const struct maker *m, int field) {
-  const struct record_value *value = &m->record->fields[field];
+  const struct json_token *value = &m->record->fields[field];
   if (value->event != JSON_STRING) {
     push_scalar(m, value);
     return;
@@ -113,7 +113,7 @@ static bool push_container(const struct maker *m, size_t index) {
   size_t end = r->others[index].next;
   bool in_array = false;
   for (size_t i = index; i < end; i++) {
-    const struct record_value *value = &r->others[i];
+    const struct json_token *value = &r->others[i];
     switch (value->event) {
     case JSON_ARRAY_BEGIN:
     case JSON_OBJECT_BEGIN:
@@ -142,12 +142,12 @@ static bool push_container(const struct maker *m, size_t index) {
 
 /* Sets a field in the table on top. [-0, +0, m] */
 static inline bool set_field(const struct maker *m, int field) {
-  const struct record_value *value = &m->record->fields[field];
+  const struct json_token *value = &m->record->fields[field];
   if (m->names > 0)
     lua_pushvalue(m->L, m->names + field);
   else
     lua_rawgeti(m->L, m->state, STATE_NAMES + field);
-  if (!record_value_is_container(value))
+  if (!token_is_container(value))
     push_field_scalar(m, field);
   else if (!push_container(m, value->next))
     return false;
@@ -156,7 +156,7 @@ static inline bool set_field(const struct maker *m, int field) {
 }
 
 static bool is_delivered(const struct maker *m, const struct user_filter *filter,
-                         const struct record_value *key) {
+                         const struct json_token *key) {
   return filter == NULL ||
          user_filter_delivers(filter, user_record_text(m->record, key), key->size);
 }
@@ -164,11 +164,11 @@ static bool is_delivered(const struct maker *m, const struct user_filter *filter
 /* Sets a key that the schema lacks, at `index` of the other values, in the table on top.
  * [-0, +0, m] */
 static bool set_other(const struct maker *m, size_t index) {
-  const struct record_value *value = &m->record->others[index + 1];
+  const struct json_token *value = &m->record->others[index + 1];
   push_scalar(m, &m->record->others[index]);
   if (value->event == JSON_NULL)
     lua_pushnil(m->L); /* an equal key before may have had a value */
-  else if (!record_value_is_container(value))
+  else if (!token_is_container(value))
     push_scalar(m, value);
   else if (!push_container(m, index + 1))
     return false;
@@ -180,7 +180,7 @@ static bool set_other(const struct maker *m, size_t index) {
 static bool set_others(const struct maker *m, const struct user_filter *filter) {
   const struct user_record *r = m->record;
   for (size_t i = 0; i < r->count; i = user_record_next(r, i)) {
-    const struct record_value *value = &r->others[i];
+    const struct json_token *value = &r->others[i];
     if (value->event == JSON_KEY && is_delivered(m, filter, value) && !set_other(m, i))
       return false;
   }

@@ -1,20 +1,18 @@
 --- /orgs/<id>/users.csv: those of the users that the request asks for, as CSV (RFC 4180), while they arrive: a list of
 -- any length takes no more memory than a short one. The lines are those of the command `podero`.
 
-local csv = require "podero.command.csv"
 local failure = require "site.failure"
 local query = require "site.query"
+local rows = require "podero.command.rows"
 local stream = require "site.stream"
 local users = require "site.users"
 
-local writer = csv.new {}
-
---- The head of the answer, and the first line.
-local function begin(org_id)
+--- Sends the head of the answer, and the first line.
+local function begin(org_id, writer)
   ngx.header["Content-Type"] = "text/csv; charset=utf-8; header=present"
   ngx.header["Content-Disposition"] = ("attachment; filename=\"users-%s.csv\""):format(org_id)
   local out = stream.new()
-  out:write(writer.header())
+  out:write(writer:take())
   return out
 end
 
@@ -23,18 +21,19 @@ return function(org_id)
   if not asked then return failure.refuse(refusal) end
   -- Nothing is sent before the first user is there: until then an error has a status of its own, and a page if it is a
   -- person who reads it.
-  local out, each
+  local writer, out, each = rows.csv {}, nil, nil
   local ok, err = pcall(function()
     each = users.each(org_id, asked.role, asked.q)
     for user in each do
-      out = out or begin(org_id)
+      out = out or begin(org_id, writer)
       if ngx.req.get_method() == "HEAD" then return end
-      assert(out:write(writer.line(user)))
+      writer:add(user)
+      assert(out:write(writer:take()))
     end
   end)
   -- If the visitor has gone, Podero need not go on.
   if each then each:close() end
   if not ok then return out and failure.cut(err) or failure.answer(err, asked) end
-  out = out or begin(org_id)
+  out = out or begin(org_id, writer)
   return out:flush()
 end

@@ -1,8 +1,8 @@
 --- /orgs/<id>/users: those of the users that the request asks for, as a JSON array of what the API tells of each.
 
 local failure = require "site.failure"
-local json = require "podero.command.json"
 local query = require "site.query"
+local rows = require "podero.command.rows"
 local stream = require "site.stream"
 local users = require "site.users"
 
@@ -15,7 +15,7 @@ return function(org_id)
   ngx.header["Content-Type"] = "application/json"
   local out, separator = stream.new(), "["
   for _, user in ipairs(list) do
-    local ok, problem = out:write(separator .. json.encode(user))
+    local ok, problem = out:write(separator .. rows.encode(user))
     if not ok then return failure.cut(problem) end
     separator = ",\n"
   end

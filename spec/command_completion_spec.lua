@@ -1,0 +1,112 @@
+-- The scripts that complete the command's words, in the shells themselves.
+
+local command = require "spec.support.command"
+local helper = require "spec.support.helper"
+
+local SCRIPTS = { bash = "completions/podero.bash", zsh = "completions/_podero", fish = "completions/podero.fish" }
+
+describe("completion", function()
+  local folder, root
+
+  setup(function()
+    folder = command.open()
+    root = helper.shell("pwd"):gsub("%s+$", "")
+    helper.shell(("mkdir %s/files && cd %s/files && mkdir a-folder && touch 'a file.csv' admin"):format(folder, folder))
+  end)
+  teardown(function() command.close() end)
+
+  local function has(shell)
+    return select(2, helper.shell("command -v " .. shell)) == 0
+  end
+
+  for shell, script in pairs(SCRIPTS) do
+    it("for " .. shell .. " is what make install installs", function()
+      local code, output = command.run("completion " .. shell)
+      assert.equal(0, code)
+      assert.equal(output, helper.read(script)) -- if not: make completions
+    end)
+  end
+
+  --- Returns what a shell's script offers for a line, whose last word is completed: one a line, sorted.
+  local offers = {}
+
+  --- bash has its words split: at blanks and at "=".
+  function offers.bash(line)
+    local words = {}
+    for word in line:gsub("=", " = "):gmatch("%S+") do words[#words + 1] = helper.quoted(word) end
+    if line:find(" $") then words[#words + 1] = "''" end
+    local program = ("source %s/%s; cd %s/files; COMP_WORDS=(%s); COMP_CWORD=%d; _podero; "
+      .. "printf '%%s\\n' \"${COMPREPLY[@]}\""):format(root, SCRIPTS.bash, folder, table.concat(words, " "), #words - 1)
+    return (helper.shell("bash --norc -c " .. helper.quoted(program) .. " | sort"))
+  end
+
+  function offers.fish(line)
+    local program = ("source %s/%s; cd %s/files; complete -C %s"):format(root, SCRIPTS.fish, folder,
+      helper.quoted(line))
+    return (helper.shell("HOME=" .. folder .. " fish --no-config -c " .. helper.quoted(program)
+      .. " | sed 's/\\t.*//' | sort"))
+  end
+
+  local EXPECTED = {
+    ["podero us"] = "users\n",
+    ["podero users --f"] = "--format\n",
+    ["podero users --format "] = "csv\njson\nndjson\ntable\n",
+    ["podero users --sandbox --format=nd"] = { bash = "ndjson\n", fish = "--format=ndjson\n" },
+    ["podero users -f c"] = "csv\n",
+    ["podero users --role a"] = "admin\n",
+    ["podero users --output a"] = "a file.csv\na-folder\nadmin\n",
+    ["podero users -v -o ad"] = "admin\n",
+    ["podero users --ca-path a"] = "a-folder\n",
+    ["podero users --timeout a"] = "\n",
+    ["podero users a"] = "\n",
+    ["podero token --sh"] = "--show\n",
+    ["podero token --lim"] = "\n",
+    ["podero --format csv us"] = { bash = "users\n" },
+    ["podero users --where exter"] = "external_user_id=\n",
+    ["podero find x first_n"] = "first_name=\n",
+    ["podero completion "] = "bash\nfish\nzsh\n",
+    ["podero help tok"] = "token\n",
+  }
+
+  for shell, offered in pairs(offers) do
+    it("in " .. shell .. " offers commands, options, choices, and files if they are wanted", function()
+      if not has(shell) then return pending(shell .. " is not installed") end
+      for line, expected in pairs(EXPECTED) do
+        if type(expected) == "table" then expected = expected[shell] end
+        local got = offered(line):gsub("/", "")
+        if expected then assert.equal(expected, got == "" and "\n" or got, line) end
+      end
+    end)
+  end
+
+  --- Types a line and a tabulator into a shell, and waits until it shows the text.
+  local function types(start, line, expected)
+    local text = command.on_pty(("cd %s/files && HOME=%s %s"):format(folder, folder, start), 100, {
+      { "READY> ", line .. "\\t" }, { expected, "\\x15exit\\n" },
+    })
+    assert.truthy(text:find(expected, 1, true), text)
+  end
+
+  it("in bash completes what is typed, and quotes the name of a file", function()
+    helper.shell(("echo \"PS1='READY> '; source %s/%s\" >%s/rc"):format(root, SCRIPTS.bash, folder))
+    local bash = ("bash --noprofile --rcfile %s/rc -i"):format(folder)
+    types(bash, "podero users --out", "--output ")
+    types(bash, "podero users --output a\\\\ ", "a\\ file.csv ")
+    types(bash, "podero users --output=adm", "=admin ")
+    types(bash, "podero users --format=nd", "=ndjson ")
+  end)
+
+  it("in zsh completes what is typed, and quotes the name of a file", function()
+    if not has "zsh" then return pending "zsh is not installed" end
+    helper.shell(("echo \"PS1='READY> '; fpath=(%s/completions \\$fpath); autoload -Uz compinit; compinit -u -D; "
+      .. "bindkey -e; zle_highlight=(none)\" >%s/.zshrc"):format(root, folder))
+    local zsh = ("ZDOTDIR=%s zsh -d -i"):format(folder)
+    types(zsh, "podero us", "podero users ")
+    types(zsh, "podero users --out", "--output=")
+    types(zsh, "podero users --output=adm", "=admin ")
+    types(zsh, "podero users --output a\\\\ ", "a\\ file.csv ")
+    types(zsh, "podero users --format nd", "ndjson ")
+    types(zsh, "podero find x emai", "email=")
+    types(zsh, "podero request PO", "podero request PO")
+  end)
+end)

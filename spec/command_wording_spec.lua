@@ -1,0 +1,146 @@
+-- The command's messages name its own options and variables, and never the options of the library.
+
+local command = require "spec.support.command"
+local helper = require "spec.support.helper"
+local mock = require "spec.support.mock"
+
+local cjson = require "cjson"
+
+describe("the command's messages", function()
+  local server, folder, wording
+
+  setup(function()
+    server = mock.start { tls = true }
+    folder = command.open()
+    local before = package.path
+    package.path = folder .. "/?.lua;" .. before
+    wording = require "podero.command.wording"
+    package.path = before
+  end)
+  teardown(function()
+    server:stop()
+    command.close()
+  end)
+  before_each(function() server:reset() end)
+
+  local NO_CREDENTIALS = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
+
+  local function write(name, text)
+    local file = assert(io.open(folder .. "/" .. name, "wb"))
+    file:write(text)
+    file:close()
+    return folder .. "/" .. name
+  end
+
+  --- It ends with this code and one line that has the text.
+  local function says(expected, text, arguments, more)
+    local code, _, errors = command.run(arguments, command.environment(server, more))
+    assert.equal(expected, code, errors)
+    assert.truthy(errors:find("^podero: [^\n]+\n$"), errors)
+    assert.truthy(errors:find(text, 1, true), errors)
+    for _, name in ipairs { "base_url", "token_url", "client_id", "client_secret", "access_token", "allow_http", "tls.",
+      "ca_file", "max_response_bytes", "token_encoding", "client_auth" } do
+      assert.is_nil(errors:find(name, 1, true), errors)
+    end
+  end
+
+  it("name the option or the variable, and its value", function()
+    says(2, "podero: PODERO_BASE_URL 'app.podero.com' has no scheme: https://app.podero.com?", "token",
+      { PODERO_BASE_URL = "app.podero.com" })
+    says(2, "podero: --base-url 'localhost:8080' has no scheme: http://localhost:8080?",
+      "token --base-url localhost:8080")
+    says(2, "podero: --base-url 'http://x.example' is plain http, which would send secrets in the clear; use https "
+      .. "(or give --allow-http)", "token --base-url http://x.example")
+    says(2, "podero: --token-url 'x' is neither", "token --token-url x")
+    says(2, "podero: --user-agent 'a?b' contains a line feed", "token --user-agent 'a\nb'")
+    says(2, "podero: PODERO_CLIENT_ID 'a?' contains a line feed", "token", { PODERO_CLIENT_ID = "a\n" })
+  end)
+
+  it("say that an access token is without its scheme", function()
+    says(2, "podero: PODERO_ACCESS_TOKEN begins with 'Bearer ': leave that out", "token", {
+      PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "Bearer hush" })
+  end)
+
+  it("show no secret", function()
+    local function hides(arguments, more)
+      local code, output, errors = command.run(arguments, command.environment(server, more))
+      assert.same({ 2, "" }, { code, output })
+      assert.is_nil(errors:find("hush", 1, true), errors)
+    end
+    hides("token", { PODERO_CLIENT_SECRET = "hush\n" })
+    hides("token --base-url https://me:hush@x.example")
+    hides("token --proxy ftp://me:hush@x.example")
+    hides("token --client-id x --client-secret-file " .. write("two", "hush\1"))
+  end)
+
+  it("say which files of TLS cannot be used", function()
+    local tls = { PODERO_BASE_URL = server.tls_url }
+    says(2, "podero: --ca-file /nope cannot be read: No such file", "token --ca-file /nope", tls)
+    says(2, "podero: --key is given without --cert", "token --key " .. write("key", "x"), tls)
+    says(2, "podero: --key-password-file cannot be used: /nope: No such file", "token --key-password-file /nope")
+    says(2, "podero: --client-secret-file (/nope) cannot be used", "token --client-id x --client-secret-file /nope")
+    says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. write("ca", "x"), tls)
+  end)
+
+  it("say what to check, by where it comes from", function()
+    says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET: they belong to one base URL)", "token",
+      { PODERO_CLIENT_SECRET = "wrong" })
+    says(3, "(check --client-id and --client-secret-file: they belong to one base URL)",
+      "token --client-id x --client-secret-file " .. write("secret", "wrong"))
+    says(3, "(check PODERO_USERNAME and PODERO_PASSWORD)", "token", {
+      PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_USERNAME = "x", PODERO_PASSWORD = "y" })
+    says(3, "(check PODERO_ACCESS_TOKEN: it may have expired, and it belongs to one base URL)", "users " .. mock.ORG,
+      { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "wrong" })
+    local _, _, errors = command.run("token --errors json", command.environment(server, { PODERO_CLIENT_SECRET = "x" }))
+    assert.truthy(cjson.decode(errors).message:find("check PODERO_CLIENT_ID and", 1, true), errors)
+  end)
+
+  it("are about options that the command has", function()
+    server:configure { paths = { ["/x"] = { content_type = "application/json", body = '"' .. ("x"):rep(100) .. '"' } } }
+    says(1, "too_large: ", "get /x --max-response-bytes 50")
+    says(1, "exceeds --max-response-bytes", "get /x --max-response-bytes 50")
+  end)
+
+  it("say what is missing of the credentials", function()
+    says(2, "podero: no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET", "token", NO_CREDENTIALS)
+    says(2, "podero: the client's secret is missing: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
+      { PODERO_CLIENT_SECRET = false })
+  end)
+
+  --- Calls `visit` with each text in C that may be part of a message, adjacent literals joined.
+  local function texts(visit)
+    local sources = helper.shell("cat src/core/*.c src/core/*/*.c src/core/*/*.h src/lua/*.c src/lua/*.h")
+    sources = sources:gsub("/%*.-%*/", ""):gsub("#include[^\n]*", ""):gsub("\"%s*\\?\n%s*\"", "")
+    for text in sources:gmatch("\"([^\"\n]*)\"") do
+      if text:find(" ", 1, true) then visit(text) end -- not names of fields and the like
+    end
+  end
+
+  -- Texts that are no messages of what the command calls.
+  local OTHERS = {
+    ["the answer holds no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
+    ["the access_token is empty or has characters that a header cannot carry"] = true,
+  }
+
+  it("have no option of the library that its texts name", function()
+    local names = { "base_url", "token_url", "client_id", "client_secret", "access_token", "token_encoding",
+      "client_auth", "connect_timeout", "max_retries", "max_response_bytes", "http_version", "user_agent", "allow_http",
+      "ca_file",
+      "ca_path", "key_password" }
+    local count = 0
+    texts(function(text)
+      if OTHERS[text] or text:find("^no credentials: give") then return end
+      for _, name in ipairs(names) do
+        if (" " .. text .. " "):find("[^%w_]" .. name .. "[^%w_]") then
+          count = count + 1
+          local is_argument = text:find("^%%s") or text:find("is given without") or text:find("PEM")
+            or text:find("allow_http")
+          local own = wording.of(is_argument and "argument" or "auth", text, {})
+          assert.is_nil((" " .. own:gsub("%-%-[%l-]+", "") .. " "):find("[^%w_]" .. name .. "[^%w_]"), own)
+          assert.is_nil(own:find("tls.", 1, true), own)
+        end
+      end
+    end)
+    assert.is_true(count > 15, count)
+  end)
+end)

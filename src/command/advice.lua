@@ -1,0 +1,78 @@
+--- What a person may do about an error of the module: for `podero doctor`.
+
+local options = require "podero.command.options"
+
+local advice = {}
+
+local function utc(seconds)
+  return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds)
+end
+
+local PROXY = "If this machine has to use a proxy: --proxy, or the variable https_proxy."
+
+-- What libcurl and its TLS libraries say, in lower case, and what helps. In the latter, %s is where the base URL comes
+-- from, and %t the time.
+local NETWORK = {
+  { { "resolve proxy" },
+    "Check the name of the proxy: --proxy, or the variables https_proxy, http_proxy and all_proxy." },
+  { { "answered connect with http 407" },
+    "The proxy wants a user name and a password, in its URL: http://NAME:PASSWORD@HOST, best in https_proxy." },
+  { { "answered connect" },
+    "The proxy refuses to connect to this host: check the base URL (%s), and ask those who run the proxy." },
+  { { "resolve host", "not resolve", "name or service" },
+    "Check the host in the base URL (%s), and whether this machine has a network and DNS. " .. PROXY },
+  { { "has expired", "not yet valid", "not yet activated" },
+    "Certificates depend on the clock, which says %t here. If it is right, the server needs a new certificate." },
+  { { "subject name", "host name", "hostname", "does not match" },
+    "The certificate is for another host: check the base URL (%s)." },
+  { { "self.signed", "issuer", "unknown ca", "cafile", "certificate verif", "unable to verify", "not trusted" },
+    "The authority of the server's certificate is not known here. Install the package ca-certificates; or, if it is "
+    .. "that of your company or its proxy, give its certificate with --ca-file." },
+  { { "wrong version number", "record layer", "packet length", "ssl", "tls" },
+    "What answers there does not speak TLS as expected: check host and port in the base URL (%s)." },
+  { { "connect to", "refused", "unreachable" },
+    "Nothing answers there: check host and port in the base URL (%s), and firewalls. " .. PROXY },
+}
+
+local function of_network(message, source)
+  message = message:lower()
+  for _, entry in ipairs(NETWORK) do
+    for _, pattern in ipairs(entry[1]) do
+      if message:find(pattern) then return (entry[2]:gsub("%%(%l)", { s = source, t = utc(os.time()) })) end
+    end
+  end
+  return "Check the network, and whether something between here and the server ends connections."
+end
+
+local SLOW = "The server answers, but too slowly: try again later, or give it longer with --timeout."
+local TIMEOUT = "No answer came in time: check firewalls. " .. PROXY
+
+local function of_users(err, url)
+  if err.status == 403 then
+    return "The credentials are right, but may not read this organization: check its id, and ask Podero for access."
+  elseif err.status == 404 then
+    return ("There is no such organization at %s: check its id. The sandbox has others than production."):format(url)
+  elseif err.kind == "schema" then
+    return "The list is not as the API's schema has it: --no-validate accepts it. Please report it."
+  end
+end
+
+--- Returns a sentence, or nil if the error says everything. `step`: "token" or "users"; `has_answered`: whether the
+-- server has sent a response before.
+function advice.of(err, given, step, has_answered)
+  local url, source = options.base_url(given)
+  if err.kind == "network" then return of_network(err.message, source) end
+  if err.kind == "timeout" then return has_answered and SLOW or TIMEOUT end
+  local of_list = step == "users" and of_users(err, url)
+  if of_list then return of_list end
+  if err.retryable then return "The server cannot answer now: try again later." end
+  if err.kind == "auth" and (err.status == 400 or err.status == 401 or err.status == 403) then
+    return ("The base URL is %s (%s). Credentials of the sandbox work with --sandbox alone, others without it."):format(
+      url, source)
+  end
+  if err.kind == "decode" then
+    return ("Perhaps what answers there is not the Partner API: check the base URL (%s)."):format(source)
+  end
+end
+
+return advice

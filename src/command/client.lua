@@ -1,0 +1,73 @@
+--- Makes the client of the module that a command uses, and calls its functions.
+
+local credentials = require "podero.command.credentials"
+local failure = require "podero.command.failure"
+local options = require "podero.command.options"
+local podero = require "podero"
+local system = require "podero.command.system"
+local text = require "podero.command.text"
+local token_cache = require "podero.command.token_cache"
+local wording = require "podero.command.wording"
+
+local client = {}
+
+--- For --verbose: prints a line for each HTTP request.
+local function print_event(event)
+  if event.type ~= "exchange" then return end
+  io.stderr:write(text.printable(("%s: %s %s: %s, attempt %d, %s in %.3f s"):format(event.purpose, event.method,
+    event.url, event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds)), "\n")
+end
+
+--- Calls a function of the module. An argument that it does not take is wrong use.
+function client.call(given, f, ...)
+  local function check(ok, ...)
+    if ok then return ... end
+    local raised = ...
+    -- An error about an argument begins with the position in this file: leave that out.
+    if type(raised) == "string" then
+      failure.usage(wording.of("argument", raised:match("%((.*)%)$") or raised, given), given.label)
+    end
+    error(raised, 0)
+  end
+  return check(pcall(f, ...))
+end
+
+--- Returns a client. `shown`: the progress that is to show what it does (see progress.lua); `on_event`: is called with
+-- its events. Both may be nil. Raises a failure if the options cannot be used.
+function client.new(given, shown, on_event)
+  local settings = options.of_client(given)
+  if given.token_cache then settings.token_store = token_cache.open(given.token_cache) end
+  for name, value in pairs(credentials.find(given)) do settings[name] = value end
+  settings.tls.key_password = credentials.key_password(given)
+  settings.wait = shown and shown:wait()
+  settings.on_event = (shown or given.verbose or on_event) and function(event)
+    if given.verbose then
+      if shown then shown:clear() end
+      print_event(event)
+    end
+    if shown then shown:event(event) end
+    if on_event then on_event(event) end
+  end or nil
+  local made, err = client.call(given, podero.new, settings)
+  if not made and err.kind == "argument" then failure.usage(wording.of("argument", err.message, given), given.label) end
+  if not made then error(err, 0) end
+  system.catch_signals() -- not before: a question on the terminal ends in its own way
+  return made
+end
+
+local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
+
+--- Finds out whether the API accepts the access token, if that is the caller's own: nothing else tells. It is asked for
+-- an organization that does not exist. Returns true, or nil and an error.
+function client.try_token(api, given)
+  local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
+  if not podero.is_error(err) then return true end -- it is the response then
+  if err.status ~= 403 and err.status ~= 404 then return nil, err end
+  local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
+  if content_type:find("json", 1, true) then return true end
+  local _, source = options.base_url(given)
+  failure.error(("HTTP %d from %s is not of the Partner API (%s): check the base URL (%s)"):format(err.status, err.url,
+    content_type, source), "http")
+end
+
+return client

@@ -1,0 +1,77 @@
+local client = require "podero.command.client"
+local convert = require "podero.command.convert"
+local failure = require "podero.command.failure"
+local option = require "podero.command.option"
+local options = require "podero.command.options"
+local progress = require "podero.command.progress"
+local user_output = require "podero.command.user_output"
+local words = require "podero.command.words"
+local where = require "podero.command.where"
+
+local find = {
+  summary = "Find one user of an organization.",
+  arguments = {
+    { name = "ORG_ID", key = "org_id", help = "Whose user.", convert = convert.organization },
+    { name = "FIELD=VALUE", key = "where", many = true, convert = where.read,
+      help = "What the user has; all of them have to fit. A field that is given twice may have either value; without "
+        .. "VALUE, it has none." },
+  },
+  options = {
+    { "Which user", {
+      option("--include-deleted", "Also one that is deleted."),
+    } },
+    { "Its form", user_output.OPTIONS },
+    { nil, { user_output.NO_VALIDATE } },
+  },
+  asks = true,
+  examples = {
+    { "By e-mail", "podero find ORG_ID email=anna@example.com" },
+    { "By customer number, for another program", "podero find ORG_ID external_user_id=4711 -f json | jq -r .id" },
+  },
+  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5.",
+}
+
+--- The id may stand anywhere: it is the argument that is a UUID.
+function find.collect(given, values)
+  local id, conditions = nil, {}
+  for _, value in ipairs(values) do
+    local is_id = convert.organization(value) ~= nil
+    if is_id and id then
+      failure.usage(("unexpected argument %s: there is one organization"):format(words.quoted(value)), given.label)
+    elseif is_id or not (id or value:find("=", 1, true)) then
+      id = value
+    else
+      conditions[#conditions + 1] = value
+    end
+  end
+  if id then table.insert(conditions, 1, id) end
+  return conditions
+end
+
+find.check = user_output.check
+
+function find.run(given)
+  local shown = progress.new(options.host(given), not given.quiet, given.output ~= nil)
+  local api = client.new(given, shown)
+  local sink = user_output.open(given, function() shown:stop() end)
+  local ok, raised = pcall(function()
+    local user, err = api:find_user(given.org_id, where.option(given.where), {
+      include_deleted = given.include_deleted or false,
+      fields = user_output.fields(given),
+      on_progress = function(bytes, count) shown:show(bytes, count) end,
+    })
+    if not user then error(err, 0) end
+    if given.format == "json" then given.format = "ndjson" end -- one object, and no array
+    local format = user_output.format(given, sink, false)
+    format.add(user)
+    format.finish()
+    sink:finish()
+  end)
+  shown:stop()
+  api:close()
+  if ok then return end
+  sink:discard()
+  error(raised, 0)
+end
+
+return find

@@ -1,0 +1,82 @@
+--- How the commands that print users write them: their options, and what becomes of these.
+
+local convert = require "podero.command.convert"
+local failure = require "podero.command.failure"
+local formats = require "podero.command.formats"
+local listing = require "podero.command.listing"
+local option = require "podero.command.option"
+local output = require "podero.command.output"
+local terminal = require "podero.command.terminal"
+local words = require "podero.command.words"
+
+local user_output = {}
+
+user_output.FILE = option("-o --output FILE",
+  "Write to this file, which is replaced once all has come; - is standard output.")
+
+--- The options of both.
+user_output.OPTIONS = {
+  option("-f --format FORMAT", "Default: by the name given to --output, else table.", { choices = formats.NAMES }),
+  user_output.FILE,
+  option("--columns NAME,...", "These fields alone, in this order.", { convert = convert.columns }),
+  option("--wide", "Cut nothing off to fit the terminal."),
+  option("--color WHEN", "Default: auto, which is for terminals; see NO_COLOR.",
+    { choices = { "auto", "always", "never" }, default = "auto" }),
+  option("--delimiter C", "Between the fields of CSV (a comma).", { convert = convert.delimiter }),
+  option("--bom", "Begin CSV with a byte order mark, for spreadsheets."),
+}
+
+user_output.NO_VALIDATE = option("--no-validate", "Accept values that are not as the API's schema has them.")
+
+local SPREADSHEETS = { xlsx = true, xls = true, ods = true, numbers = true }
+
+--- The name of a file asks for a format that there is not.
+local function check_name(given)
+  local beginning, ending = (given.output or ""):match("^(.*[^/])%.(%w+)$")
+  if given.format or not ending or not SPREADSHEETS[ending:lower()] then return end
+  failure.usage(("--output %s: there is no format for .%s, but spreadsheets open CSV: --output %s.csv"):format(
+    words.quoted(given.output), ending, beginning), given.label)
+end
+
+--- Checks options that depend on each other, and sets format and delimiter if they are to be guessed.
+function user_output.check(given)
+  check_name(given)
+  local guessed, delimiter_of_name = formats.guess(given.output)
+  given.delimiter = given.delimiter or (not given.format and delimiter_of_name or nil)
+  given.format = given.format or guessed
+  for _, name in ipairs { "delimiter", "bom" } do
+    if given[name] and given.format ~= "csv" then
+      failure.usage(("--%s is for --format csv"):format(name), given.label)
+    end
+  end
+  for _, name in ipairs(given.columns or {}) do
+    if name == "name" and given.format ~= "table" then
+      failure.usage("--columns: only a table has 'name': name first_name and last_name", given.label)
+    end
+  end
+end
+
+--- Returns the fields of users that are needed for the output, nil for all.
+function user_output.fields(given)
+  if not given.columns or given.format ~= "table" then return given.columns end
+  return listing.fields(given.columns)
+end
+
+--- Opens what users are written to, see output.lua.
+function user_output.open(given, before)
+  return output.open(given.output, before)
+end
+
+--- Returns a format (see formats.lua) that writes to a sink. `has_organizations`: the table says whose users they are.
+function user_output.format(given, sink, has_organizations)
+  return formats[given.format](given.format == "table" and sink or terminal.escaped(sink), {
+    colours = not given.output and terminal.has_colours(given.color),
+    organizations = has_organizations,
+    columns = given.columns,
+    width = not given.output and sink.is_terminal and not given.wide and terminal.columns(io.stdout) or nil,
+    delimiter = given.delimiter,
+    bom = given.bom,
+  })
+end
+
+return user_output

@@ -1,0 +1,94 @@
+--- Reads conditions such as "role=admin" for the option `where` of the module: values are read by the field's type in
+-- the API's schema.
+
+local FIELDS = require "podero.command.columns"
+local podero = require "podero"
+local words = require "podero.command.words"
+
+local where = {}
+
+local ROLES = { podero.Role.ADMIN, podero.Role.STAFF, podero.Role.USER, podero.Role.GUEST }
+
+where.ROLES = ROLES
+
+-- By the type of a field: a function that returns the value of a text, or nil and what was expected.
+local read = {}
+
+function read.string(value) return value end
+
+function read.enum(value) -- the only one is the role
+  for _, role in ipairs(ROLES) do
+    if value == role then return role end
+  end
+  if value:find("[, ]") then return nil, words.any(ROLES) .. ", each with a role= of its own" end
+  return nil, words.any(ROLES) .. words.hint(value, ROLES)
+end
+
+local BOOLEANS = { ["true"] = true, ["false"] = false }
+
+function read.boolean(value)
+  local result = BOOLEANS[value]
+  if result ~= nil then return result end
+  return nil, "true or false"
+end
+
+--- Returns a number, written as in JSON; not "0x10", "nan" or " 1".
+local function number(value)
+  local mantissa, exponent = value:match("^(%-?%d+%.?%d*)(.*)$")
+  return mantissa and (exponent == "" or exponent:find("^[eE][+-]?%d+$")) and tonumber(value)
+end
+
+function read.number(value)
+  local result = number(value)
+  if result then return result end
+  return nil, "a number"
+end
+
+function read.integer(value)
+  local result = number(value)
+  if result and result % 1 == 0 then return result end
+  return nil, "a whole number"
+end
+
+--- Returns the values that a text may stand for if the schema does not have the field.
+local function any(value)
+  local values = { value }
+  values[#values + 1] = number(value) or nil
+  if BOOLEANS[value] ~= nil then values[#values + 1] = BOOLEANS[value] end
+  return values
+end
+
+local is_field = {}
+for _, name in ipairs(FIELDS) do is_field[name] = true end
+
+--- Returns the field and an array of the values that it may have: `convert` of an option, see option.lua. "FIELD="
+-- stands for null or no value.
+function where.read(condition)
+  local field, value = condition:match("^([^=]+)=(.*)$")
+  if condition:find("^[%w_]+%s*[!<>~]") then
+    return nil, "FIELD=VALUE: for other comparisons, use --format ndjson and jq"
+  end
+  if not field then return nil, "FIELD=VALUE" end
+  local hint = not is_field[field] and words.hint(field, FIELDS, true) or ""
+  if hint ~= "" then return nil, nil, ("there is no field %s%s"):format(words.quoted(field), hint) end
+  if value == "" then return { field, { podero.null } } end
+  if not is_field[field] then return { field, any(value) } end
+  local result, expected = read[FIELDS.types[field]](value)
+  if result == nil then return nil, ("%s to be %s"):format(field, expected) end
+  return { field, { result } }
+end
+
+--- Returns the option `where` of the module for an array of what `where.read` has returned; nil if it is empty. A field
+-- that is there several times may have any of its values.
+function where.option(conditions)
+  if #conditions == 0 then return nil end
+  local made = {}
+  for _, condition in ipairs(conditions) do
+    local values = made[condition[1]] or {}
+    for _, value in ipairs(condition[2]) do values[#values + 1] = value end
+    made[condition[1]] = values
+  end
+  return made
+end
+
+return where

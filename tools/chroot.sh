@@ -1,0 +1,81 @@
+#!/bin/sh
+# Chroots with releases of Debian, for tests. As root.
+#   tools/chroot.sh make SUITE FOLDER         makes one with debootstrap, unless FOLDER already has one that is in order
+#   tools/chroot.sh run FOLDER COMMAND...     runs a command in it. Its mounts and processes are private, so that none
+#                                             stay behind. The environment is a new one, and the network is the system's
+# Environment variables:
+#   DEBIAN_MIRROR   URL of a mirror of Debian; default: that of the system's apt
+set -euf
+umask 022
+
+# The system's mirror of Debian.
+find_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null |
+    head -n 1
+}
+
+is_usable() {
+  [ -e "$1/complete" ] && [ -z "$(chroot "$1" dpkg --audit 2>&1)" ]
+}
+
+make_chroot() { # SUITE FOLDER
+  mkdir -p "$(dirname "$2")"
+  exec 9>>"$2.lock"
+  flock 9
+  if is_usable "$2"; then return; fi
+  mirror=${DEBIAN_MIRROR:-$(find_mirror)}
+  [ -n "$mirror" ] || { echo "apt has no mirror of Debian, or no list of it yet: set DEBIAN_MIRROR" >&2; exit 1; }
+  rm -rf --one-file-system "$2" "$2.new"
+  echo "making a chroot with Debian $1 from $mirror" >&2
+  debootstrap --variant=minbase --include=make,ca-certificates "$1" "$2.new" "$mirror" >"$2.log" 2>&1 9>&- ||
+    { tail -n 20 "$2.log" "$2.new/debootstrap/debootstrap.log" >&2; exit 1; }
+  : >"$2.new/complete"
+  mv "$2.new" "$2"
+}
+
+# What a program in the chroot needs to reach the mirror as the system does.
+copy_network_settings() {
+  cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
+  apt-config dump Acquire::http::Proxy Acquire::https::Proxy | grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
+}
+
+# As the first process of a namespace, from outside of the chroot.
+enter() {
+  root=$1
+  shift
+  mount --rbind /dev "$root/dev"
+  mount -t proc proc "$root/proc"
+  mount -t sysfs -o ro sysfs "$root/sys"
+  mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+  mount -t tmpfs -o mode=755 tmpfs "$root/run"
+  mkdir -m 1777 "$root/run/lock"
+  env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+    ${no_proxy:+"no_proxy=$no_proxy"} chroot "$root" "$@"
+}
+
+usage() {
+  echo "usage: $0 make SUITE FOLDER, or $0 run FOLDER COMMAND..." >&2
+  exit 2
+}
+
+if [ "${1:-}" = --enter ]; then
+  shift
+  enter "$@"
+  exit
+fi
+
+[ "$(id -u)" -eq 0 ] || { echo "a chroot can only be made by root" >&2; exit 1; }
+case "${1:-}" in
+make)
+  [ $# -eq 3 ] || usage
+  make_chroot "$2" "$3"
+  copy_network_settings "$3"
+  ;;
+run)
+  [ $# -ge 3 ] || usage
+  shift
+  exec unshare --mount --pid --fork --kill-child "$0" --enter "$@"
+  ;;
+*) usage ;;
+esac

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Writes the scripts in completions/. $1: the folder with the modules that were built for $LUA.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+mkdir "$folder/podero"
+ln -s "$PWD/src/command" "$folder/podero/command"
+case $1 in /*) modules=$1 ;; *) modules=$PWD/$1 ;; esac
+run() {
+  "$LUA" -e "package.path, package.cpath = '$folder/?.lua;' .. package.path, '$modules/?.so;' .. package.cpath" \
+    src/command/podero completion "$1"
+}
+run bash >completions/podero.bash
+run zsh >completions/_podero
+run fish >completions/podero.fish
