@@ -1,5 +1,5 @@
---- The documentation site of `make docs` in Debian's Chromium: `make test-browser`. axe-core looks for what keeps people
--- with disabilities from using it.
+--- The documentation site of `make docs` in Debian's Chromium: `make test-browser`. axe-core looks for what keeps
+-- people with disabilities from using it.
 
 local Browser = require "spec.support.browser"
 local helper = require "spec.support.helper"
