@@ -538,20 +538,9 @@ bench-nginx: packages-bench-nginx
 	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Makes the documentation of types/podero.lua, README.md, examples and the man page.
+# Makes the documentation site: docs/site/pages.lua lists its pages.
 docs: packages-docs
-	@mkdir -p build/ldoc build/docs
-	lua5.4 tools/annotate.lua <types/podero.lua >build/ldoc/podero.lua
-	ldoc --quiet --fatalwarnings -c tools/config.ld -d build/docs build/ldoc/podero.lua
-	@echo 'img { max-width: 100%; } td { padding: 0.1em 0.5em; }' >>build/docs/ldoc.css
-	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
-	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
-	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
-
-# Writes the scripts that complete the command's words in shells.
-.PHONY: completions
-completions: all
-	@LUA='$(LUA)' tools/completions.sh '$(BUILD)'
+	lua5.4 tools/site.lua build/docs
 
 .PHONY: casefold-table
 casefold-table: packages-test
