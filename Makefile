@@ -103,7 +103,8 @@ $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
 
 # What it shares with the library.
-$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o core/rfc3339.o \
+  lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -254,7 +255,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
+.PHONY: help demo demo-nginx test test-browser test-debian13 test-sid specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -276,10 +277,12 @@ help:
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
+	@echo '  make test-debian13, make test-sid'
+	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, sanitizers and valgrind'
-	@echo '  make analyze, make sanitize, make valgrind'
+	@echo '  make analyze, make sanitize, make valgrind, make lint-docker'
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
@@ -354,6 +357,13 @@ test-browser: packages-test-browser
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
+# In a chroot with another release of Debian, on a copy of this checkout.
+test-debian13: packages-test-debian13
+	@tools/debian.sh trixie
+
+test-sid: packages-test-sid
+	@tools/debian.sh sid
+
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
@@ -364,7 +374,7 @@ mutants: packages-test
 	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
 lint:
-	luacheck --quiet .
+	@luacheck --quiet $(LUA_FILES)
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
 	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
@@ -375,6 +385,10 @@ lint:
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
+# Those of the checkout. luacheck would look for files in build/, too, and in the systems in there: it excludes only what
+# it has found.
+LUA_FILES = $(shell find . -path ./build -prune -o -path ./.git -prune -o -name '*.lua' -print | sort)
+
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
@@ -384,7 +398,16 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 # ---- checkers ----
 
 .PHONY: check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx
-check: analyze sanitize valgrind
+check: analyze sanitize valgrind lint-docker
+
+# The linter is installed into the build folder.
+DOCKERFILE_UTILS := dockerfile-utils@0.16.3
+.PHONY: lint-docker
+lint-docker: packages-lint-docker
+	@[ -e build/docker/node_modules/.bin/dockerfile-utils ] || \
+	  npm install --prefix build/docker --no-save --no-audit --no-fund --ignore-scripts --silent $(DOCKERFILE_UTILS) || \
+	  { echo '$(DOCKERFILE_UTILS) cannot be installed with npm' >&2; exit 1; }
+	build/docker/node_modules/.bin/dockerfile-utils lint examples/nginx/Dockerfile
 
 # Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
