@@ -345,17 +345,17 @@ static bool prompt_wait(struct prompt *prompt) {
 
 /* Reads up to the end of the line, or of the input. Returns false if it is too long. */
 static bool prompt_read(struct prompt *prompt) {
-  prompt->size = 0;
-  while (prompt_wait(prompt)) {
-    char *start = prompt->line + prompt->size;
-    ssize_t count = read(STDIN_FILENO, start, sizeof prompt->line - prompt->size);
-    if (count <= 0) return true;
-    char *end = memchr(start, '\n', (size_t)count);
-    prompt->size += end != NULL ? (size_t)(end - start) : (size_t)count;
-    if (end != NULL) return true;
-    if (prompt->size == sizeof prompt->line) return false;
+  size_t size = 0; /* a variable, so that compilers see that it does not exceed the line */
+  bool ended = false;
+  while (!ended && size < sizeof prompt->line) {
+    char *start = prompt->line + size, *end = NULL;
+    ssize_t count = prompt_wait(prompt) ? read(STDIN_FILENO, start, sizeof prompt->line - size) : 0;
+    if (count > 0) end = memchr(start, '\n', (size_t)count);
+    ended = count <= 0 || end != NULL;
+    if (count > 0) size += end != NULL ? (size_t)(end - start) : (size_t)count;
   }
-  return true;
+  prompt->size = size;
+  return ended;
 }
 
 static void prompt_wipe(struct prompt *prompt) {

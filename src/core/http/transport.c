@@ -1,6 +1,7 @@
 #include "core/http/transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -57,22 +58,30 @@ static int timer_callback(CURLM *multi, long milliseconds, void *user) {
 
 /* ---- sockets ---- */
 
+/* Returns a socket that children do not inherit, or -1. Without SOCK_CLOEXEC, a child that another
+ * thread starts at the same moment does. */
+static int open_socket(const struct curl_sockaddr *address) {
+#if defined SOCK_CLOEXEC && !defined PODERO_POSIX_ONLY
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+#else
+  int fd = socket(address->family, address->socktype, address->protocol);
+  if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+#endif
+}
+
 curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
                                     struct curl_sockaddr *address) {
   (void)purpose;
   struct transfer *x = user;
   struct transport *t = x->transport;
-  int type = address->socktype;
-#ifdef SOCK_CLOEXEC
-  type |= SOCK_CLOEXEC;
-#endif
-  int fd = socket(address->family, type, address->protocol);
+  int fd = open_socket(address);
   if (fd < 0) {
     x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;
   }
   x->opened_socket = true;
-  struct socket_entry *s = sockets_add(&t->sockets, fd);
+  struct socket_entry *s = x->opened = sockets_add(&t->sockets, fd);
   if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;
   if (s != NULL) s->open = false;
   t->out_of_memory = true;
@@ -259,8 +268,8 @@ static void end_completed(struct transport *t) {
   CURLMsg *message;
   while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
     if (message->msg != CURLMSG_DONE) continue;
-    CURLcode code = message->data.result;
     struct transfer *x = transfer_of(message->easy_handle);
+    CURLcode code = transfer_correct_code(x, message->data.result);
     if (transfer_is_out_of_memory(x, code)) t->out_of_memory = true;
     if (code != CURLE_OK && connection_retry(x, code)) continue;
     if (code == CURLE_OK) connection_note_response(x);
@@ -380,9 +389,8 @@ struct transport *transport_new(const struct transport_options *options, struct 
     return NULL;
   }
   t->reactor = reactor;
-  if (transport_open(t)) return t;
-  transport_free(t);
-  return NULL;
+  transport_open(t); /* if it fails, the first transfer tries again, and says what is missing */
+  return t;
 }
 
 struct transport *transport_new_private(struct transport *shared) {
