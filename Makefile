@@ -103,7 +103,8 @@ $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
 
 # What it shares with the library.
-$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o core/rfc3339.o \
+  lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -254,7 +255,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
+.PHONY: help demo demo-nginx test test-browser test-debian13 test-sid specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -274,14 +275,16 @@ help:
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
-	@echo '  make test-debian13, make test-sid'
-	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
+	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
+	@echo '  make test-debian13, make test-sid'
+	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
-	@echo '  make check        analyzers, sanitizers and valgrind'
-	@echo '  make analyze, make sanitize, make valgrind'
+	@echo '  make check        analyzers, other C libraries, sanitizers and valgrind'
+	@echo '  make analyze, make check-musl, make check-32, make sanitize, make valgrind,'
+	@echo '  make lint-docker'
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
@@ -356,13 +359,21 @@ test-browser: packages-test-browser
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
 
-.PHONY: test-debian13 test-sid
 # In a chroot with another release of Debian, on a copy of this checkout.
 test-debian13: packages-test-debian13
 	@tools/debian.sh trixie
 
 test-sid: packages-test-sid
 	@tools/debian.sh sid
+
+# What systems without epoll, eventfd, SOCK_CLOEXEC, -z nodelete and /proc use: built and tested on Linux.
+POLL_LUAS ?= lua5.4 luajit
+POLL_VARIANT = VARIANT=-poll CPPFLAGS='$(CPPFLAGS) -DPODERO_POSIX_ONLY' MODULE_LDFLAGS='-Wl,-z,relro -Wl,-z,now'
+.PHONY: test-poll
+test-poll: packages-test
+	@for lua in $(POLL_LUAS); do \
+	  $(AGAIN) -j$(JOBS) LUA=$$lua WERROR=-Werror $(POLL_VARIANT) all decoder allocations || exit 1; done
+	@VARIANT=-poll PODERO_TEST_PROC=/nowhere spec/support/run.sh $(POLL_LUAS)
 
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
@@ -397,8 +408,17 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 
 # ---- checkers ----
 
-.PHONY: check analyze sanitize valgrind coverage soak soak-nginx chaos-nginx
-check: analyze sanitize valgrind
+.PHONY: check analyze check-musl check-32 sanitize valgrind coverage soak soak-nginx chaos-nginx
+check: analyze check-musl check-32 sanitize valgrind lint-docker
+
+# The linter is installed into the build folder.
+DOCKERFILE_UTILS := dockerfile-utils@0.16.3
+.PHONY: lint-docker
+lint-docker: packages-lint-docker
+	@[ -e build/docker/node_modules/.bin/dockerfile-utils ] || \
+	  npm install --prefix build/docker --no-save --no-audit --no-fund --ignore-scripts --silent $(DOCKERFILE_UTILS) || \
+	  { echo '$(DOCKERFILE_UTILS) cannot be installed with npm' >&2; exit 1; }
+	build/docker/node_modules/.bin/dockerfile-utils lint examples/nginx/Dockerfile
 
 # Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
@@ -410,6 +430,31 @@ analyze: packages-check
 	  --std=c11 -D__GNUC__ -D_DEFAULT_SOURCE -Isrc $(SOURCES) $(COMMAND_SOURCES)
 	printf '%s\n' $(SOURCES) $(COMMAND_SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
+
+# Compiles everything with the headers of musl, another C library, and for 32 bits. Nothing is linked, since there is no
+# libcurl to link with.
+CHECK_LUAS ?= lua5.4 luajit
+check-musl: packages-check
+	@for lua in $(CHECK_LUAS); do $(AGAIN) LUA=$$lua OTHER_CC=musl-gcc OTHER=musl other-objects || exit 1; done
+
+check-32: packages-check
+	@echo '#include <limits.h>' | $(CC) -m32 -E - >/dev/null 2>&1 || { \
+	  echo '$(CC) cannot compile for 32 bits here' >&2; exit 1; }
+	@for lua in $(CHECK_LUAS); do $(AGAIN) LUA=$$lua OTHER_CC='$(CC) -m32' OTHER=32 other-objects || exit 1; done
+
+# The headers of libcurl and Lua are copied, since glibc's are beside them.
+.PHONY: other-objects
+other-objects: OTHER_HEADERS := $(CURDIR)/$(BUILD)-headers
+other-objects:
+	@mkdir -p $(OTHER_HEADERS)/curl
+	@printf '%s\n' '#include <curl/curl.h>' '#include <lua.h>' '#include <lauxlib.h>' | \
+	  $(CC) $(LUA_CFLAGS) $(CURL_CFLAGS) -M -x c - | tr ' ' '\n' | while read -r file; do \
+	    case $$file in \
+	    */curl/*) cp $$file $(OTHER_HEADERS)/curl ;; \
+	    */lua*.h | */lauxlib.h) cp $$file $(OTHER_HEADERS) ;; \
+	    esac; done
+	@$(AGAIN) -j$(JOBS) CC='$(OTHER_CC)' CC_FOR_BUILD='$(CC_FOR_BUILD)' VARIANT=-$(OTHER) WERROR=-Werror \
+	  LUA_CFLAGS= CURL_CFLAGS='-isystem $(OTHER_HEADERS)' objects
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -6,6 +6,53 @@ local socket = require "socket"
 
 local ORG = helper.ORG
 
+-- run(program) runs a Lua program in a state of its own, closes that, and returns the program's integer; or the message
+-- of its error. is_loaded(file): whether that shared object is loaded. fork() returns the exit code of a child that
+-- does nothing.
+local STATES = [[
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int l_run(lua_State *L) {
+  lua_State *other = luaL_newstate();
+  luaL_openlibs(other);
+  if (luaL_loadstring(other, luaL_checkstring(L, 1)) != 0 || lua_pcall(other, 0, 1, 0) != 0)
+    lua_pushstring(L, lua_tostring(other, -1));
+  else
+    lua_pushinteger(L, lua_tointeger(other, -1));
+  lua_close(other);
+  return 1;
+}
+static int l_is_loaded(lua_State *L) {
+  lua_pushboolean(L, dlopen(luaL_checkstring(L, 1), RTLD_NOW | RTLD_NOLOAD) != NULL);
+  return 1;
+}
+static int l_fork(lua_State *L) {
+  pid_t child = fork();
+  int status = 0;
+  if (child == 0) _exit(0);
+  waitpid(child, &status, 0);
+  lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+  return 1;
+}
+
+int luaopen_states(lua_State *L);
+int luaopen_states(lua_State *L) {
+  lua_newtable(L);
+  lua_pushcfunction(L, l_run);
+  lua_setfield(L, -2, "run");
+  lua_pushcfunction(L, l_is_loaded);
+  lua_setfield(L, -2, "is_loaded");
+  lua_pushcfunction(L, l_fork);
+  lua_setfield(L, -2, "fork");
+  return 1;
+}
+]]
+
 --- What this process has in memory, in KB.
 local function resident()
   for line in io.lines("/proc/self/status") do
@@ -204,6 +251,37 @@ describe("a client", function()
       assert(client:list_users(ORG))
     end)
   end)
+
+  it("has sockets that programs do not inherit", function()
+    local descriptors
+    server:configure { always_api = { delay = 0.2 } }
+    local client = helper.client(server, { wait = function(seconds)
+      descriptors = descriptors or helper.shell("ls -l /dev/fd/ | grep -c -e socket: -e pipe: -e eventpoll -e eventfd")
+      socket.sleep(seconds)
+    end })
+    local without = helper.shell("ls -l /dev/fd/ | grep -c -e socket: -e pipe: -e eventpoll -e eventfd")
+    assert(client:list_users(ORG))
+    assert.equal(without, descriptors)
+    client:close()
+  end)
+
+  it("leaves the module in memory when the Lua state that has loaded it is closed, since forks are still counted",
+    function()
+      helper.static(server, {})
+      local output, code = helper.run(([[
+        local compile = require "spec.support.compile"
+        local states = compile("states", %q, " -lpthread")
+        local file = %q
+        assert(not states.is_loaded(file))
+        print(states.run("package.cpath = " .. ("%%q"):format(package.cpath) .. [=[
+          local podero = require "podero"
+          client = podero.new { base_url = %q, access_token = "static", proxy = "" }
+          return #client:list_users(%q)
+        ]=]), states.is_loaded(file), states.fork())
+      ]]):format(STATES, helper.module_file(), server.url, ORG))
+      assert.equal("25\ttrue\t0\n", output)
+      assert.equal(0, code)
+    end)
 
   it("is a userdata of its own type, whose metatable is not to be had", function()
     local client = helper.client(server)

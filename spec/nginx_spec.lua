@@ -359,7 +359,7 @@ describe("in nginx", function()
     socket.sleep(SECONDS)
     local share = (server:processor_time() - before) / SECONDS
     for i = 1, 100 do assert.equal("25 users", (server:receive(waiting[i]))) end
-    assert.is_true(share < 0.05, share)
+    assert.is_true(share < (helper.POLLS and 0.25 or 0.05), share) -- without a notifier, sockets are polled
   end)
 
   describe("a pump that nobody needs", function()

@@ -138,7 +138,7 @@ local FLAGS = " -std=c11 -D_DEFAULT_SOURCE -Isrc -Wall -Wextra -Wpedantic -Wshad
 
 local READ, WRITE, DUP = 1, 2, 8
 
-for name, flags in pairs { epoll = "", poll = " -DPODERO_WITHOUT_EPOLL" } do
+for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
   describe("the reactor with " .. name, function()
     local c, opened
 

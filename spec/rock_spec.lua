@@ -106,7 +106,7 @@ describe("the rock", function()
   end
 
   for _, version in ipairs { "5.4", "5.1" } do
-    -- Debian's lua-cjson and argparse are no rocks that LuaRocks knows of, and the network is not for specs.
+    -- Debian's lua-cjson is no rock that LuaRocks knows of, and the network is not for specs.
     local luarocks = "cd %s && luarocks --lua-version " .. version .. " --tree %s/%s %s --deps-mode none"
 
     --- What the tree holds after an installation of this version of the rock.

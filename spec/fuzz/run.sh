@@ -30,4 +30,4 @@ FUZZERS=$1
 export FUZZERS
 shift
 mkdir -p build/fuzz
-printf '%s\n' "$@" | xargs -P "${JOBS:-$(nproc)}" -n 1 "$0" --one
+printf '%s\n' "$@" | xargs -P "${JOBS:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)}" -n 1 "$0" --one

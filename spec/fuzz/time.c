@@ -14,6 +14,11 @@ static void demand(bool condition) {
   if (!condition) abort();
 }
 
+/* Whether the C library's time_t, which may have 32 bits, has this value. */
+static bool is_time(int64_t seconds) {
+  return (int64_t)(time_t)seconds == seconds;
+}
+
 /* Seconds since 1970 of a text that is known to be right. */
 static int64_t expected(const char *text) {
   struct tm tm = {0};
@@ -42,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memcpy(text, data, size);
   text[size] = '\0';
   demand(strlen(text) == size);
-  demand(instant.seconds == expected(text));
+  if (is_time(instant.seconds)) demand(instant.seconds == expected(text));
   demand(instant.has_fraction == (strchr(text, '.') != NULL));
   demand(instant.fraction >= 0 && instant.fraction < 1);
   if (instant.has_fraction) /* cut after fifteen digits, and rounded */

@@ -88,7 +88,7 @@ end
 --- How many descriptors this process has open.
 function helper.descriptors()
   local count = 0
-  for name in lfs.dir("/proc/self/fd") do
+  for name in lfs.dir("/dev/fd") do
     if name:find("^%d") then count = count + 1 end
   end
   return count - 1 -- without that of lfs.dir
@@ -144,7 +144,11 @@ function helper.close_clients()
 end
 
 --- Whether the module is a checked build (sanitizers, valgrind): slower, and with memory of its own.
-helper.CHECKED = (os.getenv("VARIANT") or "") ~= ""
+local variant = os.getenv("VARIANT") or ""
+helper.CHECKED = variant ~= "" and variant ~= "-poll"
+
+--- Whether the build is one for systems without epoll, where the module has no notifier and polls sockets.
+helper.POLLS = variant == "-poll"
 
 --- An object with this finalizer. (Lua 5.1's tables have none.)
 function helper.finalized(finalize)

@@ -69,7 +69,7 @@ for lua in "$@"; do
   done
 done >"$dir/jobs"
 
-xargs -P "${JOBS:-$(nproc)}" -L 1 "$0" --job "$dir" <"$dir/jobs" | {
+xargs -P "${JOBS:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)}" -L 1 "$0" --job "$dir" <"$dir/jobs" | {
   exec 3<"$dir/jobs"
   read -r next lua file <&3
   while read -r number; do

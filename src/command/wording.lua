@@ -8,6 +8,9 @@ local wording = {}
 
 local SECRETS = { client_secret = true, password = true, access_token = true, key_password = true }
 
+-- Those that are asked for on the terminal if they are not given.
+local ENTERED = { client_secret = "the secret that was entered", password = "the password that was entered" }
+
 -- Options of the module that are named in messages.
 local NAMES = {
   "base_url", "token_url", "client_id", "client_secret", "username", "password", "access_token", "client_secret_file",
@@ -23,6 +26,7 @@ local SHOWN = { base_url = true, token_url = true, client_id = true, username = 
 
 --- Returns the name that the user knows: of the option if it is given, else of the variable if it is set.
 local function label(given, name)
+  if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
   local is_secret = SECRETS[base]
   if is_secret then name = base end
@@ -33,7 +37,7 @@ local function label(given, name)
     local variable = "PODERO_" .. name:upper() .. suffix
     if options.variable(variable) then return variable end
   end
-  return long
+  return ENTERED[name] or long
 end
 
 -- What the module says about responses, so that it may stand beside a server's words: only these phrases are replaced.

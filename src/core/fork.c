@@ -1,5 +1,7 @@
+#define _GNU_SOURCE /* dladdr NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #include "core/fork.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -13,7 +15,15 @@ static void count_fork(void) {
   count++;
 }
 
+/* Keeps the module in memory when the Lua state that has loaded it is closed: some systems go on
+ * calling the handler. Fails only for a module that is part of the program, and is not unloaded. */
+static void pin_module(void) {
+  Dl_info module;
+  if (dladdr(&count, &module) != 0) dlopen(module.dli_fname, RTLD_NOW);
+}
+
 static void initialize(void) {
+  pin_module();
   initialized = pthread_atfork(NULL, NULL, count_fork) == 0;
 }
 
@@ -26,16 +36,21 @@ unsigned fork_count(void) {
   return count;
 }
 
-/* Whether it is an eventfd, a timerfd or an epoll set: their inode has no file type on Linux. */
+/* Whether device and inode do not tell it apart: eventfds, timerfds and epoll sets, whose inode has
+ * no file type on Linux, and sockets of systems on which they have no inode. */
 static bool is_anonymous(const struct stat *status) {
-  return (status->st_mode & S_IFMT) == 0;
+#ifdef PODERO_POSIX_ONLY
+  if (S_ISSOCK(status->st_mode)) return true;
+#endif
+  return (status->st_mode & S_IFMT) == 0 || status->st_ino == 0;
 }
 
 struct file_id fork_file_id(int fd) {
   struct stat status;
   if (fd < 0 || fstat(fd, &status) != 0) return (struct file_id){0};
   bool marked = is_anonymous(&status) && fcntl(fd, F_SETOWN, getpid()) == 0;
-  return (struct file_id){.device = status.st_dev,
+  return (struct file_id){.opened = true,
+                          .device = status.st_dev,
                           .inode = status.st_ino,
                           .owner = marked ? getpid() : 0,
                           .fork_count = count};
@@ -43,7 +58,7 @@ struct file_id fork_file_id(int fd) {
 
 bool fork_is_same_file(int fd, struct file_id file) {
   struct stat status;
-  if (file.inode == 0 || fstat(fd, &status) != 0) return false;
+  if (!file.opened || fstat(fd, &status) != 0) return false;
   if (status.st_dev != file.device || status.st_ino != file.inode) return false;
   return !is_anonymous(&status) || (file.owner != 0 && fcntl(fd, F_GETOWN) == file.owner);
 }

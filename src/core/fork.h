@@ -12,8 +12,8 @@
 
 /* ---- count ---- */
 
-/* Begins to count forks. To be called before fork_count; further calls do nothing. Returns false if
- * out of memory. */
+/* Begins to count forks, and keeps the module from being unloaded. To be called before fork_count;
+ * further calls do nothing. Returns false if out of memory. */
 bool fork_init(void);
 
 /* Returns how many forks there were between the process that called fork_init first and this one.
@@ -26,13 +26,15 @@ unsigned fork_count(void);
 /* Tells whether a descriptor still is the file that it was before a fork. The child may have closed
  * it, as daemons do with all descriptors, and its number may be another file's.
  *
- * Sockets and regular files are told apart by device and inode. All eventfds, timerfds and epoll
- * sets have the same inode, so they are marked with the id of the process that made them
- * (F_SETOWN): the child's own have another id or none. The mark has no effect unless O_ASYNC is
- * set. */
+ * Regular files, and sockets on Linux, are told apart by device and inode. All eventfds, timerfds
+ * and epoll sets have the same inode, and sockets have none on macOS and the BSDs. So they are
+ * marked with the id of the process that made them (F_SETOWN): the child's own have another id or
+ * none. The mark has no effect unless O_ASYNC is set, but that a socket's urgent data, which no
+ * server has reason to send, raises SIGURG, which is ignored by default. */
 struct file_id {
+  bool opened; /* false: no file, and none is the same */
   dev_t device;
-  ino_t inode;         /* 0: no file, and none is the same */
+  ino_t inode;
   pid_t owner;         /* the mark, or 0 */
   unsigned fork_count; /* fork_count when the id was made */
 };

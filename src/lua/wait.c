@@ -86,6 +86,14 @@ static int block(lua_State *L) {
   return 0;
 }
 
+/* [1, +1] */
+static int has_ready_socket(lua_State *L) {
+  struct reactor *reactor = reactor_of(L);
+  if (reactor != NULL) reactor_wait(reactor, 0);
+  lua_pushboolean(L, reactor != NULL && reactor_timeout(reactor) == 0);
+  return 1;
+}
+
 /* [2, +0|2] */
 static int run(lua_State *L) {
   struct session *session = client_session(L, 1);
@@ -169,7 +177,7 @@ static int new_wakeup(lua_State *L) {
     *udata = take_wakeup(pool_of(L));
   }
   struct reactor *reactor = reactor_of(L); /* again: a finalizer may have closed the client */
-  return *udata != NULL && reactor != NULL && wakeup_attach(*udata, reactor) ? 1 : 0;
+  return *udata != NULL && reactor != NULL ? 1 : 0;
 }
 
 /* keep_wakeup(wakeup), __gc [1, 0] */
@@ -185,17 +193,18 @@ static int keep_wakeup(lua_State *L) {
   return 0;
 }
 
-/* set_wakeup(calls, wakeup) [2, 0] */
+/* set_wakeup(calls, wakeup) -> boolean [2, +1] */
 static int set_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 2);
   struct reactor *reactor = reactor_of(L);
-  if (wakeup != NULL && reactor != NULL) wakeup_attach(wakeup, reactor);
+  bool attached = wakeup != NULL && reactor != NULL && wakeup_attach(wakeup, reactor);
   int count = calls_count(L, 1);
   for (int n = 1; n <= count; n++) {
     struct call *call = calls_get(L, 1, n);
     if (call != NULL) call_set_wakeup(call, wakeup);
   }
-  return 0;
+  lua_pushboolean(L, attached);
+  return 1;
 }
 
 /* is_usable(wakeup) -> boolean [1, +1] */
@@ -343,6 +352,7 @@ void wait_set_functions(lua_State *L) {
                                        {"timer", timer},
                                        {"pending", pending},
                                        {"block", block},
+                                       {"has_ready_socket", has_ready_socket},
                                        {"new_wakeup", new_wakeup},
                                        {"keep_wakeup", keep_wakeup},
                                        {"set_wakeup", set_wakeup},

@@ -21,6 +21,7 @@ void wait_open(lua_State *L);
  *     their responses have arrived and were not read
  *   block(calls)
  *     Blocks until call_step has something to do for one of them.
+ *   has_ready_socket(calls) -> whether a socket or a timer of their client has something to do now
  *   timer(client) -> seconds until the next timer of the client's reactor; math.huge: none
  *   run(client, seconds) -> seconds until there is something to do again, or nil; wants_credentials
  *     Runs the client's sockets and timers for at most about `seconds`, without waiting. nil: none
@@ -28,15 +29,16 @@ void wait_open(lua_State *L);
  *
  * Wakeups (core/loop/wakeup.h):
  *
- *   new_wakeup(calls [, tried]) -> a wakeup attached to their client's reactor, or nil
+ *   new_wakeup(calls [, tried]) -> a wakeup, or nil
  *     If the process has no descriptor left, runs a collection and tries again; not if `tried` is
  *     true: then that did not help these calls before.
  *   keep_wakeup(wakeup)
  *     Puts it into the pool for reuse. It can no longer be used.
- *   set_wakeup(calls, wakeup)
- *     Has the wakeup signaled when call_step has something to do for one of the calls.
+ *   set_wakeup(calls, wakeup) -> whether it is attached to the reactor of the calls' client
+ *     Has the wakeup signaled when call_step has something to do for one of the calls. If it is not
+ *     attached, fd is not readable when a socket of the client is ready: sockets have to be polled.
  *   is_usable(wakeup) -> false after keep_wakeup, in a child process, and for nil
- *   descriptor(wakeup) -> fd, readable when the wakeup is signaled
+ *   descriptor(wakeup) -> fd, readable when the wakeup is signaled, and when a socket is ready
  *   clear(wakeup) -> whether fd was readable; makes it not readable. false for nil
  *   signal(wakeup)
  *

@@ -7,7 +7,8 @@
 local c, pcall, coroutine, debug, require, setmetatable, next, type, tostring = ...
 
 -- The function may be one that only sleeps, or one that watches the descriptor, too. So the poll interval is short at
--- first and grows up to MAX_INTERVAL, until the function has been seen to watch the descriptor TIMES times in a row.
+-- first and grows up to MAX_INTERVAL, until the function has been seen to watch the descriptor TIMES times in a row. On
+-- systems without epoll it stays short: there, the descriptor is not readable when a socket is ready.
 local MIN_INTERVAL, MAX_INTERVAL, GROWTH, LONG_INTERVAL, TIMES = 0.001, 0.02, 1.25, 1, 3
 
 -- Seconds after which waits.luv returns at the latest if luv cannot watch the descriptor.
@@ -122,12 +123,12 @@ local function wait(waiter)
     wakeup = c.new_wakeup(calls, waiter.lacks_wakeup)
     waiter.wakeup, waiter.lacks_wakeup = wakeup, not wakeup
   end
+  local attached = wakeup and c.set_wakeup(calls, wakeup)
   shared.watches_descriptor = shared.watches_descriptor or 0
-  local interval = shared.watches_descriptor >= TIMES and LONG_INTERVAL or waiter.interval or MIN_INTERVAL
+  local interval = attached and shared.watches_descriptor >= TIMES and LONG_INTERVAL or waiter.interval or MIN_INTERVAL
   local seconds, started = c.due(calls), c.clock()
   if seconds > interval then seconds = interval end
   if c.pending(calls) then seconds = 0 end
-  if wakeup then c.set_wakeup(calls, wakeup) end
   call_wait(waiter, seconds, wakeup and c.descriptor(wakeup))
   local readable, took = c.clear(wakeup), c.clock() - started
   if readable and took < seconds / 2 then
@@ -135,7 +136,7 @@ local function wait(waiter)
   elseif readable and took >= seconds and seconds > 0 then
     shared.watches_descriptor = 0
   end
-  waiter.interval = (readable or c.pending(calls)) and MIN_INTERVAL
+  waiter.interval = (readable or c.pending(calls) or not attached and c.has_ready_socket(calls)) and MIN_INTERVAL
     or interval < MAX_INTERVAL and interval * GROWTH or interval
 end
 

@@ -862,7 +862,7 @@ function api.start(owner_pid, owner_start)
   reset()
   local folder = ngx.config.prefix()
   local function watch()
-    if net.process_start(owner_pid) == owner_start then return end
+    if net.is_running(owner_pid, owner_start) then return end
     os.execute("rm -rf '" .. folder:gsub("'", "'\\''") .. "'")
     net.terminate()
   end

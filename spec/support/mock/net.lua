@@ -78,9 +78,9 @@ function net.pid()
   return C.podero_mock_getpid()
 end
 
---- When a process was started, in the kernel's ticks; nil when there is none or only its zombie. The number tells two
+-- When a process was started, in the kernel's ticks; nil when there is none or only its zombie. The number tells two
 -- processes with the same id apart.
-function net.process_start(pid)
+local function process_start(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   if not file then return nil end
   local text = file:read("*a") or ""
@@ -92,6 +92,12 @@ function net.process_start(pid)
     index = index + 1
     if index == 22 then return field end
   end
+end
+
+--- Whether the process that was started then is running. `start`: "" if that is not known, on systems without /proc.
+function net.is_running(pid, start)
+  if start == "" then return C.podero_mock_kill(pid, 0) == 0 end
+  return process_start(pid) == start
 end
 
 function net.terminate()

@@ -127,8 +127,8 @@ function peer.start()
   local log = output_of(("cd %s && { %s } 2>&1 || echo failed"):format(quoted(folder), MORE_CERTIFICATES))
   assert(not log:find("failed$"), log)
   local pid, start = mock.process("self")
-  local command = { "exec", find_python(), "-W ignore::DeprecationWarning", quoted(here .. "/serve.py"), pid, start,
-    quoted(folder) }
+  local command = { "exec", find_python(), "-W ignore::DeprecationWarning", quoted(here .. "/serve.py"), pid,
+    quoted(start), quoted(folder) }
   local pipe = assert(io.popen(table.concat(command, " ")))
   local child, port = (pipe:read("*l") or ""):match("^(%d+) (%d+)$")
   assert(child, "the peer did not start")

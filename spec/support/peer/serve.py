@@ -527,13 +527,24 @@ def process_start(pid):
     return None if fields[0] in "ZX" else fields[19]
 
 
+def is_running(pid, start):
+    """Whether the process that was started then is running. start: "" on systems without /proc."""
+    if start:
+        return process_start(pid) == start
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def leave():
     shutil.rmtree(FOLDER, ignore_errors=True)
     os._exit(0)
 
 
 def watch(owner, start):
-    while process_start(owner) == start:
+    while is_running(owner, start):
         time.sleep(0.5)
     leave()
 

@@ -1,6 +1,7 @@
 #include "core/http/transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -57,16 +58,24 @@ static int timer_callback(CURLM *multi, long milliseconds, void *user) {
 
 /* ---- sockets ---- */
 
+/* Returns a socket that children do not inherit, or -1. Without SOCK_CLOEXEC, a child that another
+ * thread starts at the same moment does. */
+static int open_socket(const struct curl_sockaddr *address) {
+#if defined SOCK_CLOEXEC && !defined PODERO_POSIX_ONLY
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+#else
+  int fd = socket(address->family, address->socktype, address->protocol);
+  if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+#endif
+}
+
 curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
                                     struct curl_sockaddr *address) {
   (void)purpose;
   struct transfer *x = user;
   struct transport *t = x->transport;
-  int type = address->socktype;
-#ifdef SOCK_CLOEXEC
-  type |= SOCK_CLOEXEC;
-#endif
-  int fd = socket(address->family, type, address->protocol);
+  int fd = open_socket(address);
   if (fd < 0) {
     x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;

@@ -1,9 +1,9 @@
 /* Defines HAVE_EPOLL if the system has epoll, and with it eventfd and timerfd. Compile with
- * PODERO_WITHOUT_EPOLL to build for poll on Linux, too. */
+ * PODERO_POSIX_ONLY to use on Linux, too, nothing but what POSIX has: poll and pipes. */
 #ifndef PODERO_HAVE_EPOLL_H
 #define PODERO_HAVE_EPOLL_H
 
-#if defined __linux__ && !defined PODERO_WITHOUT_EPOLL
+#if defined __linux__ && !defined PODERO_POSIX_ONLY
 #define HAVE_EPOLL 1
 #endif
 

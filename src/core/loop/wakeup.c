@@ -1,5 +1,6 @@
 #include "core/loop/wakeup.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,132 +12,129 @@
 #ifdef HAVE_EPOLL
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#endif
 
-/* An epoll set that contains an eventfd and the epoll set of the reactor. */
+/* With epoll: an epoll set that contains an eventfd and the epoll set of the reactor. Otherwise: a
+ * pipe. */
 struct wakeup {
-  int set, event;
-  int reactor;   /* the reactor's descriptor, or -1; it may have been closed since */
-  bool signaled; /* the eventfd is not zero */
+  int waited;             /* the descriptor to wait on: the epoll set, or the pipe's end to read */
+  int readable, writable; /* the eventfd, twice; or the pipe's ends */
+  int reactor;            /* the reactor's descriptor, or -1; it may have been closed since */
+  bool signaled;          /* something was written that has not been read */
   unsigned fork_count, references;
-  struct file_id set_file, event_file;
+  struct file_id waited_file, writable_file;
 };
+
+#ifdef HAVE_EPOLL
 
 static bool add(int set, int fd) {
   struct epoll_event event = {.events = EPOLLIN};
   return fd >= 0 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* ---- create ---- */
-
-struct wakeup *wakeup_new(void) {
-  struct wakeup *wakeup = calloc(1, sizeof *wakeup);
-  if (wakeup == NULL) return NULL;
-  wakeup->fork_count = fork_count();
-  wakeup->references = 1;
-  wakeup->reactor = -1;
-  wakeup->set = epoll_create1(EPOLL_CLOEXEC);
-  wakeup->event = wakeup->set < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  wakeup->set_file = fork_file_id(wakeup->set);
-  wakeup->event_file = fork_file_id(wakeup->event);
-  if (wakeup->event >= 0 && add(wakeup->set, wakeup->event)) return wakeup;
-  wakeup_release(wakeup);
-  return NULL;
-}
-
-void wakeup_retain(struct wakeup *wakeup) {
-  wakeup->references++;
-}
-
-void wakeup_release(struct wakeup *wakeup) {
-  if (wakeup == NULL || --wakeup->references > 0) return;
-  if (wakeup->set >= 0) fork_close(wakeup->set, wakeup->set_file);
-  if (wakeup->event >= 0) fork_close(wakeup->event, wakeup->event_file);
-  free(wakeup);
-}
-
-bool wakeup_is_usable(const struct wakeup *wakeup) {
-  return wakeup->fork_count == fork_count();
-}
-
-/* ---- reactor ---- */
-
-bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor) {
-  int descriptor = reactor_descriptor(reactor);
-  if (wakeup->reactor >= 0 && wakeup->reactor == descriptor) return true;
-  wakeup_detach(wakeup);
-  wakeup->reactor = add(wakeup->set, descriptor) ? descriptor : -1;
-  return wakeup->reactor >= 0;
-}
-
-void wakeup_detach(struct wakeup *wakeup) {
+static void delete (int set, int fd) {
   struct epoll_event none = {0};
-  if (wakeup->reactor >= 0 && wakeup_is_usable(wakeup))
-    epoll_ctl(wakeup->set, EPOLL_CTL_DEL, wakeup->reactor, &none);
-  wakeup->reactor = -1;
+  epoll_ctl(set, EPOLL_CTL_DEL, fd, &none);
 }
 
-/* ---- wait, and signal ---- */
-
-int wakeup_descriptor(const struct wakeup *wakeup) {
-  return wakeup->set;
-}
-
-void wakeup_signal(struct wakeup *wakeup) {
-  uint64_t one = 1;
-  if (!wakeup->signaled && wakeup_is_usable(wakeup))
-    wakeup->signaled = write(wakeup->event, &one, sizeof one) == sizeof one;
-}
-
-void wakeup_clear(struct wakeup *wakeup) {
-  uint64_t count;
-  if (wakeup->signaled && wakeup_is_usable(wakeup))
-    wakeup->signaled = read(wakeup->event, &count, sizeof count) != sizeof count;
+static bool open_descriptors(struct wakeup *w) {
+  w->waited = epoll_create1(EPOLL_CLOEXEC);
+  w->readable = w->writable = w->waited < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return w->writable >= 0 && add(w->waited, w->readable);
 }
 
 #else
 
-struct wakeup *wakeup_new(void) {
-  return NULL;
-}
-
-void wakeup_retain(struct wakeup *wakeup) {
-  (void)wakeup;
-}
-
-void wakeup_release(struct wakeup *wakeup) {
-  (void)wakeup;
-}
-
-bool wakeup_is_usable(const struct wakeup *wakeup) {
-  (void)wakeup;
+static bool add(int set, int fd) {
+  (void)set, (void)fd;
   return false;
 }
 
-bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor) {
-  (void)wakeup, (void)reactor;
-  return false;
+static void delete (int set, int fd) {
+  (void)set, (void)fd;
 }
 
-void wakeup_detach(struct wakeup *wakeup) {
-  (void)wakeup;
-}
-
-int wakeup_descriptor(const struct wakeup *wakeup) {
-  (void)wakeup;
-  return -1;
-}
-
-void wakeup_signal(struct wakeup *wakeup) {
-  (void)wakeup;
-}
-
-void wakeup_clear(struct wakeup *wakeup) {
-  (void)wakeup;
+static bool open_descriptors(struct wakeup *w) {
+  int ends[2];
+  if (pipe(ends) != 0) return false;
+  for (int i = 0; i < 2; i++) {
+    fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[i], F_SETFL, O_NONBLOCK);
+  }
+  w->waited = w->readable = ends[0];
+  w->writable = ends[1];
+  return true;
 }
 
 #endif
 
-bool wakeup_is_readable(const struct wakeup *wakeup) {
-  struct pollfd descriptor = {.fd = wakeup_descriptor(wakeup), .events = POLLIN};
+/* ---- create ---- */
+
+struct wakeup *wakeup_new(void) {
+  struct wakeup *w = calloc(1, sizeof *w);
+  if (w == NULL) return NULL;
+  w->fork_count = fork_count();
+  w->references = 1;
+  w->waited = w->readable = w->writable = w->reactor = -1;
+  bool opened = open_descriptors(w);
+  w->waited_file = fork_file_id(w->waited);
+  w->writable_file = fork_file_id(w->writable);
+  if (opened) return w;
+  wakeup_release(w);
+  return NULL;
+}
+
+void wakeup_retain(struct wakeup *w) {
+  w->references++;
+}
+
+void wakeup_release(struct wakeup *w) {
+  if (w == NULL || --w->references > 0) return;
+  if (w->waited >= 0) fork_close(w->waited, w->waited_file);
+  if (w->writable >= 0) fork_close(w->writable, w->writable_file);
+  free(w);
+}
+
+bool wakeup_is_usable(const struct wakeup *w) {
+  return w->fork_count == fork_count();
+}
+
+/* ---- reactor ---- */
+
+bool wakeup_attach(struct wakeup *w, struct reactor *reactor) {
+  int descriptor = reactor_descriptor(reactor);
+  if (w->reactor >= 0 && w->reactor == descriptor) return true;
+  wakeup_detach(w);
+  w->reactor = add(w->waited, descriptor) ? descriptor : -1;
+  return w->reactor >= 0;
+}
+
+void wakeup_detach(struct wakeup *w) {
+  if (w->reactor >= 0 && wakeup_is_usable(w)) delete (w->waited, w->reactor);
+  w->reactor = -1;
+}
+
+/* ---- wait, and signal ---- */
+
+int wakeup_descriptor(const struct wakeup *w) {
+  return w->waited;
+}
+
+bool wakeup_is_readable(const struct wakeup *w) {
+  struct pollfd descriptor = {.fd = w->waited, .events = POLLIN};
   return poll(&descriptor, 1, 0) > 0;
+}
+
+/* Eight bytes, as an eventfd wants them. */
+
+void wakeup_signal(struct wakeup *w) {
+  uint64_t one = 1;
+  if (!w->signaled && wakeup_is_usable(w))
+    w->signaled = write(w->writable, &one, sizeof one) == sizeof one;
+}
+
+void wakeup_clear(struct wakeup *w) {
+  uint64_t count;
+  if (w->signaled && wakeup_is_usable(w))
+    w->signaled = read(w->readable, &count, sizeof count) != sizeof count;
 }

@@ -1,7 +1,8 @@
-/* A descriptor for the event loops of others: readable while a reactor has a ready descriptor, and
- * from wakeup_signal until wakeup_clear. Something that waits for calls, a coroutine for example,
- * has one of its own: when another coroutine runs the reactor and so completes a call of the first
- * one, no socket becomes ready again, and the first one's wakeup is signaled.
+/* A descriptor for the event loops of others: readable from wakeup_signal until wakeup_clear, and,
+ * if the system has epoll, while a reactor has a ready descriptor. Something that waits for calls,
+ * a coroutine for example, has one of its own: when another coroutine runs the reactor and so
+ * completes a call of the first one, no socket becomes ready again, and the first one's wakeup is
+ * signaled.
  *
  *   create      wakeup_new, wakeup_retain, wakeup_release
  *   reactor     wakeup_attach, wakeup_detach
@@ -9,8 +10,7 @@
  *   signal      wakeup_signal, wakeup_clear
  *   fork        wakeup_is_usable
  *
- * On systems without epoll and eventfd there is none: wakeup_new returns NULL. To be used by one
- * thread at a time. */
+ * To be used by one thread at a time. */
 #ifndef PODERO_WAKEUP_H
 #define PODERO_WAKEUP_H
 
@@ -23,7 +23,7 @@ struct wakeup;
 /* ---- create ---- */
 
 /* Returns a new wakeup, which belongs to no reactor, with one reference. It holds two descriptors.
- * Returns NULL if out of memory or descriptors, with errno set, or if it is not supported. */
+ * Returns NULL if out of memory or descriptors, with errno set. */
 struct wakeup *wakeup_new(void);
 
 /* Adds and removes a reference. The last one frees the wakeup and closes its descriptors. NULL may
@@ -35,7 +35,8 @@ void wakeup_release(struct wakeup *wakeup);
 
 /* Attaches the wakeup to this reactor, after detaching it from another one. To be called before
  * each wait, since the reactor's descriptor can change; costs no system call if it has not. Returns
- * false if the reactor has no descriptor, or if epoll_ctl fails. */
+ * false if the reactor has no descriptor, which it never has on systems without epoll, or if
+ * epoll_ctl fails: then the wakeup is not readable if the reactor has a ready descriptor. */
 bool wakeup_attach(struct wakeup *wakeup, struct reactor *reactor);
 
 /* Detaches the wakeup from its reactor, if there is one. The reactor may have been freed. */
@@ -55,7 +56,8 @@ bool wakeup_is_readable(const struct wakeup *wakeup);
 /* Makes the descriptor readable. Does nothing if it was signaled before, or in a forked child. */
 void wakeup_signal(struct wakeup *wakeup);
 
-/* Undoes wakeup_signal. The descriptor stays readable while the reactor has a ready descriptor. */
+/* Undoes wakeup_signal. The descriptor stays readable while the reactor that it is attached to has
+ * a ready descriptor. */
 void wakeup_clear(struct wakeup *wakeup);
 
 /* ---- fork ---- */
