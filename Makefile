@@ -274,7 +274,8 @@ help:
 	@echo '  make spec FILE=spec/get_spec.lua'
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
-	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make test-browser the documentation and the site of examples/nginx in'
+	@echo '                    Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
@@ -358,6 +359,8 @@ test-browser: packages-test-browser
 	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
+	@$(AGAIN) docs
+	@BUSTED=spec/browser/documentation.lua spec/support/run.sh luajit
 
 # In a chroot with another release of Debian, on a copy of this checkout.
 test-debian13: packages-test-debian13
@@ -541,6 +544,11 @@ bench-nginx: packages-bench-nginx
 # Makes the documentation site: docs/site/pages.lua lists its pages.
 docs: packages-docs
 	lua5.4 tools/site.lua build/docs
+
+# Writes the scripts that complete the command's words in shells.
+.PHONY: completions
+completions: all
+	@LUA='$(LUA)' tools/completions.sh '$(BUILD)'
 
 .PHONY: casefold-table
 casefold-table: packages-test

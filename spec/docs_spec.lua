@@ -28,8 +28,9 @@ describe("the man page", function()
     assert.same(sorted(declared), sorted(found))
   end)
 
-  it("has the version of the module", function()
+  it("has the version of the module, and so has the reference", function()
     assert.equal(podero._VERSION, man:match("\n%.Os (podero %S+)\n"))
+    assert.truthy(helper.read("docs/reference/module.md"):find("| `\"" .. podero._VERSION .. "\"` |", 1, true))
   end)
 end)
 

@@ -24,6 +24,7 @@ luarocks() {
 }
 make() {
   case "$*" in
+    *LUA=luajit* | *documentation_spec*) command make -n "$@" >/dev/null ;; # not built in the copy; runs already
     spec\ *) env -u PODERO_BASE_URL -u PODERO_CLIENT_ID -u PODERO_CLIENT_SECRET make "$@" ;;
     demo | LUA=lua5.4 | 'install LUA=lua5.4 '*) command make "$@" PREFIX="$TREE" ;;
     *) command make -n "$@" >/dev/null ;; # too long for this place, or a server that does not end
@@ -68,6 +69,7 @@ describe("README.md", function()
       PODERO_CLIENT_SECRET = mock.credentials.client_secret,
       TREE = installed,
       INSTALL_PACKAGES = "no",
+      WERROR = "-Werror", -- as in the build that is copied, which otherwise would be made anew
       LUA_PATH = installed .. "/rocks/share/lua/5.4/?.lua;;",
       LUA_CPATH = installed .. "/rocks/lib/lua/5.4/?.so;;",
       PATH = installed .. "/rocks/bin:" .. installed .. "/bin:" .. os.getenv("PATH"),

@@ -95,6 +95,7 @@ local function body_of(page)
   if page.source:find("%.1$") then
     local html = shell("mandoc -Thtml -Ofragment " .. quoted(page.source))
     html = html:gsub("<(/?)h2", "<%1h3"):gsub("<(/?)h1", "<%1h2")
+    html = html:gsub("<table class=\"head\">.-</table>", ""):gsub("<table class=\"foot\">.-</table>", "")
     return "<h1>" .. escaped(page.label) .. "</h1>\n" .. html
   end
   local text = read(page.source) or error("no such file: " .. page.source)
@@ -111,7 +112,7 @@ local function body_of(page)
     return ("%shref=\"%s\""):format(before, site_link(page, link))
   end):gsub("(<img%s[^>]-)src=\"([^\"]*)\"", function(before, link)
     return ("%ssrc=\"%s\""):format(before, picture_link(page, link))
-  end))
+  end):gsub("<pre>", "<pre tabindex=\"0\">")) -- so that the keyboard can scroll it
 end
 
 --- The sidebar, as a page shows it: all pages, and the headings of this one.
