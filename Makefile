@@ -120,17 +120,17 @@ BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LI
 # objects depend on it.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(BUILD_COMMAND) | cmp -s - $@ || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
+	@[ "$$(cat $@ 2>/dev/null)" = $(BUILD_COMMAND) ] || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
 # Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
-# know a flag.
+# know a flag. (A compiler may end before it has read its input: what the shell says to that is left out.)
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
   $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
-  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' | \
-    $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' \
+    2>/dev/null | $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo '$(LUA) is Lua $(LUA_VERSION): its headers are not found with $(strip $(LUA_CFLAGS)), give LUA_INCDIR' >&2; exit 1; }; \
-  echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  echo '\#include <curl/curl.h>' 2>/dev/null | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
 

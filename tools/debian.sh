@@ -92,10 +92,11 @@ make_chroot() { # SUITE FOLDER
   mv "$2.new" "$2"
 }
 
-# What a program in the chroot needs to reach the mirror as the system does.
-copy_network_settings() {
+# What apt in the chroot needs to use the mirror as the system does.
+copy_apt_settings() {
   cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
-  apt-config dump Acquire::http::Proxy Acquire::https::Proxy | grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
+  apt-config dump Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date |
+    grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
 }
 
 copy_checkout() {
@@ -119,7 +120,7 @@ root=$PWD/build/debian-$suite
 exec 9>>"$root.lock"
 flock -n 9 || { echo "another run uses $root" >&2; exit 1; }
 is_usable "$root" || make_chroot "$suite" "$root"
-copy_network_settings "$root"
+copy_apt_settings "$root"
 copy_checkout "$root"
 unshare --mount --pid --fork --kill-child tools/debian.sh --enter "$root" &
 namespace=$!
