@@ -192,9 +192,9 @@ install: install-module install-command
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
-	$(RUN)install -m 644 completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
-	$(RUN)install -m 644 completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
-	$(RUN)install -m 644 completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
+	$(RUN)install -m 644 packaging/completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
+	$(RUN)install -m 644 packaging/completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
+	$(RUN)install -m 644 packaging/completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 
 install-module: $(MODULE)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -306,7 +306,8 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
-	@echo '  make completions  writes completions/ from the declarations of src/command'
+	@echo '  make completions  writes the scripts of packaging/completions, from the options'
+	@echo '                    of the command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'

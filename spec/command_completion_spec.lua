@@ -3,7 +3,7 @@
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
 
-local SCRIPTS = { bash = "completions/podero.bash", zsh = "completions/_podero", fish = "completions/podero.fish" }
+local SCRIPTS = { bash = "packaging/completions/podero.bash", zsh = "packaging/completions/_podero", fish = "packaging/completions/podero.fish" }
 
 describe("completion", function()
   local folder, root
