@@ -117,6 +117,18 @@ describe("README.md", function()
     assert.is_true(specs > 40 and tests > 40, ("%d specs, %d tests"):format(specs, tests))
   end)
 
+  it("and CONTRIBUTING.md names the folders that there are", function()
+    local layout = helper.read("CONTRIBUTING.md"):match("\n## The layout\n(.-)\n## ")
+    local count = 0
+    for cell in layout:gmatch("\n| ([^|\n]+) |") do
+      for name in cell:gmatch("`([^`]+)`") do
+        assert.equal(0, select(2, helper.shell("ls -d " .. name .. (name:find("/$") and "" or "*"))), name)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 15)
+  end)
+
   it("and CONTRIBUTING.md name files that exist, and targets that make has", function()
     local makefile = helper.read("Makefile")
     for _, name in ipairs { "README.md", "CONTRIBUTING.md" } do
