@@ -3,7 +3,10 @@
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
 
-local SCRIPTS = { bash = "packaging/completions/podero.bash", zsh = "packaging/completions/_podero", fish = "packaging/completions/podero.fish" }
+local SCRIPTS = {
+  bash = "packaging/completions/podero.bash", zsh = "packaging/completions/_podero",
+  fish = "packaging/completions/podero.fish",
+}
 
 describe("completion", function()
   local folder, root
@@ -98,7 +101,7 @@ describe("completion", function()
 
   it("in zsh completes what is typed, and quotes the name of a file", function()
     if not has "zsh" then return pending "zsh is not installed" end
-    helper.shell(("echo \"PS1='READY> '; fpath=(%s/completions \\$fpath); autoload -Uz compinit; compinit -u -D; "
+    helper.shell(("echo \"PS1='READY> '; fpath=(%s/packaging/completions \\$fpath); autoload -Uz compinit; compinit -u -D; "
       .. "bindkey -e; zle_highlight=(none)\" >%s/.zshrc"):format(root, folder))
     local zsh = ("ZDOTDIR=%s zsh -d -i"):format(folder)
     types(zsh, "podero us", "podero users ")

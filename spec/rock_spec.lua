@@ -29,7 +29,7 @@ end)
 --- A folder with what is in the tree, but for what builds have made.
 local function copy_of_tree()
   local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
-  shell("cp -R Makefile src tools rockspec docs types completions %s", dir)
+  shell("cp -R Makefile src tools rockspec docs types packaging %s", dir)
   return dir
 end
 
