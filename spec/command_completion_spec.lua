@@ -2,6 +2,7 @@
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
+local versions = require "spec.support.versions"
 
 local SCRIPTS = {
   bash = "packaging/completions/podero.bash", zsh = "packaging/completions/_podero",
@@ -46,8 +47,14 @@ describe("completion", function()
   function offers.fish(line)
     local program = ("source %s/%s; cd %s/files; complete -C %s"):format(root, SCRIPTS.fish, folder,
       helper.quoted(line))
-    return (helper.shell("HOME=" .. folder .. " fish --no-config -c " .. helper.quoted(program)
-      .. " | sed 's/\\t.*//' | sort"))
+    local all = helper.shell("HOME=" .. folder .. " fish --no-config -c " .. helper.quoted(program)
+      .. " | sed 's/\\t.*//' | sort")
+    if not versions.fish_offers_what_contains then return all end
+    local typed, list = line:match "%S*$", ""
+    for text in all:gmatch "[^\n]+" do
+      if text:sub(1, #typed) == typed then list = list .. text .. "\n" end
+    end
+    return list
   end
 
   local EXPECTED = {
