@@ -542,7 +542,7 @@ bench-nginx: packages-bench-nginx
 	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Makes the documentation site: docs/site/pages.lua lists its pages.
+# Makes the documentation site: tools/site/pages.lua lists its pages.
 docs: packages-docs
 	lua5.4 tools/site.lua build/docs
 

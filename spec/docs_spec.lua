@@ -45,7 +45,7 @@ describe("make docs", function()
   end)
   teardown(function() helper.shell("rm -rf " .. folder) end)
 
-  local pages = dofile "docs/site/pages.lua"
+  local pages = dofile "tools/site/pages.lua"
 
   --- Name and text of each page.
   local function each_page()
@@ -122,7 +122,7 @@ describe("make docs", function()
     helper.shell(("cp -R Makefile README.md CHANGELOG.md SECURITY.md CONTRIBUTING.md LICENSE docs examples tools src "
       .. "pictures bench .ci %s"):format(folder))
     -- Two pages: it takes a while to make all of them.
-    local list = assert(io.open(folder .. "/docs/site/pages.lua", "w"))
+    local list = assert(io.open(folder .. "/tools/site/pages.lua", "w"))
     list:write([[
       return { { heading = "x", { "README.md", "index.html", "a" }, { "docs/install.md", "install.html", "b" } } }
     ]])

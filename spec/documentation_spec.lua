@@ -95,7 +95,7 @@ describe("the documentation", function()
         text = replaced(text, "127%.0%.0%.1:8080", "127.0.0.1:" .. ports.plain)
         if not text:find("env PODERO_BASE_URL;", 1, true) then text = "env PODERO_BASE_URL;\n" .. text end
         text = replaced(text, "http {\n", HTTP)
-        return "pid nginx.pid;\n" .. text
+        return text
       end,
       environment = {
         LUA_PATH = false, LUA_CPATH = package.cpath, no_proxy = "*", PODERO_BASE_URL = server.url,

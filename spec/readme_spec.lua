@@ -87,7 +87,7 @@ describe("README.md", function()
     assert.truthy(output:find("--role admin\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
     assert.truthy(output:find("anna.gruber.100001@example.com\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
     assert.truthy(helper.read(folder .. "/tree/users.csv"):find("^id,organization_id"))
-    assert.truthy(output:find("FILE=spec/get_spec.lua\n.- passed, 0 failed"), output)
+    assert.truthy(output:find("FILE=spec/arguments_spec.lua\n.- passed, 0 failed"), output)
   end)
 
   for _, name in ipairs(documents.names()) do
@@ -124,8 +124,8 @@ describe("README.md", function()
       for target in text:gmatch("%]%(([%w/._-]+)%)") do
         assert.equal(0, select(2, helper.shell("test -e " .. target)), name .. ": " .. target)
       end
-      for targets in text:gmatch("`make ([%l -]+)[%u_=%d]*`") do
-        for target in targets:gmatch("[%l-]+") do
+      for targets in text:gmatch("`make ([%l%d -]+)[%u_=%d]*`") do
+        for target in targets:gmatch("[%l%d-]+") do
           assert.truthy(makefile:find("\n" .. target:gsub("%-", "%%-") .. ":"), name .. ": make " .. target)
         end
       end

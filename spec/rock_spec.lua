@@ -117,8 +117,10 @@ describe("the rock", function()
         man = rock .. "/docs/podero.1",
       })
       assert.equal("podero\npodero.so", shell("ls %s/lib/lua/%s", tree, version))
+      -- The man page, and the guide and the reference as Markdown.
       assert.equal(table.concat({
-        "bin/podero", "docs/podero.1", ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
+        "bin/podero", shell("find docs -name podero.1 -o -name '*.md' | LC_ALL=C sort"),
+        ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
       }, "\n"), shell("cd %s && find * -type f | LC_ALL=C sort", rock))
       -- `sudo luarocks make` would leave root's files in a build folder.
       assert.equal("", shell("find %s -name build", dir))

@@ -1,5 +1,5 @@
 --- Makes the documentation site: `lua5.4 tools/site.lua build/docs`, in the project's folder.
--- docs/site/pages.lua lists the pages. pandoc turns Markdown into HTML, mandoc the man page. Links between sources
+-- tools/site/pages.lua lists the pages. pandoc turns Markdown into HTML, mandoc the man page. Links between sources
 -- become links between pages; links to other files of the project become links to the repository. The program fails and
 -- names each link whose target or anchor does not exist. A line `!include FILE` in a page becomes a block with that
 -- file.
@@ -7,7 +7,7 @@
 local REPOSITORY = "https://github.com/podero/podero-lua/blob/main/"
 
 local target_folder = arg[1] or error "the folder to write to is missing"
-local sections = dofile "docs/site/pages.lua"
+local sections = dofile "tools/site/pages.lua"
 
 local function read(name)
   local file = io.open(name, "rb")
@@ -106,7 +106,7 @@ local function body_of(page)
   end)
   local temporary = target_folder .. "/source.md"
   write(temporary, text)
-  local html = shell("pandoc -f gfm -t html5 --wrap=preserve --syntax-definition docs/site/nginx.xml " .. temporary)
+  local html = shell("pandoc -f gfm -t html5 --wrap=preserve --syntax-definition tools/site/nginx.xml " .. temporary)
   os.remove(temporary)
   return (html:gsub("<a\n", "<a "):gsub("(<a [^>]-)href=\"([^\"]*)\"", function(before, link)
     return ("%shref=\"%s\""):format(before, site_link(page, link))
@@ -176,7 +176,7 @@ end
 
 shell("rm -rf " .. quoted(target_folder) .. " && mkdir -p " .. quoted(target_folder))
 local version = read("src/version.h"):match("PODERO_VERSION \"([^\"]+)\"")
-local frame = read("docs/site/page.html")
+local frame = read("tools/site/page.html")
 for _, page in ipairs(pages) do page.body = body_of(page) end
 for index, page in ipairs(pages) do
   local heading = page.body:match("<h1[^>]*>(.-)</h1>"):gsub("<[^>]+>", "")
@@ -192,7 +192,7 @@ for source in pairs(copied) do
   local name = target_folder .. "/files/" .. source
   shell(("mkdir -p %s && cp %s %s"):format(quoted(folder_of(name)), quoted(source), quoted(name)))
 end
-write(target_folder .. "/style.css", read("docs/site/style.css"))
+write(target_folder .. "/style.css", read("tools/site/style.css"))
 check_links()
 if problems[1] then
   io.stderr:write(table.concat(problems, "\n"), "\n")

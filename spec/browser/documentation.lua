@@ -15,7 +15,7 @@ describe("the documentation in a browser", function()
   teardown(function() browser:close() end)
 
   local pages = {}
-  for _, section in ipairs(dofile "docs/site/pages.lua") do
+  for _, section in ipairs(dofile "tools/site/pages.lua") do
     for _, page in ipairs(section) do pages[#pages + 1] = page[2] end
   end
 

@@ -2,7 +2,7 @@
 
 local documents = {}
 
-local pages = dofile "docs/site/pages.lua"
+local pages = dofile "tools/site/pages.lua"
 
 --- The sources of the site's pages that are Markdown, in the order of its sidebar.
 function documents.names()
