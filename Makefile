@@ -250,7 +250,9 @@ rock:
 
 # ---- development ----
 
-LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3
+# Lua 5.5, which distributions do not have yet, if it is installed with what the specs need.
+LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3 $(call once,LUA_5_5,$(shell lua5.5 -e \
+  'require "busted" require "cjson" require "socket"' 2>/dev/null && echo lua5.5))
 JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
@@ -306,8 +308,8 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
-	@echo '  make completions  writes the scripts of packaging/completions, from the options'
-	@echo '                    of the command'
+	@echo '  make completions  writes packaging/completions, from the options of the'
+	@echo '                    command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'

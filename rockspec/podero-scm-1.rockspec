@@ -15,7 +15,7 @@ description = {
   license = "MIT",
 }
 supported_platforms = { "unix" }
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1.0" }
+dependencies = { "lua >= 5.1, < 5.6", "lua-cjson >= 2.1.0" }
 -- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
 external_dependencies = { CURL = { library = "curl" } }
 build = {

@@ -41,9 +41,11 @@ end
 --- What each letter is folded to, and their version.
 local function foldings()
   local text, script, to = read(DATA .. "/CaseFolding.txt"), scripts(), {}
-  for point, folded in text:gmatch("\n(%x+); [CS]; (%x+);") do
-    point, folded = tonumber(point, 16), tonumber(folded, 16)
-    if script[point] == "Latin" or script[point] == "Greek" or script[point] == "Cyrillic" then to[point] = folded end
+  for from, folded in text:gmatch("\n(%x+); [CS]; (%x+);") do
+    local point = tonumber(from, 16)
+    if script[point] == "Latin" or script[point] == "Greek" or script[point] == "Cyrillic" then
+      to[point] = tonumber(folded, 16)
+    end
   end
   return to, text:match("^# CaseFolding%-([%d.]+)%.txt")
 end

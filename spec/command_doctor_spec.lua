@@ -92,9 +92,9 @@ describe("podero doctor", function()
     assert.truthy(output:find("! base URL ", 1, true), output)
     assert.truthy(output:find("The path /api/partners/v2.0 is added to it: leave that out", 1, true), output)
     for _, value in ipairs { "hush ", '"hush"' } do
-      _, output = run("", { PODERO_CLIENT_SECRET = value })
-      assert.truthy(output:find("PODERO_CLIENT_SECRET begins or ends with a blank or a quotation mark", 1, true))
-      assert.truthy(output:find("✘ token", 1, true), output)
+      local _, other = run("", { PODERO_CLIENT_SECRET = value })
+      assert.truthy(other:find("PODERO_CLIENT_SECRET begins or ends with a blank or a quotation mark", 1, true))
+      assert.truthy(other:find("✘ token", 1, true), other)
     end
   end)
 

@@ -91,9 +91,16 @@ describe("an error", function()
         return count >= n, err
       end
 
-      collectgarbage("setpause", 1)
-      collectgarbage("setstepmul", 100000)
-      if _VERSION == "Lua 5.4" then collectgarbage("incremental", 1, 1000, 3) end
+      if _VERSION >= "Lua 5.5" then
+        collectgarbage("incremental")
+        for name, value in pairs { pause = 1, stepmul = 100000, stepsize = 8 } do
+          collectgarbage("param", name, value)
+        end
+      else
+        collectgarbage("setpause", 1)
+        collectgarbage("setstepmul", 100000)
+        if _VERSION == "Lua 5.4" then collectgarbage("incremental", 1, 1000, 3) end
+      end
       local n, closed, err = 0
       repeat
         n = n + 1

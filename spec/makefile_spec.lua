@@ -159,6 +159,7 @@ describe("the Makefile", function()
 
   describe("make install", function()
     local WITHOUT_PATHS = "cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
+      .. "-u LUA_PATH_5_5 -u LUA_CPATH_5_5 "
 
     for what, prefix in pairs {
       ["in a folder whose name has blanks, commas and quotes"] = "/o'brien, 2 (x)",

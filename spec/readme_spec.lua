@@ -74,7 +74,8 @@ describe("README.md", function()
       LUA_CPATH = installed .. "/rocks/lib/lua/5.4/?.so;;",
       PATH = installed .. "/rocks/bin:" .. installed .. "/bin:" .. os.getenv("PATH"),
     }
-    local without = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u LUA_PATH_5_4 -u LUA_CPATH_5_4 -u BUSTED"
+    local without = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u LUA_PATH_5_4 -u LUA_CPATH_5_4 -u BUSTED "
+      .. "-u LUA_PATH_5_5 -u LUA_CPATH_5_5"
     local output, code = helper.shell(("cd %s/tree && %s %s bash ../script.sh </dev/null"):format(
       folder, without, environment))
     assert.equal(0, code, output)

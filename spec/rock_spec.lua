@@ -29,12 +29,12 @@ end)
 --- A folder with what is in the tree, but for what builds have made.
 local function copy_of_tree()
   local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
-  shell("cp -R Makefile src tools rockspec docs types completions %s", dir)
+  shell("cp -R Makefile src tools rockspec docs types packaging %s", dir)
   return dir
 end
 
 local WITHOUT_PATHS = "cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_2 -u LUA_CPATH_5_2 -u LUA_PATH_5_3 "
-  .. "-u LUA_CPATH_5_3 -u LUA_PATH_5_4 -u LUA_CPATH_5_4"
+  .. "-u LUA_CPATH_5_3 -u LUA_PATH_5_4 -u LUA_CPATH_5_4 -u LUA_PATH_5_5 -u LUA_CPATH_5_5"
 
 --- The version in the names of folders.
 local function version_of(lua)

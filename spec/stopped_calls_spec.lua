@@ -13,7 +13,7 @@ local LIST = users.list_json(7, COUNT)
 local TOKEN = '{"access_token": "of-the-peer", "token_type": "Bearer", "expires_in": 3600}'
 local MOST_STEPS = 200
 
-local has_closing_variables = _VERSION == "Lua 5.4"
+local has_closing_variables = _VERSION >= "Lua 5.4"
 
 -- the server ----------------------------------------------------------------------------------------------------------
 

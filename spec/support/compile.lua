@@ -1,13 +1,9 @@
 --- Compiles a C module for the Lua that runs the specs, and loads it. What it executes of src counts for the coverage.
 -- Needs a C compiler, pkg-config and the headers of this Lua.
 
--- Distributions name Lua's pkg-config package differently: the first of these names that exists is used.
 local BUILD = [[
 set -e
-for name in %s; do
-  if pkg-config --exists $name; then flags=$(pkg-config --cflags $name); break; fi
-done
-${CC:-cc} -shared -fPIC $flags -o %s/%s.so %s/spec_%s.c %s
+${CC:-cc} -shared -fPIC $(tools/lua_cflags.sh %s %s) -o %s/%s.so %s/spec_%s.c %s
 ]]
 
 local COVERAGE = " -O0 -g --coverage -fprofile-update=atomic -Wl,--exclude-libs,libgcov.a"
@@ -26,8 +22,8 @@ return function(name, source, flags)
   file:write(source)
   file:close()
   local version = _VERSION:match("%d%.%d")
-  local names = rawget(_G, "jit") and "luajit" or ("lua%s lua-%s lua"):format(version, version)
-  local status = os.execute(BUILD:format(names, folder, name, folder, name,
+  local lua = rawget(_G, "jit") and "luajit" or "lua" .. version
+  local status = os.execute(BUILD:format(lua, version, folder, name, folder, name,
     flags .. (coverage and COVERAGE or "")))
   local open, problem
   if status == true or status == 0 then

@@ -150,6 +150,18 @@ helper.CHECKED = variant ~= "" and variant ~= "-poll"
 --- Whether the build is one for systems without epoll, where the module has no notifier and polls sockets.
 helper.POLLS = variant == "-poll"
 
+--- Sets the collector's pause and its step multiplier, in percent.
+function helper.set_collector(pause, multiplier)
+  if _VERSION >= "Lua 5.5" then
+    collectgarbage("incremental")
+    collectgarbage("param", "pause", pause)
+    collectgarbage("param", "stepmul", multiplier)
+  else
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", multiplier)
+  end
+end
+
 --- An object with this finalizer. (Lua 5.1's tables have none.)
 function helper.finalized(finalize)
   if not newproxy then return setmetatable({}, { __gc = finalize }) end

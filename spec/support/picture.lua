@@ -58,8 +58,8 @@ end
 --- What an escape sequence ("ESC [ parameters letter") does to the style in which text is shown.
 local function restyled(style, parameters)
   local new = { bold = style.bold, color = style.color }
-  for code in (parameters == "" and "0" or parameters):gmatch "%d+" do
-    code = tonumber(code)
+  for digits in (parameters == "" and "0" or parameters):gmatch "%d+" do
+    local code = tonumber(digits)
     if code == 0 then
       new = {}
     elseif code == 1 then

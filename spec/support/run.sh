@@ -19,7 +19,7 @@ job() {
   module=$PWD/build/$lua${VARIANT:-}/podero.so
   start=$(date +%s)
   # Lua prefers the variables with a version in their names to LUA_CPATH.
-  env -u LUA_CPATH_5_2 -u LUA_CPATH_5_3 -u LUA_CPATH_5_4 LUA_CPATH="${module%/*}/?.so;;" \
+  env -u LUA_CPATH_5_2 -u LUA_CPATH_5_3 -u LUA_CPATH_5_4 -u LUA_CPATH_5_5 LUA_CPATH="${module%/*}/?.so;;" \
     ${WRAPPER:-} "${INTERPRETER:-$lua}" "$busted" -o plainTerminal ${BUSTED:-} $file >"$dir/$number.out" 2>&1 </dev/null ||
     echo "exit code $?" >>"$dir/$number.out"
   echo $(($(date +%s) - start)) >"$dir/$number.seconds"

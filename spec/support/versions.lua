@@ -73,6 +73,11 @@ function compute.lua_collects_for_its_stack()
   return not version or not is_since(version, "5.4.7")
 end
 
+--- fish also offers options that have what was typed inside them, after those that begin with it.
+function compute.fish_offers_what_contains()
+  return is_since(helper.shell("fish --version"):match "[%d.]+" or "0", "4.0")
+end
+
 --- If the access token was deleted, OAuth Toolkit answers a refresh with status 500 (1.7), or grants a token without a
 -- scope, which the API then refuses (3.0), or refuses it (3.4). `version`: of a server, see
 -- spec.support.django.

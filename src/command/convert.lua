@@ -47,8 +47,8 @@ end
 function convert.columns(value)
   local names, is_known, seen = {}, {}, {}
   for _, name in ipairs(FIELDS) do is_known[name] = true end
-  for name in (value .. ","):gmatch(" *([^,]*),") do
-    name = name:match("^(.-) *$")
+  for entry in (value .. ","):gmatch(" *([^,]*),") do
+    local name = entry:match("^(.-) *$")
     if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
     if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
     local meant = not is_known[name] and words.closest(name, FIELDS)

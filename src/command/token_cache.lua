@@ -56,8 +56,8 @@ end
 local function parse(text)
   local entries, now = {}, os.time()
   if text:sub(1, #HEADER) ~= HEADER then return entries end
-  for expires, key, value in text:sub(#HEADER + 1):gmatch("(%d+) (%S+) (%S*)\n") do
-    expires = tonumber(expires)
+  for seconds, key, value in text:sub(#HEADER + 1):gmatch("(%d+) (%S+) (%S*)\n") do
+    local expires = tonumber(seconds)
     if expires > now then entries[decoded(key)] = { expires, decoded(value) } end
   end
   return entries

@@ -12,8 +12,8 @@ local function each_line(name, f)
   local file = assert(io.open(name))
   for line in file:lines() do
     local fields = {}
-    for field in line:gsub("#.*", ""):gmatch("[^;]+") do
-      field = field:match("^%s*(.-)%s*$")
+    for entry in line:gsub("#.*", ""):gmatch("[^;]+") do
+      local field = entry:match("^%s*(.-)%s*$")
       if field ~= "" then fields[#fields + 1] = field end
     end
     if #fields > 0 then f(fields, line) end

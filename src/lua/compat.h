@@ -1,4 +1,4 @@
-/* Hides the differences between Lua 5.1, LuaJIT, 5.2, 5.3 and 5.4. */
+/* Hides the differences between Lua 5.1, LuaJIT, 5.2, 5.3, 5.4 and 5.5. */
 #ifndef PODERO_COMPAT_H
 #define PODERO_COMPAT_H
 
