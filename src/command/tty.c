@@ -12,7 +12,7 @@
  *   ask(question)          reads a line that is not echoed
  *
  * Text is UTF-8. What is no UTF-8 is taken byte by byte. */
-#define _GNU_SOURCE /* wcwidth */
+#define _GNU_SOURCE /* wcwidth NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #include <errno.h>
 #include <locale.h>
@@ -92,7 +92,7 @@ static int free_locale(lua_State *L) {
 
 static void push_locale(lua_State *L) {
   static const char *const names[] = {"C.UTF-8", "en_US.UTF-8", ""};
-  locale_t *locale = lua_newuserdata(L, sizeof *locale);
+  locale_t *locale = lua_newuserdata(L, sizeof(locale_t));
   *locale = (locale_t)0;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, free_locale);
