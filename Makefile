@@ -120,17 +120,17 @@ BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LI
 # objects depend on it.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(BUILD_COMMAND) | cmp -s - $@ || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
+	@[ "$$(cat $@ 2>/dev/null)" = $(BUILD_COMMAND) ] || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
 # Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
-# know a flag.
+# know a flag. (A compiler may end before it has read its input: what the shell says to that is left out.)
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
   $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
-  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' | \
-    $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' \
+    2>/dev/null | $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo '$(LUA) is Lua $(LUA_VERSION): its headers are not found with $(strip $(LUA_CFLAGS)), give LUA_INCDIR' >&2; exit 1; }; \
-  echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  echo '\#include <curl/curl.h>' 2>/dev/null | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
 
@@ -192,9 +192,9 @@ install: install-module install-command
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
-	$(RUN)install -m 644 completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
-	$(RUN)install -m 644 completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
-	$(RUN)install -m 644 completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
+	$(RUN)install -m 644 packaging/completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
+	$(RUN)install -m 644 packaging/completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
+	$(RUN)install -m 644 packaging/completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 
 install-module: $(MODULE)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -274,7 +274,8 @@ help:
 	@echo '  make spec FILE=spec/get_spec.lua'
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
-	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make test-browser the documentation and the site of examples/nginx in'
+	@echo '                    Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
@@ -305,7 +306,8 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
-	@echo '  make completions  writes completions/ from the declarations of src/command'
+	@echo '  make completions  writes packaging/completions, from the options of the'
+	@echo '                    command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'
@@ -358,6 +360,8 @@ test-browser: packages-test-browser
 	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
+	@$(AGAIN) docs
+	@BUSTED=spec/browser/documentation.lua spec/support/run.sh luajit
 
 # In a chroot with another release of Debian, on a copy of this checkout.
 test-debian13: packages-test-debian13
@@ -538,15 +542,9 @@ bench-nginx: packages-bench-nginx
 	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Makes the documentation of types/podero.lua, README.md, examples and the man page.
+# Makes the documentation site: docs/site/pages.lua lists its pages.
 docs: packages-docs
-	@mkdir -p build/ldoc build/docs
-	lua5.4 tools/annotate.lua <types/podero.lua >build/ldoc/podero.lua
-	ldoc --quiet --fatalwarnings -c tools/config.ld -d build/docs build/ldoc/podero.lua
-	@echo 'img { max-width: 100%; } td { padding: 0.1em 0.5em; }' >>build/docs/ldoc.css
-	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
-	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
-	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+	lua5.4 tools/site.lua build/docs
 
 # Writes the scripts that complete the command's words in shells.
 .PHONY: completions

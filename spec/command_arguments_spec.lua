@@ -294,7 +294,7 @@ describe("the arguments of the command", function()
       end
       local last = 0
       for _, text in ipairs { "Usage: podero users [OPTIONS] ORG_ID...", "\n  ORG_ID", "\nWhich users\n", "--role",
-        "\nTheir form\n", "\nCommon options\n", "--timeout", "\nExamples\n", "man podero" } do
+        "\nOutput\n", "\nCommon options\n", "--timeout", "\nExamples\n", "man podero" } do
         local at = help:find(text, last + 1, true)
         assert.truthy(at, text)
         last = at

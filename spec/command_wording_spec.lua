@@ -111,6 +111,11 @@ describe("the command's messages", function()
     assert.truthy(cjson.decode(errors).message:find("check PODERO_CLIENT_ID and", 1, true), errors)
   end)
 
+  it("name no variable that nothing reads", function()
+    server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
+    says(3, "(check --scope)", "token", { PODERO_SCOPE = "x" })
+  end)
+
   it("are about options that the command has", function()
     server:configure { paths = { ["/x"] = { content_type = "application/json", body = '"' .. ("x"):rep(100) .. '"' } } }
     says(1, "too_large: ", "get /x --max-response-bytes 50")

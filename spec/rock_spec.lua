@@ -29,7 +29,7 @@ end)
 --- A folder with what is in the tree, but for what builds have made.
 local function copy_of_tree()
   local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
-  shell("cp -R Makefile src tools rockspec docs types completions %s", dir)
+  shell("cp -R Makefile src tools rockspec docs types packaging %s", dir)
   return dir
 end
 
@@ -83,7 +83,7 @@ describe("make install", function()
       ["podero.bash"] = "bash-completion/completions/podero", _podero = "zsh/site-functions/_podero",
       ["podero.fish"] = "fish/vendor_completions.d/podero.fish",
     } do
-      assert.equal(helper.read("completions/" .. source), helper.read(prefix .. "/share/" .. place))
+      assert.equal(helper.read("packaging/completions/" .. source), helper.read(prefix .. "/share/" .. place))
     end
     assert.truthy(shell("readelf -d %s/lib/lua/%s/podero.so", prefix, version_of(lua)):find("ours.so", 1, true))
     assert.equal("", shell("find %s/dest -type f -not -path '*/opt/x/*'", dir))

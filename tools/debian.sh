@@ -52,52 +52,7 @@ run_in_chroot() {
   make specs
 }
 
-# As the first process of a namespace, from outside of the chroot.
-enter() {
-  root=$1
-  mount --bind "$root" "$root" # a mount point, so that specs can make namespaces in it
-  cd "$root"
-  mount --rbind /dev "$root/dev"
-  mount -t proc proc "$root/proc"
-  mount -t sysfs -o ro sysfs "$root/sys"
-  mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-  mount -t tmpfs -o mode=755 tmpfs "$root/run"
-  mkdir -m 1777 "$root/run/lock"
-  env -i --default-signal=INT,QUIT HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-    ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
-    ${no_proxy:+"no_proxy=$no_proxy"} ${LUAS:+"LUAS=$LUAS"} ${JOBS:+"JOBS=$JOBS"} ${BUSTED:+"BUSTED=$BUSTED"} \
-    chroot "$root" /srv/podero/tools/debian.sh --in-chroot
-}
-
 # ---- outside ----
-
-# The system's mirror of Debian.
-find_mirror() {
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null |
-    head -n 1
-}
-
-is_usable() {
-  [ -e "$1/complete" ] && [ -z "$(chroot "$1" dpkg --audit 2>&1)" ]
-}
-
-make_chroot() { # SUITE FOLDER
-  mirror=${DEBIAN_MIRROR:-$(find_mirror)}
-  [ -n "$mirror" ] || { echo "apt has no mirror of Debian, or no list of it yet: set DEBIAN_MIRROR" >&2; exit 1; }
-  rm -rf --one-file-system "$2" "$2.new"
-  echo "making a chroot with Debian $1 from $mirror"
-  debootstrap --variant=minbase --include=make,ca-certificates "$1" "$2.new" "$mirror" >"$2.log" 2>&1 ||
-    { tail -n 20 "$2.log" "$2.new/debootstrap/debootstrap.log" >&2; exit 1; }
-  : >"$2.new/complete"
-  mv "$2.new" "$2"
-}
-
-# What apt in the chroot needs to use the mirror as the system does.
-copy_apt_settings() {
-  cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
-  apt-config dump Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date |
-    grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
-}
 
 copy_checkout() {
   rm -rf --one-file-system "$1/srv/podero"
@@ -108,22 +63,16 @@ copy_checkout() {
 
 case "${1:-}" in
 --in-chroot) run_in_chroot; exit ;;
---enter) enter "$2"; exit ;;
 trixie | sid) suite=$1 ;;
 *) echo "usage: $0 trixie|sid" >&2; exit 2 ;;
 esac
 
 cd "$(dirname "$0")/.."
-[ "$(id -u)" -eq 0 ] || { echo "a chroot can only be made by root" >&2; exit 1; }
 mkdir -p build
 root=$PWD/build/debian-$suite
-exec 9>>"$root.lock"
+exec 9>>"$root.run.lock"
 flock -n 9 || { echo "another run uses $root" >&2; exit 1; }
-is_usable "$root" || make_chroot "$suite" "$root"
-copy_apt_settings "$root"
+tools/chroot.sh make "$suite" "$root"
 copy_checkout "$root"
-unshare --mount --pid --fork --kill-child tools/debian.sh --enter "$root" &
-namespace=$!
-# unshare itself ignores some of these. Everything in the namespace ends with it.
-for signal in HUP INT TERM; do trap "kill -KILL $namespace; trap - $signal; kill -$signal \$\$" $signal; done
-wait "$namespace"
+exec tools/chroot.sh run "$root" env ${LUAS:+"LUAS=$LUAS"} ${JOBS:+"JOBS=$JOBS"} ${BUSTED:+"BUSTED=$BUSTED"} \
+  /srv/podero/tools/debian.sh --in-chroot

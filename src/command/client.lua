@@ -24,10 +24,9 @@ function client.call(given, f, ...)
   local function check(ok, ...)
     if ok then return ... end
     local raised = ...
-    -- An error about an argument begins with the position in this file: leave that out.
-    if type(raised) == "string" then
-      failure.usage(wording.of("argument", raised:match("%((.*)%)$") or raised, given), given.label)
-    end
+    -- Leave out the position in this file, and the function's name.
+    local reason = type(raised) == "string" and raised:match("bad argument #%d+ to '[%w_]+' %((.*)%)$")
+    if reason then failure.usage(wording.of("argument", reason, given), given.label) end
     error(raised, 0)
   end
   return check(pcall(f, ...))
@@ -58,9 +57,9 @@ end
 
 --- Calls f(api, shown) with a client and a progress line, and closes both. `has_file`: the output goes to a file; see
 -- progress.lua. Returns the first result of f, or raises what it has raised.
-function client.use(given, has_file, f, on_event)
+function client.use(given, has_file, f)
   local shown = progress.new(options.host(given), not given.quiet, has_file)
-  local api = client.new(given, shown, on_event)
+  local api = client.new(given, shown)
   local ok, result = pcall(f, api, shown)
   shown:stop()
   api:close()

@@ -13,10 +13,10 @@ options.COMMON = {
     option("--token-cache FILE", "Keep tokens in this file, for the next runs."),
     option("--timeout SECONDS", "For a whole call (30); for lists, until the first user, then without a byte.",
       { convert = convert.seconds }),
-    option("--errors FORM", "How errors are told: text, or one JSON object on a line.",
+    option("--errors FORM", "How errors are printed: as text, or as one JSON object on a line.",
       { choices = { "text", "json" } }),
-    option("-v --verbose", "Tell each HTTP exchange on standard error."),
-    option("-q --quiet", "Tell nothing but errors on standard error."),
+    option("-v --verbose", "Print a line for each HTTP exchange to standard error."),
+    option("-q --quiet", "Print nothing but errors to standard error."),
   } },
 }
 

@@ -22,7 +22,7 @@ local users = {
       option("--limit N", "At most this many in all.", { convert = convert.limit }),
       option("--include-deleted", "Also those that are deleted."),
     } },
-    { "Their form", user_output.OPTIONS },
+    { "Output", user_output.OPTIONS },
     { nil, {
       option("--count", "Print how many users there are, and nothing else."),
       option("--keep-going", "If the list of an organization fails, go on with the next one."),
