@@ -48,6 +48,10 @@ function compute.repeats_after_failed_goaway()
   return versions.repeats_after_goaway and not is_since(versions.libcurl, "8.23.0")
 end
 
+--- libcurl returns between HTTP/2 frames that arrive as fast as they are read, if there is a stream to read for: the
+-- call ends at its timeout. Before 8.7 it does not return, and the connection is ended.
+function compute.returns_between_frames() return is_since(versions.libcurl, "8.7.0") end
+
 --- The code of a private key that cannot be read: CURLE_BAD_FUNCTION_ARGUMENT instead of CURLE_SSL_CERTPROBLEM, or nil.
 function compute.code_of_a_bad_key() return is_since(versions.libcurl, "8.16.0") and 43 or false end
 
