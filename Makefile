@@ -135,7 +135,7 @@ requirements = command -v $(firstword $(CC)) >/dev/null || { \
     exit 1; }
 
 # Lua sources are compiled into the module.
-$(BUILD)/lua/methods.o: $(EMBEDDED)
+$(BUILD)/lua/methods.o $(BUILD)/lua/mock.o: $(EMBEDDED)
 $(BUILD)/%.inc: src/lua/%.lua $(BUILD)/embed
 	$(SAY) GEN $@
 	$(RUN)$(BUILD)/embed <$< >$@
@@ -188,9 +188,10 @@ INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 .PHONY: install install-module install-command uninstall rock
 install: install-module install-command
-	$(RUN)install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)"
+	$(RUN)install -d "$(DESTDIR)$(INST_MANDIR)/man1" "$(DESTDIR)$(INST_TYPESDIR)/podero"
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
+	$(RUN)install -m 644 types/podero/mock.lua "$(DESTDIR)$(INST_TYPESDIR)/podero/mock.lua"
 	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
 	$(RUN)install -m 644 packaging/completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
 	$(RUN)install -m 644 packaging/completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
@@ -226,9 +227,11 @@ uninstall:
 	$(SAY) RM "$(DESTDIR)$(INST_BINDIR)/podero"
 	$(RUN)rm -f "$(DESTDIR)$(INST_LIBDIR)/podero.so" "$(DESTDIR)$(INST_BINDIR)/podero" \
 	  "$(DESTDIR)$(INST_MANDIR)/man1/podero.1" "$(DESTDIR)$(INST_TYPESDIR)/podero.lua" \
+	  "$(DESTDIR)$(INST_TYPESDIR)/podero/mock.lua" \
 	  "$(DESTDIR)$(INST_BASHDIR)/podero" "$(DESTDIR)$(INST_ZSHDIR)/_podero" "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 	$(RUN)rm -rf "$(DESTDIR)$(INST_LUADIR)/podero/command" "$(DESTDIR)$(INST_LIBDIR)/podero/command"
-	$(RUN)for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)" \
+	$(RUN)for folder in "$(DESTDIR)$(INST_LUADIR)/podero" "$(DESTDIR)$(INST_LIBDIR)/podero" "$(DESTDIR)$(INST_TYPESDIR)/podero" \
+	  "$(DESTDIR)$(INST_TYPESDIR)" \
 	  "$(DESTDIR)$(PREFIX)/share/podero"; do [ ! -d "$$folder" ] || rmdir "$$folder" 2>/dev/null || true; done
 
 # Debian packages of the module and the command, in build/deb.

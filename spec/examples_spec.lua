@@ -126,6 +126,11 @@ describe("the example", function()
     assert.equal("?[2J\ta?@example.com\t?", lines_of("filter_users", { mock.ORG, "any" })[1])
   end)
 
+  it("testing tests a function without a network", function()
+    assert.same({ "3 tests passed" }, lines_of("testing", {}))
+    assert.equal(0, #server:requests())
+  end)
+
   describe("export_csv", function()
     it("writes a file, and tells how far it has come", function()
       server:configure { default_users = 3000 }

@@ -51,6 +51,7 @@ local function check_installed(prefix, lua, files)
   assert.equal(podero._VERSION, shell("%s %s -e \"" .. module .. "\"", WITHOUT_PATHS, lua, prefix, version))
   assert.equal(podero._VERSION, shell("%s %s/bin/podero --version", environment, prefix))
   assert.equal(helper.read("types/podero.lua"), helper.read(files.types))
+  assert.equal(helper.read("types/podero/mock.lua"), helper.read((files.types:gsub("%.lua$", "/mock.lua"))))
   assert.equal(helper.read("docs/podero.1"), helper.read(files.man))
 end
 
@@ -121,6 +122,7 @@ describe("the rock", function()
       assert.equal(table.concat({
         "bin/podero", shell("find docs -name podero.1 -o -name '*.md' | LC_ALL=C sort"),
         ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
+        "types/podero/mock.lua",
       }, "\n"), shell("cd %s && find * -type f | LC_ALL=C sort", rock))
       -- `sudo luarocks make` would leave root's files in a build folder.
       assert.equal("", shell("find %s -name build", dir))

@@ -103,9 +103,9 @@ static void begin_users(lua_State *L, struct call_object *object) {
   user_value_set(L, 1, VALUE_DECODED);
 }
 
-void call_body_set_users_failure(const struct call_object *object, struct failure *failure) {
-  const struct user_error *e = &object->decoder.error;
-  unsigned long long users = object->decoder.users;
+void call_body_set_users_failure(const struct user_decoder *decoder, struct failure *failure) {
+  const struct user_error *e = &decoder->error;
+  unsigned long long users = decoder->users;
   char after[48];
   switch (e->fault) {
   case USER_FAULT_NONE: return;
@@ -139,13 +139,13 @@ static void feed_users(lua_State *L, struct call_object *object) {
   size_t used;
   struct user_targets targets = call_body_push_targets(L, object);
   user_decode(L, &object->decoder, targets, object->bytes, object->size, &used);
-  call_body_set_users_failure(object, object->failure);
+  call_body_set_users_failure(&object->decoder, object->failure);
 }
 
 static void end_users(struct call_object *object) {
   const struct user_decoder *d = &object->decoder;
   if (!user_decode_end(&object->decoder))
-    call_body_set_users_failure(object, object->failure);
+    call_body_set_users_failure(&object->decoder, object->failure);
   else if (object->method == METHOD_FIND_USER && d->delivered == 0)
     failure_set(object->failure, FAILURE_NOT_FOUND,
                 "none of the %llu users of the list has these values",

@@ -18,7 +18,7 @@ int call_body_run(lua_State *L);
 /* Pushes what the user decoder of the call at index 1 works on. [-0, +(1..3), -] */
 struct user_targets call_body_push_targets(lua_State *L, const struct call_object *object);
 
-/* Fills `failure` with the error of the call's user decoder, if it has one. */
-void call_body_set_users_failure(const struct call_object *object, struct failure *failure);
+/* Fills `failure` with the error of a user decoder, if it has one. */
+void call_body_set_users_failure(const struct user_decoder *decoder, struct failure *failure);
 
 #endif

@@ -194,7 +194,7 @@ static void report_decoded(struct call_object *object) {
   struct failure failure = {0};
   call_take(object->call, object->used);
   if (object->status == USER_READY) call_commit(object->call);
-  call_body_set_users_failure(object, &failure);
+  call_body_set_users_failure(&object->decoder, &failure);
   if (failure.kind != FAILURE_NONE)
     call_reject_body(object->call, &failure);
   else if (user_decoder_is_done(&object->decoder))
