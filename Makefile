@@ -277,6 +277,7 @@ help:
 	@echo '                    arguments'
 	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
+	@echo '  make test-foreign some specs on s390x, arm64 and armhf, with qemu (as root)'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make lint         the checks of make test that need no build'
@@ -365,6 +366,12 @@ test-poll: packages-test
 	@for lua in $(POLL_LUAS); do \
 	  $(AGAIN) -j$(JOBS) LUA=$$lua WERROR=-Werror $(POLL_VARIANT) all decoder allocations || exit 1; done
 	@VARIANT=-poll PODERO_TEST_PROC=/nowhere spec/support/run.sh $(POLL_LUAS)
+
+# On other architectures: big-endian, ARM, and 32 bits.
+FOREIGN ?= s390x arm64 armhf
+.PHONY: test-foreign
+test-foreign: packages-test-foreign
+	@for architecture in $(FOREIGN); do tools/foreign.sh $$architecture || exit 1; done
 
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
