@@ -103,7 +103,8 @@ $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
 
 # What it shares with the library.
-$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o lua/user_schema.o)
+$(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o core/rfc3339.o \
+  lua/user_schema.o)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -119,17 +120,17 @@ BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LI
 # objects depend on it.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(BUILD_COMMAND) | cmp -s - $@ || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
+	@[ "$$(cat $@ 2>/dev/null)" = $(BUILD_COMMAND) ] || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
 # Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
-# know a flag.
+# know a flag. (A compiler may end before it has read its input: what the shell says to that is left out.)
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
   $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
-  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' | \
-    $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  printf '%s\n' '\#include <lua.h>' '\#if LUA_VERSION_NUM != $(subst .,0,$(LUA_VERSION))' '\#error' '\#endif' \
+    2>/dev/null | $(CC) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo '$(LUA) is Lua $(LUA_VERSION): its headers are not found with $(strip $(LUA_CFLAGS)), give LUA_INCDIR' >&2; exit 1; }; \
-  echo '\#include <curl/curl.h>' | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
+  echo '\#include <curl/curl.h>' 2>/dev/null | $(CC) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -E - >/dev/null 2>&1 || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
 
@@ -191,9 +192,9 @@ install: install-module install-command
 	$(RUN)install -m 644 docs/podero.1 "$(DESTDIR)$(INST_MANDIR)/man1/podero.1"
 	$(RUN)install -m 644 types/podero.lua "$(DESTDIR)$(INST_TYPESDIR)/podero.lua"
 	$(RUN)install -d $(foreach shell,BASH ZSH FISH,"$(DESTDIR)$(INST_$(shell)DIR)")
-	$(RUN)install -m 644 completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
-	$(RUN)install -m 644 completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
-	$(RUN)install -m 644 completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
+	$(RUN)install -m 644 packaging/completions/podero.bash "$(DESTDIR)$(INST_BASHDIR)/podero"
+	$(RUN)install -m 644 packaging/completions/_podero "$(DESTDIR)$(INST_ZSHDIR)/_podero"
+	$(RUN)install -m 644 packaging/completions/podero.fish "$(DESTDIR)$(INST_FISHDIR)/podero.fish"
 
 install-module: $(MODULE)
 	$(SAY) INSTALL "$(DESTDIR)$(INST_LIBDIR)/podero.so"
@@ -256,7 +257,7 @@ JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 
 # The same make for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
-.PHONY: help demo demo-nginx test test-browser specs spec spec-modules mutants lint
+.PHONY: help demo demo-nginx test test-browser test-debian13 test-sid specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
 	@echo '  make              builds the module, in build/; V=1 prints whole commands'
@@ -275,15 +276,19 @@ help:
 	@echo '  make spec FILE=spec/get_spec.lua'
 	@echo '                    builds for LUA, and runs one file, or busted with these'
 	@echo '                    arguments'
-	@echo '  make test-browser the site of examples/nginx in Chromium, with axe-core'
+	@echo '  make test-browser the documentation and the site of examples/nginx in'
+	@echo '                    Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
 	@echo '  make test-foreign some specs on s390x, arm64 and armhf, with qemu (as root)'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
+	@echo '  make test-debian13, make test-sid'
+	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
 	@echo '  make lint         the checks of make test that need no build'
 	@echo 'Check'
 	@echo '  make check        analyzers, other C libraries, sanitizers and valgrind'
-	@echo '  make analyze, make check-musl, make check-32, make sanitize, make valgrind'
+	@echo '  make analyze, make check-musl, make check-32, make sanitize, make valgrind,'
+	@echo '  make lint-docker'
 	@echo '                    parts of it'
 	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
 	@echo '                    lines or 90 % of branches'
@@ -304,7 +309,8 @@ help:
 	@echo '  make docs         the documentation as a web site, in build/docs'
 	@echo '  make picture, make picture-nginx'
 	@echo '                    records the pictures of the README again'
-	@echo '  make completions  writes completions/ from the declarations of src/command'
+	@echo '  make completions  writes packaging/completions, from the options of the'
+	@echo '                    command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'
@@ -357,6 +363,15 @@ test-browser: packages-test-browser
 	  npm install --prefix build/browser --no-save --no-audit --no-fund --ignore-scripts --silent $(AXE) || \
 	  { echo '$(AXE) cannot be installed with npm, and without it the site cannot be tested in a browser' >&2; exit 1; }
 	@BUSTED=spec/browser/site.lua spec/support/run.sh luajit
+	@$(AGAIN) docs
+	@BUSTED=spec/browser/documentation.lua spec/support/run.sh luajit
+
+# In a chroot with another release of Debian, on a copy of this checkout.
+test-debian13: packages-test-debian13
+	@tools/debian.sh trixie
+
+test-sid: packages-test-sid
+	@tools/debian.sh sid
 
 # What systems without epoll, eventfd, SOCK_CLOEXEC, -z nodelete and /proc use: built and tested on Linux.
 POLL_LUAS ?= lua5.4 luajit
@@ -383,7 +398,7 @@ mutants: packages-test
 	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
 lint:
-	luacheck --quiet .
+	@luacheck --quiet $(LUA_FILES)
 	@$(call forbid,libcurl outside src/core/http,<curl/,src,src/core/http/)
 	@$(call forbid,the internal header of src/core/http elsewhere,"core/http/internal,src,src/core/http/)
 	@$(call forbid,Lua outside src/lua and src/command,[<"](lua/|lua\.h|lauxlib|lualib),src,src/(lua|command)/)
@@ -394,6 +409,10 @@ lint:
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
+# Those of the checkout. luacheck would look for files in build/, too, and in the systems in there: it excludes only what
+# it has found.
+LUA_FILES = $(shell find . -path ./build -prune -o -path ./.git -prune -o -name '*.lua' -print | sort)
+
 # Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
@@ -403,7 +422,16 @@ BASE = $(filter-out src/core/call.% src/core/session.%,$(wildcard src/core/*.[ch
 # ---- checkers ----
 
 .PHONY: check analyze check-musl check-32 sanitize valgrind coverage soak soak-nginx chaos-nginx
-check: analyze check-musl check-32 sanitize valgrind
+check: analyze check-musl check-32 sanitize valgrind lint-docker
+
+# The linter is installed into the build folder.
+DOCKERFILE_UTILS := dockerfile-utils@0.16.3
+.PHONY: lint-docker
+lint-docker: packages-lint-docker
+	@[ -e build/docker/node_modules/.bin/dockerfile-utils ] || \
+	  npm install --prefix build/docker --no-save --no-audit --no-fund --ignore-scripts --silent $(DOCKERFILE_UTILS) || \
+	  { echo '$(DOCKERFILE_UTILS) cannot be installed with npm' >&2; exit 1; }
+	build/docker/node_modules/.bin/dockerfile-utils lint examples/nginx/Dockerfile
 
 # Static analysis by compilers and other tools.
 C_FILES = $(SOURCES) $(COMMAND_SOURCES) $(wildcard spec/support/*.c spec/fuzz/*.[ch] tools/*.c)
@@ -523,15 +551,9 @@ bench-nginx: packages-bench-nginx
 	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Makes the documentation of types/podero.lua, README.md, examples and the man page.
+# Makes the documentation site: tools/site/pages.lua lists its pages.
 docs: packages-docs
-	@mkdir -p build/ldoc build/docs
-	lua5.4 tools/annotate.lua <types/podero.lua >build/ldoc/podero.lua
-	ldoc --quiet --fatalwarnings -c tools/config.ld -d build/docs build/ldoc/podero.lua
-	@echo 'img { max-width: 100%; } td { padding: 0.1em 0.5em; }' >>build/docs/ldoc.css
-	@mkdir -p build/docs/topics/pictures build/docs/topics/examples/nginx
-	@cp pictures/podero.svg build/docs/topics/pictures && cp examples/nginx/roster.png build/docs/topics/examples/nginx
-	mandoc -Thtml docs/podero.1 >build/docs/podero.1.html
+	lua5.4 tools/site.lua build/docs
 
 # Writes the scripts that complete the command's words in shells.
 .PHONY: completions

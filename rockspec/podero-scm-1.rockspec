@@ -16,7 +16,6 @@ description = {
 }
 supported_platforms = { "unix" }
 dependencies = { "lua >= 5.1, < 5.6", "lua-cjson >= 2.1.0" }
--- The command needs argparse, too, and says so if it is missing: the module does without.
 -- By library and not by header: Debian and Ubuntu keep the header where LuaRocks does not look.
 external_dependencies = { CURL = { library = "curl" } }
 build = {

@@ -54,7 +54,7 @@ describe("the arguments of the command", function()
       for _, arguments in ipairs {
         "users --format ndjson --columns id " .. mock.ORG, "users " .. mock.ORG .. " --format=ndjson --columns=id",
         "--format ndjson --columns id users " .. mock.ORG, "-qf ndjson users --columns id -- " .. mock.ORG,
-        "-q users -fndjson " .. mock.ORG .. " --columns=id",
+        "-q users -f=ndjson --columns=id " .. mock.ORG, "-q users -fndjson " .. mock.ORG .. " --columns=id",
       } do
         assert.equal(25, select(2, output_of(arguments):gsub('{"id":"[%x-]+"}\n', "")), arguments)
       end
@@ -142,6 +142,10 @@ describe("the arguments of the command", function()
     it("files that no format is for", function()
       is_wrong("--output 'users.xlsx': there is no format for .xlsx, but spreadsheets open CSV: --output users.csv",
         "users -o users.xlsx " .. mock.ORG)
+      is_wrong("there is no format for .gz, but without --output, another program can compress",
+        "users -o users.csv.gz " .. mock.ORG)
+      is_wrong("--output '~/users.csv': the shell has not replaced ~: write $HOME/users.csv",
+        "users --output='~/users.csv' " .. mock.ORG)
       is_wrong("--columns: only a table has 'name': name first_name and last_name",
         "users --columns name -f csv " .. mock.ORG)
     end)
@@ -153,6 +157,15 @@ describe("the arguments of the command", function()
       is_wrong("--data is given, but GET has no body", "request GET /x --data -")
       is_wrong("--content-type is given without --data", "request POST /x --content-type text/plain")
       is_wrong("the path alone is needed, without the host: did you mean '/a?b=1'?", "get 'https://x.example/a?b=1'")
+    end)
+
+    it("dashes and line ends that other programs have made", function()
+      is_wrong("'–role' begins with a dash that options do not have: did you mean '--role'?", "users –role admin")
+      is_wrong("did you mean '--count'?", "users —count " .. mock.ORG)
+      is_wrong("did you mean '-f'?", "users −f csv " .. mock.ORG)
+      is_wrong("argument 2 ends in a carriage return: a script or file with the line ends of Windows?",
+        "users \"$(printf '" .. mock.ORG .. "\\r')\"")
+      assert.equal("", output_of("users -f ndjson --search '– x' " .. mock.ORG))
     end)
 
     it("numbers that are none", function()
@@ -186,13 +199,15 @@ describe("the arguments of the command", function()
         .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, %s}'):format(id, id, members)
     end
 
-    before_each(function()
+    local function configure()
       server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat({
         user("a", '"num_wallboxes": 1, "zip_code": "0815", "is_onboarded": true, "beta": true, "latitude": 48.5'),
         user("b", '"num_wallboxes": 2, "zip_code": "815", "is_onboarded": false, "beta": "true", "latitude": 48.50'),
         user("c", '"num_wallboxes": 1, "zip_code": null, "beta": 7, "town": "a=b"'),
       }, ",") .. "]" }, [OTHER] = { users = 3 } } }
-    end)
+    end
+
+    before_each(configure)
 
     it("reads the value by the field's type", function()
       local users = "users " .. mock.ORG
@@ -200,9 +215,15 @@ describe("the arguments of the command", function()
         ["num_wallboxes=1"] = "a c", ["num_wallboxes=1.0"] = "a c", ["zip_code=0815"] = "a", ["zip_code=815"] = "b",
         ["is_onboarded=true"] = "a", ["is_onboarded=false"] = "b", ["is_onboarded="] = "c", ["zip_code="] = "c",
         ["latitude=48.5"] = "a b", ["latitude=485e-1"] = "a b", ["role=user"] = "a b c", ["role=admin"] = "",
-        ["town=a=b"] = "c", ["beta=true"] = "a b", ["beta=7"] = "c", ["beta="] = "",
+        ["town=a=b"] = "c",
       } do
         assert.equal(expected, emails(users .. " --where " .. condition), condition)
+      end
+      for condition, expected in pairs { ["beta=true"] = "a b", ["beta=7"] = "c", ["beta="] = "" } do
+        assert.equal(expected, emails(users .. " --no-validate --where " .. condition), condition)
+        is_wrong("the API's schema has no field 'beta': with --no-validate it is looked for nevertheless",
+          users .. " --where " .. condition)
+        configure()
       end
     end)
 
@@ -273,7 +294,7 @@ describe("the arguments of the command", function()
       end
       local last = 0
       for _, text in ipairs { "Usage: podero users [OPTIONS] ORG_ID...", "\n  ORG_ID", "\nWhich users\n", "--role",
-        "\nTheir form\n", "\nCommon options\n", "--timeout", "\nExamples\n", "man podero" } do
+        "\nOutput\n", "\nCommon options\n", "--timeout", "\nExamples\n", "man podero" } do
         local at = help:find(text, last + 1, true)
         assert.truthy(at, text)
         last = at

@@ -2,8 +2,12 @@
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
+local versions = require "spec.support.versions"
 
-local SCRIPTS = { bash = "completions/podero.bash", zsh = "completions/_podero", fish = "completions/podero.fish" }
+local SCRIPTS = {
+  bash = "packaging/completions/podero.bash", zsh = "packaging/completions/_podero",
+  fish = "packaging/completions/podero.fish",
+}
 
 describe("completion", function()
   local folder, root
@@ -43,8 +47,14 @@ describe("completion", function()
   function offers.fish(line)
     local program = ("source %s/%s; cd %s/files; complete -C %s"):format(root, SCRIPTS.fish, folder,
       helper.quoted(line))
-    return (helper.shell("HOME=" .. folder .. " fish --no-config -c " .. helper.quoted(program)
-      .. " | sed 's/\\t.*//' | sort"))
+    local all = helper.shell("HOME=" .. folder .. " fish --no-config -c " .. helper.quoted(program)
+      .. " | sed 's/\\t.*//' | sort")
+    if not versions.fish_offers_what_contains then return all end
+    local typed, list = line:match "%S*$", ""
+    for text in all:gmatch "[^\n]+" do
+      if text:sub(1, #typed) == typed then list = list .. text .. "\n" end
+    end
+    return list
   end
 
   local EXPECTED = {
@@ -98,8 +108,8 @@ describe("completion", function()
 
   it("in zsh completes what is typed, and quotes the name of a file", function()
     if not has "zsh" then return pending "zsh is not installed" end
-    helper.shell(("echo \"PS1='READY> '; fpath=(%s/completions \\$fpath); autoload -Uz compinit; compinit -u -D; "
-      .. "bindkey -e; zle_highlight=(none)\" >%s/.zshrc"):format(root, folder))
+    helper.shell(("echo \"PS1='READY> '; fpath=(%s/packaging/completions \\$fpath); autoload -Uz compinit; "
+      .. "compinit -u -D; bindkey -e; zle_highlight=(none)\" >%s/.zshrc"):format(root, folder))
     local zsh = ("ZDOTDIR=%s zsh -d -i"):format(folder)
     types(zsh, "podero us", "podero users ")
     types(zsh, "podero users --out", "--output=")

@@ -82,6 +82,8 @@ describe("podero doctor", function()
     fails(2, "settings", { "PODERO_BASE_URL 'x.example' has no scheme: https://x.example?" }, "",
       { PODERO_BASE_URL = "x.example" })
     fails(2, "settings", { "no credentials: set PODERO_CLIENT_ID" }, "", without_client {})
+    fails(2, "token", { "✘ token --ca-file /nope cannot be read: No such file" }, "--ca-file /nope",
+      { PODERO_BASE_URL = server.tls_url })
     fails(2, "settings", { "the client's secret is missing" }, "", { PODERO_CLIENT_SECRET = false })
   end)
 
@@ -120,6 +122,8 @@ describe("podero doctor", function()
       local output = fails(1, "connection", { "answered CONNECT with HTTP", "The proxy refuses", "✔ proxy 127.0.0.1:",
         "(https_proxy)" }, "", environment)
       assert.is_nil(output:find("me:", 1, true))
+      fails(4, "connection", { "The proxy does not answer: check its host and port (--proxy)" },
+        "--proxy http://me:hush@127.0.0.1:" .. helper.closed_port(), { PODERO_BASE_URL = "https://podero.invalid" })
       fails(4, "connection", { "Check the name of the proxy: --proxy" }, "--proxy http://proxy.invalid:3128",
         { PODERO_BASE_URL = "https://podero.invalid" })
     end)
@@ -154,6 +158,14 @@ describe("podero doctor", function()
       fails(3, "token", { "✔ connection", "✔ clock", "invalid_client",
         "check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET",
         "Credentials of the sandbox work with --sandbox alone" }, "", { PODERO_CLIENT_SECRET = "hush-hush" })
+    end)
+
+    it("but does not blame them for what they are not", function()
+      server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
+      local output = fails(3, "token", { "check --scope" }, "--scope x")
+      assert.is_nil(output:find("sandbox", 1, true), output)
+      server:configure { always_token = { status = 429, headers = { ["Retry-After"] = "30" }, body = "{}" } }
+      fails(4, "token", { "The server cannot answer now: try again in 30 s." }, "")
     end)
 
     it("the grant", function()
@@ -191,6 +203,12 @@ describe("podero doctor", function()
     end
     assert.truthy(date(-600):find("! clock 10 min ahead of the server's Set this machine's clock", 1, true))
     assert.truthy(date(10000):find("! clock 2 h behind the server's", 1, true))
+    for _, time in ipairs { "x", "Fri, 27 anF 2026 12:00:00 GMT", "Fri, 99 Jan 2026 99:99:99 GMT",
+      "Fri, 27 J 2026 12:00:00 GMT" } do
+      server:configure { always_token = { ok = true, headers = { Date = time } } }
+      local code, output = run ""
+      assert.same({ 0, nil }, { code, (output:find("clock", 1, true)) })
+    end
     assert.truthy(date(30):find("✔ clock [23]%d s behind the server's"))
   end)
 

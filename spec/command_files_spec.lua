@@ -128,6 +128,9 @@ describe("a file that the command writes", function()
     fails(1, "it is a directory", users(dir))
     fails(1, "cannot write", users(dir .. "/users.csv/"))
     fails(1, "cannot write", users("/proc/users.csv"))
+    for _, arguments in ipairs { "find role=user " .. mock.ORG, "get /x", "request POST /x" } do
+      fails(1, "it is a directory", arguments .. " -o " .. dir)
+    end
     assert.equal(0, #server:requests())
     fails(1, "/dev/full", users("/dev/full"))
   end)
@@ -215,7 +218,7 @@ print(child.wait(), len(seen))]=]
 
   it("gives its format by its name", function()
     for ending, start in pairs { csv = "id,organization_id", CSV = "id,", json = "[\n{", ndjson = '{"id"',
-      jsonl = '{"id"', tsv = "id\torganization_id", txt = "ROLE", ["csv.gz"] = "ROLE" } do
+      jsonl = '{"id"', tsv = "id\torganization_id", txt = "ROLE", gzip = "ROLE" } do
       local name = dir .. "/users." .. ending
       succeeds(("users %s -o %s"):format(mock.ORG, name))
       assert.equal(start, helper.read(name):sub(1, #start), ending)

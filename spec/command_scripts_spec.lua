@@ -126,6 +126,19 @@ describe("the command, for scripts,", function()
     assert.equal(2, (run("request POST " .. PATH .. " --data " .. folder .. "/missing")))
   end)
 
+  it("sends further header fields", function()
+    answer "{}"
+    output_of("request POST " .. PATH .. " --header 'Idempotency-Key: a b' --header X-A:1 --header X-A:2")
+    local headers = helper.last(server, "api").headers
+    assert.same({ "a b", "1, 2" }, { headers["idempotency-key"], headers["x-a"] })
+    for given, message in pairs { ["Authorization: x"] = "--header: 'Authorization' cannot be set",
+      ["x"] = "--header 'x': expected NAME:VALUE", ["a b: c"] = "expected NAME:VALUE" } do
+      local code, _, errors = run("get " .. PATH .. " --header '" .. given .. "'")
+      assert.equal(2, code)
+      assert.truthy(errors:find(message, 1, true), errors)
+    end
+  end)
+
   it("reads a secret from standard input", function()
     local none = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
     local with = line("token --client-id demo-client --client-secret-file -", none)

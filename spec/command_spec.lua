@@ -388,6 +388,11 @@ describe("the command podero", function()
       assert.truthy(uri:find("n=2", 1, true))
     end)
 
+    it("says so if a web site answers", function()
+      server:configure { paths = { ["/x"] = { content_type = "text/html; charset=utf-8", body = "<html></html>" } } }
+      fails(1, "decode: the response is an HTML page: check the base URL (PODERO_BASE_URL) and the path", "get /x")
+    end)
+
     it("fails with the API's error", function()
       fails(5, "HTTP 404", "get /api/partners/v2.0/nothing")
       fails(2, "podero: PATH 'nothing': expected a path that begins with '/'", "get nothing")
@@ -419,7 +424,7 @@ describe("the command podero", function()
   end)
 
   it("fails with one line where the organization id is no UUID, and sends nothing", function()
-    fails(2, "podero: ORG_ID 'x': expected an organization's id, which is a UUID", "users " .. mock.ORG .. " x")
+    fails(2, "podero: ORG_ID 'x': expected an organization's UUID", "users " .. mock.ORG .. " x")
     assert.equal(0, #server:requests())
   end)
 

@@ -197,6 +197,18 @@ describe("the command podero on a terminal", function()
       end
     end)
 
+    it("says what is waited for in all commands that ask the API", function()
+      for _, arguments in ipairs { "token", "get /x", "request POST /x", "find role=user " .. mock.ORG, "doctor" } do
+        server:configure { always_token = { delay = 20 } }
+        -- And Ctrl-C ends each of them.
+        local text, code, echoes = screen(80, arguments, {}, { { ", 1 s", "\\x03" } })
+        assert.truthy(text:find("waiting for 127.0.0.1:%d+, 1 s\27%[K"), text)
+        assert.same({ 130, true }, { code, echoes })
+      end
+      server:configure { always_token = { delay = 1.3 } }
+      assert.is_nil(screen(80, "token -q"):find("waiting", 1, true))
+    end)
+
     it("and clears the line before one of --verbose", function()
       server:configure { script = { api = { { delay = 1.3 } } } }
       local text = screen(80, "users -v " .. mock.ORG)
@@ -239,6 +251,15 @@ describe("the command podero on a terminal", function()
       is_clean((screen(200, "users '\226\128\174'")))
       is_clean((screen(200, "users -v '\226\128\174\194\155'")))
     end)
+  end)
+
+  it("says that the secret that was entered is wrong", function()
+    local text, code = screen(200, "token", { PODERO_CLIENT_SECRET = false }, { { "Secret of", "wrong\\n" } })
+    assert.equal(3, code)
+    assert.truthy(text:find("(check PODERO_CLIENT_ID and the secret that was entered: they belong", 1, true), text)
+    text, code = screen(200, "token", { PODERO_CLIENT_SECRET = false }, { { "Secret of", "\\n" } })
+    assert.equal(2, code)
+    assert.truthy(text:find("nothing was entered", 1, true), text)
   end)
 
   describe("interrupted at a question for a secret", function()

@@ -82,6 +82,22 @@ describe("the command's messages", function()
     says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. write("ca", "x"), tls)
   end)
 
+  it("ask for the password of a key that is encrypted, which comes from a file or standard input", function()
+    local key = folder .. "/encrypted.key"
+    assert.equal(0, select(2, helper.shell(("openssl pkey -in %s -aes128 -passout pass:sesame -out %s"):format(
+      server.client_key, key))))
+    local tls = { PODERO_BASE_URL = server.tls_url }
+    local token = ("token --ca-file %s --cert %s --key %s"):format(server.ca_file, server.client_cert, key)
+    says(2, "--key-password-file is missing or wrong", token, tls)
+    says(2, "--key-password-file is missing or wrong", token .. " --key-password-file " .. write("bad", "open"), tls)
+    server:configure { require_client_cert = true }
+    local name = write("password", "\239\187\191sesame\r\nmore")
+    assert.equal(0, (command.run(token .. " --key-password-file " .. name, command.environment(server, tls))))
+    local line = command.line(token .. " --key-password-file -", command.environment(server, tls))
+    assert.equal(0, (command.shell("printf 'sesame\\n' | { " .. line .. "; }")))
+    says(2, "its first line is empty", token .. " --key-password-file " .. write("none", "\n"), tls)
+  end)
+
   it("say what to check, by where it comes from", function()
     says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET: they belong to one base URL)", "token",
       { PODERO_CLIENT_SECRET = "wrong" })
@@ -93,6 +109,11 @@ describe("the command's messages", function()
       { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "wrong" })
     local _, _, errors = command.run("token --errors json", command.environment(server, { PODERO_CLIENT_SECRET = "x" }))
     assert.truthy(cjson.decode(errors).message:find("check PODERO_CLIENT_ID and", 1, true), errors)
+  end)
+
+  it("name no variable that nothing reads", function()
+    server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
+    says(3, "(check --scope)", "token", { PODERO_SCOPE = "x" })
   end)
 
   it("are about options that the command has", function()

@@ -7,6 +7,7 @@ local peer = require "spec.support.peer"
 local podero = require "podero"
 local preload = require "spec.support.preload"
 local process = require "spec.support.process"
+local versions = require "spec.support.versions"
 
 -- A sanitizer wants to be the first library.
 local CAN_PRELOAD = os.getenv "VARIANT" ~= "-sanitized"
@@ -104,9 +105,10 @@ local ROWS = {
   { code = "CURLE_WEIRD_SERVER_REPLY", number = 8, other = true,
     caused_by("responses", "a negative Content-Length", "content-length", { retryable = false }) },
   { code = "CURLE_HTTP2", number = 16,
-    caused_by("http2", "GOAWAY, the request unheard", "http2") },
+    versions.repeats_after_goaway and caused_by("http2", "a frame beyond all sizes", "http2", { retryable = true })
+      or caused_by("http2", "GOAWAY, the request unheard", "http2") },
   { code = "CURLE_PARTIAL_FILE", number = 18,
-    caused_by("responses", "shorter than its Content-Length", "bytes remaining") },
+    caused_by("responses", "shorter than its Content-Length", { "bytes remaining", "bytes missing" }) },
   { code = "CURLE_WRITE_ERROR", number = 23,
     { name = "a line feed after a compressed body", kind = "decode", retryable = false,
       words = "there are bytes after the compressed response",
@@ -132,7 +134,8 @@ local ROWS = {
   { code = "CURLE_RECV_ERROR", number = 56,
     caused_by("responses", "reset before the header", "reset") },
   { code = "CURLE_SSL_CERTPROBLEM", number = 58,
-    { name = "a certificate without its key", kind = "argument", retryable = false, words = "tls.cert",
+    { name = "a certificate without its key", instead = versions.code_of_a_bad_key,
+      kind = "argument", retryable = false, words = "tls.cert",
       settings = { tls = TLS }, options = { tls = { ca_file = "{folder}/ca.pem", cert = "{folder}/ca.pem" } } },
     covered = { tls_spec = "fail it if they hold something else" } },
   { code = "CURLE_PEER_FAILED_VERIFICATION", number = 60, other = true,

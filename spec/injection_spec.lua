@@ -4,6 +4,7 @@ local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
 local podero = require "podero"
+local versions = require "spec.support.versions"
 
 -- Every byte that means something in HTTP, URLs or forms, and some that mean nothing. Under valgrind, of which SPARSE
 -- tells, the most dangerous ones.
@@ -219,7 +220,8 @@ describe("requests", function()
         "/.hidden", "/x;..", "/x;a=..;b/y", "/a..%20b", "/100%25", "/100%25off", "/%25", "/%2541", "/a%20b", "/%C3%9C",
         "/%3F%23%40", "/a:b,c=d" } do
         assert.equal(3, #assert(client:get(path)), path)
-        assert.equal(1, check(path))
+        local sent = versions.escapes_become_capital and path:gsub("%%%x%x", string.upper) or path
+        assert.equal(1, check(sent))
       end
     end)
 

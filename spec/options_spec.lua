@@ -2,6 +2,7 @@ local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 local podero = require "podero"
 local socket = require "socket"
+local versions = require "spec.support.versions"
 
 local ORG = helper.ORG
 
@@ -224,7 +225,8 @@ describe("base_url and token_url", function()
   it("may not be plain http, unless the host is loopback", function()
     for _, host in ipairs {
       "app.podero.com", "127.0.0.1.example.com", "localhost.example.com", "notlocalhost", "192.168.0.1", "0.0.0.0",
-      "10.0.0.1", "128.0.0.1", "[::2]", "[::]", "[::ffff:8.8.8.8]", "127.0.0.1.", "xn--localhost",
+      "10.0.0.1", "128.0.0.1", "[::2]", "[::]", "[::ffff:8.8.8.8]", "xn--localhost",
+      versions.address_may_end_with_dot and "10.0.0.1." or "127.0.0.1.",
       "api.localhost", -- some resolvers leave such names to name servers
     } do
       for _, name in ipairs { "base_url", "token_url" } do

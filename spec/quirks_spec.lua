@@ -91,7 +91,7 @@ curl_version_info_data *curl_version_info(CURLversion age) {
 
   it("is as old in the documents as in the source", function()
     local oldest = helper.read("src/core/http/quirks.h"):match("QUIRKS_OLDEST_NAME \"([%d.]+)\"")
-    for _, document in ipairs { "README.md", "SECURITY.md" } do
+    for _, document in ipairs { "README.md", "SECURITY.md", "docs/install.md", "docs/guide/questions.md" } do
       local text = helper.read(document)
       assert.truthy(text:find(oldest, 1, true), document)
       assert.is_nil(text:find("7%.[0-6]%d[%s,.]"), document)

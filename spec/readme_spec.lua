@@ -1,6 +1,7 @@
--- Every command of the README, pasted in its order into one shell, in a copy of the tree. What would change the
--- machine, or needs another one, is stood in for: see PRELUDE.
+-- Every command of README and site, pasted in its order into one shell for each page, in a copy of the tree. What would
+-- change the machine, or needs another one, is stood in for: see PRELUDE.
 
+local documents = require "spec.support.documents"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
@@ -11,18 +12,26 @@ if _VERSION ~= "Lua 5.4" or helper.CHECKED then return end
 -- are those of the mock Partner API.
 local PRELUDE = [[
 set -e
-git() { [ "$1" = clone ]; }
+git() { [ "$1" = clone ] || [ "$1" = tag ] || [ "$1" = diff ]; }
 cd() { [ "$1" = podero-lua ]; }
 sudo() { "$@"; }
 apt-get() { [ "$1 $2" = 'install -y' ]; shift 2; dpkg-query -W "$@" >/dev/null; }
-luarocks() { command luarocks --tree "$TREE/rocks" "$@"; }
-make() {
+luarocks() {
   case $1 in
-    demo | LUA=* | install) command make "$@" PREFIX="$TREE" ;;
+    upload) true ;;
+    *) command luarocks --tree "$TREE/rocks" "$@" ;;
+  esac
+}
+make() {
+  case "$*" in
+    *LUA=luajit* | *documentation_spec*) command make -n "$@" >/dev/null ;; # not built in the copy; runs already
+    spec\ *) env -u PODERO_BASE_URL -u PODERO_CLIENT_ID -u PODERO_CLIENT_SECRET make "$@" ;;
+    demo | LUA=lua5.4 | 'install LUA=lua5.4 '*) command make "$@" PREFIX="$TREE" ;;
     *) command make -n "$@" >/dev/null ;; # too long for this place, or a server that does not end
   esac
 }
 export() { :; }
+nginx() { :; } # spec/site_spec.lua starts it
 ]]
 
 describe("README.md", function()
@@ -32,23 +41,23 @@ describe("README.md", function()
   setup(function()
     server = mock.start { tls = false }
     folder = helper.shell("mktemp -d \"${TMPDIR:-/tmp}/podero-readme.XXXXXX\""):gsub("%s+$", "")
-    helper.shell(("mkdir %s/tree && tar -c --exclude=./build --exclude=./.git . | tar -x -C %s/tree"):format(
-      folder, folder))
+    helper.shell(("mkdir %s/tree && { find . -path ./.git -prune -o -path ./build -prune -o -type f -print; "
+      .. "find build/lua5.4 -type f; } | tar -c -T - | tar -x -C %s/tree"):format(folder, folder))
   end)
   teardown(function()
     server:stop()
     helper.shell("rm -rf " .. folder)
   end)
 
-  it("has commands that work when pasted in their order", function()
+  --- Runs the commands of a page, all in one shell. Returns what they print.
+  local function pasted(name)
     local script = { PRELUDE }
-    for block in readme:gmatch("\n```sh\n(.-)\n```") do
-      for line in block:gmatch("[^\n]+") do
+    for _, block in ipairs(documents.blocks_in(name, "sh")) do
+      for line in block.text:gsub("\\\n%s*", ""):gmatch("[^\n]+") do
         -- The line is shown, so that a failure tells which it was.
         script[#script + 1] = ("echo %s\n%s"):format(helper.quoted("$ " .. line), line)
       end
     end
-    assert.truthy(#script > 8)
     script[#script + 1] = "echo done"
     local file = assert(io.open(folder .. "/script.sh", "w"))
     file:write(table.concat(script, "\n"), "\n")
@@ -59,30 +68,37 @@ describe("README.md", function()
       PODERO_CLIENT_ID = mock.credentials.client_id,
       PODERO_CLIENT_SECRET = mock.credentials.client_secret,
       TREE = installed,
-      PATH = installed .. "/bin:" .. os.getenv("PATH"),
-      LUA_PATH = installed .. "/share/lua/5.4/?.lua;;",
-      LUA_CPATH = installed .. "/lib/lua/5.4/?.so;;",
+      INSTALL_PACKAGES = "no",
+      WERROR = "-Werror", -- as in the build that is copied, which otherwise would be made anew
+      LUA_PATH = installed .. "/rocks/share/lua/5.4/?.lua;;",
+      LUA_CPATH = installed .. "/rocks/lib/lua/5.4/?.so;;",
+      PATH = installed .. "/rocks/bin:" .. installed .. "/bin:" .. os.getenv("PATH"),
     }
-    local without = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
+    local without = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u LUA_PATH_5_4 -u LUA_CPATH_5_4 -u BUSTED "
       .. "-u LUA_PATH_5_5 -u LUA_CPATH_5_5"
     local output, code = helper.shell(("cd %s/tree && %s %s bash ../script.sh </dev/null"):format(
       folder, without, environment))
     assert.equal(0, code, output)
     assert.truthy(output:find("\ndone\n$"), output)
-    assert.truthy(output:find("$ make demo\nROLE +NAME"), output)
+    return output
+  end
+
+  it("has commands that work when pasted in their order", function()
+    local output = pasted "README.md"
     assert.truthy(output:find("--role admin\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
-    assert.truthy(output:find("\nexpires  %d%d%d%d", 1), output)
+    assert.truthy(output:find("anna.gruber.100001@example.com\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
     assert.truthy(helper.read(folder .. "/tree/users.csv"):find("^id,organization_id"))
+    assert.truthy(output:find("FILE=spec/arguments_spec.lua\n.- passed, 0 failed"), output)
   end)
 
-  it("has Lua that is Lua", function()
-    local count = 0
-    for block in readme:gmatch("\n```lua\n(.-)\n```") do
-      local chunk = block:find("^wait = ") and "return { " .. block .. " }" or block
-      assert((loadstring or load)(chunk))
-      count = count + 1
+  for _, name in ipairs(documents.names()) do
+    if name ~= "README.md" and documents.blocks_in(name, "sh")[1] then
+      it("is not alone: " .. name .. " has commands that work, too", function() pasted(name) end)
     end
-    assert.truthy(count >= 3)
+  end
+
+  it("has at most 1,200 words", function()
+    assert.is_true(select(2, readme:gsub("%S+", "")) <= 1200)
   end)
 
   it("is not alone: SECURITY.md names specs that exist, and tests of theirs", function()
@@ -102,6 +118,18 @@ describe("README.md", function()
     assert.is_true(specs > 40 and tests > 40, ("%d specs, %d tests"):format(specs, tests))
   end)
 
+  it("and CONTRIBUTING.md names the folders that there are", function()
+    local layout = helper.read("CONTRIBUTING.md"):match("\n## The layout\n(.-)\n## ")
+    local count = 0
+    for cell in layout:gmatch("\n| ([^|\n]+) |") do
+      for name in cell:gmatch("`([^`]+)`") do
+        assert.equal(0, select(2, helper.shell("ls -d " .. name .. (name:find("/$") and "" or "*"))), name)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 15)
+  end)
+
   it("and CONTRIBUTING.md name files that exist, and targets that make has", function()
     local makefile = helper.read("Makefile")
     for _, name in ipairs { "README.md", "CONTRIBUTING.md" } do
@@ -109,8 +137,8 @@ describe("README.md", function()
       for target in text:gmatch("%]%(([%w/._-]+)%)") do
         assert.equal(0, select(2, helper.shell("test -e " .. target)), name .. ": " .. target)
       end
-      for targets in text:gmatch("`make ([%l -]+)[%u_=%d]*`") do
-        for target in targets:gmatch("[%l-]+") do
+      for targets in text:gmatch("`make ([%l%d -]+)[%u_=%d]*`") do
+        for target in targets:gmatch("[%l%d-]+") do
           assert.truthy(makefile:find("\n" .. target:gsub("%-", "%%-") .. ":"), name .. ": make " .. target)
         end
       end

@@ -29,7 +29,7 @@ end)
 --- A folder with what is in the tree, but for what builds have made.
 local function copy_of_tree()
   local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
-  shell("cp -R Makefile src tools rockspec docs types completions %s", dir)
+  shell("cp -R Makefile src tools rockspec docs types packaging %s", dir)
   return dir
 end
 
@@ -83,7 +83,7 @@ describe("make install", function()
       ["podero.bash"] = "bash-completion/completions/podero", _podero = "zsh/site-functions/_podero",
       ["podero.fish"] = "fish/vendor_completions.d/podero.fish",
     } do
-      assert.equal(helper.read("completions/" .. source), helper.read(prefix .. "/share/" .. place))
+      assert.equal(helper.read("packaging/completions/" .. source), helper.read(prefix .. "/share/" .. place))
     end
     assert.truthy(shell("readelf -d %s/lib/lua/%s/podero.so", prefix, version_of(lua)):find("ours.so", 1, true))
     assert.equal("", shell("find %s/dest -type f -not -path '*/opt/x/*'", dir))
@@ -106,7 +106,7 @@ describe("the rock", function()
   end
 
   for _, version in ipairs { "5.4", "5.1" } do
-    -- Debian's lua-cjson and argparse are no rocks that LuaRocks knows of, and the network is not for specs.
+    -- Debian's lua-cjson is no rock that LuaRocks knows of, and the network is not for specs.
     local luarocks = "cd %s && luarocks --lua-version " .. version .. " --tree %s/%s %s --deps-mode none"
 
     --- What the tree holds after an installation of this version of the rock.
@@ -117,8 +117,10 @@ describe("the rock", function()
         man = rock .. "/docs/podero.1",
       })
       assert.equal("podero\npodero.so", shell("ls %s/lib/lua/%s", tree, version))
+      -- The man page, and the guide and the reference as Markdown.
       assert.equal(table.concat({
-        "bin/podero", "docs/podero.1", ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
+        "bin/podero", shell("find docs -name podero.1 -o -name '*.md' | LC_ALL=C sort"),
+        ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
       }, "\n"), shell("cd %s && find * -type f | LC_ALL=C sort", rock))
       -- `sudo luarocks make` would leave root's files in a build folder.
       assert.equal("", shell("find %s -name build", dir))

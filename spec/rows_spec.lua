@@ -219,6 +219,18 @@ describe("a value as JSON", function()
   end)
 end)
 
+describe("a date-time", function()
+  it("is shown in UTC, to the minute", function()
+    for time, minute in pairs {
+      ["2025-02-28T23:59:59.999+02:00"] = "2025-02-28 21:59", ["2024-02-29T00:00:00Z"] = "2024-02-29 00:00",
+      ["1969-12-31t23:59:59.5z"] = "1969-12-31 23:59", ["2016-12-31T23:59:60Z"] = "2017-01-01 00:00",
+      ["2025-02-29T00:00:00Z"] = false, ["2025-02-28"] = false, [""] = false,
+    } do
+      assert.equal(minute or nil, rows.minute(time), time)
+    end
+  end)
+end)
+
 describe("a text for a spreadsheet", function()
   it("is guarded as in the rows", function()
     for _ = 1, ROUNDS do

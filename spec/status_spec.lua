@@ -478,6 +478,17 @@ describe("a client", function()
     end
   end)
 
+  it("whose proxy has an address of IPv6 is told it in brackets", function()
+    local made, proxy = pcall(listen, { host = "::1", good_connect = { { "respond", 403, {}, "" }, CLOSE } })
+    if not made then return pending("this machine has no IPv6") end
+    local client = assert(podero.new { base_url = "https://localhost:1", access_token = "static", max_retries = 0,
+      proxy = ("http://[::1]:%d"):format(proxy.port) })
+    local err = helper.failed("network", client:list_users(helper.ORG))
+    client:close()
+    assert.truthy(err.message:find(("the proxy [::1]:%d answered CONNECT with HTTP 403"):format(proxy.port), 1, true),
+      err.message)
+  end)
+
   describe("that refreshes a token", function()
     it("sends no scope, in either encoding, and keeps the scope that the server has granted", function()
       for _, encoding in ipairs { "form", "json" } do

@@ -1,5 +1,5 @@
--- The names of the interface stand in several places: in the module, in types/podero.lua, in README.md, and those of
--- users in the command. None may drift from the others.
+-- The names of the interface are in several places: in the module, in types/podero.lua, in the reference, and those of
+-- users in the command and in README.md, too. All have to agree.
 
 local helper = require "spec.support.helper"
 local mock_users = require "spec.support.mock.users"
@@ -16,7 +16,10 @@ local SCHEMA = {
 local ROLES = { "admin", "staff", "user", "guest" }
 
 local types = helper.read("types/podero.lua")
-local readme = helper.read("README.md")
+local reference = {}
+for _, name in ipairs { "module", "options", "methods", "users", "errors", "events" } do
+  reference[name] = helper.read("docs/reference/" .. name .. ".md")
+end
 
 --- The names in a list or the keys of a table, sorted.
 local function sorted(names)
@@ -54,12 +57,29 @@ local function functions(prefix)
   return found
 end
 
---- The names in the first column of the README's table under a heading, `pattern` picking them from a cell.
-local function column(heading, pattern)
+--- The names in the first column of the tables of a page of the reference, `pattern` picking them from a cell. With a
+-- heading: only of the section below it.
+local function column(page, pattern, heading)
   local found = {}
-  local section = assert(readme:match("\n## " .. heading .. "\n(.-)\n## "), heading)
-  for cell in section:gmatch("\n| (`[^|]-) |") do
+  local section = reference[page]
+  if heading then section = assert(section:match("\n## " .. heading .. "\n(.*)"), heading):gsub("\n## .*", "") end
+  for cell in section:gmatch("\n| ([^|\n]*`[^|\n]*) |") do
     for name in cell:gmatch(pattern) do found[#found + 1] = name end
+  end
+  return found
+end
+
+--- The methods of a page that have a heading and a line with their syntax.
+local function described(page, prefix)
+  local found = {}
+  for heading in reference[page]:gmatch("\n## ([^\n]+)") do
+    local name = heading:match("^" .. prefix .. "([%w_]+)$")
+    local section = reference[page]:match("\n## " .. heading:gsub("%p", "%%%0") .. "\n(.*)"):gsub("\n## .*", "")
+    if name then
+      assert(section:match("\n%*%*syntax:%*%* `([^`\n]+)`"):find(prefix .. name, 1, true), name)
+      assert(section:find("\n```lua\n", 1, true), name .. " has no example")
+      found[#found + 1] = name
+    end
   end
   return found
 end
@@ -89,25 +109,43 @@ describe("types/podero.lua", function()
   setup(function() client = podero.new { access_token = "x" } end)
   teardown(function() client:close() end)
 
+  it("has a text for each field, argument and return", function()
+    local count = 0
+    for line in types:gmatch("\n%-%-%-@(%l+ [^\n]+)") do
+      local tag, rest = line:match("^(%l+) (.*)$")
+      if tag == "field" or tag == "param" then
+        local kind = rest:match("^%S+ (.*)$"):gsub("fun%b()", "F"):gsub("^table<[^>]*>", "T")
+        kind = kind:gsub("F: %S+, %S+", "F"):gsub("F: %S+", "F")
+        assert.truthy(kind:find("^%S+ [%u`\"]"), line)
+        count = count + 1
+      elseif tag == "return" then
+        assert.truthy(rest:find(" # %S"), line)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 120)
+  end)
+
   it("is Lua", function() assert.is_function(loadfile("types/podero.lua")) end)
 
-  it("has what the module has, and so has the README", function()
+  it("has what the module has, and so has the reference", function()
     local declared = fields "podero"
     for _, name in ipairs(functions "podero.") do declared[name] = "function" end
     assert.same(sorted(podero), sorted(declared))
-    assert.same(sorted(podero), sorted(column("The module", "`podero%.([%w_]+)")))
+    assert.same(sorted(podero), sorted(column("module", "`podero%.([%w_]+)")))
   end)
 
-  it("has the methods that a client has, and so has the README", function()
+  it("has the methods that a client has, and so has the reference", function()
     local methods = debug.getmetatable(client).__index
     assert.same(sorted(methods), sorted(functions "Client:"))
-    assert.same(sorted(methods), sorted(column("Methods", "client:([%w_]+)")))
+    assert.same(sorted(methods), sorted(column("methods", "`client:([%w_]+)")))
+    assert.same(sorted(methods), sorted(described("methods", "client:")))
   end)
 
-  it("has the options of podero.new, and so has the README", function()
+  it("has the options of podero.new, and so has the reference", function()
     local declared = fields "podero.Options"
     assert.same(sorted(options_in_source "client_options"), sorted(declared))
-    assert.same(sorted(declared), sorted(column("Options of `podero.new`", "`([%l_]+)`")))
+    assert.same(sorted(declared), sorted(column("options", "`([%l_]+)`", "All options")))
     local function new(options)
       options.access_token = options.access_token or "x"
       return podero.new(options)
@@ -123,10 +161,10 @@ describe("types/podero.lua", function()
     assert.truthy(complaint(new, "no_such_option"):find("unknown option", 1, true))
   end)
 
-  it("has the options of TLS, and so has the README", function()
+  it("has the options of TLS, and so has the reference", function()
     local declared = fields "podero.TlsOptions"
     assert.same(sorted(options_in_source "tls_options"), sorted(declared))
-    local row = readme:match("\n| `tls` [^\n]+")
+    local row = reference.options:match("\n| `tls` [^\n]+")
     for name in pairs(declared) do
       local message = complaint(function(tls) return podero.new { access_token = "x", tls = tls } end, name)
       assert.truthy(message:find(("option 'tls.%s': expected "):format(name), 1, true), message)
@@ -163,20 +201,35 @@ describe("types/podero.lua", function()
       end
       assert.same(call[1], sorted(takes))
     end
+    assert.same(with "podero.ListOptions", sorted(column("methods", "`([%l_]+)`", "Options of the lists")))
   end)
 
-  it("has the kinds and the fields of errors, and so has the README", function()
+  it("has the fields of a user, and so have the reference and the README", function()
+    local WORDS = { ["string"] = "string", integer = "integer", Role = "string", boolean = "boolean", number = "float" }
+    local expected = {}
+    for name, kind in pairs(SCHEMA) do
+      expected[name] = WORDS[kind:gsub("%?", "")] .. (kind:find("?", 1, true) and " or nil" or "")
+    end
+    local readme = helper.read("README.md"):match("\n## Users\n(.-)\n## ")
+    for place, text in pairs { reference = reference.users, readme = readme } do
+      local found = {}
+      for name, kind in text:gmatch("| `([%l_]+)` | ([^|\n]-) |") do found[name] = kind end
+      assert.same(expected, found, place)
+    end
+  end)
+
+  it("has the kinds and the fields of errors, and so has the reference", function()
     local kinds = {}
     for name in helper.read("src/core/failure.c"):gmatch("case FAILURE_[%u_]+: return \"([%l_]+)\"") do
       kinds[#kinds + 1] = name
     end
     assert.same(sorted(kinds), sorted(literals "podero.ErrorKind"))
     local row = {}
-    for name in readme:match("\n| `kind` |([^\n]+)"):gmatch("`([%l_]+)`") do
+    for name in reference.errors:match("\n| `kind` |([^\n]+)"):gmatch("`([%l_]+)`") do
       if name ~= "nil" then row[#row + 1] = name end
     end
     assert.same(sorted(kinds), sorted(row))
-    assert.same(sorted(column("Errors", "`([%l_]+)`")), sorted(fields "podero.Error"))
+    assert.same(sorted(column("errors", "`([%l_]+)`")), sorted(fields "podero.Error"))
     local _, err = client:list_users("no UUID")
     local declared = fields "podero.Error"
     for name in pairs(err) do assert.truthy(declared[name], name) end
@@ -185,9 +238,9 @@ describe("types/podero.lua", function()
     end
   end)
 
-  it("has the fields of an event, and so has the README", function()
+  it("has the fields of an event, and so has the reference", function()
     for kind, class in pairs { exchange = "Exchange", retry = "Retry", store = "Store" } do
-      local names, row = { "type" }, readme:match(("\n| `\"%s\"` |([^\n]+)"):format(kind))
+      local names, row = { "type" }, reference.events:match(("\n| `\"%s\"` |([^\n]+)"):format(kind))
       for name in row:gmatch("`([%l_]+)`") do
         if name ~= "token_store" then names[#names + 1] = name end
       end
@@ -217,11 +270,11 @@ describe("types/podero.lua", function()
     assert.same(sorted(SCHEMA), sorted(mock_users.FIELDS))
   end)
 
-  it("names the environment variables, and so do README and man page", function()
+  it("names the environment variables, and so do reference and man page", function()
     local man = helper.read("docs/podero.1")
     for name in helper.read("src/lua/options.c"):gmatch("\"(PODERO_[%u_]+)\"") do
       assert.truthy(types:find("`" .. name .. "`", 1, true), name)
-      assert.truthy(readme:find("`" .. name .. "`", 1, true), name)
+      assert.truthy(reference.options:find("\n| `" .. name .. "` | `", 1, true), name)
       assert.truthy(man:find(".It Ev " .. name .. "\n", 1, true), name)
     end
   end)

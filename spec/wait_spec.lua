@@ -59,7 +59,7 @@ describe("the option wait", function()
 
   it("serves every method", function()
     local client, waits = recording(nil, socket.sleep)
-    server:configure { always_api = { delay = 0.01 } }
+    server:configure { always_api = { delay = 0.01 }, always_token = { delay = 0.01 } }
     local function waited(what)
       assert.is_true(#waits > 0, what)
       for i = #waits, 1, -1 do waits[i] = nil end

@@ -33,23 +33,27 @@ make_chroot() { # SUITE FOLDER
   mv "$2.new" "$2"
 }
 
-# What a program in the chroot needs to reach the mirror as the system does.
-copy_network_settings() {
+# What apt in the chroot needs to use the mirror as the system does.
+copy_apt_settings() {
   cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
-  apt-config dump Acquire::http::Proxy Acquire::https::Proxy | grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
+  apt-config dump Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date |
+    grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
 }
 
 # As the first process of a namespace, from outside of the chroot.
 enter() {
   root=$1
   shift
+  mount --bind "$root" "$root" # a mount point, so that specs can make namespaces in it
+  cd "$root"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
   mount -t tmpfs -o mode=755 tmpfs "$root/run"
   mkdir -m 1777 "$root/run/lock"
-  env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+  env -i --default-signal=INT,QUIT HOME=/root LANG=C.UTF-8 \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
     ${no_proxy:+"no_proxy=$no_proxy"} chroot "$root" "$@"
 }
@@ -61,7 +65,9 @@ usage() {
 
 if [ "${1:-}" = --enter ]; then
   shift
-  enter "$@"
+  root=$(cd "$1" && pwd)
+  shift
+  enter "$root" "$@"
   exit
 fi
 
@@ -70,12 +76,16 @@ case "${1:-}" in
 make)
   [ $# -eq 3 ] || usage
   make_chroot "$2" "$3"
-  copy_network_settings "$3"
+  copy_apt_settings "$3"
   ;;
 run)
   [ $# -ge 3 ] || usage
   shift
-  exec unshare --mount --pid --fork --kill-child "$0" --enter "$@"
+  unshare --mount --pid --fork --kill-child "$0" --enter "$@" <&0 &
+  namespace=$!
+  # unshare itself ignores some of these. Everything in the namespace ends with it.
+  for signal in HUP INT TERM; do trap "kill -KILL $namespace; trap - $signal; kill -$signal \$\$" $signal; done
+  wait "$namespace"
   ;;
 *) usage ;;
 esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the scripts in completions/. $1: the folder with the modules that were built for $LUA.
+# Writes the scripts in packaging/completions/. $1: the folder with the modules that were built for $LUA.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -11,6 +11,6 @@ run() {
   "$LUA" -e "package.path, package.cpath = '$folder/?.lua;' .. package.path, '$modules/?.so;' .. package.cpath" \
     src/command/podero completion "$1"
 }
-run bash >completions/podero.bash
-run zsh >completions/_podero
-run fish >completions/podero.fish
+run bash >packaging/completions/podero.bash
+run zsh >packaging/completions/_podero
+run fish >packaging/completions/podero.fish

@@ -1,5 +1,5 @@
 ---@meta podero
--- For editors (LuaCATS annotations) and for the documentation that `make docs` makes of it; nothing loads this file.
+-- For editors: LuaCATS annotations of the whole interface. Nothing loads this file.
 
 --- A client for Podero's Partner API: lists the users of an organization as Lua tables.
 ---
@@ -51,22 +51,22 @@ local podero = {}
 ---@field external_user_id? string The organization's own id of the user.
 ---@field role podero.Role The access level; compare it with `podero.Role`.
 ---@field email string The e-mail address.
----@field first_name? string
----@field last_name? string
----@field is_onboarded? boolean
----@field street_and_number? string
----@field street_add_info? string
----@field zip_code? string
----@field town? string
----@field country? string
----@field latitude? number Degrees; always a float.
----@field longitude? number Degrees; always a float.
----@field last_login? string RFC 3339 date-time, for `podero.time`.
----@field num_inverters integer
----@field num_heat_pumps integer
----@field num_electric_vehicles integer
----@field num_wallboxes integer
----@field joined_at? string RFC 3339 date-time, for `podero.time`.
+---@field first_name? string The first name.
+---@field last_name? string The last name.
+---@field is_onboarded? boolean Whether the user is onboarded.
+---@field street_and_number? string Street and house number.
+---@field street_add_info? string An addition to the street.
+---@field zip_code? string The postal code. A number in the JSON becomes its text.
+---@field town? string The town.
+---@field country? string The country.
+---@field latitude? number Degrees north, always a float.
+---@field longitude? number Degrees east, always a float.
+---@field last_login? string When the user last logged in: an RFC 3339 date-time, for `podero.time`.
+---@field num_inverters integer The number of inverters.
+---@field num_heat_pumps integer The number of heat pumps.
+---@field num_electric_vehicles integer The number of electric vehicles.
+---@field num_wallboxes integer The number of wallboxes.
+---@field joined_at? string When the user joined: an RFC 3339 date-time, for `podero.time`.
 
 --- What went wrong: one of these words.
 ---@alias podero.ErrorKind
@@ -86,7 +86,7 @@ local podero = {}
 --- is what `"text: " .. err` appends.
 ---@class podero.Error
 ---@operator concat(any): string
----@field kind podero.ErrorKind
+---@field kind podero.ErrorKind What went wrong, in one word.
 ---@field message string What happened, for a person.
 ---@field status? integer HTTP status, if there was one.
 ---@field code? string OAuth2's `error`.
@@ -104,7 +104,7 @@ local podero = {}
 
 --- An HTTP transfer has ended.
 ---@class podero.ExchangeEvent
----@field type "exchange"
+---@field type "exchange" The type of this event.
 ---@field purpose "token"|"api" Which endpoint it was with.
 ---@field method string HTTP method.
 ---@field url string Without credentials.
@@ -119,7 +119,7 @@ local podero = {}
 
 --- A call pauses before another attempt.
 ---@class podero.RetryEvent
----@field type "retry"
+---@field type "retry" The type of this event.
 ---@field attempt integer The attempt that has failed, from 1 on.
 ---@field status? integer Its HTTP status, if a response came.
 ---@field error_kind podero.ErrorKind What went wrong.
@@ -127,22 +127,22 @@ local podero = {}
 
 --- An operation of the token store has raised or returned an error.
 ---@class podero.StoreEvent
----@field type "store"
----@field operation "get"|"set"|"add"|"delete"
----@field message string
+---@field type "store" The type of this event.
+---@field operation "get"|"set"|"add"|"delete" The operation that has failed.
+---@field message string What it has raised or returned.
 
 --- A shared cache of tokens, in the manner of OpenResty's `ngx.shared.DICT`: `ngx.shared.tokens` is one.
 ---@class podero.TokenStore
----@field get fun(self: any, key: string): any
----@field set fun(self: any, key: string, value: string, ttl: number): any
+---@field get fun(self: any, key: string): any Returns the value of a key, or nil.
+---@field set fun(self: any, key: string, value: string, ttl: number): any Stores a value for `ttl` seconds.
 ---@field add? fun(self: any, key: string, value: any, ttl: number): any Lets one of many clients ask for a token while the others wait.
----@field delete? fun(self: any, key: string): any
+---@field delete? fun(self: any, key: string): any Removes a key. Only the lock that `add` has made is removed.
 
 --- A secret, or a function that is called when it is needed. It returns the secret, or nil and a message. It may yield if
 --- calls may, and cannot call its own client.
 ---@alias podero.Secret string|fun(): string?, string?
 
---- Certificates. All files are PEM; TLS 1.2 is the least that is spoken. Files are opened by the first call, not by
+--- Certificates. All files are PEM; The minimum version is TLS 1.2. Files are opened by the first call, not by
 --- `podero.new`: one that cannot be used makes it fail at once, with kind "argument".
 ---@class podero.TlsOptions
 ---@field ca_file? string Certificates of authorities, in place of the system's.
@@ -159,10 +159,10 @@ local podero = {}
 --- An empty string is an error, except for `proxy`; an empty variable counts as unset.
 ---@class podero.Options
 ---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
----@field client_id? string Client credentials grant.
----@field client_secret? podero.Secret Client credentials grant. A function is called once per token request, and once more if the server refuses what it gave.
----@field username? string Password grant.
----@field password? podero.Secret Password grant. A function is called as that for `client_secret`.
+---@field client_id? string The application's id, for the client credentials grant; together with `username`, it authenticates the client.
+---@field client_secret? podero.Secret The secret that belongs to `client_id`. A function is called once per token request, and once more if the server refuses what it gave.
+---@field username? string The user's name, for the password grant.
+---@field password? podero.Secret The user's password. A function is called as that for `client_secret`.
 ---@field access_token? podero.Secret A bearer token of the caller's own; no token requests are made. A function is called before the first call and after a 401.
 ---@field client_secret_file? string A file whose first line is the client secret; read anew for each token request, and if the server refuses it.
 ---@field password_file? string The same for the password.
@@ -172,19 +172,19 @@ local podero = {}
 ---@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.
 ---@field scope? string Sent with token requests.
 ---@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
----@field connect_timeout? number Seconds (10).
+---@field connect_timeout? number Seconds for making one connection (10).
 ---@field max_retries? integer Further attempts after the first (2).
----@field max_connections? integer At the same time; further calls wait their turn (256).
+---@field max_connections? integer How many connections the client has at the same time; further calls wait their turn (256).
 ---@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` and `find_user` keep none; of a list that is filtered only what is delivered counts.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).
 ---@field headers? podero.Headers Further header fields of API requests. Token requests do not get them.
----@field tls? podero.TlsOptions
+---@field tls? podero.TlsOptions Certificates, and whether to check the server's ({}).
 ---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
 ---@field http_version? "auto"|"1.1" "1.1" keeps API requests off HTTP/2 ("auto": HTTP/2 if the server offers it over TLS). Token requests always use HTTP/1.1.
 ---@field user_agent? string Put before the library's own.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
----@field wait? fun(seconds: number, fd?: integer) How a waiting call gives way to others: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it gives way by itself.
+---@field wait? fun(seconds: number, fd?: integer) How a call waits, so that others can run: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it does not.
 ---@field on_event? fun(event: podero.Event) Called after each HTTP transfer, before each retry, and if the token store fails. It cannot yield.
 ---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP transfer, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
 
@@ -240,7 +240,7 @@ local podero = {}
 --- Options of `client:request`.
 ---@class podero.RequestOptions : podero.CallOptions
 ---@field raw? boolean Return the body as text instead of decoding it (false).
----@field query? podero.Query
+---@field query? podero.Query Parameters of the query.
 ---@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, else as an object; so is an empty one. Numbers are written exactly. A string is sent as it is. Not for GET and HEAD.
 ---@field content_type? string Of the body. A string needs one; that of a table is `application/json`.
 
@@ -255,22 +255,22 @@ local podero = {}
 --- URL or a token that cannot be used, and whatever is wrong in the environment, is `nil, err` of kind "argument".
 ---@param options? podero.Options Options that a metatable's `__index` gives count, too.
 ---@return podero.Client? client # nil if credentials are missing, or a URL or a token cannot be used
----@return podero.Error? err
+---@return podero.Error? err # of kind "argument"
 function podero.new(options) end
 
 --- Reads an RFC 3339 date-time, such as `user.last_login`.
----@param s string
+---@param s string The date-time
 ---@return number? seconds # since 1970 UTC; a float if the text has a fraction
 ---@return string? message # why it is not one
 function podero.time(s) end
 
 --- Whether a value is an error of this module.
----@param v any
----@return boolean
+---@param v any A value of any type
+---@return boolean is_error # true if it is
 function podero.is_error(v) end
 
---- What `client:each_user` gives. Called, as the generic `for` does, it returns the next user, or nil when there are no
---- more. Several coroutines may call it: each user goes to one of them.
+--- What `client:each_user` returns. Call it for the next user; it returns nil when there are no more. Several coroutines
+--- may call it: each user goes to one of them.
 ---@class podero.Iterator
 ---@overload fun(): podero.User?
 local Iterator = {}
@@ -285,26 +285,29 @@ local Client = {}
 
 --- Lists the users of an organization, in one table.
 ---@param org_id string UUID of the organization, in either case; it is sent in lower case
----@param opts? podero.ListOptions
----@return podero.User[]? users # nil if the call has failed
----@return podero.Error? err
+---@param opts? podero.ListOptions Filters and other options of this call
+---@return podero.User[]? users # an array; nil if the call has failed
+---@return podero.Error? err # what went wrong
 function Client:list_users(org_id, opts) end
 
---- Goes through the users of an organization while they arrive, in bounded memory: `for user in client:each_user(id) do`.
---- A slow loop slows the download down. A failure raises a `podero.Error` with `delivered`. Leaving the loop early ends the
---- transfer: at once on Lua 5.4, elsewhere when the iterator is closed or collected.
+--- Goes through the users of an organization while they arrive, in bounded memory:
+---
+--- ```lua
+--- for user in client:each_user(org_id) do print(user.email) end
+--- ```
+---
+--- A slow loop slows the download down. A failure raises a `podero.Error`; its `delivered` is the number of users that the
+--- loop has received. Leaving the loop early ends the transfer: at once on Lua 5.4, elsewhere when the iterator is closed
+--- or collected.
 ---@param org_id string UUID of the organization
----@param opts? podero.ListOptions
----@return podero.Iterator iterator # for the generic `for`, with the three values that follow
----@return any state
----@return any initial
----@return any closing
+---@param opts? podero.ListOptions Filters and other options of this call
+---@return podero.Iterator iterator # call it for the next user, or use it in a `for`; it has `close`
 function Client:each_user(org_id, opts) end
 
 --- Finds the first user whose fields have the given values, and ends the transfer as soon as it is found.
 ---@param org_id string UUID of the organization
 ---@param where table<string, podero.Condition> At least one field
----@param opts? podero.FindOptions
+---@param opts? podero.FindOptions Options of this call
 ---@return podero.User? user # nil if the call has failed
 ---@return podero.Error? err # of kind "not_found" if the whole list has no such user
 function Client:find_user(org_id, where, opts) end
@@ -313,33 +316,33 @@ function Client:find_user(org_id, where, opts) end
 --- others; each id is in exactly one of the two tables. Ids that differ in case alone are asked for once, and share the
 --- result.
 ---@param org_ids string[] UUIDs of the organizations
----@param opts? podero.ManyOptions
+---@param opts? podero.ManyOptions Filters and other options of this call
 ---@return table<string, podero.User[]> results # by organization id, as given
 ---@return table<string, podero.Error> errors # by organization id, as given
 function Client:list_users_of(org_ids, opts) end
 
---- Any other GET of the Partner API, with the same tokens, retries and errors.
+--- Makes any other GET of the Partner API, with the same tokens, retries and errors.
 ---@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
----@param query? podero.Query
----@param opts? podero.GetOptions
+---@param query? podero.Query Parameters of the query
+---@param opts? podero.GetOptions Options of this call
 ---@return any answer # the decoded JSON: null is `podero.null`, and numbers without fraction and exponent are integers if Lua has them; nil if the call has failed
 ---@return podero.Response|podero.Error response # or the error
 function Client:get(path, query, opts) end
 
---- Any other call of the Partner API, with the same tokens, limits and errors.
+--- Makes any other call of the Partner API, with the same tokens, limits and errors.
 ---
 --- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH have a connection of their own, and are sent again
 --- only if the server cannot have received the request, after 429, after 503 with `Retry-After`, and once with a new
 --- token after a 401; any other failure of theirs has `err.retryable == false`: the server may have done what it was
 --- asked to.
----@param method "GET"|"HEAD"|"POST"|"PUT"|"PATCH"|"DELETE"
+---@param method "GET"|"HEAD"|"POST"|"PUT"|"PATCH"|"DELETE" The HTTP method
 ---@param path string As of `client:get`
----@param opts? podero.RequestOptions
+---@param opts? podero.RequestOptions Body, query and other options of this call
 ---@return any answer # as of `client:get`; true if the answer has no body
 ---@return podero.Response|podero.Error response # or the error
 function Client:request(method, path, opts) end
 
---- The current access token; one is requested if there is none.
+--- Returns the current access token. If there is none, one is requested.
 ---@return string? access_token # nil if there is none
 ---@return number|podero.Error|nil expires_at # seconds since 1970, nil if unknown; the error if there is no token
 ---@return string? scope # what the token is good for, separated by spaces; nil if unknown

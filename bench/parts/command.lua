@@ -1,4 +1,5 @@
---- The command, from its start to its end, against curl and jq: the admins of a long list as lines of JSON.
+--- The command, from its start to its end, against curl and jq: a long list as lines of JSON and CSV, and its admins
+-- alone; how much longer a table takes; and the memory of all that.
 
 local Report = require "bench.report"
 local support = require "bench.support"
@@ -7,23 +8,44 @@ local socket = require "socket"
 
 local LIST = 100000
 local ROUNDS = 5
-local BAR = 8
-local WHAT = "admins of 100,000 users as ndjson"
+local MEMORY_BAR = 20 * 1024 -- kilobytes
+local TABLE_BAR = 2 -- times the seconds of CSV
 
---- The command line of the command on this Lua.
-local function podero(lua, base)
+--- jq's program for what the command's CSV has, but for the first line and the guard against formulas.
+local function jq_csv()
+  local fields = {}
+  for i, name in ipairs(users.FIELDS) do fields[i] = "." .. name end
+  return ("-r '.[] | [%s] | @csv'"):format(table.concat(fields, ","))
+end
+
+--- `lines`: how many the command prints besides those of the users.
+local ADMINS = {
+  what = "admins of 100,000 users as ndjson", options = "--role admin --format ndjson", lines = 0, bar = 8,
+  jq = "-c '.[] | select(.role == \"admin\")'",
+}
+local NDJSON = { what = "100,000 users as ndjson", options = "--format ndjson", lines = 0, bar = 3, jq = "-c '.[]'" }
+local CSV = { what = "100,000 users as csv", options = "--format csv", lines = 1, bar = 3, jq = jq_csv() }
+local TABLE = { what = "100,000 users as a table", options = "--format table", lines = 1 }
+
+--- How many lines the users of a list have in CSV: in quotes there are line ends of texts, too.
+local function lines_of_csv(list)
+  return LIST + select(2, list:gsub("\\n", ""))
+end
+
+--- The command line of the command on this Lua. `program`: what runs it, if anything does.
+local function podero(lua, base, options, program)
   local folder = support.temporary "modules"
   local _, ok = support.output_of(("mkdir -p %s/podero && ln -sfn \"$PWD/src/command\" %s/podero/command"):format(
     folder, folder))
   assert(ok, "no folder for the command's modules")
   return ("env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 LUA_PATH='%s/?.lua;;' LUA_CPATH=\"$PWD/build/%s/?.so;;\" no_proxy='*'"
-    .. " PODERO_BASE_URL=%s PODERO_ACCESS_TOKEN=%s %s src/command/podero users --role admin --format ndjson %s"):format(
-    folder, lua, base, support.TOKEN, lua, support.org(LIST))
+    .. " PODERO_BASE_URL=%s PODERO_ACCESS_TOKEN=%s %s %s src/command/podero users %s %s"):format(
+    folder, lua, base, support.TOKEN, program or "", lua, options, support.org(LIST))
 end
 
-local function curl_and_jq(base)
-  return ("curl -sS --fail --proxy '' -H 'Authorization: Bearer %s' %s/api/partners/v2.0/org/%s/users"
-    .. " | jq -c '.[] | select(.role == \"admin\")'"):format(support.TOKEN, base, support.org(LIST))
+local function curl_and_jq(base, program)
+  return ("curl -sS --fail --proxy '' -H 'Authorization: Bearer %s' %s/api/partners/v2.0/org/%s/users | jq %s"):format(
+    support.TOKEN, base, support.org(LIST), program)
 end
 
 --- The seconds of a command, which must print `lines` lines.
@@ -35,27 +57,69 @@ local function seconds_of(command, lines)
   return seconds
 end
 
-return function(report)
-  if not (support.has("curl") and support.has("jq")) then
-    return report:skip(WHAT, "all", "curl or jq is missing")
-  end
-  local base = support.serve { LIST }
-  local _, admins = users.list_json(support.SEED, LIST):gsub("\"role\": ?\"admin\"", "")
-  local commands = { jq = curl_and_jq(base) }
-  for _, lua in ipairs(support.LUAS) do commands[lua] = podero(lua, base) end
+--- The seconds of each command, by name, in lists: they take turns. `lines`: how many each has to print.
+local function measure(commands, lines)
   local seconds = {}
   for round = 1, ROUNDS do
     for name, command in pairs(commands) do
       seconds[name] = seconds[name] or {}
-      seconds[name][round] = seconds_of(command, admins)
+      seconds[name][round] = seconds_of(command, lines[name])
     end
   end
+  return seconds
+end
+
+local function against_jq(report, base, case, count)
+  local commands, lines = { jq = curl_and_jq(base, case.jq) }, { jq = count }
+  for _, lua in ipairs(support.LUAS) do
+    commands[lua], lines[lua] = podero(lua, base, case.options), count + case.lines
+  end
+  local seconds = measure(commands, lines)
   for _, lua in ipairs(support.LUAS) do
     local ratio = support.ratio(seconds.jq, seconds[lua])
     report:add {
-      what = WHAT, who = "podero users, " .. support.NAMES[lua], figure = Report.seconds(support.median(seconds[lua])),
-      comparison = ("%.2f times as fast as jq"):format(ratio), bar = "at least " .. BAR, reached = ratio >= BAR,
+      what = case.what, who = "podero users, " .. support.NAMES[lua],
+      figure = Report.seconds(support.median(seconds[lua])), comparison = ("%.2f times as fast as jq"):format(ratio),
+      bar = "at least " .. case.bar, reached = ratio >= case.bar,
     }
   end
-  report:add { what = WHAT, who = "curl | jq", figure = Report.seconds(support.median(seconds.jq)) }
+  report:add { what = case.what, who = "curl | jq", figure = Report.seconds(support.median(seconds.jq)) }
+end
+
+local function table_against_csv(report, base, lua, csv_lines)
+  local seconds = measure({ csv = podero(lua, base, CSV.options), listing = podero(lua, base, TABLE.options) },
+    { csv = csv_lines + CSV.lines, listing = LIST + TABLE.lines })
+  local ratio = support.ratio(seconds.listing, seconds.csv)
+  report:add {
+    what = TABLE.what, who = "podero users, " .. support.NAMES[lua],
+    figure = Report.seconds(support.median(seconds.listing)), comparison = ("%.2f times csv's"):format(ratio),
+    bar = "at most " .. TABLE_BAR, reached = ratio <= TABLE_BAR,
+  }
+end
+
+local function peak(report, base, lua, case)
+  local peaks = {}
+  for round = 1, ROUNDS do
+    peaks[round] = support.figures(podero(lua, base, case.options, support.compiled "peak") .. " | tail -n 1").peak[1]
+  end
+  local median = support.median(peaks)
+  report:add {
+    what = "peak memory, " .. case.what, who = "podero users, " .. support.NAMES[lua],
+    figure = Report.kilobytes(median), bar = "under " .. Report.kilobytes(MEMORY_BAR), reached = median < MEMORY_BAR,
+  }
+end
+
+return function(report)
+  local base, list = support.serve { LIST }, users.list_json(support.SEED, LIST)
+  if support.has("curl") and support.has("jq") then
+    against_jq(report, base, ADMINS, select(2, list:gsub("\"role\": ?\"admin\"", "")))
+    against_jq(report, base, NDJSON, LIST)
+    against_jq(report, base, CSV, lines_of_csv(list))
+  else
+    for _, case in ipairs { ADMINS, NDJSON, CSV } do report:skip(case.what, "all", "curl or jq is missing") end
+  end
+  for _, lua in ipairs(support.LUAS) do table_against_csv(report, base, lua, lines_of_csv(list)) end
+  for _, case in ipairs { NDJSON, CSV, TABLE } do
+    for _, lua in ipairs(support.LUAS) do peak(report, base, lua, case) end
+  end
 end

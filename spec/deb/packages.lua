@@ -100,7 +100,7 @@ describe("the Debian packages", function()
       end)
 
       it("let programs on " .. lua .. " use the command's modules", function()
-        run(lua .. " -e 'require \"podero.command.csv\" require \"podero.command.system\"'")
+        run(lua .. " -e 'require \"podero.command.rows\" require \"podero.command.text\"'")
       end)
     end
 
@@ -113,8 +113,23 @@ describe("the Debian packages", function()
       assert.truthy(run("MANWIDTH=80 man podero"):find("podero .- list users of organizations"))
     end)
 
+    it("complete words in bash", function()
+      assert.equal("users", run("bash -c " .. helper.quoted(". /usr/share/bash-completion/bash_completion\n"
+        .. "_completion_loader podero; COMP_WORDS=(podero us) COMP_CWORD=1; _podero; echo \"${COMPREPLY[@]}\"")))
+    end)
+
+    it("complete words in zsh", function()
+      assert.equal("_podero\n/usr/share/zsh/vendor-completions/_podero", run("zsh -c " .. helper.quoted(
+        "autoload -Uz compinit; compinit -D -u; echo $_comps[podero]; autoload +X _podero; whence -v _podero "
+        .. "| sed 's/.* from //'")))
+    end)
+
+    it("complete words in fish", function()
+      assert.equal("users\tList the users of organizations.", run "HOME=/tmp fish -c 'complete -C \"podero us\"'")
+    end)
+
     it("have the types for editors", function()
-      assert.equal(helper.read "types/podero.lua", run "cat /usr/share/podero/types/podero.lua" .. "\n")
+      assert.is_true(helper.read "types/podero.lua" == run "cat /usr/share/podero/types/podero.lua" .. "\n")
     end)
 
     it("have no file that differs from its checksum, and none of another package", function()

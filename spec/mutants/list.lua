@@ -55,7 +55,7 @@ return {
     find = "  iterator.is_over = true\n  c.stop(iterator.calls)", replace = "  iterator.is_over = true",
   },
   {
-    file = "lua/call_object.c", spec = "abandoned_calls", filter = "are collected if their coroutines were dropped",
+    file = "lua/call_object.c", spec = "connections", filter = "gives the connections of loops that were left",
     find = "  if (session_lacks_descriptors(object->session))\n", replace = "  if (false)\n",
   },
 
@@ -69,9 +69,8 @@ return {
     find = "  if (stale) rebuild(b);\n", replace = "",
   },
   {
-    file = "core/http/transport.c", spec = "connections", filter = "tries the next address",
-    find = " if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;",
-    replace = " if (s != NULL) return fd;",
+    file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the file that a number was given to",
+    find = "  return events == 0 || wait_for(b, r, watcher, events | duplicate);", replace = "  return duplicate >= 0;",
   },
   {
     file = "core/http/connection.c", spec = "connections", filter = "goes silent",
@@ -89,10 +88,6 @@ return {
   {
     file = "core/http/connection_limit.c", spec = "connections", filter = "counts the connections of loops",
     find = "  unsigned max_private = max > 1 ? max - 1 : 1;", replace = "  unsigned max_private = max;",
-  },
-  {
-    file = "core/http/transport.c", spec = "faults", filter = "silent in the TLS handshake",
-    find = "  bool check = t->transfers != NULL && now >= t->check_at;", replace = "  bool check = false;",
   },
   {
     file = "core/fork.c", spec = "lifecycle", filter = "made before a fork",
@@ -122,11 +117,6 @@ return {
     file = "core/oauth2/token_source.c", spec = "store", filter = "replaced, not refused",
     find = "token == &s->access_token ? s->generation : 0, false);",
     replace = "token == &s->access_token ? s->generation : 0, true);",
-  },
-  {
-    file = "core/oauth2/token_source.c", spec = "token_endpoints", filter = "a refresh token",
-    find = "  if (s->refresh_token != NULL) token_requester_use_endpoint(&s->requester, s->refresh_endpoint);\n",
-    replace = "",
   },
   {
     file = "core/oauth2/token_source.c", spec = "token", filter = "give.* up if the API refuses the first use",
@@ -221,11 +211,6 @@ return {
   {
     file = "lua/json_value.c", spec = "json", filter = "count 16 bytes each",
     find = "  if (v->reader.values > v->max_values) return too_large(v, JSON_VALUE_TOO_MANY);\n", replace = "",
-  },
-  {
-    file = "lua/json_value.c", spec = "get", filter = "keys collide", lua = "lua5.1",
-    find = "  if (!key_collisions_add(&v->collisions, object, v->reader.text, v->reader.size))",
-    replace = "  if (object == 0)",
   },
   {
     file = "lua/user_decoder.h", spec = "decoder", filter = "bounds how many values",

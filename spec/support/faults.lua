@@ -7,6 +7,7 @@ local mock = require "spec.support.mock"
 local podero = require "podero"
 local socket = require "socket"
 local users = require "spec.support.mock.users"
+local versions = require "spec.support.versions"
 
 local faults = {}
 
@@ -351,9 +352,14 @@ for name, certificate in pairs {
     kind = "network", retryable = false, message = "certificate", recovers = { tls = GOOD_TLS } })
 end
 
---- Faults of HTTP over TLS. A complete list is accepted however the connection has ended: JSON has an end of its own.
+-- What it is called if a connection over TLS ends in the body, without a close_notify.
+local CUT_SHORT = versions.truncated_tls_is_an_error and "network" or "decode"
+
+--- Faults of HTTP over TLS. A complete list is accepted however the connection has ended, as far as libcurl says: JSON
+-- has an end of its own.
 faults.tls = {
-  { name = "a list that ends with its connection, without TLS's good-bye", good = true,
+  { name = "a list that ends with its connection, without TLS's good-bye",
+    good = not versions.truncated_tls_is_an_error, kind = "network", retryable = true,
     acts = { head "Connection: close", { "send", USERS }, CLOSE } },
   { name = "a list that ends with its connection, and TLS's good-bye", good = true,
     acts = { head "Connection: close", { "send", USERS }, { "goodbye" } } },
@@ -361,17 +367,19 @@ faults.tls = {
     token = { kind = "auth", retryable = false },
     acts = { head "Connection: close", { "send", HALF }, { "goodbye" } } },
   { name = "reset before the header", acts = { RESET }, kind = "network", retryable = true },
-  { name = "shorter than its Content-Length", kind = "decode", retryable = true,
+  { name = "shorter than its Content-Length", kind = CUT_SHORT, retryable = true,
     acts = { head("Content-Length: " .. #USERS), { "send", HALF }, CLOSE } },
   { name = "silence", acts = { STALL }, kind = "timeout", waits = true },
 }
 
 --- Faults of HTTP/2, of the API alone. Error codes: RFC 9113, section 7.
 faults.http2 = {
-  { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true },
+  { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true,
+    good = versions.repeats_after_goaway, requests = versions.repeats_after_goaway and 2 or 1 },
   { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
     good = true },
-  { name = "GOAWAY with an error", acts = { { "goaway", 0, 11 }, CLOSE }, kind = "network", retryable = true },
+  { name = "GOAWAY with an error", acts = { { "goaway", 0, 11 }, CLOSE }, kind = "network", retryable = true,
+    good = versions.repeats_after_failed_goaway, requests = versions.repeats_after_failed_goaway and 2 or 1 },
   { name = "RST_STREAM: refused", acts = { { "rst", 7 } }, good = true, requests = 2 },
   { name = "RST_STREAM: internal error", acts = { { "rst", 2 } }, kind = "network", retryable = true },
   { name = "RST_STREAM in the body", acts = { { "head", 200, {} }, { "data", HALF }, { "rst", 2 } }, kind = "network",
@@ -380,7 +388,7 @@ faults.http2 = {
     kind = "decode", retryable = true },
   { name = "a stream that ends too early", acts = { { "head", 200, { ["Content-Length"] = tostring(#USERS) } },
     { "data", HALF, true } }, kind = "network", retryable = true },
-  { name = "closed in the body", acts = { { "head", 200, {} }, { "data", HALF }, CLOSE }, kind = "decode",
+  { name = "closed in the body", acts = { { "head", 200, {} }, { "data", HALF }, CLOSE }, kind = CUT_SHORT,
     retryable = true },
   { name = "reset in the body", acts = { { "head", 200, {} }, { "data", HALF }, RESET }, kind = "network",
     retryable = true },

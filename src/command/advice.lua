@@ -19,7 +19,7 @@ local NETWORK = {
     "The proxy wants a user name and a password, in its URL: http://NAME:PASSWORD@HOST, best in https_proxy." },
   { { "answered connect" },
     "The proxy refuses to connect to this host: check the base URL (%s), and ask those who run the proxy." },
-  { { "resolve host", "not resolve", "name or service" },
+  { { "resolve host", "not resolve", "resolving", "name or service" },
     "Check the host in the base URL (%s), and whether this machine has a network and DNS. " .. PROXY },
   { { "has expired", "not yet valid", "not yet activated" },
     "Certificates depend on the clock, which says %t here. If it is right, the server needs a new certificate." },
@@ -34,8 +34,14 @@ local NETWORK = {
     "Nothing answers there: check host and port in the base URL (%s), and firewalls. " .. PROXY },
 }
 
-local function of_network(message, source)
+local function of_network(message, given)
   message = message:lower()
+  local _, source = options.base_url(given)
+  local proxy, where_from = options.proxy(given)
+  local host = proxy and proxy:lower():match("^[^:/]+")
+  if host and message:find("connect to", 1, true) and message:find(host, 1, true) then
+    return ("The proxy does not answer: check its host and port (%s)."):format(where_from)
+  end
   for _, entry in ipairs(NETWORK) do
     for _, pattern in ipairs(entry[1]) do
       if message:find(pattern) then return (entry[2]:gsub("%%(%l)", { s = source, t = utc(os.time()) })) end
@@ -43,6 +49,9 @@ local function of_network(message, source)
   end
   return "Check the network, and whether something between here and the server ends connections."
 end
+
+-- Codes of errors about credentials (RFC 6749, 5.2).
+local CREDENTIALS = { invalid_client = true, invalid_grant = true, unauthorized_client = true }
 
 local SLOW = "The server answers, but too slowly: try again later, or give it longer with --timeout."
 local TIMEOUT = "No answer came in time: check firewalls. " .. PROXY
@@ -61,16 +70,19 @@ end
 -- server has sent a response before.
 function advice.of(err, given, step, has_answered)
   local url, source = options.base_url(given)
-  if err.kind == "network" then return of_network(err.message, source) end
+  if err.kind == "network" or err.message:find("[Rr]esolv") then return of_network(err.message, given) end
   if err.kind == "timeout" then return has_answered and SLOW or TIMEOUT end
   local of_list = step == "users" and of_users(err, url)
   if of_list then return of_list end
-  if err.retryable then return "The server cannot answer now: try again later." end
-  if err.kind == "auth" and (err.status == 400 or err.status == 401 or err.status == 403) then
+  if err.retryable then
+    return ("The server cannot answer now: try again %s."):format(
+      err.retry_after and ("in %d s"):format(math.ceil(err.retry_after)) or "later")
+  end
+  if err.kind == "auth" and (CREDENTIALS[err.code] or (err.code == nil and err.status == 401)) then
     return ("The base URL is %s (%s). Credentials of the sandbox work with --sandbox alone, others without it."):format(
       url, source)
   end
-  if err.kind == "decode" then
+  if err.kind == "decode" and not err.message:find("HTML page", 1, true) then
     return ("Perhaps what answers there is not the Partner API: check the base URL (%s)."):format(source)
   end
 end

@@ -1,5 +1,6 @@
---- Parses the arguments of the command, as getopt_long of the GNU C library does: options may come anywhere before
--- "--", also before the command's name; "--name VALUE" and "--name=VALUE", "-o VALUE" and "-oVALUE", "-vq" for "-v -q".
+--- Parses the arguments of the command, much as getopt_long of the GNU C library does: options may come anywhere before
+-- "--", also before the command's name; "--name VALUE" and "--name=VALUE"; "-o VALUE", "-oVALUE" and "-o=VALUE"; "-vq"
+-- for "-v -q".
 
 local commands = require "podero.command.commands"
 local convert = require "podero.command.convert"
@@ -36,7 +37,7 @@ local function find_option(index, argument)
   local one = index[argument:sub(1, 2)]
   local rest = argument:sub(3)
   if not one or rest == "" then return one end
-  if one.value then return one, rest end
+  if one.value then return one, (rest:gsub("^=", "")) end
   return one, nil, "-" .. rest
 end
 
@@ -95,6 +96,9 @@ local function converted(given, one, label, value)
   end
   if value == "" and not one.empty then
     failure.usage(("%s is empty (a variable that is not set?)"):format(label), given.label)
+  end
+  if value:find("^~/") and (one.value == "FILE" or one.value == "FOLDER") then
+    fail("the shell has not replaced ~: write $HOME/" .. value:sub(3))
   end
   if one.choices then
     for _, choice in ipairs(one.choices) do
@@ -242,9 +246,31 @@ local function check_standard_input(given)
   end
 end
 
+-- What word processors make of "-" and "--": U+2010 to U+2015, U+2212.
+local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
+
+--- What comes from other programs by mistake. An argument that may be a secret is not repeated.
+local function check_text(list)
+  for i, argument in ipairs(list) do
+    if argument:find("\r$") then
+      failure.usage(("argument %d ends in a carriage return: a script or file with the line ends of Windows?")
+        :format(i))
+    end
+    for _, dash in ipairs(DASHES) do
+      local rest, count = argument:gsub(dash, "")
+      if count > 0 then
+        local meant = (#rest:match("^%w*") == 1 and "-" or "--") .. rest
+        failure.usage(("%s begins with a dash that options do not have: did you mean %s?"):format(
+          words.quoted(argument), words.quoted(meant)))
+      end
+    end
+  end
+end
+
 --- Returns the values by name, `command`, and `label` for messages. Raises a failure if the arguments are wrong.
 -- --help and --version are commands, too: `help`, whose topic is the command, and `version`.
 function arguments.parse(list)
+  check_text(list)
   local name, rest, label = split(list)
   local command = commands.find(name) or unknown_command(name, rest)
   local given = parse_for(name, command, rest, label)

@@ -4,6 +4,7 @@ local credentials = require "podero.command.credentials"
 local failure = require "podero.command.failure"
 local options = require "podero.command.options"
 local podero = require "podero"
+local progress = require "podero.command.progress"
 local system = require "podero.command.system"
 local text = require "podero.command.text"
 local token_cache = require "podero.command.token_cache"
@@ -23,10 +24,9 @@ function client.call(given, f, ...)
   local function check(ok, ...)
     if ok then return ... end
     local raised = ...
-    -- An error about an argument begins with the position in this file: leave that out.
-    if type(raised) == "string" then
-      failure.usage(wording.of("argument", raised:match("%((.*)%)$") or raised, given), given.label)
-    end
+    -- Leave out the position in this file, and the function's name.
+    local reason = type(raised) == "string" and raised:match("bad argument #%d+ to '[%w_]+' %((.*)%)$")
+    if reason then failure.usage(wording.of("argument", reason, given), given.label) end
     error(raised, 0)
   end
   return check(pcall(f, ...))
@@ -55,13 +55,25 @@ function client.new(given, shown, on_event)
   return made
 end
 
+--- Calls f(api, shown) with a client and a progress line, and closes both. `has_file`: the output goes to a file; see
+-- progress.lua. Returns the first result of f, or raises what it has raised.
+function client.use(given, has_file, f)
+  local shown = progress.new(options.host(given), not given.quiet, has_file)
+  local api = client.new(given, shown)
+  local ok, result = pcall(f, api, shown)
+  shown:stop()
+  api:close()
+  if ok then return result end
+  error(result, 0)
+end
+
 local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
 
 --- Finds out whether the API accepts the access token, if that is the caller's own: nothing else tells. It is asked for
 -- an organization that does not exist. Returns true, or nil and an error.
 function client.try_token(api, given)
   local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
-  if not podero.is_error(err) then return true end -- it is the response then
+  if not podero.is_error(err) or err.kind == "too_large" then return true end -- not an error: the response
   if err.status ~= 403 and err.status ~= 404 then return nil, err end
   local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
   if content_type:find("json", 1, true) then return true end

@@ -36,6 +36,13 @@ function convert.pair(value)
   return nil, "NAME=VALUE"
 end
 
+--- A header field, as curl takes it.
+function convert.header(value)
+  local name, content = value:match("^([^:%s]+):%s*(.-)%s*$")
+  if name then return { name, content } end
+  return nil, "NAME:VALUE"
+end
+
 --- The names of fields of a user, separated by commas.
 function convert.columns(value)
   local names, is_known, seen = {}, {}, {}
@@ -79,7 +86,7 @@ local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. (
 --- An organization's id. What is wrong with one is to be found before anything is requested.
 function convert.organization(value)
   if value:find(UUID) then return value end
-  return nil, "an organization's id, which is a UUID such as 016b78a7-0c7c-4241-a277-015c3ad3cb90"
+  return nil, "an organization's UUID"
 end
 
 return convert

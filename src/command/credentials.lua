@@ -102,11 +102,11 @@ function credentials.describe(given)
   for _, name in ipairs(NAMES) do sources[name] = source_of(given, name, is_given) end
   local function value(name) return given[name] or options.variable("PODERO_" .. name:upper()) end
   if sources.access_token then return "an access token, from " .. sources.access_token, true end
-  local client = ("client %s (%s), secret from %s"):format(value "client_id", sources.client_id,
+  local client = sources.client_id and ("client %s (%s), secret from %s"):format(value "client_id", sources.client_id,
     sources.client_secret or "the terminal")
   if not sources.username then return "client credentials grant, " .. client, false end
   return ("password grant, user %s (%s), password from %s%s"):format(value "username", sources.username,
-    sources.password or "the terminal", sources.client_id and ", " .. client or ""), false
+    sources.password or "the terminal", client and ", " .. client or ""), false
 end
 
 --- Returns the name of a variable with a credential that begins or ends with a blank or a quotation mark, which may

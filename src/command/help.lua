@@ -118,7 +118,7 @@ local function overview(page)
   })
   page:title()
   page:wrap("", CREDENTIALS)
-  page:wrap("", "podero help COMMAND tells more about a command, and man podero everything.")
+  page:wrap("", "podero help COMMAND has more about a command, and man podero has everything.")
 end
 
 local function of_command(page, name)

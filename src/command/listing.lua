@@ -2,7 +2,6 @@
 -- cells that are too long are cut, and end in "…". Elsewhere, a longer cell further down, or one that is longer than
 -- any column, is not cut, but moves the rest of its row to the right.
 
-local podero = require "podero"
 local rows = require "podero.command.rows"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
@@ -38,8 +37,7 @@ end
 local function date_time(name)
   return function(user)
     local value = user[name]
-    local seconds = type(value) == "string" and podero.time(value)
-    return seconds and os.date("!%Y-%m-%d %H:%M", math.floor(seconds)) or cell(value)
+    return type(value) == "string" and rows.minute(value) or cell(value)
   end
 end
 
@@ -148,7 +146,7 @@ function listing.new(sink, settings)
     return is_header and terminal.BOLD or column.name == "role" and ROLE_STYLES[value] or nil
   end
 
-  local pieces = {} -- of the current line; reused for each
+  local current, pieces = {}, {} -- cells of the current row after the sample, and pieces of its line; reused for each
 
   --- Appends a cell and the spaces that align it after `count` pieces of the line. Escape sequences have no width.
   -- Returns how many pieces there are then.
@@ -193,7 +191,7 @@ function listing.new(sink, settings)
 
   return {
     add = function(user)
-      local row = {}
+      local row = sample and {} or current
       for i, column in ipairs(columns) do row[i] = column.cell(user) end
       if not sample then return write(row) end
       sample[#sample + 1] = row

@@ -13,10 +13,10 @@ options.COMMON = {
     option("--token-cache FILE", "Keep tokens in this file, for the next runs."),
     option("--timeout SECONDS", "For a whole call (30); for lists, until the first user, then without a byte.",
       { convert = convert.seconds }),
-    option("--errors FORM", "How errors are told: text, or one JSON object on a line.",
+    option("--errors FORM", "How errors are printed: as text, or as one JSON object on a line.",
       { choices = { "text", "json" } }),
-    option("-v --verbose", "Tell each HTTP exchange on standard error."),
-    option("-q --quiet", "Tell nothing but errors on standard error."),
+    option("-v --verbose", "Print a line for each HTTP exchange to standard error."),
+    option("-q --quiet", "Print nothing but errors to standard error."),
   } },
 }
 
@@ -47,6 +47,8 @@ options.CONNECTION = {
     option("--max-response-bytes N", "Of one response.", { convert = convert.bytes }),
     option("--http-version VERSION", "1.1 keeps requests off HTTP/2.", { choices = { "auto", "1.1" } }),
     option("--user-agent TEXT", "Put before the library's own."),
+    option("--header NAME:VALUE", "A further header field of API requests; may be repeated.",
+      { convert = convert.header, many = true }),
   } },
 }
 
@@ -77,6 +79,18 @@ function options.of(command)
   return all
 end
 
+--- Returns the header fields as a table; the values of one that is given twice are joined (RFC 9110, 5.3). nil if there
+-- are none.
+local function headers(fields)
+  if #fields == 0 then return nil end
+  local made = {}
+  for _, field in ipairs(fields) do
+    local name, value = field[1], field[2]
+    made[name] = made[name] and made[name] .. ", " .. value or value
+  end
+  return made
+end
+
 --- Returns the options of podero.new, without credentials.
 function options.of_client(given)
   local made = { tls = {} }
@@ -84,6 +98,7 @@ function options.of_client(given)
   for _, name in ipairs(PASSED_TLS) do made.tls[name] = given[name] end
   if given.sandbox then made.base_url = podero.SANDBOX end
   if given.no_validate then made.validate = false end
+  made.headers = headers(given.header)
   return made
 end
 
@@ -100,6 +115,18 @@ function options.base_url(given)
   local url = options.variable "PODERO_BASE_URL"
   if url then return url, "PODERO_BASE_URL" end
   return podero.PRODUCTION, "the default"
+end
+
+local PROXIES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" }
+
+--- Returns the proxy for https, without a user name and a password, and where it comes from; nil if there is none.
+function options.proxy(given)
+  local proxy, source = given.proxy, "--proxy"
+  for _, name in ipairs(PROXIES) do
+    if proxy == nil then proxy, source = options.variable(name), name end
+  end
+  if proxy == nil or proxy == "" then return nil end
+  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
 end
 
 --- Returns the name of the host that is asked.

@@ -79,6 +79,20 @@ function output.open(name, before)
   return setmetatable(sink, Sink)
 end
 
+--- Opens what is written to, as `output.open` does, calls f(sink), and finishes it; if f raises, discards it, and
+-- raises that. Returns what f returns.
+function output.use(name, before, f)
+  local sink = output.open(name, before)
+  local ok, result = pcall(function()
+    local returned = f(sink)
+    sink:finish()
+    return returned
+  end)
+  if ok then return result end
+  sink:discard()
+  error(result, 0)
+end
+
 --- Writes texts to standard output. Raises a failure if that cannot be done.
 function output.print(...)
   local sink = output.open()

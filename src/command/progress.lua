@@ -35,7 +35,7 @@ function Progress:draw()
   local line = text.fit(self:line(tty.clock()), terminal.columns(io.stderr) - 1)
   if line == self.drawn then return end
   self.drawn = line
-  io.stderr:write("\r", line, "\27[K")
+  io.stderr:write("\r" .. line .. "\27[K") -- at once, so that nothing can come between
   io.stderr:flush()
 end
 

@@ -2,8 +2,10 @@
 
 local client = require "podero.command.client"
 local convert = require "podero.command.convert"
+local failure = require "podero.command.failure"
 local json_text = require "podero.command.json_text"
 local option = require "podero.command.option"
+local options = require "podero.command.options"
 local output = require "podero.command.output"
 local path = require "podero.command.path"
 local terminal = require "podero.command.terminal"
@@ -19,27 +21,26 @@ response.OPTIONS = {
   user_output.FILE,
 }
 
---- As it came; for people, with a line for each value.
-local function print_body(given, body)
-  local sink = output.open(given.output)
-  local ok, raised = pcall(function()
-    json_text.copy(terminal.escaped(sink), body)
-    sink:finish()
-  end)
-  if ok then return end
-  sink:discard()
-  error(raised, 0)
+--- A page of a web site is no answer of the API.
+local function check_type(given, answer)
+  if not (answer.headers["content-type"] or ""):find("^text/html") then return end
+  local _, source = options.base_url(given)
+  failure.error(("decode: the response is an HTML page: check the base URL (%s) and the path"):format(source), "decode")
 end
 
---- `opts`: those of client:request.
+--- Prints what the API answers: as it came; for people, with a line for each value. `opts`: those of client:request.
 function response.print(given, method, opts)
-  local api = client.new(given)
   local target, query = path.split(given.path, given.query)
   opts.raw, opts.query = true, query
-  local body, answer = client.call(given, api.request, api, method, target, opts)
-  api:close()
-  if body == nil then error(answer, 0) end -- it is the error then
-  if body ~= "" then print_body(given, body) end
+  client.use(given, given.output ~= nil, function(api, shown)
+    output.use(given.output, function() shown:stop() end, function(sink)
+      local body, answer = client.call(given, api.request, api, method, target, opts)
+      if body == nil then error(answer, 0) end -- it is the error then
+      if body == "" then return end
+      check_type(given, answer)
+      json_text.copy(terminal.escaped(sink), body)
+    end)
+  end)
 end
 
 return response

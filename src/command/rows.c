@@ -5,6 +5,7 @@
  *   encode(value)    any value as JSON on one line
  *   text(value)      the same, but a string as it is, and "" for nil
  *   guarded(text)    a text in which no spreadsheet finds a formula
+ *   minute(text)     a date-time in UTC, to the minute
  *   schema()         the fields of a user
  *
  * A writer collects text, which is to be taken before it has become much:
@@ -19,9 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/buffer.h"
 #include "core/number.h"
+#include "core/rfc3339.h"
 #include "lua/compat.h"
 #include "lua/user_schema.h"
 
@@ -305,11 +308,10 @@ static const unsigned char *skip_blank(const unsigned char *p, const unsigned ch
  * if that begins with one of = + - @ (OWASP, "CSV Injection"), in ASCII or in the fullwidth forms
  * that Japanese spreadsheets accept; also after blanks and quotes. */
 static bool is_formula(const unsigned char *p, const unsigned char *end) {
-  for (const unsigned char *next = p; next != NULL && p < end;) {
-    next = skip_blank(p, end);
-    if (next != NULL) p = next;
-  }
-  if (p == end) return false;
+  const unsigned char *next;
+  while (p < end && (next = skip_blank(p, end)) != NULL)
+    p = next;
+  if (p >= end) return false;
   if (*p == '=' || *p == '+' || *p == '-' || *p == '@') return true;
   return end - p >= 3 && p[0] == 0xEF && p[1] == 0xBC &&
          (p[2] == 0x8B || p[2] == 0x8D || p[2] == 0x9D || p[2] == 0xA0);
@@ -634,6 +636,21 @@ static int rows_guarded(lua_State *L) {
   return 1;
 }
 
+/* minute(text): a date-time (RFC 3339) in UTC, such as 2026-01-31 23:59; nil if the text is none.
+ */
+static int rows_minute(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  char minute[32];
+  struct instant instant;
+  struct tm tm;
+  if (rfc3339_parse(text, size, &instant) != NULL) return 0;
+  time_t seconds = (time_t)instant.seconds;
+  if (gmtime_r(&seconds, &tm) == NULL) return 0;
+  lua_pushlstring(L, minute, strftime(minute, sizeof minute, "%Y-%m-%d %H:%M", &tm));
+  return 1;
+}
+
 /* schema(): the names of the fields of a user, in the order in which the API sends them, and in
  * `types` the type of each by its name: "string", "integer", "number", "boolean", or "enum" for a
  * string of a fixed set. */
@@ -649,10 +666,10 @@ static int rows_schema(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"csv", rows_csv},   {"json", rows_json},       {"encode", rows_encode},
-    {"text", rows_text}, {"guarded", rows_guarded}, {"schema", rows_schema},
-    {NULL, NULL}};
+static const luaL_Reg functions[] = {{"csv", rows_csv},         {"json", rows_json},
+                                     {"encode", rows_encode},   {"text", rows_text},
+                                     {"guarded", rows_guarded}, {"minute", rows_minute},
+                                     {"schema", rows_schema},   {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
     {"add", writer_add}, {"finish", writer_finish}, {"take", writer_take}, {NULL, NULL}};
@@ -665,7 +682,7 @@ int luaopen_podero_command_rows(lua_State *L) {
   lua_createtable(L, 0, 3);
   compat_setfuncs(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   compat_setfuncs(L, functions);
   return 1;
 }

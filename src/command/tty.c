@@ -12,7 +12,7 @@
  *   ask(question)          reads a line that is not echoed
  *
  * Text is UTF-8. What is no UTF-8 is taken byte by byte. */
-#define _GNU_SOURCE /* wcwidth */
+#define _GNU_SOURCE /* wcwidth NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #include <errno.h>
 #include <locale.h>
@@ -92,7 +92,7 @@ static int free_locale(lua_State *L) {
 
 static void push_locale(lua_State *L) {
   static const char *const names[] = {"C.UTF-8", "en_US.UTF-8", ""};
-  locale_t *locale = lua_newuserdata(L, sizeof *locale);
+  locale_t *locale = lua_newuserdata(L, sizeof(locale_t));
   *locale = (locale_t)0;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, free_locale);
@@ -345,17 +345,17 @@ static bool prompt_wait(struct prompt *prompt) {
 
 /* Reads up to the end of the line, or of the input. Returns false if it is too long. */
 static bool prompt_read(struct prompt *prompt) {
-  prompt->size = 0;
-  while (prompt_wait(prompt)) {
-    char *start = prompt->line + prompt->size;
-    ssize_t count = read(STDIN_FILENO, start, sizeof prompt->line - prompt->size);
-    if (count <= 0) return true;
-    char *end = memchr(start, '\n', (size_t)count);
-    prompt->size += end != NULL ? (size_t)(end - start) : (size_t)count;
-    if (end != NULL) return true;
-    if (prompt->size == sizeof prompt->line) return false;
+  size_t size = 0; /* a variable, so that compilers see that it does not exceed the line */
+  bool ended = false;
+  while (!ended && size < sizeof prompt->line) {
+    char *start = prompt->line + size, *end = NULL;
+    ssize_t count = prompt_wait(prompt) ? read(STDIN_FILENO, start, sizeof prompt->line - size) : 0;
+    if (count > 0) end = memchr(start, '\n', (size_t)count);
+    ended = count <= 0 || end != NULL;
+    if (count > 0) size += end != NULL ? (size_t)(end - start) : (size_t)count;
   }
-  return true;
+  prompt->size = size;
+  return ended;
 }
 
 static void prompt_wipe(struct prompt *prompt) {

@@ -5,7 +5,6 @@ local failure = require "podero.command.failure"
 local formats = require "podero.command.formats"
 local listing = require "podero.command.listing"
 local option = require "podero.command.option"
-local output = require "podero.command.output"
 local terminal = require "podero.command.terminal"
 local words = require "podero.command.words"
 
@@ -29,13 +28,17 @@ user_output.OPTIONS = {
 user_output.NO_VALIDATE = option("--no-validate", "Accept values that are not as the API's schema has them.")
 
 local SPREADSHEETS = { xlsx = true, xls = true, ods = true, numbers = true }
+local COMPRESSED = { gz = true, bz2 = true, xz = true, zst = true, zip = true }
 
---- The name of a file asks for a format that there is not.
+--- Refuses the name of a file that asks for a format that there is not.
 local function check_name(given)
   local beginning, ending = (given.output or ""):match("^(.*[^/])%.(%w+)$")
-  if given.format or not ending or not SPREADSHEETS[ending:lower()] then return end
-  failure.usage(("--output %s: there is no format for .%s, but spreadsheets open CSV: --output %s.csv"):format(
-    words.quoted(given.output), ending, beginning), given.label)
+  if given.format or given.count or not ending then return end
+  local reason = SPREADSHEETS[ending:lower()] and ("spreadsheets open CSV: --output %s.csv"):format(beginning)
+    or COMPRESSED[ending:lower()] and "without --output, another program can compress"
+  if not reason then return end
+  failure.usage(("--output %s: there is no format for .%s, but %s"):format(words.quoted(given.output), ending, reason),
+    given.label)
 end
 
 --- Checks options that depend on each other, and sets format and delimiter if they are to be guessed.
@@ -60,11 +63,6 @@ end
 function user_output.fields(given)
   if not given.columns or given.format ~= "table" then return given.columns end
   return listing.fields(given.columns)
-end
-
---- Opens what users are written to, see output.lua.
-function user_output.open(given, before)
-  return output.open(given.output, before)
 end
 
 --- Returns a format (see formats.lua) that writes to a sink. `has_organizations`: the table says whose users they are.

@@ -2,6 +2,7 @@
 -- the API's schema.
 
 local FIELDS = require "podero.command.columns"
+local failure = require "podero.command.failure"
 local podero = require "podero"
 local words = require "podero.command.words"
 
@@ -76,6 +77,17 @@ function where.read(condition)
   local result, expected = read[FIELDS.types[field]](value)
   if result == nil then return nil, ("%s to be %s"):format(field, expected) end
   return { field, { result } }
+end
+
+--- Refuses fields that the schema does not have, unless --no-validate is given: most likely, no user has them.
+function where.check(given)
+  for _, condition in ipairs(given.where) do
+    local field = condition[1]
+    if not is_field[field] and not given.no_validate then
+      failure.usage(("the API's schema has no field %s: with --no-validate it is looked for nevertheless"):format(
+        words.quoted(field)), given.label)
+    end
+  end
 end
 
 --- Returns the option `where` of the module for an array of what `where.read` has returned; nil if it is empty. A field

@@ -8,6 +8,9 @@ local wording = {}
 
 local SECRETS = { client_secret = true, password = true, access_token = true, key_password = true }
 
+-- Those that are asked for on the terminal if they are not given.
+local ENTERED = { client_secret = "the secret that was entered", password = "the password that was entered" }
+
 -- Options of the module that are named in messages.
 local NAMES = {
   "base_url", "token_url", "client_id", "client_secret", "username", "password", "access_token", "client_secret_file",
@@ -21,19 +24,26 @@ for _, name in ipairs(NAMES) do is_name[name] = true end
 -- Those whose values may be shown.
 local SHOWN = { base_url = true, token_url = true, client_id = true, username = true, scope = true, user_agent = true }
 
+-- Those that a variable of the environment may give.
+local HAS_VARIABLE = {
+  base_url = true, token_url = true, client_id = true, client_secret = true, username = true, password = true,
+  access_token = true,
+}
+
 --- Returns the name that the user knows: of the option if it is given, else of the variable if it is set.
 local function label(given, name)
+  if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
   local is_secret = SECRETS[base]
   if is_secret then name = base end
   if name == "base_url" and given.sandbox then return "--sandbox" end
   local long = "--" .. name:gsub("_", "-") .. (is_secret and "-file" or "")
   if given[name] or given[name .. "_file"] then return long end
-  for _, suffix in ipairs { "", "_FILE" } do
+  for _, suffix in ipairs(HAS_VARIABLE[name] and { "", "_FILE" } or {}) do
     local variable = "PODERO_" .. name:upper() .. suffix
     if options.variable(variable) then return variable end
   end
-  return long
+  return ENTERED[name] or long
 end
 
 -- What the module says about responses, so that it may stand beside a server's words: only these phrases are replaced.

@@ -9,7 +9,7 @@
 
 #include "core/buffer.h"
 
-/* The kinds of the Lua interface; README.md describes them. */
+/* The kinds of the Lua interface; docs/reference/errors.md describes them. */
 enum failure_kind {
   FAILURE_NONE,
   FAILURE_ARGUMENT,

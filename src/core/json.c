@@ -696,32 +696,32 @@ enum json_event json_next(struct json_reader *r) {
  * the first bytes of its value: a comma, two blanks, and what read_scalar reads. */
 #define MEMBER_SLACK (JSON_KEY_MAX + 8)
 
+static bool append(struct buffer *texts, const unsigned char *bytes, size_t size) {
+  return texts == NULL || buffer_append(texts, bytes, size);
+}
+
 /* Reads a string up to its closing quote. Up to `stop`, which is not the quote, nothing needs
  * decoding. Decodes the string into `texts`, unless that is NULL, and returns its end; returns
  * NULL, without a change of `texts`, if json_next is to read it. */
 static const unsigned char *read_escaped(const struct json_reader *r, const unsigned char *p,
                                          const unsigned char *stop, struct json_token *v,
                                          struct buffer *texts) {
-  struct json_token string = {.event = JSON_STRING, .is_kept = true};
+  const unsigned char *end = r->end;
   size_t size = 0, at = texts != NULL ? texts->size : 0;
-  string.at = at;
-  for (;;) {
+  while (stop < end && *stop == '\\') {
     unsigned char bytes[4];
-    size_t plain = (size_t)(stop - p), decoded = 0;
-    const unsigned char *after = NULL;
-    if (stop == r->end) break;
-    if (*stop == '\\') after = whole_escape(stop, r->end, bytes, &decoded);
-    if (after == NULL && *stop != '"') break;
+    size_t plain = (size_t)(stop - p), decoded;
+    const unsigned char *after = whole_escape(stop, end, bytes, &decoded);
+    if (after == NULL || !append(texts, p, plain) || !append(texts, bytes, decoded)) break;
     size += plain + decoded;
-    if (texts != NULL && !(buffer_append(texts, p, plain) && buffer_append(texts, bytes, decoded)))
-      break;
-    if (*stop == '"') {
-      string.size = (uint32_t)size;
-      *v = string;
-      return stop + 1;
-    }
     p = after;
-    stop = skip_clean(r, p, r->end);
+    stop = skip_clean(r, p, end);
+  }
+  if (stop < end && *stop == '"' && append(texts, p, (size_t)(stop - p))) {
+    size += (size_t)(stop - p);
+    *v = (struct json_token){
+        .event = JSON_STRING, .at = at, .size = (uint32_t)size, .is_kept = true};
+    return stop + 1;
   }
   if (texts != NULL) texts->size = at;
   return NULL;

@@ -119,7 +119,7 @@ struct json_token {
   bool is_kept;
 };
 
-/* A member that is expected in an object. */
+/* A member that is expected in an object, whose value is a scalar. */
 struct json_member {
   const char *key;       /* as it would be written: quotes, a text without escapes, and the colon */
   unsigned char size;    /* of the key, in bytes; 4 to JSON_KEY_MAX */
@@ -135,9 +135,9 @@ struct json_members {
   struct json_token *values;          /* for the value of each of them */
   unsigned count;                     /* of them, JSON_MEMBERS_MAX at most */
   unsigned next;                      /* the first one that may come next; below `count` */
-  uint64_t wanted;                    /* bit n: the value of member n is */
-  struct buffer *texts;               /* to which wanted strings that have escapes are appended */
-  uint64_t read, nulls;               /* bit n: member n was read; and is null */
+  uint64_t wanted;                    /* bit n: the value of member n is wanted */
+  struct buffer *texts;               /* wanted strings that have escapes are appended to it */
+  uint64_t read, nulls;               /* bit n: member n was read; it was, and is null */
 };
 
 /* Initializes a reader for one input. Allocates nothing. `depth_limit` is how deep containers may
@@ -162,13 +162,13 @@ void json_end(struct json_reader *reader);
 enum json_event json_next(struct json_reader *reader);
 
 /* Reads members of an object at once, in the order in which they are expected; any may be missing.
- * Stops at the first one that is not expected, whose value is of another type, or that takes more
- * than a look: an error, a token that the end of the piece has cut, a number with an exponent, and
- * other such rarities. Nothing of that one is read: json_next goes on there. So it does if the
- * reader is not at the beginning of a member. Adds to `values` of the reader, and sets `next`,
- * `read`, `nulls` and the values of the members that were read, which in the case of strings that
- * are not wanted may be without a text. The value of the member at which it stops may have changed.
- */
+ * Stops at the first one that is not expected, or whose value is of another type or is not read
+ * here: an array or object, a number with an exponent or more than 15 digits, a string with an
+ * escape of a surrogate, a token that the end of the piece has cut or is near, an error. Nothing of
+ * that one is read: json_next goes on there. So it does if the reader is not at the beginning of a
+ * member. Adds to `values` of the reader, and sets `next`, `read`, `nulls` and the values of the
+ * members that were read. Strings that are not wanted may have no text. The value of the member at
+ * which it stops may have changed. */
 void json_next_members(struct json_reader *reader, struct json_members *members);
 
 /* Returns how many bytes of the piece have not been read. */

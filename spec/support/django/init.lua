@@ -87,6 +87,9 @@ Server.user = command("user", "username", "password", "is_active")
 -- returns how many there were.
 Server.expire_tokens = command "expire_tokens"
 Server.revoke_tokens = command "revoke_tokens"
+
+--- OAuth Toolkit's version.
+Server.toolkit_version = command "toolkit_version"
 Server.revoke_refresh_tokens = command "revoke_refresh_tokens"
 
 --- The requests since the last reset, of one kind ("token", "api" or "other") or all: kind, method, path, query, host,

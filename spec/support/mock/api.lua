@@ -526,7 +526,7 @@ end
 local function resource(entry)
   if entry.kind == "other" then return configured(entry.path) or detail(404) end
   if not authorized(entry.headers) then return detail(401) end
-  local reply = configured(entry.path)
+  local reply = configured(entry.method .. " " .. entry.path) or configured(entry.path)
   if reply then return reply end
   local org_id = entry.path:match("^/api/partners/v2%.0/org/([^/]+)/users$")
   local is_echo = entry.path == "/api/partners/v2.0/echo"

@@ -7,6 +7,7 @@ local failure = require "podero.command.failure"
 local options = require "podero.command.options"
 local output = require "podero.command.output"
 local podero = require "podero"
+local progress = require "podero.command.progress"
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
 local wording = require "podero.command.wording"
@@ -32,11 +33,12 @@ end
 local Report = {}
 Report.__index = Report
 
-local function new_report()
+--- `shown`: the progress line, which must not stand where a step is printed.
+local function new_report(shown)
   local marks = has_utf8() and { good = "✔ ", bad = "✘ ", note = "! " } or { good = "ok ", bad = "NO ", note = "!  " }
-  local sink = output.open()
+  local sink = output.open(nil, function() shown:clear() end)
   return setmetatable({
-    sink = sink, marks = marks, has_colours = terminal.has_colours "auto",
+    sink = sink, shown = shown, marks = marks, has_colours = terminal.has_colours "auto",
     columns = sink.is_terminal and terminal.columns(io.stdout) or 100,
   }, Report)
 end
@@ -66,7 +68,7 @@ function Report:step(mark, name, content, help)
   local first = style .. sign .. name .. (style ~= "" and terminal.RESET or "")
   local gap = indentation > NAMES and (" "):rep(NAMES - #name) or "\n" .. (" "):rep(indentation)
   self.sink:write(first, gap, wrapped(text.printable(content), columns, indentation), "\n")
-  if help then self.sink:write((" "):rep(indentation), wrapped(help, columns, indentation), "\n") end
+  if help then self.sink:write((" "):rep(indentation), wrapped(text.printable(help), columns, indentation), "\n") end
 end
 
 -- steps -------------------------------------------------------------------------------------------------------------
@@ -77,7 +79,7 @@ local function clock_difference(headers, now)
   local date = headers and headers.date or ""
   local day, month, year, time = date:match("^%a+, (%d%d) (%a+) (%d%d%d%d) (%d%d:%d%d:%d%d) GMT$")
   local number = month and ("JanFebMarAprMayJunJulAugSepOctNovDec"):find(month, 1, true)
-  if not number then return nil end
+  if not number or #month ~= 3 or number % 3 ~= 1 then return nil end
   local seconds = podero.time(("%s-%02d-%sT%sZ"):format(year, (number + 2) / 3, day, time))
   return seconds and math.floor(now - seconds)
 end
@@ -114,11 +116,13 @@ end
 
 --- Prints a step that has failed, and raises the error, which ends the command without another word.
 local function fail(report, given, name, err, seen, report_error)
+  report.shown:stop()
   show_connection(report, given, seen)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
-    report:step("bad", name, err.kind .. ": " .. wording.of(err.kind, err.message, given),
-      advice.of(err, given, name, seen.first ~= nil))
+    local kind = err.kind ~= "argument" and err.kind .. ": " or ""
+    local message = kind .. wording.of(err.kind, err.message, given)
+    report:step("bad", name, message, advice.of(err, given, name, seen.first ~= nil))
   elseif failure.is(err) and err.message then
     report:step("bad", name, err.message)
   else
@@ -137,12 +141,8 @@ local function show_settings(report, given)
   local doubtful = credentials.doubtful(given)
   report:step(doubtful and "note" or "good", "credentials", (credentials.describe(given)), doubtful
     and doubtful .. " begins or ends with a blank or a quotation mark: remove it, unless it belongs there." or nil)
-  for _, name in ipairs { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } do
-    local proxy = given.proxy or options.variable(name)
-    if proxy and proxy ~= "" then
-      return report:step("good", "proxy", ("%s (%s)"):format(proxy:match("[^@]*$"), given.proxy and "--proxy" or name))
-    end
-  end
+  local proxy, where_from = options.proxy(given)
+  if proxy then report:step("good", "proxy", ("%s (%s)"):format(proxy, where_from)) end
 end
 
 --- Finds out whether there is a token. Returns the text of the step.
@@ -168,7 +168,8 @@ local function check_users(api, given)
 end
 
 function doctor.run(given, report_error)
-  local report = new_report()
+  local shown = progress.new(options.host(given), not given.quiet, false)
+  local report = new_report(shown)
   local seen, on_event = new_events()
   local settings = setmetatable({ token_cache = false, max_retries = given.max_retries or 0 }, { __index = given })
   local function try(name, f, ...)
@@ -176,7 +177,7 @@ function doctor.run(given, report_error)
     if not ok then fail(report, given, name, result, seen, report_error) end
     return result
   end
-  local api = try("settings", client.new, settings, nil, on_event)
+  local api = try("settings", client.new, settings, shown, on_event)
   show_settings(report, given)
   local token = try("token", check_token, api, given, seen)
   show_connection(report, given, seen)
@@ -186,6 +187,7 @@ function doctor.run(given, report_error)
     show_connection(report, given, seen)
     report:step("good", "users", users)
   end
+  shown:stop()
   api:close()
   report.sink:finish()
 end

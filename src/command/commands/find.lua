@@ -1,9 +1,9 @@
+local FIELDS = require "podero.command.columns"
 local client = require "podero.command.client"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
-local options = require "podero.command.options"
-local progress = require "podero.command.progress"
+local output = require "podero.command.output"
 local user_output = require "podero.command.user_output"
 local words = require "podero.command.words"
 local where = require "podero.command.where"
@@ -28,7 +28,8 @@ local find = {
     { "By e-mail", "podero find ORG_ID email=anna@example.com" },
     { "By customer number, for another program", "podero find ORG_ID external_user_id=4711 -f json | jq -r .id" },
   },
-  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5.",
+  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5. The fields are "
+    .. table.concat(FIELDS, ", ") .. ".",
 }
 
 --- The id may stand anywhere: it is the argument that is a UUID.
@@ -48,30 +49,31 @@ function find.collect(given, values)
   return conditions
 end
 
-find.check = user_output.check
+function find.check(given)
+  where.check(given)
+  user_output.check(given)
+end
+
+--- Returns the user, or raises the error.
+local function get(api, given, shown)
+  local user, err = api:find_user(given.org_id, where.option(given.where), {
+    include_deleted = given.include_deleted or false,
+    fields = user_output.fields(given),
+    on_progress = function(bytes, count) shown:show(bytes, count) end,
+  })
+  return user or error(err, 0)
+end
 
 function find.run(given)
-  local shown = progress.new(options.host(given), not given.quiet, given.output ~= nil)
-  local api = client.new(given, shown)
-  local sink = user_output.open(given, function() shown:stop() end)
-  local ok, raised = pcall(function()
-    local user, err = api:find_user(given.org_id, where.option(given.where), {
-      include_deleted = given.include_deleted or false,
-      fields = user_output.fields(given),
-      on_progress = function(bytes, count) shown:show(bytes, count) end,
-    })
-    if not user then error(err, 0) end
-    if given.format == "json" then given.format = "ndjson" end -- one object, and no array
-    local format = user_output.format(given, sink, false)
-    format.add(user)
-    format.finish()
-    sink:finish()
+  client.use(given, given.output ~= nil, function(api, shown)
+    output.use(given.output, function() shown:stop() end, function(sink)
+      local user = get(api, given, shown)
+      if given.format == "json" then given.format = "ndjson" end -- one object, and no array
+      local format = user_output.format(given, sink, false)
+      format.add(user)
+      format.finish()
+    end)
   end)
-  shown:stop()
-  api:close()
-  if ok then return end
-  sink:discard()
-  error(raised, 0)
 end
 
 return find

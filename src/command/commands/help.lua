@@ -3,7 +3,7 @@ local output = require "podero.command.output"
 local pages = require "podero.command.help"
 
 local help = {
-  summary = "Tell more about a command.",
+  summary = "Print the help of a command.",
   arguments = { { name = "COMMAND", key = "topic", help = "Which; without it, all are listed.", optional = true,
     choices = commands.NAMES } },
 }

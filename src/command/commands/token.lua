@@ -10,28 +10,29 @@ local token = {
   options = { { "Options", { option("--show", "Print the token itself, and nothing else.") } } },
   asks = true,
   examples = {
-    { "For another program", "curl -H \"Authorization: Bearer $(podero token --show)\" ..." },
+    { "For another program", "ACCESS_TOKEN=$(podero token --show) ./program" },
   },
 }
 
---- Returns the token, when it expires, its scope, and whether it is the user's own, which has neither.
-local function get(given)
-  local api = client.new(given)
-  local _, is_own = credentials.describe(given)
-  local value, expires_at, scope = api:token()
-  local ok, err = value, expires_at
-  if ok and is_own then ok, err = client.try_token(api, given) end
-  api:close()
-  if not ok then error(err, 0) end
-  return value, expires_at, scope, is_own
+--- Returns what is to be printed.
+local function describe(value, expires_at, scope, is_own)
+  local expires = expires_at and expiry(expires_at) or is_own and "unknown, but the API accepts it" or "unknown"
+  return ("expires  %s\nscope    %s\n"):format(expires, text.printable(scope or "unknown")), value .. "\n"
 end
 
 function token.run(given)
-  local value, expires_at, scope, is_own = get(given)
-  if given.show then return output.print(value, "\n") end
-  local unknown = is_own and "unknown, but the API accepts it\n" or "unknown\n"
-  output.print("expires  ", expires_at and expiry(expires_at) .. "\n" or unknown, "scope    ",
-    text.printable(scope or "unknown"), "\n")
+  local description, value
+  client.use(given, false, function(api)
+    local _, is_own = credentials.describe(given)
+    local result, expires_at, scope = api:token()
+    if not result then error(expires_at, 0) end
+    if is_own then
+      local ok, err = client.try_token(api, given)
+      if not ok then error(err, 0) end
+    end
+    description, value = describe(result, expires_at, scope, is_own)
+  end)
+  output.print(given.show and value or description)
 end
 
 return token

@@ -2,9 +2,8 @@ local client = require "podero.command.client"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
-local options = require "podero.command.options"
+local output = require "podero.command.output"
 local podero = require "podero"
-local progress = require "podero.command.progress"
 local user_output = require "podero.command.user_output"
 local where = require "podero.command.where"
 
@@ -18,12 +17,12 @@ local users = {
       option("--search TEXT", "Only those with this text in e-mail, names or external id, in upper or lower case.",
         { empty = true }),
       option("--where FIELD=VALUE", "Only those with this value, or, if it is left out, with none; may be repeated. "
-        .. "All fields have to fit; one that is given twice may have either value.",
+        .. "All fields have to fit; one that is given twice may have either value. podero help find has their names.",
         { convert = where.read, many = true }),
       option("--limit N", "At most this many in all.", { convert = convert.limit }),
       option("--include-deleted", "Also those that are deleted."),
     } },
-    { "Their form", user_output.OPTIONS },
+    { "Output", user_output.OPTIONS },
     { nil, {
       option("--count", "Print how many users there are, and nothing else."),
       option("--keep-going", "If the list of an organization fails, go on with the next one."),
@@ -56,6 +55,7 @@ function users.check(given)
       if given[name] then failure.usage(("--count prints a number: it has no --%s"):format(name), given.label) end
     end
   end
+  where.check(given)
   user_output.check(given)
 end
 
@@ -110,27 +110,21 @@ local function list_options(given, shown)
 end
 
 function users.run(given, report)
-  local shown = progress.new(options.host(given), not given.quiet, given.output ~= nil)
-  local api = client.new(given, shown)
-  local sink = user_output.open(given, function() shown:stop() end)
-  local written, code = 0, nil
-  local ok, raised = pcall(function()
-    local format = given.count and counter(sink) or user_output.format(given, sink, #given.org_id > 1)
-    code = list_all(api, given, list_options(given, shown), function(user)
-      format.add(user)
-      written = written + 1
-    end, shown, report)
-    format.finish()
-    sink:finish()
+  return client.use(given, given.output ~= nil, function(api, shown)
+    local written = 0
+    local code = output.use(given.output, function() shown:stop() end, function(sink)
+      local format = given.count and counter(sink) or user_output.format(given, sink, #given.org_id > 1)
+      local result = list_all(api, given, list_options(given, shown), function(user)
+        format.add(user)
+        written = written + 1
+      end, shown, report)
+      format.finish()
+      return result
+    end)
+    shown:stop()
+    shown:summary(written, given.output)
+    return code
   end)
-  shown:stop()
-  api:close()
-  if not ok then
-    sink:discard()
-    error(raised, 0)
-  end
-  shown:summary(written, given.output)
-  return code
 end
 
 return users

@@ -66,8 +66,16 @@ void connection_note_bytes(struct transfer *x) {
   if (s != NULL) s->received_at = x->received_at;
 }
 
+/* Until the tunnel is there no request is sent, and libcurl 8 does not know the address. The socket
+ * is not known either if the response was there as soon as libcurl looked. */
+void connection_note_proxy(struct transfer *x) {
+  const struct socket_entry *s = x->socket != NULL ? x->socket : x->opened;
+  if (s != NULL && s->open && connection_sent_at(x) == 0) sockets_write_peer(s, x->proxy);
+}
+
 void connection_detach(struct transport *t, const struct socket_entry *s) {
   for (struct transfer *x = t->transfers; x != NULL; x = x->next) {
+    if (x->opened == s) x->opened = NULL;
     if (x->socket != s) continue;
     x->http2 = s->http2;
     x->read_bytes = connection_count_read(x);
@@ -188,6 +196,7 @@ static bool restart(struct transfer *x) {
   x->shut_down = x->repeat_stopped = false;
   x->socket = NULL;
   x->opened_socket = false;
+  x->opened = NULL;
   if (x->sent_at > 0) t->unsent++;
   x->sent_at = 0;
   *x->error_text = '\0';

@@ -68,7 +68,7 @@ struct transport {
   struct watcher watcher; /* the first member, so that callbacks can cast it */
   struct reactor *reactor;
   const struct transport_options *options;
-  CURLM *multi;               /* NULL if it could not be made again: out of memory */
+  CURLM *multi;               /* NULL if it could not be made: out of memory or descriptors */
   struct sockets sockets;     /* of `multi` */
   unsigned fork_count;        /* when `multi` was made */
   struct transfer *transfers; /* that have not ended; doubly linked */
@@ -117,18 +117,20 @@ struct transfer {
   bool ended;
 
   /* The connection. */
-  bool fresh_connection;       /* as in the request */
-  bool restarted;              /* the request is being sent a second time */
-  bool repeat_stopped;         /* connection_stops_repeat has returned true */
-  bool shut_down;              /* its connection was shut down by connection_shut_down */
-  bool http2;                  /* its last connection used HTTP/2 */
-  bool opened_socket;          /* a socket was opened for it */
-  bool no_descriptor;          /* no socket could be opened: too many open files */
-  struct socket_entry *socket; /* of its connection; NULL: not known, see find_socket */
-  double sent_at;              /* when the request was sent; 0: not yet, or not known */
-  double received_at;          /* when response bytes last arrived; 0: never */
-  double first_byte_at;        /* when the first one did; not of a response to CONNECT */
-  bool was_sent;               /* see transfer_was_sent; valid once the transfer has ended */
+  bool fresh_connection;          /* as in the request */
+  bool restarted;                 /* the request is being sent a second time */
+  bool repeat_stopped;            /* connection_stops_repeat has returned true */
+  bool shut_down;                 /* its connection was shut down by connection_shut_down */
+  bool http2;                     /* its last connection used HTTP/2 */
+  bool opened_socket;             /* a socket was opened for it */
+  bool no_descriptor;             /* no socket could be opened: too many open files */
+  struct socket_entry *opened;    /* the last one that was; NULL: none, or it was closed */
+  struct socket_entry *socket;    /* of its connection; NULL: not known, see connection_socket */
+  char proxy[SOCKETS_PEER_CHARS]; /* that has responded to CONNECT; "": none, or not known */
+  double sent_at;                 /* when the request was sent; 0: not yet, or not known */
+  double received_at;             /* when response bytes last arrived; 0: never */
+  double first_byte_at;           /* when the first one did; not of a response to CONNECT */
+  bool was_sent;                  /* see transfer_was_sent; valid once the transfer has ended */
 
   /* The response. */
   uint64_t max_response_bytes; /* as in the request */
@@ -154,7 +156,7 @@ struct transfer {
 
 /* ---- transport.c ---- */
 
-/* Creates the multi handle. Returns false if out of memory. */
+/* Creates the multi handle. Returns false if out of memory or descriptors. */
 bool transport_open(struct transport *transport);
 
 /* Frees the multi handle and closes all its connections. */
@@ -194,6 +196,9 @@ int transport_request_callback(void *user, char *remote, char *local, int remote
 
 /* Ends a transfer with this result. */
 void transfer_end(struct transfer *transfer, CURLcode code);
+
+/* Returns the code that libcurl should have reported for a transfer, in place of this one. */
+CURLcode transfer_correct_code(const struct transfer *transfer, CURLcode code);
 
 /* Returns whether a transfer of this result has failed because memory could not be allocated.
  * libcurl returns CURLE_OUT_OF_MEMORY for other reasons, too. */
@@ -241,6 +246,10 @@ uint64_t connection_count_read(const struct transfer *transfer);
 
 /* To be called when bytes of the transfer's response arrive. */
 void connection_note_bytes(struct transfer *transfer);
+
+/* To be called when the header of a response begins: notes the address of a proxy that responds to
+ * CONNECT. */
+void connection_note_proxy(struct transfer *transfer);
 
 /* To be called before a socket is closed: transfers do not refer to it any more. */
 void connection_detach(struct transport *transport, const struct socket_entry *socket);

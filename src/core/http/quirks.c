@@ -149,6 +149,36 @@
  *   which other transfers wait (reset_after_out_of_memory in transport.c).
  *   Spec: memory_spec "when an allocation of libcurl's fails"
  *
+ * from 8.12
+ *   If the text of the URL cannot be allocated, CURLE_URL_MALFORMAT is reported, and that there is
+ *   no URL (transfer_correct_code in transfer.c).
+ *   Spec: memory_spec "when an allocation of libcurl's fails"
+ *
+ * all
+ *   Until a tunnel is there, CURLINFO_PRIMARY_IP is the proxy's (7.88), or empty (8.14). The
+ *   socket's own address is used (connection_note_proxy in connection.c).
+ *   Spec: status_spec "whose proxy answers CONNECT with"
+ *
+ * from 8.16
+ *   A private key that cannot be read is reported as CURLE_BAD_FUNCTION_ARGUMENT
+ *   (transfer_correct_code in transfer.c).
+ *   Spec: curl_error_spec "a certificate without its key"
+ *
+ * from 8.20
+ *   Without a descriptor left, there is no multi handle. It is made for the next transfer (begin in
+ *   transfer.c).
+ *   Spec: connections_spec "that is made when no descriptor is left"
+ *
+ * from 8.21
+ *   The host "127.0.0.1." is the address 127.0.0.1, so plain http to it is accepted; before, it is
+ * a name. url_check asks libcurl, which will connect to the same (check_host in url.c). Spec:
+ * options_spec "may not be plain http, unless the host is loopback"
+ *
+ * from 8.14
+ *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
+ * that is too long (has_too_many_fields in transfer.c). Spec: headers_spec "of many repeated
+ * fields"
+ *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a whole response
  *   (transfer_end in transfer.c).

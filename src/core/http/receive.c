@@ -105,6 +105,7 @@ static void begin_header(struct transfer *x, struct span line) {
     x->refused_coding = false;
     x->content_codings = 0;
   }
+  connection_note_proxy(x);
   *x->retry_after = *x->date = '\0';
   buffer_free(&x->response.header); /* of a 1xx response */
   if (x->socket != NULL && line.size > 5 && line.start[5] == '2') x->socket->http2 = true;

@@ -1,8 +1,10 @@
 #include "core/http/sockets.h"
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -40,15 +42,30 @@ static void for_each_open(const struct sockets *sockets,
   }
 }
 
-/* ---- ports ---- */
+/* ---- addresses ---- */
+
+union address {
+  struct sockaddr any;
+  struct sockaddr_in ip4;
+  struct sockaddr_in6 ip6;
+};
+
+void sockets_write_peer(const struct socket_entry *s, char peer[SOCKETS_PEER_CHARS]) {
+  union address address = {.any.sa_family = AF_UNSPEC};
+  socklen_t size = sizeof address;
+  char host[SOCKETS_PEER_CHARS - sizeof "[]:65535"], port[sizeof "65535"];
+  *peer = '\0';
+  if (getpeername(s->fd, &address.any, &size) != 0) return;
+  bool ip6 = address.any.sa_family == AF_INET6;
+  if (!ip6 && address.any.sa_family != AF_INET) return;
+  if (getnameinfo(&address.any, size, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+    snprintf(peer, SOCKETS_PEER_CHARS, ip6 ? "[%s]:%s" : "%s:%s", host, port);
+}
 
 /* Returns 0 if the socket is not connected over IP. */
 static int get_local_port(const struct socket_entry *s) {
-  union {
-    struct sockaddr any;
-    struct sockaddr_in ip4;
-    struct sockaddr_in6 ip6;
-  } address = {.any.sa_family = AF_UNSPEC};
+  union address address = {.any.sa_family = AF_UNSPEC};
   socklen_t size = sizeof address;
   if (!s->connected || getsockname(s->fd, &address.any, &size) != 0) return 0;
   if (address.any.sa_family == AF_INET) return ntohs(address.ip4.sin_port);

@@ -1,8 +1,9 @@
 /* The sockets that a transport has opened, and what is known of the connections on them.
  *
- *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count,
- * sockets_count_received, sockets_count_read fork      sockets_disown, sockets_close free
- * sockets_free
+ *   entries   sockets_add, sockets_find, sockets_find_by_port, sockets_count
+ *   state     sockets_count_received, sockets_count_read, sockets_write_peer
+ *   fork      sockets_disown, sockets_close
+ *   free      sockets_free
  *
  * Entries are found by descriptor. They live until sockets_free, because libcurl can return an
  * entry (curl_multi_assign) after its socket was closed. If another socket gets the descriptor, it
@@ -56,6 +57,14 @@ unsigned sockets_count(const struct sockets *sockets);
  * how many of them were read. Return 0 if the system does not tell. */
 uint64_t sockets_count_received(const struct socket_entry *socket);
 uint64_t sockets_count_read(const struct socket_entry *socket);
+
+/* Room for what sockets_write_peer writes: an address of IPv6 in brackets, with a scope and a port.
+ */
+#define SOCKETS_PEER_CHARS 96u
+
+/* Writes address and port that an open socket is connected to, such as "127.0.0.1:3128" or
+ * "[::1]:3128". Writes "" if it is not connected over IP. */
+void sockets_write_peer(const struct socket_entry *socket, char peer[SOCKETS_PEER_CHARS]);
 
 /* To be called once in a forked child: makes the descriptors of all sockets refer to /dev/null, so
  * that libcurl can close its connections without sending anything to the parent's servers.

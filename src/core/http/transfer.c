@@ -21,6 +21,11 @@
 
 /* ---- why a transfer has failed ---- */
 
+/* Whether libcurl's message begins with this text. */
+static bool begins_error(const struct transfer *x, const char *text) {
+  return strncmp(x->error_text, text, strlen(text)) == 0;
+}
+
 /* Whether a header field is longer than libcurl accepts: that much was read, and no end of a field
  * was found. */
 static bool has_long_field(const struct transfer *x) {
@@ -60,6 +65,14 @@ static bool lacks_descriptor(const struct transfer *x, CURLcode code) {
          ((flags & CURL_ERROR_FILE) != 0 && are_descriptors_short());
 }
 
+/* If libcurl cannot allocate the text of the URL, it says that there is none; there always is. */
+CURLcode transfer_correct_code(const struct transfer *x, CURLcode code) {
+  if (code == CURLE_URL_MALFORMAT && begins_error(x, "No URL set")) return CURLE_OUT_OF_MEMORY;
+  if (code == CURLE_BAD_FUNCTION_ARGUMENT && begins_error(x, "unable to set private key"))
+    return CURLE_SSL_CERTPROBLEM;
+  return code;
+}
+
 bool transfer_is_out_of_memory(const struct transfer *x, CURLcode code) {
   return code == CURLE_OUT_OF_MEMORY && !is_too_large_for_libcurl(x, code) &&
          !lacks_descriptor(x, code);
@@ -81,8 +94,7 @@ struct report {
 /* Whether libcurl does not know the scheme of the proxy's URL, or cannot parse it. There is no code
  * for it, and its message contains the URL, which can contain a password. */
 static bool is_proxy_unusable(const struct transfer *x) {
-  static const char message[] = "Unsupported proxy";
-  return strncmp(x->error_text, message, sizeof message - 1) == 0;
+  return begins_error(x, "Unsupported proxy");
 }
 
 /* Whether the connection has ended in the handshake or before the response, and the server had
@@ -94,12 +106,20 @@ static bool is_certificate_refused(const struct transfer *x, CURLcode code) {
   return code == CURLE_SSL_CONNECT_ERROR || (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0;
 }
 
+/* Whether libcurl has refused the number of header fields, not their size. */
+static bool has_too_many_fields(const struct transfer *x) {
+  return begins_error(x, "Too many response headers");
+}
+
 /* What the code means, and what else is known of the transfer. */
 static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
   if (r.text == NULL) r.text = *x->error_text != '\0' ? x->error_text : curl_easy_strerror(code);
-  if (r.kind == FAILURE_TOO_LARGE && x->paused) r.text = "the response unpacks to too much at once";
+  if (r.kind == FAILURE_TOO_LARGE && has_too_many_fields(x))
+    r.text = "the header has more fields than libcurl accepts";
+  else if (r.kind == FAILURE_TOO_LARGE && x->paused)
+    r.text = "the response unpacks to too much at once";
   if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
@@ -147,15 +167,12 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
  * named, not its URL, which can contain a password. */
 static bool set_proxy_failure(struct transfer *x) {
   struct failure *f = &x->response.failure;
-  const char *address = NULL;
-  long status = 0, port = 0;
+  long status = 0;
   if (x->handle.easy == NULL || x->response.status != 0) return false;
   curl_easy_getinfo(x->handle.easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status < 300) return false;
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_IP, &address);
-  curl_easy_getinfo(x->handle.easy, CURLINFO_PRIMARY_PORT, &port);
-  failure_set(f, FAILURE_NETWORK, "the proxy %.100s:%ld answered CONNECT with HTTP %ld",
-              address != NULL ? address : "", port, status);
+  failure_set(f, FAILURE_NETWORK, "the proxy %s%sanswered CONNECT with HTTP %ld", x->proxy,
+              *x->proxy != '\0' ? " " : "", status);
   f->retryable = status == 408 || status == 429 || status >= 500;
   return true;
 }

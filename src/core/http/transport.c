@@ -81,7 +81,7 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
     return CURL_SOCKET_BAD;
   }
   x->opened_socket = true;
-  struct socket_entry *s = sockets_add(&t->sockets, fd);
+  struct socket_entry *s = x->opened = sockets_add(&t->sockets, fd);
   if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;
   if (s != NULL) s->open = false;
   t->out_of_memory = true;
@@ -268,8 +268,8 @@ static void end_completed(struct transport *t) {
   CURLMsg *message;
   while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
     if (message->msg != CURLMSG_DONE) continue;
-    CURLcode code = message->data.result;
     struct transfer *x = transfer_of(message->easy_handle);
+    CURLcode code = transfer_correct_code(x, message->data.result);
     if (transfer_is_out_of_memory(x, code)) t->out_of_memory = true;
     if (code != CURLE_OK && connection_retry(x, code)) continue;
     if (code == CURLE_OK) connection_note_response(x);
@@ -389,9 +389,8 @@ struct transport *transport_new(const struct transport_options *options, struct 
     return NULL;
   }
   t->reactor = reactor;
-  if (transport_open(t)) return t;
-  transport_free(t);
-  return NULL;
+  transport_open(t); /* if it fails, the first transfer tries again, and says what is missing */
+  return t;
 }
 
 struct transport *transport_new_private(struct transport *shared) {

@@ -12,6 +12,7 @@ from datetime import timedelta
 from urllib.parse import parse_qsl
 
 import django
+import oauth2_provider
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "stack.settings"
 django.setup()
@@ -106,6 +107,11 @@ def user(username, password, is_active=True):
 def expire_tokens():
     """Ends the lifetime of all access tokens. How many there are."""
     return AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=1))
+
+
+@command
+def toolkit_version():
+    return oauth2_provider.__version__
 
 
 @command
