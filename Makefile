@@ -467,7 +467,7 @@ other-objects:
 	    */lua*.h | */lauxlib.h) cp $$file $(OTHER_HEADERS) ;; \
 	    esac; done
 	@$(AGAIN) -j$(JOBS) CC='$(OTHER_CC)' CC_FOR_BUILD='$(CC_FOR_BUILD)' VARIANT=-$(OTHER) WERROR=-Werror \
-	  LUA_CFLAGS= CURL_CFLAGS='-isystem $(OTHER_HEADERS)' objects
+	  LUA_CFLAGS='-isystem $(OTHER_HEADERS)' CURL_CFLAGS='-isystem $(OTHER_HEADERS)' objects
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
