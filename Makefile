@@ -282,6 +282,7 @@ help:
 	@echo '  make test-browser the documentation and the site of examples/nginx in'
 	@echo '                    Chromium, with axe-core'
 	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
+	@echo '  make test-foreign some specs on s390x, arm64 and armhf, with qemu (as root)'
 	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make test-debian13, make test-sid'
@@ -384,6 +385,12 @@ test-poll: packages-test
 	  $(AGAIN) -j$(JOBS) LUA=$$lua WERROR=-Werror $(POLL_VARIANT) all decoder allocations || exit 1; done
 	@VARIANT=-poll PODERO_TEST_PROC=/nowhere spec/support/run.sh $(POLL_LUAS)
 
+# On other architectures: big-endian, ARM, and 32 bits.
+FOREIGN ?= s390x arm64 armhf
+.PHONY: test-foreign
+test-foreign: packages-test-foreign
+	@for architecture in $(FOREIGN); do tools/foreign.sh $$architecture || exit 1; done
+
 spec:
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
@@ -463,7 +470,7 @@ other-objects:
 	    */lua*.h | */lauxlib.h) cp $$file $(OTHER_HEADERS) ;; \
 	    esac; done
 	@$(AGAIN) -j$(JOBS) CC='$(OTHER_CC)' CC_FOR_BUILD='$(CC_FOR_BUILD)' VARIANT=-$(OTHER) WERROR=-Werror \
-	  LUA_CFLAGS= CURL_CFLAGS='-isystem $(OTHER_HEADERS)' objects
+	  LUA_CFLAGS='-isystem $(OTHER_HEADERS)' CURL_CFLAGS='-isystem $(OTHER_HEADERS)' objects
 
 # Runs the specs with a Lua interpreter that is linked with the sanitizers.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -241,7 +241,7 @@ static int l_number(lua_State *L) {
 
 static int l_redact(lua_State *L) {
   const char *secrets[REDACT_SECRETS_MAX];
-  size_t count = lua_rawlen(L, 1), size, start, length;
+  size_t count = (size_t)lua_rawlen(L, 1), size, start, length;
   const char *text = luaL_checklstring(L, 2, &size);
   luaL_checkstack(L, (int)count + 10, NULL);
   for (size_t i = 0; i < count; i++) {
