@@ -297,7 +297,7 @@ function Client:list_users(org_id, opts) end
 --- ```
 ---
 --- A slow loop slows the download down. A failure raises a `podero.Error`; its `delivered` is the number of users that the
---- loop has received. Leaving the loop early ends the transfer: at once on Lua 5.4, elsewhere when the iterator is closed
+--- loop has received. Leaving the loop early ends the transfer: at once on Lua 5.4 and later, elsewhere when the iterator is closed
 --- or collected.
 ---@param org_id string UUID of the organization
 ---@param opts? podero.ListOptions Filters and other options of this call
@@ -349,7 +349,7 @@ function Client:request(method, path, opts) end
 function Client:token() end
 
 --- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and
---- `<close>` in Lua 5.4, do the same.
+--- `<close>` in Lua 5.4 and later, do the same.
 function Client:close() end
 
 return podero
