@@ -29,7 +29,7 @@ _podero()
         _podero_options "$command"
         _podero_complete words "$words"
     elif [[ -z $command ]]; then
-        _podero_complete words "users find token get request doctor completion help"
+        _podero_complete words "users find token get request doctor mock completion help"
     else
         _podero_argument "$command" "$arguments"
         _podero_complete "$kind" "$words"
@@ -59,10 +59,10 @@ _podero_value()
     kind=any words=
     case $1 in
     --role) kind=words words='admin staff user guest' ;;
-    --search | --limit | --columns | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --header | --query | --content-type) kind=any ;;
+    --search | --limit | --columns | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --header | --query | --content-type | --port | --count) kind=any ;;
     --where) kind=fields ;;
     --format | -f) kind=words words='table csv json ndjson' ;;
-    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data) kind=files ;;
+    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data | --users) kind=files ;;
     --color) kind=words words='auto always never' ;;
     --errors) kind=words words='text json' ;;
     --token-encoding) kind=words words='auto form json' ;;
@@ -80,7 +80,7 @@ _podero_argument()
     case $1:$2 in
     find:[1-9]*) kind=fields ;;
     completion:0) kind=words words='bash zsh fish' ;;
-    help:0) kind=words words='users find token get request doctor completion help' ;;
+    help:0) kind=words words='users find token get request doctor mock completion help' ;;
     esac
 }
 
@@ -94,6 +94,7 @@ _podero_options()
     get) words="--query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     request) words="--data --content-type --query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     doctor) words="--sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
+    mock) words="--port --count --users --quiet --help --version" ;;
     completion) words="--help --version" ;;
     help) words="--help --version" ;;
     *) words="--help --version" ;;

@@ -17,7 +17,7 @@
 local commands = {}
 
 --- In the order in which they are listed.
-commands.NAMES = { "users", "find", "token", "get", "request", "doctor", "completion", "help" }
+commands.NAMES = { "users", "find", "token", "get", "request", "doctor", "mock", "completion", "help" }
 
 local is_name = {}
 for _, name in ipairs(commands.NAMES) do is_name[name] = true end

@@ -24,6 +24,12 @@ function convert.limit(value)
   return nil, "a whole number from 1 on"
 end
 
+function convert.port(value)
+  local number = value:match("^%d+$") and tonumber(value)
+  if number and number <= 65535 then return number end
+  return nil, "a port, from 0 to 65535"
+end
+
 function convert.bytes(value)
   local number = value:match("^%d+$") and tonumber(value)
   if number and number >= 1 and number <= 2 ^ 53 then return number end

@@ -50,6 +50,11 @@ local function flush_all(self)
   flush(self)
 end
 
+--- Writes out what has been written so far.
+function Sink:flush()
+  flush(self)
+end
+
 --- To be called after the last write. Raises a failure if not everything could be written.
 function Sink:finish()
   flush_all(self)

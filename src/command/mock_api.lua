@@ -1,0 +1,94 @@
+--- A stand-in for the Partner API, for trying things out: answers requests from a list of users. It holds no state but
+-- the token. See podero.mock for tests.
+
+local cjson = require "cjson"
+local mime = require "mime"
+local rows = require "podero.command.rows"
+
+local mock_api = {}
+
+mock_api.CLIENT_ID, mock_api.CLIENT_SECRET = "demo-client", "demo-secret"
+mock_api.USERNAME, mock_api.PASSWORD = "demo-user", "demo-password"
+mock_api.ORG_ID = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
+
+local TOKEN, TOKEN_SECONDS = "demo-token", 36000
+
+-- users -------------------------------------------------------------------------------------------------------------
+
+local FIRST = { "Anna", "Bert", "Cleo", "David", "Emma", "Felix", "Gerda", "Hugo", "Ida", "Jonas" }
+local LAST = { "Gruber", "Huber", "Bauer", "Wagner", "Pichler", "Steiner", "Moser", "Mayer" }
+local ROLES = { "admin", "staff", "user", "user", "user", "guest" }
+
+--- Returns the JSON of so many made-up users, the same each time.
+function mock_api.make_users(count)
+  local encode, list = rows.encode, {}
+  for i = 1, count do
+    local first, last = FIRST[i % #FIRST + 1], LAST[i % #LAST + 1]
+    list[i] = encode {
+      id = ("00000000-0000-4000-8000-%012d"):format(i), organization_id = mock_api.ORG_ID,
+      external_user_id = ("C-%05d"):format(i), role = ROLES[i % #ROLES + 1],
+      email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), i), first_name = first, last_name = last,
+      is_onboarded = i % 3 ~= 0, town = "Graz", country = "AT", num_inverters = i % 2, num_heat_pumps = i % 3,
+      num_electric_vehicles = i % 2, num_wallboxes = i % 2,
+    }
+  end
+  return "[" .. table.concat(list, ",") .. "]"
+end
+
+-- requests ----------------------------------------------------------------------------------------------------------
+
+local function decoded(text)
+  return (text:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+--- Returns the parameters of a token request, which is a form or JSON.
+local function parameters(request)
+  if (request.headers["content-type"] or ""):find("json", 1, true) then
+    local ok, value = pcall(cjson.decode, request.body)
+    return ok and type(value) == "table" and value or {}
+  end
+  local found = {}
+  for name, value in request.body:gmatch("([^&=]+)=([^&]*)") do found[decoded(name)] = decoded(value) end
+  return found
+end
+
+local function has_client(request, given)
+  local basic = (request.headers.authorization or ""):match("^Basic (.+)$")
+  local id, secret = given.client_id, given.client_secret
+  if basic then id, secret = (mime.unb64(basic) or ""):match("^([^:]*):(.*)$") end
+  return id and decoded(id) == mock_api.CLIENT_ID and decoded(secret or "") == mock_api.CLIENT_SECRET
+end
+
+local function issue_token(request)
+  if request.method ~= "POST" then return 405, '{"detail": "Method Not Allowed"}' end
+  local given = parameters(request)
+  local is_good
+  if given.grant_type == "password" then
+    is_good = given.username == mock_api.USERNAME and given.password == mock_api.PASSWORD
+  elseif given.grant_type == "client_credentials" then
+    is_good = has_client(request, given)
+  else
+    return 400, '{"error": "unsupported_grant_type"}'
+  end
+  if not is_good then
+    return given.grant_type == "password" and 400 or 401,
+      given.grant_type == "password" and '{"error": "invalid_grant"}' or '{"error": "invalid_client"}'
+  end
+  return 200, ('{"access_token": "%s", "token_type": "Bearer", "expires_in": %d, "scope": "read write"}'):format(TOKEN,
+    TOKEN_SECONDS)
+end
+
+local TOKEN_PATHS = { ["/oauth2/token/"] = true, ["/api/partners/v2.0/auth/token"] = true }
+
+--- Returns status and JSON body of the response to a request: a table with `method`, `path` (without its query),
+-- `headers` (names in lower case) and `body`. `users`: the JSON of the organization's users.
+function mock_api.answer(request, users)
+  if TOKEN_PATHS[request.path] then return issue_token(request) end
+  if request.headers.authorization ~= "Bearer " .. TOKEN then return 401, '{"detail": "Unauthorized"}' end
+  local org_id = request.path:match("^/api/partners/v2%.0/org/([^/]+)/users$")
+  if org_id ~= mock_api.ORG_ID then return 404, '{"detail": "Not Found"}' end
+  if request.method ~= "GET" then return 405, '{"detail": "Method Not Allowed"}' end
+  return 200, users
+end
+
+return mock_api
