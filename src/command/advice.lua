@@ -18,7 +18,7 @@ local NETWORK = {
   { { "answered connect with http 407" },
     "The proxy wants a user name and a password, in its URL: http://NAME:PASSWORD@HOST, best in https_proxy." },
   { { "answered connect" },
-    "The proxy refuses to connect to this host: check the base URL (%s), and ask those who run the proxy." },
+    "The proxy refuses to connect to this host: check the base URL (%s), and ask whoever runs the proxy." },
   { { "resolve host", "not resolve", "resolving", "name or service" },
     "Check the host in the base URL (%s), and whether this machine has a network and DNS. " .. PROXY },
   { { "has expired", "not yet valid", "not yet activated" },
@@ -26,7 +26,7 @@ local NETWORK = {
   { { "subject name", "host name", "hostname", "does not match" },
     "The certificate is for another host: check the base URL (%s)." },
   { { "self.signed", "issuer", "unknown ca", "cafile", "certificate verif", "unable to verify", "not trusted" },
-    "The authority of the server's certificate is not known here. Install the package ca-certificates; or, if it is "
+    "The certificate authority of the server is not trusted here. Install the package ca-certificates; or, if it is "
     .. "that of your company or its proxy, give its certificate with --ca-file." },
   { { "wrong version number", "record layer", "packet length", "ssl", "tls" },
     "What answers there does not speak TLS as expected: check host and port in the base URL (%s)." },
@@ -62,7 +62,7 @@ local function of_users(err, url)
   elseif err.status == 404 then
     return ("There is no such organization at %s: check its id. The sandbox has others than production."):format(url)
   elseif err.kind == "schema" then
-    return "The list is not as the API's schema has it: --no-validate accepts it. Please report it."
+    return "The list does not match the API's schema: --no-validate accepts it. Please report it."
   end
 end
 
