@@ -227,7 +227,7 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("wants all fields, and either value of a field that is named twice", function()
+    it("requires all fields, and either value of a field that is named twice", function()
       local users = "users " .. mock.ORG
       assert.equal("a", emails(users .. " --where num_wallboxes=1 --where zip_code=0815"))
       assert.equal("a c", emails(users .. " --where zip_code=0815 --where zip_code="))

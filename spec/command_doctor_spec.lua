@@ -241,7 +241,7 @@ describe("podero doctor", function()
   end)
 end)
 
-describe("podero token with an access token of one's own", function()
+describe("podero token with an access token that the caller supplies", function()
   local server
 
   setup(function()
