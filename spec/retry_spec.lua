@@ -252,7 +252,7 @@ describe("a call", function()
       assert.equal(120, helper.failed("http", static_client():list_users(ORG)).retry_after)
     end)
 
-    it("but not if it is invalid", function()
+    it("but not if it is malformed", function()
       for _, value in ipairs { "soon", "-1", "1.5", "1,5", "0x10", "1e3", "inf", "nan", "", "5 seconds",
         "Thu, 99 Foo 2099" } do
         helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = value } } })
