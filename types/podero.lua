@@ -73,8 +73,8 @@ local podero = {}
 ---| "argument" # an argument that cannot be used, such as an organization id that is not a UUID; nothing was sent
 ---| "auth" # no token could be obtained, or 401 with a new one
 ---| "http" # any other status that is not 2xx; redirects too
----| "network" # no connection, or one that broke
----| "timeout" # the time for the call was up
+---| "network" # no connection, or it was lost
+---| "timeout" # the time limit of the call has passed
 ---| "decode" # not JSON, or cut short
 ---| "schema" # does not match the API's schema; the message says where
 ---| "too_large" # more than max_response_bytes, or a user of more than 65,536 values
