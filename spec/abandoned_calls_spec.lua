@@ -160,7 +160,7 @@ describe(CALLS .. " abandoned calls with few descriptors", function()
   end)
 end)
 
-describe("a call that nobody waits for", function()
+describe("a call that no caller waits for", function()
   local server
 
   setup(function() server = peer.start() end)

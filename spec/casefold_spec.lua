@@ -144,7 +144,7 @@ describe("casefold", function()
     end
   end)
 
-  it("copies bytes that are no UTF-8, and folds what stands beside them", function()
+  it("copies bytes that are not UTF-8, and folds what is next to them", function()
     local cases = {
       ["\195"] = "\195", ["A\195"] = "a\195", ["\195A"] = "\195a", ["\226\132A"] = "\226\132a",
       ["\226\132\195\132"] = "\226\132\195\164", ["\195\195\132"] = "\195\195\164", ["\132\195"] = "\132\195",

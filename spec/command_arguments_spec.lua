@@ -121,9 +121,9 @@ describe("the arguments of the command", function()
     end)
 
     it("several values in one", function()
-      is_wrong("--role 'admin,staff': expected admin, staff, user or guest, each with a --role of its own",
+      is_wrong("--role 'admin,staff': expected admin, staff, user or guest, each with its own --role",
         "users --role admin,staff " .. mock.ORG)
-      is_wrong("each with a role= of its own", "users --where role=admin,staff " .. mock.ORG)
+      is_wrong("each in its own role=", "users --where role=admin,staff " .. mock.ORG)
       is_wrong("--columns 'id email': expected names of fields, separated by commas", "users --columns 'id email'")
     end)
 
@@ -163,7 +163,7 @@ describe("the arguments of the command", function()
       is_wrong("'–role' begins with a dash that options do not have: did you mean '--role'?", "users –role admin")
       is_wrong("did you mean '--count'?", "users —count " .. mock.ORG)
       is_wrong("did you mean '-f'?", "users −f csv " .. mock.ORG)
-      is_wrong("argument 2 ends in a carriage return: a script or file with the line ends of Windows?",
+      is_wrong("argument 2 ends in a carriage return: a script or file with Windows line endings?",
         "users \"$(printf '" .. mock.ORG .. "\\r')\"")
       assert.equal("", output_of("users -f ndjson --search '– x' " .. mock.ORG))
     end)
@@ -221,13 +221,13 @@ describe("the arguments of the command", function()
       end
       for condition, expected in pairs { ["beta=true"] = "a b", ["beta=7"] = "c", ["beta="] = "" } do
         assert.equal(expected, emails(users .. " --no-validate --where " .. condition), condition)
-        is_wrong("the API's schema has no field 'beta': with --no-validate it is looked for nevertheless",
+        is_wrong("the API's schema has no field 'beta': --no-validate accepts it",
           users .. " --where " .. condition)
         configure()
       end
     end)
 
-    it("wants all fields, and either value of a field that is named twice", function()
+    it("requires all fields, and either value of a field that is named twice", function()
       local users = "users " .. mock.ORG
       assert.equal("a", emails(users .. " --where num_wallboxes=1 --where zip_code=0815"))
       assert.equal("a c", emails(users .. " --where zip_code=0815 --where zip_code="))

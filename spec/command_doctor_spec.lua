@@ -128,8 +128,8 @@ describe("podero doctor", function()
         { PODERO_BASE_URL = "https://podero.invalid" })
     end)
 
-    it("an authority that is not known, an expired certificate, and one for another host", function()
-      fails(1, "connection", { "The authority of the server's certificate is not known here", "--ca-file" }, "",
+    it("an unknown authority, an expired certificate, and one for another host", function()
+      fails(1, "connection", { "The certificate authority of the server is not trusted here", "--ca-file" }, "",
         { PODERO_BASE_URL = server.tls_url })
       local ca = "--ca-file " .. server.ca_file
       fails(1, "connection", { "the clock, which says 2", "UTC here" }, ca, { PODERO_BASE_URL = server.expired_url })
@@ -137,7 +137,7 @@ describe("podero doctor", function()
         { PODERO_BASE_URL = server.wrong_host_url })
     end)
 
-    it("a port that speaks no TLS", function()
+    it("a port that does not speak TLS", function()
       fails(4, "connection", { "does not speak TLS as expected" }, "",
         { PODERO_BASE_URL = server.url:gsub("^http:", "https:") })
     end)
@@ -241,7 +241,7 @@ describe("podero doctor", function()
   end)
 end)
 
-describe("podero token with an access token of one's own", function()
+describe("podero token with an access token that the caller supplies", function()
   local server
 
   setup(function()

@@ -43,7 +43,7 @@ describe("the command, for scripts,", function()
     return folder .. "/" .. name
   end
 
-  it("exits with a code that tells the cause", function()
+  it("exits with a code that shows the cause", function()
     local users = "users --max-retries 0 " .. mock.ORG
     for status, expected in pairs { [403] = 3, [404] = 5, [503] = 4, [429] = 4, [400] = 1, [401] = 3 } do
       server:configure { organizations = { [mock.ORG] = { status = status } } }
@@ -65,7 +65,7 @@ describe("the command, for scripts,", function()
     assert.equal("argument", cjson.decode(errors:match("^([^\n]+)\n$")).kind)
   end)
 
-  it("goes on with the next organization with --keep-going", function()
+  it("continues with the next organization with --keep-going", function()
     server:configure { organizations = { [OTHER] = { status = 403 }, [mock.ORG] = { users = 3 } } }
     local code, output, errors = run(("users --keep-going --format json %s %s"):format(OTHER, mock.ORG))
     assert.equal(3, code)

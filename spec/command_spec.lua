@@ -96,7 +96,7 @@ describe("the command podero", function()
       end)
     end
 
-    it("prints a table if it is told nothing else", function()
+    it("prints a table by default", function()
       local header = "^ROLE +NAME +E%-MAIL +EXTERNAL ID +INV +HP +EV +WB +LAST LOGIN %(UTC%)\n"
       assert.truthy(list(mock.ORG):find(header))
     end)
@@ -240,7 +240,7 @@ describe("the command podero", function()
       return text
     end
 
-    it("tells bytes, users and rate on a line that is gone in the end", function()
+    it("shows bytes, users and rate on a line that is removed at the end", function()
       server:configure { default_users = 20000 }
       local text = screen("users " .. mock.ORG .. " --format csv --output " .. folder .. "/users.csv")
       assert.truthy(text:find("\r%d+%.%d [kM]B, [%d,]+ users, %d+%.%d [kM]B/s\27%[K"), text)
@@ -248,7 +248,7 @@ describe("the command podero", function()
       assert.is_nil(text:match("\27%[K([^\r\27]+)\r\27%[K%d"))
     end)
 
-    it("tells how many users are left of how many", function()
+    it("shows how many users are left of how many", function()
       assert.truthy(screen("users " .. mock.ORG .. " --role staff"):find("\n%d of 25 users\r\n$"))
     end)
 
@@ -428,7 +428,7 @@ describe("the command podero", function()
     assert.equal(0, #server:requests())
   end)
 
-  it("tells each exchange with --verbose", function()
+  it("prints each exchange with --verbose", function()
     local code, _, errors = run("users " .. mock.ORG .. " --verbose")
     assert.equal(0, code)
     assert.truthy(errors:find("^token: POST http[^\n]+: 200, attempt 1, [%d.]+ k?B in %d+%.%d%d%d s\n"

@@ -416,7 +416,7 @@ describe("a client", function()
     assert.equal("too many open files\n3\n3\n3\n", output)
   end)
 
-  it("that has no descriptor left for one call goes on with the others", function()
+  it("that has no descriptor left for one call continues with the others", function()
     local listener = listen { api = { { { "pause", 0.3 }, good } }, good_api = { good } }
     local output = run_short_of_descriptors(listener.url, [[
       local client = client_of(url, { wait = coroutine.yield })
@@ -534,7 +534,7 @@ describe("a client", function()
     assert.is_true(select(4, listener:received()) <= 2)
   end)
 
-  it("closes idle connections if a loop over users needs one of its own", function()
+  it("closes idle connections if a loop over users needs its own", function()
     local listener = listen { good_api = SLOW }
     local client = client_of(listener.url, { max_connections = 3 })
     client:list_users_of({ organization(1), organization(2), organization(3) }, { concurrency = 3 })

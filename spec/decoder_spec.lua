@@ -325,7 +325,7 @@ describe("the user decoder", function()
     assert.is_true(same({ {}, {} }, users_of("[{},{}]", false)))
   end)
 
-  it("wants an array of objects", function()
+  it("requires an array of objects", function()
     for text, got in pairs { ["{}"] = "object", ['{"detail":"x"}'] = "object", ['"x"'] = "string",
       ["1"] = "number", ["1.5"] = "number", ["123"] = "number", [" true "] = "boolean",
       ["false"] = "boolean", ["null"] = "null" } do
@@ -437,7 +437,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("bounds a user that is no JSON beyond the bound, wherever the pieces end", function()
+  it("bounds a user that is not JSON beyond the bound, wherever the pieces end", function()
     local text = "[" .. json { email = '"\\u00e"' } .. "]"
     local email = text:find('"email"', 1, true) - 1
     for limit = email - 5, email + 20 do
@@ -525,7 +525,7 @@ describe("the user decoder", function()
 end)
 
 describe("a stream of users", function()
-  it("stops after each user, and goes on where it stopped", function()
+  it("stops after each user, and continues where it stopped", function()
     local text = "[" .. json { id = '"1"' } .. "," .. json { id = '"2"' } .. "," .. json { id = '"3"' }
       .. "]"
     local stream = decoder.stream(true)
@@ -551,7 +551,7 @@ describe("a stream of users", function()
     assert.is_true(stream:finish())
   end)
 
-  it("goes on failing after an error", function()
+  it("keeps failing after an error", function()
     local stream = decoder.stream(true)
     assert.equal("user", (stream:feed("[" .. json())))
     local what, _, kind, message, offset, count = stream:feed(",{]")

@@ -437,7 +437,7 @@ describe("a server of Django and OAuth Toolkit", function()
       end
     end)
 
-    it("a page that wants a CSRF token if the path is that of a form for people", function()
+    it("a page that requires a CSRF token if the path is that of a form for people", function()
       for _, debug in ipairs { false, true } do
         server:configure { debug = debug }
         local err = refused("auth", 403, { token_url = "/oauth2/applications/register/" })

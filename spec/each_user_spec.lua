@@ -307,7 +307,7 @@ describe("each_user", function()
       return false
     end
 
-    it("ends the transfer at once; the iterator is over, and the client goes on", function()
+    it("ends the transfer at once; the iterator is over, and the client continues", function()
       local client = serve(100000)
       collectgarbage("stop")
       finally(function() collectgarbage("restart") end)

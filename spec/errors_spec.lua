@@ -208,7 +208,7 @@ describe("an error", function()
       assert.truthy(err.message:find("body.0.1.5: bad", 1, true), err.message)
     end)
 
-    it("has a body as text that is no JSON in the end, or JSON nested too deeply", function()
+    it("has a body as text that is not JSON in the end, or JSON nested too deeply", function()
       for _, body in ipairs { "{\"detail\": \"x\"", "{\"detail\": \"x\"}}", ("["):rep(600) .. ("]"):rep(600) } do
         assert.equal(body:sub(1, 1024), helper.failed("http", answered { status = 400, body = body }).detail)
       end
@@ -290,7 +290,7 @@ describe("an error", function()
   end)
 
   describe("of kind network", function()
-    it("says where nobody answered", function()
+    it("names the server that did not answer", function()
       local url = ("http://127.0.0.1:%d"):format(helper.closed_port())
       local err = helper.failed("network", static_client({ base_url = url, max_retries = 0 }):list_users(ORG))
       assert.truthy(err.message:find(url, 1, true), err.message)
@@ -605,7 +605,7 @@ describe("an error", function()
       assert.equal("token ***...", helper.failed("http", client:list_users(ORG)).detail)
     end)
 
-    it("with the escapes of a JSON string, in a text that is no JSON", function()
+    it("with the escapes of a JSON string, in a text that is not JSON", function()
       local odd = "p\195\164\226\130\172\240\159\152\128\n\"\\/x"
       local client = helper.client(server, { username = "ada@example.com", password = odd })
       for _, text in ipairs {

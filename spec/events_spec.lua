@@ -32,7 +32,7 @@ describe("on_event", function()
     return list
   end
 
-  it("is told of each HTTP exchange, after it", function()
+  it("is called for each HTTP exchange, after it", function()
     local client = helper.client(server, options())
     assert.equal(0, #events)
     assert(client:list_users(ORG, { include_deleted = true }))
@@ -114,7 +114,7 @@ describe("on_event", function()
     assert.is_nil(events[2].seconds_to_first_byte)
   end)
 
-  it("says when the first byte of the response has come", function()
+  it("says when the first byte of the response arrived", function()
     helper.static(server, { script = { api = {
       { delay = 0.2 }, { fault = "drip", after = 100, chunk = 100, interval = 0.002 }, { fault = "close" },
     } } })
@@ -150,7 +150,7 @@ describe("on_event", function()
     return list
   end
 
-  it("is told of each retry, after the exchange that has failed, and of the pause before it", function()
+  it("is called for each retry, after the failed exchange, with the pause before the retry", function()
     helper.static(server, { script = { api = {
       { fault = "truncate" }, { status = 401 }, { status = 503, headers = { ["Retry-After"] = "1" } },
     } } })
@@ -168,14 +168,14 @@ describe("on_event", function()
     assert.is_true(seconds >= 1)
   end)
 
-  it("is told of a retry without a status if there was no response", function()
+  it("is called for a retry without a status if there was no response", function()
     helper.static(server, { script = { api = { { fault = "close" } } } })
     assert(helper.client(server, options { access_token = "static" }):list_users(ORG))
     assert.same({ "api nil 1", "retry after 1, network, nil", "api 200 2" }, with_retries())
     assert.is_nil(events[2].status)
   end)
 
-  it("is told of the retry before the pause", function()
+  it("is called for the retry before the pause", function()
     helper.static(server, { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } })
     local told_at, start
     local client = helper.client(server, { access_token = "static", on_event = function(event)
@@ -186,7 +186,7 @@ describe("on_event", function()
     assert.is_true(told_at < 0.5, told_at)
   end)
 
-  it("is told of retries of token requests, which are numbered until there is a token", function()
+  it("is called for retries of token requests, which are numbered until there is a token", function()
     server:configure { script = { token = { { status = 503, headers = AT_ONCE }, { fault = "close" } } } }
     local client = helper.client(server, options())
     assert(client:list_users(ORG))
@@ -220,28 +220,28 @@ describe("on_event", function()
       return list
     end
 
-    it("is told of what it raises", function()
+    it("receives what it raises", function()
       assert.same({ "get: no route", "add: no route", "set: a table value" }, run {
         get = function() error("no route", 0) end, add = function() error("no route", 0) end,
         set = function() error({}, 0) end,
       })
     end)
 
-    it("is told of errors that it returns", function()
+    it("receives errors that it returns", function()
       assert.same({ "get: closed", "add: no memory", "set: 42" }, run {
         get = function() return nil, "closed" end, add = function() return false, "no memory" end,
         set = function() return nil, 42 end,
       })
     end)
 
-    it("is told if a lock cannot be deleted", function()
+    it("is called if a lock cannot be deleted", function()
       assert.same({ "delete: gone" }, run {
         get = function() end, add = function() return true end, set = function() return true end,
         delete = function() return nil, "gone" end,
       })
     end)
 
-    it("is told nothing of one that works, or that returns nothing", function()
+    it("is not called for one that works, or that returns nothing", function()
       assert.same({}, run { get = function() return nil, nil end, set = function() end })
       local values = {}
       assert.same({}, run {
@@ -319,13 +319,13 @@ describe("on_event", function()
     assert.equal(0, events[1].bytes)
   end)
 
-  it("is told of a call that ran out of time", function()
+  it("is called for a call that ran out of time", function()
     helper.static(server, { always_api = { delay = 5 } })
     helper.failed("timeout", helper.client(server, options { access_token = "static", timeout = 0.1 }):list_users(ORG))
     assert.same({ "api - 1 timeout" }, summary())
   end)
 
-  it("is told of each token request", function()
+  it("is called for each token request", function()
     server:configure { encoding = "json", client_auth = "body" }
     local client = helper.client(server, options())
     assert(client:list_users(ORG))
@@ -350,7 +350,7 @@ describe("on_event", function()
     assert.equal("17", err.headers["x-request-id"])
   end)
 
-  it("is told of token requests that fail", function()
+  it("is called for token requests that fail", function()
     server:configure { always_token = { status = 400, body = "{\"error\": \"invalid_grant\"}" } }
     helper.failed("auth", helper.client(server, options(mock.credentials)):token())
     assert.same({ "token 400 1 auth" }, summary())
@@ -483,7 +483,7 @@ describe("on_event", function()
     end)
   end)
 
-  it("gets a table of its own each time", function()
+  it("gets a new table each time", function()
     local client = helper.client(server, { on_event = function(event)
       events[#events + 1] = event
       for name in pairs(event) do event[name] = nil end

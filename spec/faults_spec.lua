@@ -205,7 +205,7 @@ describe("a client", function()
     end)
   end)
 
-  describe("whose connection is dead though nobody has ended it", function()
+  describe("whose connection is dead though neither side has closed it", function()
     for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
       it("loses one call to it over " .. name .. ", not all that follow", function()
         local listener = listen { tls = tls, api = { { good }, { faults.STALL } }, good_api = { good } }

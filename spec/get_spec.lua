@@ -175,7 +175,7 @@ describe("client:get", function()
   end)
 
   describe("path", function()
-    it("is sent as it is where it is well formed", function()
+    it("is sent unchanged if it is well formed", function()
       for _, path in ipairs { "/api/partners/v2.0/a%2Cb", "/api/partners/a-b._~!$&'()*+,;=:c", "/api/partners/x/",
         "/api/partners/.hidden/...", "/api/partners/%C3%BC" } do
         local err = helper.failed("http", client:get(path))
@@ -205,7 +205,7 @@ describe("client:get", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("raises where it is no string", function()
+    it("raises if it is not a string", function()
       for _, path in ipairs { 5, true, {} } do
         helper.raises({ "get", "string", type(path) }, client.get, client, path)
       end
@@ -303,7 +303,7 @@ describe("client:get of a peer", function()
       assert(client:get("/x")))
   end)
 
-  it("whose body is wrong says so before its end has come", function()
+  it("whose body is wrong says so before its end has arrived", function()
     local client = client_of { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>" }, { "stall" } }
     local seconds, value, err = helper.timed(client.get, client, "/x")
     helper.failed("decode", value, err)

@@ -172,7 +172,7 @@ describe("a flood over HTTP/2", function()
     assert.is_true(seconds < 2.5, seconds)
   end)
 
-  it("holds up nobody else for longer than half a second", function()
+  it("delays no other call for longer than half a second", function()
     local client = flood({ frame(0, 0, 1, ""), HEAD }, { wait = coroutine.yield })
     local longest = 0
     local thread = coroutine.create(client.list_users)

@@ -159,7 +159,7 @@ describe("the JSON reader", function()
     assert.equal("a byte order mark", message)
   end)
 
-  it("tells input that ended too early from input that is wrong", function()
+  it("distinguishes input that ended too early from input that is wrong", function()
     local text = '{"a\\u00e4\\ud83d\\ude00":[1.5e-3,"x\195\164y",true,null,{"b":-0.25}]} '
     for i = 0, #text - 2 do
       refuses(text:sub(1, i), i, "cut_short")
@@ -738,7 +738,7 @@ describe("values, as client:get has them,", function()
     assert.is_true(both > 100 / STEP)
   end)
 
-  it("of error bodies may hold strings that are no UTF-8", function()
+  it("of error bodies may hold strings that are not UTF-8", function()
     local ok, value = decoder.value_at_once('{"detail":"M\252nchen \\u00e4","\255":["\128"]}')
     assert.is_true(ok)
     assert.same({ detail = "M\252nchen \195\164", ["\255"] = { "\128" } }, value)

@@ -283,7 +283,7 @@ describe("a client", function()
       assert.equal(0, code)
     end)
 
-  it("is a userdata of its own type, whose metatable is not to be had", function()
+  it("has its own userdata type, whose metatable is not accessible", function()
     local client = helper.client(server)
     assert.equal("userdata", type(client))
     assert.is_not_table(getmetatable(client))

@@ -155,7 +155,7 @@ describe("the log", function()
       assert.same({ "token", "on_event token", "api", "on_event api" }, order)
     end)
 
-    it("may raise anything: the call goes on", function()
+    it("may raise anything: the call continues", function()
       for _, problem in ipairs { "a text", {}, 42, false } do
         local count = 0
         local client = client_of { log = function()
@@ -167,7 +167,7 @@ describe("the log", function()
       end
     end)
 
-    it("may yield: that is an error in it, and the call goes on", function()
+    it("may yield: that is an error in it, and the call continues", function()
       local reached, continued = 0, false
       local client = client_of { log = function()
         reached = reached + 1

@@ -73,7 +73,7 @@ describe("the Makefile", function()
       fails("LUA=" .. lua, "headers of " .. lua .. " (5.4) are missing: install liblua5.4-dev ")
     end)
 
-    it("pkg-config, if nothing else tells where the headers are", function()
+    it("pkg-config, if the headers are not found otherwise", function()
       local without = " PKG_CONFIG=pkg-config-of-nobody"
       fails("LUA=" .. own_lua "without-headers" .. "/bin/lua" .. without, "install pkg-config, liblua5.4-dev")
       fails("LUA=luajit-of-nobody" .. without, "install pkg-config, libluajit2-5.1-dev")

@@ -524,7 +524,7 @@ describe("with a server,", function()
       assert(tls_client(server.tls_url, { ca_path = folder }):list_users(ORG))
     end)
 
-    it("refuses a certificate that nobody vouches for, and sends nothing", function()
+    it("refuses a certificate from an unknown authority, and sends nothing", function()
       for _, tls in ipairs { {}, { verify = true } } do
         local err = helper.failed("network", tls_client(server.tls_url, tls):list_users(ORG))
         assert.truthy(err.message:lower():find("certificate", 1, true), err.message)
@@ -734,7 +734,7 @@ describe("with a server,", function()
       assert.same({ "form basic client_credentials" }, helper.token_requests(server))
     end)
 
-    it("without any credentials makes podero.new return an error that says which it wants", function()
+    it("without any credentials makes podero.new return an error that says which are needed", function()
       local message = run("{}", {})
       assert.truthy(message:find("^failed.*argument"), message)
       for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do

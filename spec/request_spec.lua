@@ -280,7 +280,7 @@ describe("client:request", function()
       assert.equal("text/plain", content_type)
     end)
 
-    it("that is a table may have a content type of its own", function()
+    it("that is a table may have its own content type", function()
       local _, content_type = sent({ a = 1 }, { content_type = "application/merge-patch+json" })
       assert.equal("application/merge-patch+json", content_type)
     end)
@@ -388,7 +388,7 @@ describe("client:request", function()
     end)
   end)
 
-  it("of POST and PATCH has a connection of its own", function()
+  it("of POST and PATCH has its own connection", function()
     assert(client:get(PAGE))
     for i, method in ipairs { "POST", "PATCH", "POST" } do
       assert(client:request(method, PAGE))

@@ -214,7 +214,7 @@ describe("a call", function()
       assert.is_true(seconds >= 0.99 and seconds < 1.5, tostring(seconds))
     end)
 
-    it("and ends at once where it does not fit into the deadline, with that error", function()
+    it("and ends at once if it does not fit into the deadline, with that error", function()
       for _, value in ipairs { "3600", "31", "99999999999999999999" } do
         server:reset()
         helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = value } } })
@@ -229,7 +229,7 @@ describe("a call", function()
       end
     end)
 
-    it("of the token endpoint where it does not fit into the deadline", function()
+    it("of the token endpoint if it does not fit into the deadline", function()
       server:configure { always_token = { status = 429, headers = { ["Retry-After"] = "3600" } } }
       local seconds, result, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
       err = helper.failed("auth", result, err)
@@ -252,7 +252,7 @@ describe("a call", function()
       assert.equal(120, helper.failed("http", static_client():list_users(ORG)).retry_after)
     end)
 
-    it("but not where it makes no sense", function()
+    it("but not if it is malformed", function()
       for _, value in ipairs { "soon", "-1", "1.5", "1,5", "0x10", "1e3", "inf", "nan", "", "5 seconds",
         "Thu, 99 Foo 2099" } do
         helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = value } } })

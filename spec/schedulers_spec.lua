@@ -249,14 +249,14 @@ describe("a scheduler", function()
     if not missing(library) then it("with " .. what, f) end
   end
 
-  with("cqueues", "a function of one's own for cqueues waits by descriptor, without polling", function()
+  with("cqueues", "a custom function for cqueues waits by descriptor, without polling", function()
     local waits = check_three("cqueues", [[
       local client = new(function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end)
     ]] .. THREE)
     assert.is_true(waits < MANY_WAITS, waits .. " waits")
   end)
 
-  with("luv", "a function of one's own for luv waits by descriptor, without polling", function()
+  with("luv", "a custom function for luv waits by descriptor, without polling", function()
     local waits = check_three("luv", [[
       local client = new(function(seconds, fd)
         local running = coroutine.running()

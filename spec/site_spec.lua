@@ -503,7 +503,7 @@ describe("the site of examples/nginx", function()
       end)
     end)
 
-    it("has a title of its own for what it shows, without what was searched for", function()
+    it("has its own title for what it shows, without what was searched for", function()
       api:configure { organizations = { [ORG] = { users = 250 } } }
       local seen = {}
       local function title(body)
@@ -1078,7 +1078,7 @@ describe("the site of examples/nginx", function()
       return tonumber(all_of_it:match "^HTTP/1.1 (%d+)"), all_of_it
     end
 
-    it("of its own are answered, with a port or without", function()
+    it("of the site itself are answered, with a port or without", function()
       for _, name in ipairs { "localhost", "127.0.0.1", "LOCALHOST", "localhost.", "localhost:8080" } do
         assert.equal(200, (status_of("GET /health HTTP/1.1", "Host: " .. name .. "\r\n")), name)
       end

@@ -101,7 +101,7 @@ describe("a token store", function()
     assert.equal(3, count)
   end)
 
-  it("has a key that tells the grants apart, and what is missing from what is not", function()
+  it("has a key that distinguishes grants, and missing values from given ones", function()
     local keys, count = {}, 0
     for _, more in ipairs {
       { client_id = "x", client_secret = "demo-secret" }, { username = "x", password = "demo-secret" },

@@ -158,7 +158,7 @@ describe("token_url", function()
       end)
     end
 
-    it("goes on where it was if an endpoint was busy meanwhile", function()
+    it("continues where it was if an endpoint was busy meanwhile", function()
       configure(PODERO_A, FORM_B, { script = { token = {
         { status = 400, body = "{\"detail\": \"Cannot parse request body\"}" }, { status = 422, body = "{}" },
         { status = 503, headers = { ["Retry-After"] = "0" } },
@@ -522,7 +522,7 @@ describe("token_url", function()
     end)
   end)
 
-  describe("whose answer is none of a token endpoint's is told so:", function()
+  describe("whose response is not a token endpoint's says so:", function()
     local PAGES = {
       ["a 404 page"] = { status = 404, title = "Page not found at /x",
         body = "<!DOCTYPE html>\n<html lang=\"en\"><head>\n  <meta charset=\"utf-8\">\n<title>\n Page not found at "

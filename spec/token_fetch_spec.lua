@@ -136,7 +136,7 @@ describe("the fetch of a token", function()
     end)
   end)
 
-  describe("goes on for those who come later", function()
+  describe("continues for later calls", function()
     it("when the time of all who wait is up", function()
       server:configure { script = { token = { { delay = 0.4 } } } }
       local events = {}
@@ -200,7 +200,7 @@ describe("the fetch of a token", function()
     assert.equal(2, server:counts().token)
   end)
 
-  describe("has an outcome of its own for each who waits", function()
+  describe("has a separate outcome for each waiting call", function()
     it("success, though another fetch has failed before it asks", function()
       server:configure { script = { token = { { delay = 0.1 }, INVALID_GRANT }, api = { { status = 401 } } } }
       local client = yielding { timeout = LONG }

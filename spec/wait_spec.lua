@@ -94,7 +94,7 @@ describe("the option wait", function()
     assert.is_true(seconds >= 0.3 and seconds < 0.8, tostring(seconds))
   end)
 
-  it("lets an error in it reach the caller unchanged, and the client goes on", function()
+  it("lets an error in it reach the caller unchanged, and the client continues", function()
     local raised = setmetatable({}, { __tostring = function() return "mine" end })
     local fail = true
     server:configure { always_api = { delay = 0.05 } }
@@ -166,7 +166,7 @@ describe("the option wait", function()
     helper.failed("closed", waiting())
   end)
 
-  it("is not disturbed by a child that goes on with the same client after a fork", function()
+  it("is not disturbed by a child that continues with the same client after a fork", function()
     local waits, in_child = 0, false
     local client = helper.client(server, { access_token = "static", wait = function(seconds, fd)
       waits = waits + 1
@@ -196,7 +196,7 @@ describe("the option wait", function()
     assert.is_true(waits < 150, waits .. " waits")
   end)
 
-  it("goes on in a finalizer that reads a loop to its end as the Lua state is closed", function()
+  it("continues in a finalizer that reads a loop to its end as the Lua state is closed", function()
     helper.static(server, { always_api = { delay = 0.3 } })
     local output, code = helper.run(([[
       local podero = require "podero"

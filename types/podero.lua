@@ -70,13 +70,13 @@ local podero = {}
 
 --- What went wrong: one of these words.
 ---@alias podero.ErrorKind
----| "argument" # an argument that cannot be used, such as an organization id that is no UUID; nothing was sent
----| "auth" # no token to be had, or 401 with a fresh one
+---| "argument" # an argument that cannot be used, such as an organization id that is not a UUID; nothing was sent
+---| "auth" # no token could be obtained, or 401 with a new one
 ---| "http" # any other status that is not 2xx; redirects too
----| "network" # no connection, or one that broke
----| "timeout" # the time for the call was up
+---| "network" # no connection, or it was lost
+---| "timeout" # the time limit of the call has passed
 ---| "decode" # not JSON, or cut short
----| "schema" # not as the API's schema has it; the message says where
+---| "schema" # does not match the API's schema; the message says where
 ---| "too_large" # more than max_response_bytes, or a user of more than 65,536 values
 ---| "not_found" # of `find_user`: the whole list has no such user
 ---| "closed" # the client is closed
@@ -142,7 +142,7 @@ local podero = {}
 --- calls may, and cannot call its own client.
 ---@alias podero.Secret string|fun(): string?, string?
 
---- Certificates. All files are PEM; The minimum version is TLS 1.2. Files are opened by the first call, not by
+--- Certificates. All files are PEM; the minimum version is TLS 1.2. Files are opened by the first call, not by
 --- `podero.new`: one that cannot be used makes it fail at once, with kind "argument".
 ---@class podero.TlsOptions
 ---@field ca_file? string Certificates of authorities, in place of the system's.
@@ -163,13 +163,13 @@ local podero = {}
 ---@field client_secret? podero.Secret The secret that belongs to `client_id`. A function is called once per token request, and once more if the server refuses what it gave.
 ---@field username? string The user's name, for the password grant.
 ---@field password? podero.Secret The user's password. A function is called as that for `client_secret`.
----@field access_token? podero.Secret A bearer token of the caller's own; no token requests are made. A function is called before the first call and after a 401.
+---@field access_token? podero.Secret A bearer token that the caller supplies; no token requests are made. A function is called before the first call and after a 401.
 ---@field client_secret_file? string A file whose first line is the client secret; read anew for each token request, and if the server refuses it.
 ---@field password_file? string The same for the password.
 ---@field access_token_file? string The same for the access token; read before the first call and after a 401.
 ---@field token_url? string Where tokens come from: an absolute URL, a path on `base_url`, or Podero's two token endpoints on `base_url`, whichever grants the token ("auto").
 ---@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON if the server shows that it cannot read the form ("auto").
----@field client_auth? "auto"|"basic"|"body" How the client shows who it is (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.
+---@field client_auth? "auto"|"basic"|"body" How the client authenticates itself (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.
 ---@field scope? string Sent with token requests.
 ---@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
 ---@field connect_timeout? number Seconds for making one connection (10).
@@ -182,15 +182,15 @@ local podero = {}
 ---@field tls? podero.TlsOptions Certificates, and whether to check the server's ({}).
 ---@field proxy? string As libcurl reads it (its environment variables); `""` for none.
 ---@field http_version? "auto"|"1.1" "1.1" keeps API requests off HTTP/2 ("auto": HTTP/2 if the server offers it over TLS). Token requests always use HTTP/1.1.
----@field user_agent? string Put before the library's own.
+---@field user_agent? string Text to put before the library's own user agent.
 ---@field token_store? podero.TokenStore Shared cache of tokens (none).
 ---@field wait? fun(seconds: number, fd?: integer) How a call waits, so that others can run: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it does not.
 ---@field on_event? fun(event: podero.Event) Called after each HTTP transfer, before each retry, and if the token store fails. It cannot yield.
 ---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP transfer, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
 
 --- Further header fields of API requests, by name: a table, or a function that returns one, called once for each call
---- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is no
---- field name or value: `Authorization`, `Host`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Connection`,
+--- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is not a
+--- valid name or value: `Authorization`, `Host`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Connection`,
 --- `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`, `Expect`, `Proxy-*`, `Cookie` and `User-Agent`.
 ---@alias podero.Headers table<string, string> | fun(): table<string, string>?
 
@@ -215,17 +215,17 @@ local podero = {}
 ---@field fields? string[] The names of the keys that the users are to have; the schema may lack them (all).
 ---@field role? podero.Role|podero.Role[] Only users with this role, or with one of these.
 ---@field search? string Only users with this text in `email`, `first_name`, `last_name`, `first_name last_name` or `external_user_id`, ignoring the case of Latin, Greek and Cyrillic letters. `""` is no filter.
----@field on_invalid? fun(message: string, position: integer) Is told of each violation of the schema, with the user's position in the list from 1 on; the user is delivered as it came. It cannot yield.
+---@field on_invalid? fun(message: string, position: integer) Called for each violation of the schema, with the user's position in the list from 1 on; the user is delivered as it came. It cannot yield.
 
 --- Options of `client:find_user`.
 ---@class podero.FindOptions : podero.UsersOptions
----@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
+---@field on_progress? fun(bytes: integer, users: integer) Called with how much has been read, at most about ten times a second, and once at the end. It cannot yield.
 
 --- Options of `client:list_users` and `client:each_user`.
 ---@class podero.ListOptions : podero.UsersOptions
 ---@field where? table<string, podero.Condition> Only users whose fields have these values.
 ---@field limit? integer Deliver at most this many users, and end the transfer then.
----@field on_progress? fun(bytes: integer, users: integer) Told how much has been read, at most about ten times a second, and once at the end. It cannot yield.
+---@field on_progress? fun(bytes: integer, users: integer) Called with how much has been read, at most about ten times a second, and once at the end. It cannot yield.
 
 --- Options of `client:list_users_of`.
 ---@class podero.ManyOptions : podero.UsersOptions
@@ -244,7 +244,7 @@ local podero = {}
 ---@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, else as an object; so is an empty one. Numbers are written exactly. A string is sent as it is. Not for GET and HEAD.
 ---@field content_type? string Of the body. A string needs one; that of a table is `application/json`.
 
---- What is known of a good answer beside its body.
+--- A successful response, apart from its body.
 ---@class podero.Response
 ---@field status integer HTTP status.
 ---@field headers table<string, string> Names in lower case, repeated fields joined with `, `, without `set-cookie`.
@@ -331,7 +331,7 @@ function Client:get(path, query, opts) end
 
 --- Makes any other call of the Partner API, with the same tokens, limits and errors.
 ---
---- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH have a connection of their own, and are sent again
+--- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH use a separate connection, and are sent again
 --- only if the server cannot have received the request, after 429, after 503 with `Retry-After`, and once with a new
 --- token after a 401; any other failure of theirs has `err.retryable == false`: the server may have done what it was
 --- asked to.
@@ -345,7 +345,7 @@ function Client:request(method, path, opts) end
 --- Returns the current access token. If there is none, one is requested.
 ---@return string? access_token # nil if there is none
 ---@return number|podero.Error|nil expires_at # seconds since 1970, nil if unknown; the error if there is no token
----@return string? scope # what the token is good for, separated by spaces; nil if unknown
+---@return string? scope # the scope of the token, separated by spaces; nil if unknown
 function Client:token() end
 
 --- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and

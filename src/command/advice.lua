@@ -16,9 +16,9 @@ local NETWORK = {
   { { "resolve proxy" },
     "Check the name of the proxy: --proxy, or the variables https_proxy, http_proxy and all_proxy." },
   { { "answered connect with http 407" },
-    "The proxy wants a user name and a password, in its URL: http://NAME:PASSWORD@HOST, best in https_proxy." },
+    "The proxy requires a user name and a password, in its URL: http://NAME:PASSWORD@HOST, best in https_proxy." },
   { { "answered connect" },
-    "The proxy refuses to connect to this host: check the base URL (%s), and ask those who run the proxy." },
+    "The proxy refuses to connect to this host: check the base URL (%s), and ask whoever runs the proxy." },
   { { "resolve host", "not resolve", "resolving", "name or service" },
     "Check the host in the base URL (%s), and whether this machine has a network and DNS. " .. PROXY },
   { { "has expired", "not yet valid", "not yet activated" },
@@ -26,10 +26,10 @@ local NETWORK = {
   { { "subject name", "host name", "hostname", "does not match" },
     "The certificate is for another host: check the base URL (%s)." },
   { { "self.signed", "issuer", "unknown ca", "cafile", "certificate verif", "unable to verify", "not trusted" },
-    "The authority of the server's certificate is not known here. Install the package ca-certificates; or, if it is "
+    "The certificate authority of the server is not trusted here. Install the package ca-certificates; or, if it is "
     .. "that of your company or its proxy, give its certificate with --ca-file." },
   { { "wrong version number", "record layer", "packet length", "ssl", "tls" },
-    "What answers there does not speak TLS as expected: check host and port in the base URL (%s)." },
+    "The server there does not speak TLS as expected: check host and port in the base URL (%s)." },
   { { "connect to", "refused", "unreachable" },
     "Nothing answers there: check host and port in the base URL (%s), and firewalls. " .. PROXY },
 }
@@ -53,7 +53,7 @@ end
 -- Codes of errors about credentials (RFC 6749, 5.2).
 local CREDENTIALS = { invalid_client = true, invalid_grant = true, unauthorized_client = true }
 
-local SLOW = "The server answers, but too slowly: try again later, or give it longer with --timeout."
+local SLOW = "The server answers, but too slowly: try again later, or raise --timeout."
 local TIMEOUT = "No answer came in time: check firewalls. " .. PROXY
 
 local function of_users(err, url)
@@ -62,7 +62,7 @@ local function of_users(err, url)
   elseif err.status == 404 then
     return ("There is no such organization at %s: check its id. The sandbox has others than production."):format(url)
   elseif err.kind == "schema" then
-    return "The list is not as the API's schema has it: --no-validate accepts it. Please report it."
+    return "The list does not match the API's schema: --no-validate accepts it. Please report it."
   end
 end
 
@@ -83,7 +83,7 @@ function advice.of(err, given, step, has_answered)
       url, source)
   end
   if err.kind == "decode" and not err.message:find("HTML page", 1, true) then
-    return ("Perhaps what answers there is not the Partner API: check the base URL (%s)."):format(source)
+    return ("This may not be the Partner API: check the base URL (%s)."):format(source)
   end
 end
 

@@ -104,7 +104,7 @@ local function converted(given, one, label, value)
     for _, choice in ipairs(one.choices) do
       if value == choice then return value end
     end
-    local once = one.many and value:find("[, ]") and (", each with a %s of its own"):format(label) or ""
+    local once = one.many and value:find("[, ]") and (", each with its own %s"):format(label) or ""
     fail("expected " .. words.any(one.choices) .. once .. words.hint(value, one.choices))
   end
   if not one.convert then return value end
@@ -253,7 +253,7 @@ local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
 local function check_text(list)
   for i, argument in ipairs(list) do
     if argument:find("\r$") then
-      failure.usage(("argument %d ends in a carriage return: a script or file with the line ends of Windows?")
+      failure.usage(("argument %d ends in a carriage return: a script or file with Windows line endings?")
         :format(i))
     end
     for _, dash in ipairs(DASHES) do

@@ -8,7 +8,7 @@ local text = require "podero.command.text"
 local help = {}
 
 local WIDEST, LEAST_TEXT = 100, 24 -- columns of a line; of the texts beside names
-local NAMES = 26 -- columns of the names, which the texts stand beside
+local NAMES = 26 -- columns of the names, which the texts are beside
 
 -- lines -------------------------------------------------------------------------------------------------------------
 
@@ -113,8 +113,8 @@ local function overview(page)
   for _, one in ipairs(options.GENERAL) do page:entry(option_name(one), one.help) end
   add_examples(page, {
     { "The staff of an organization", "podero users ORG_ID --role staff" },
-    { "Everybody, into a spreadsheet", "podero users ORG_ID -o users.csv" },
-    { "What is wrong, if something is", "podero doctor ORG_ID" },
+    { "All users, into a spreadsheet", "podero users ORG_ID -o users.csv" },
+    { "Find out what is wrong", "podero doctor ORG_ID" },
   })
   page:title()
   page:wrap("", CREDENTIALS)

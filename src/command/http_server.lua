@@ -29,6 +29,8 @@ local function receive(connection, bytes, limit, deadline, is_enough)
   end
 end
 
+local HEADER = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+
 --- Returns the request of a connection, see mock_api.answer; nil if there is none that can be read.
 local function read_request(connection)
   local deadline = socket.gettime() + READ_SECONDS
@@ -52,11 +54,10 @@ local function read_request(connection)
   return bytes and request
 end
 
---- Sends a response, for as long as bytes are taken. A peer that goes away is none of our business.
+--- Sends a response, for as long as bytes are taken. A peer may go away.
 local function send(connection, status, body)
   connection:settimeout(READ_SECONDS)
-  connection:send(("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n")
-    :format(status, REASONS[status] or "Status", #body))
+  connection:send(HEADER:format(status, REASONS[status] or "Status", #body))
   local from = 1
   while from <= #body do
     local last, _, sent = connection:send(body, from)

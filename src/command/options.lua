@@ -9,7 +9,7 @@ local options = {}
 --- Those that the help of each command has.
 options.COMMON = {
   { "Common options", {
-    option("--sandbox", "Ask Podero's sandbox, which has credentials of its own."),
+    option("--sandbox", "Use Podero's sandbox, which needs separate credentials."),
     option("--token-cache FILE", "Keep tokens in this file, for the next runs."),
     option("--timeout SECONDS", "For a whole call (30); for lists, until the first user, then without a byte.",
       { convert = convert.seconds }),
@@ -34,7 +34,7 @@ options.CONNECTION = {
     option("--base-url URL", "Default: " .. podero.PRODUCTION .. " (PODERO_BASE_URL)."),
     option("--token-url URL", "A URL, a path on the base URL, or \"auto\" (PODERO_TOKEN_URL)."),
     option("--token-encoding FORM", "How token requests are written.", { choices = { "auto", "form", "json" } }),
-    option("--client-auth WAY", "How the client shows who it is.", { choices = { "auto", "basic", "body" } }),
+    option("--client-auth WAY", "How the client authenticates itself.", { choices = { "auto", "basic", "body" } }),
     option("--proxy URL", "As libcurl reads it; else from its environment variables.", { empty = true }),
     option("--allow-http", "Allow http:// for hosts other than this one."),
     option("--ca-file FILE", "Certificates of authorities, PEM."),
@@ -46,7 +46,7 @@ options.CONNECTION = {
     option("--max-retries N", "Further attempts after the first (2).", { convert = convert.count }),
     option("--max-response-bytes N", "Of one response.", { convert = convert.bytes }),
     option("--http-version VERSION", "1.1 keeps requests off HTTP/2.", { choices = { "auto", "1.1" } }),
-    option("--user-agent TEXT", "Put before the library's own."),
+    option("--user-agent TEXT", "Text to put before the library's own."),
     option("--header NAME:VALUE", "A further header field of API requests; may be repeated.",
       { convert = convert.header, many = true }),
   } },

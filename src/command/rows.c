@@ -183,7 +183,7 @@ static int push_keys(lua_State *L, int table, int known, const struct key **keys
   lua_newtable(L);
   for (lua_pushnil(L); lua_next(L, table);) {
     lua_pop(L, 1);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "a table has a key that is no string");
+    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "a table has a key that is not a string");
     if (known != 0) {
       lua_pushvalue(L, -1);
       lua_rawget(L, known);
@@ -228,7 +228,7 @@ static void add_members(lua_State *L, struct buffer *out, int table, int known, 
 /* Appends the table on top. An empty one may have been an array or an object: it is written as an
  * array, which is more likely. */
 static void add_table(lua_State *L, struct buffer *out, int depth) {
-  if (depth > MAX_DEPTH) luaL_error(L, "tables are inside each other at more than 512 levels");
+  if (depth > MAX_DEPTH) luaL_error(L, "tables are nested deeper than 512 levels");
   luaL_checkstack(L, 12, NULL);
   int table = lua_gettop(L);
   lua_pushnil(L);
@@ -452,7 +452,7 @@ static struct writer *push_writer_for(lua_State *L) {
   lua_createtable(L, count, count);
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, 1, i);
-    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "the name of a column is no string");
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "the name of a column is not a string");
     lua_pushvalue(L, -1);
     lua_rawseti(L, 3, i);
     lua_pushboolean(L, 1);

@@ -11,7 +11,7 @@ local words = require "podero.command.words"
 local user_output = {}
 
 user_output.FILE = option("-o --output FILE",
-  "Write to this file, which is replaced once all has come; - is standard output.")
+  "Write to this file, replaced after the whole list has been received; - is standard output.")
 
 --- The options of both.
 user_output.OPTIONS = {
@@ -25,7 +25,7 @@ user_output.OPTIONS = {
   option("--bom", "Begin CSV with a byte order mark, for spreadsheets."),
 }
 
-user_output.NO_VALIDATE = option("--no-validate", "Accept values that are not as the API's schema has them.")
+user_output.NO_VALIDATE = option("--no-validate", "Accept values that do not match the API's schema.")
 
 local SPREADSHEETS = { xlsx = true, xls = true, ods = true, numbers = true }
 local COMPRESSED = { gz = true, bz2 = true, xz = true, zst = true, zip = true }

@@ -21,7 +21,7 @@ function read.enum(value) -- the only one is the role
   for _, role in ipairs(ROLES) do
     if value == role then return role end
   end
-  if value:find("[, ]") then return nil, words.any(ROLES) .. ", each with a role= of its own" end
+  if value:find("[, ]") then return nil, words.any(ROLES) .. ", each in its own role=" end
   return nil, words.any(ROLES) .. words.hint(value, ROLES)
 end
 
@@ -84,7 +84,7 @@ function where.check(given)
   for _, condition in ipairs(given.where) do
     local field = condition[1]
     if not is_field[field] and not given.no_validate then
-      failure.usage(("the API's schema has no field %s: with --no-validate it is looked for nevertheless"):format(
+      failure.usage(("the API's schema has no field %s: --no-validate accepts it"):format(
         words.quoted(field)), given.label)
     end
   end

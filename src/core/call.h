@@ -1,6 +1,6 @@
 /* One API call, as a state machine: get a token, send the request, receive the response, then end,
- * or pause and retry, or get a new token and retry. It never waits: whoever waits for the call
- * steps it.
+ * or pause and retry, or get a new token and retry. It never blocks: the caller steps it until
+ * it ends.
  *
  *   create   call_new, call_free
  *   run      call_step, call_is_ready, call_due, call_block, call_set_wakeup,
@@ -29,14 +29,13 @@ enum call_mode {
   CALL_TOKEN_ONLY, /* not at all: only a token is wanted, and no request is sent to the API */
   CALL_STREAMED,   /* in pieces, as they arrive: `begin`, `feed`, `end` */
   CALL_WHOLE,      /* the same, but the transfer keeps the whole body and never pauses: for small
-                      bodies. While a transfer is paused, libcurl keeps what it has decompressed in
-                      memory of its own. */
+                      bodies. While a transfer is paused, libcurl buffers what it has decompressed. */
   CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
 };
 
 /* Functions of the binding, which only call_step calls, with its argument `environment`. The mode
  * says which of them. They must neither raise a Lua error nor wait. They fill `failure` if the body
- * is not what the call wants, or on out of memory: the call then ends, or is retried if the failure
+ * is not acceptable, or on out of memory: the call then ends, or is retried if the failure
  * is retryable. */
 struct call_binding {
   /* An attempt's request has been started, and parts of the response may have arrived. Whatever an
@@ -69,7 +68,7 @@ struct call_options {
 /* Returns a new call, which the caller owns; it holds a reference to the session. Returns NULL on
  * out of memory or if the session is closed. The timeout begins with the first call_step.
  *
- * Requests of the methods POST and PATCH have a connection of their own, and are sent again only if
+ * Requests of the methods POST and PATCH use a separate connection, and are sent again only if
  * the server cannot have received them (RFC 9110, section 9.2.2), or after 429, after 503 with
  * Retry-After, and once with a new token after 401. Other failures of theirs are not retryable. */
 struct call *call_new(struct session *session, const struct call_options *options);
@@ -128,7 +127,7 @@ bool call_wants_credentials(const struct call *call);
 bool call_awaits_credentials(const struct call *call);
 
 /* Makes a call of which call_awaits_credentials is true fail with FAILURE_ARGUMENT, because it was
- * made by the function that is to supply them, and would wait for itself. */
+ * made by the function that supplies them, and would wait for itself. */
 void call_refuse_credentials(struct call *call);
 
 /* Returns how many bytes of the body, decompressed, have arrived in this attempt. */
@@ -153,7 +152,7 @@ void call_commit(struct call *call);
  * succeeds. */
 void call_accept_body(struct call *call);
 
-/* CALL_PULLED: says that the bytes are not what the call wants. Takes over what `failure` owns.
+/* CALL_PULLED: rejects the body. Takes over what `failure` owns.
  * Like any other failure, it ends the call, or leads to a retry if it is retryable. */
 void call_reject_body(struct call *call, struct failure *failure);
 

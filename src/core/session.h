@@ -27,7 +27,7 @@
 #define PODERO_PRODUCTION "https://app.podero.com"
 #define PODERO_SANDBOX "https://sandbox-app.podero.com"
 
-/* The token_url that stands for both of Podero's token endpoints. */
+/* The token_url that means both of Podero's token endpoints. */
 #define TOKEN_URL_AUTO "auto"
 
 /* Strings are owned by the struct, and NULL if not given. */

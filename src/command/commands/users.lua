@@ -33,7 +33,7 @@ local users = {
   examples = {
     { "The staff of an organization", "podero users ORG_ID --role staff" },
     { "Those who have never logged in", "podero users ORG_ID --where last_login=" },
-    { "Everybody, into a spreadsheet", "podero users ORG_ID -o users.csv --bom" },
+    { "All users, into a spreadsheet", "podero users ORG_ID -o users.csv --bom" },
     { "For another program", "podero users ORG_ID -f ndjson --columns id,email | jq -r .email" },
   },
 }
