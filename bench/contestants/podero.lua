@@ -20,7 +20,7 @@ function methods.each_user(org)
 end
 
 function methods.get(org)
-  return #common.decode(assert(client:get(common.path(org), nil, { raw = true })))
+  return #common.decode(assert(client:get(common.path(org), nil, { raw = true, max_response_bytes = 2 ^ 28 })))
 end
 
 common.measure(task, methods[method])
