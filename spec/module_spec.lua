@@ -23,12 +23,12 @@ describe("the module", function()
     assert.equal(0, code)
   end)
 
-  it("exports luaopen_podero and nothing else", function()
+  it("exports the functions that open podero and podero.mock, and nothing else", function()
     local text, code = helper.shell("nm -D --defined-only " .. helper.quoted(helper.module_file()))
     assert.equal(0, code, text)
     local exported = {}
     for kind, name in text:gmatch("%x+ (%a) (%S+)") do exported[#exported + 1] = kind .. " " .. name end
-    assert.same({ "T luaopen_podero" }, exported)
+    assert.same({ "T luaopen_podero", "T luaopen_podero_mock" }, exported)
   end)
 
   it("is hardened: its stack is guarded, and its tables of addresses are closed to writes", function()
