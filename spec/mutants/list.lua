@@ -141,7 +141,7 @@ return {
     find = "  if (refusals->url != NULL && refusals->rank <= rank && !retryable) return false;\n", replace = "",
   },
   {
-    file = "core/oauth2/token_refusal.c", spec = "token_endpoints", filter = "none of a token endpoint's",
+    file = "core/oauth2/token_refusal.c", spec = "token_endpoints", filter = "is not a token endpoint's",
     find = "  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;\n", replace = "",
   },
   {
