@@ -154,6 +154,7 @@ describe("a file that the command writes", function()
     -- As another user, who may not write to the folder.
     local program = line(users(name)):gsub("^env", "setpriv --reuid 65534 --regid 65534 --clear-groups env", 1)
     local code, _, errors = command.shell(program)
+    errors = errors:gsub("profiling:[^\n]*\n", "") -- a coverage build cannot count as this user
     assert.same({ 0, "" }, { code, errors })
     is_list(name)
     assert.equal("target", names())

@@ -24,7 +24,7 @@ describe("the Makefile", function()
   -- code.
   local function make(words, environment)
     -- The options of a make above are not for this one.
-    return shell(("cd %s/tree && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL %s make CFLAGS=-O0 %s"):format(dir,
+    return shell(("cd %s/tree && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u VARIANT %s make CFLAGS=-O0 %s"):format(dir,
       environment or "", words))
   end
 
