@@ -25,36 +25,31 @@ struct wakeup {
   struct file_id waited_file, writable_file;
 };
 
-#ifdef HAVE_EPOLL
-
 static bool add(int set, int fd) {
+#ifdef HAVE_EPOLL
   struct epoll_event event = {.events = EPOLLIN};
   return fd >= 0 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+#else
+  (void)set, (void)fd;
+  return false;
+#endif
 }
 
 static void delete (int set, int fd) {
+#ifdef HAVE_EPOLL
   struct epoll_event none = {0};
   epoll_ctl(set, EPOLL_CTL_DEL, fd, &none);
+#else
+  (void)set, (void)fd;
+#endif
 }
 
 static bool open_descriptors(struct wakeup *w) {
+#ifdef HAVE_EPOLL
   w->waited = epoll_create1(EPOLL_CLOEXEC);
   w->readable = w->writable = w->waited < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return w->writable >= 0 && add(w->waited, w->readable);
-}
-
 #else
-
-static bool add(int set, int fd) {
-  (void)set, (void)fd;
-  return false;
-}
-
-static void delete (int set, int fd) {
-  (void)set, (void)fd;
-}
-
-static bool open_descriptors(struct wakeup *w) {
   int ends[2];
   if (pipe(ends) != 0) return false;
   for (int i = 0; i < 2; i++) {
@@ -64,9 +59,8 @@ static bool open_descriptors(struct wakeup *w) {
   w->waited = w->readable = ends[0];
   w->writable = ends[1];
   return true;
-}
-
 #endif
+}
 
 /* ---- create ---- */
 
