@@ -797,7 +797,7 @@ describe("credentials", function()
     end)
   end)
 
-  describe("in the environment with a line feed or a byte order mark are refused with a message that says so:", function()
+  describe("in the environment with a line feed or a byte order mark are refused with the reason:", function()
     for name, more in pairs {
       PODERO_CLIENT_SECRET = "PODERO_CLIENT_ID", PODERO_PASSWORD = "PODERO_USERNAME", PODERO_ACCESS_TOKEN = false,
     } do

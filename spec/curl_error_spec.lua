@@ -72,7 +72,7 @@ end
 
 --- The library reports the code; `why` says why nothing here can cause it.
 local function reported(why, kind, retryable, words)
-  return { name = "a library that reports it, since " .. why, report = true, kind = kind, retryable = retryable, words = words }
+  return { name = "a report of it: " .. why, report = true, kind = kind, retryable = retryable, words = words }
 end
 
 -- A row has a `code`, its `number`, and what causes it. A cause has
@@ -114,7 +114,7 @@ local ROWS = {
       settings = { api = { { { "gzipped", "[]", "\n" } } } } } },
   { code = "CURLE_OUT_OF_MEMORY", number = 27,
     reported("memory is not short", "memory", false, "out of memory"),
-    covered = { memory_spec = "when an allocation of libcurl's fails" } },
+    covered = { memory_spec = "when an allocation by libcurl fails" } },
   { code = "CURLE_OPERATION_TIMEDOUT", number = 28,
     caused_by("connections", "that hangs", "time") },
   { code = "CURLE_SSL_CONNECT_ERROR", number = 35,
@@ -136,7 +136,7 @@ local ROWS = {
     { name = "a certificate without its key", instead = versions.code_of_a_bad_key,
       kind = "argument", retryable = false, words = "tls.cert",
       settings = { tls = TLS }, options = { tls = { ca_file = "{folder}/ca.pem", cert = "{folder}/ca.pem" } } },
-    covered = { tls_spec = "fail it if they hold something else" } },
+    covered = { tls_spec = "fail the first call if they contain something else" } },
   { code = "CURLE_PEER_FAILED_VERIFICATION", number = 60, other = true,
     caused_by("connections", "with a certificate that nobody has signed", "certificate"),
     caused_by("connections", "with a certificate of another host", "certificate") },
@@ -145,11 +145,11 @@ local ROWS = {
   { code = "CURLE_SSL_CACERT_BADFILE", number = 77,
     { name = "authorities in a file that has none", kind = "argument", retryable = false, words = "tls.ca_file",
       settings = { tls = TLS }, options = { tls = { ca_file = "{folder}/server.key" } } },
-    covered = { tls_spec = "fail it if they hold something else" } },
+    covered = { tls_spec = "fail the first call if they contain something else" } },
   { code = "CURLE_HTTP2_STREAM", number = 92,
     caused_by("http2", "RST_STREAM: internal error", "http/2 stream") },
   { code = "CURLE_PROXY", number = 97, other = true,
-    { name = "a SOCKS proxy that accepts no authentication method", kind = "network", retryable = false, words = "authentication method",
+    { name = "a SOCKS proxy that accepts nobody", kind = "network", retryable = false, words = "authentication method",
       settings = { accept = { { { "send", "\5\255" }, faults.STALL } } },
       options = { proxy = "socks5://127.0.0.1:{port}" } } },
   { code = "CURLE_TOO_LARGE", number = 100,
@@ -211,7 +211,7 @@ describe("the table of libcurl's codes", function()
   for _, row in ipairs(ROWS) do
     for _, how in ipairs(row) do
       it(("gives the meaning of %s, caused by %s"):format(row.code, how.name), function()
-        if not CAN_PRELOAD and (how.report or how.slow) then return pending "a sanitizer allows no preloaded library" end
+        if not CAN_PRELOAD and (how.report or how.slow) then return pending "no library can be preloaded" end
         local codes, kind, retryable, message = cause(row, how)
         if CAN_PRELOAD then
           assert.equal(1, #codes)
