@@ -241,7 +241,7 @@ describe("requests", function()
     for _, byte in ipairs(BYTES) do
       if byte:byte() > 127 then byte = "\195" .. byte:gsub("\255", "\191") end -- otherwise it would not be JSON
       local refresh = "ref" .. byte .. "&grant_type=x\r\nX-Injected: yes"
-      listener:set { token = { { { "respond", 200, {}, faults.token_answer { refresh_token = refresh } } } },
+      listener:set { token = { { { "respond", 200, {}, faults.token_response { refresh_token = refresh } } } },
         api = { { { "respond", 401, {}, "" } } } }
       local client = assert(podero.new(options_with("token_encoding", "form")))
       assert(client:list_users(helper.ORG))

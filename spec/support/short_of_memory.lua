@@ -96,7 +96,7 @@ scenarios["request"] = {
   good = function(answer) return answer.a == 1 end,
 }
 
---- An error is what is asked for.
+--- The expected result is an error of the API.
 scenarios["a refused request"] = {
   prepare = function() return new(), { body = "text", content_type = "text/plain" } end,
   run = function(client, opts)
@@ -165,7 +165,7 @@ scenarios["a refused token"] = {
   uses_up = true,
 }
 
---- Likewise. Both token endpoints are pages, see memory_spec.lua.
+--- The expected result is an error. Both token endpoints are pages; see memory_spec.lua.
 scenarios["pages in place of token endpoints"] = {
   prepare = function() return new { base_url = os.getenv "URL" .. "/pages" } end,
   run = function(client)
@@ -300,7 +300,7 @@ local function left_over()
   return allocations.live()
 end
 
-attempt(1e9) -- allocates what is allocated once for the process
+attempt(1e9) -- allocates what a process allocates only once
 local before, n = left_over(), 1
 while attempt(n) do
   local leaked = left_over() - before

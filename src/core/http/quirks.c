@@ -30,7 +30,7 @@
  *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
  *   (is_too_large_for_libcurl in transfer.c). A long field must not end other transfers. It is
  *   recognized by the number of bytes that were read, on Linux only (has_long_field in transfer.c).
- *   Spec: faults_spec "a header field without end", status_spec "fails that call only"
+ *   Spec: faults_spec "an endless header field", status_spec "fails that call only"
  *
  * all
  *   The codings of a body are decoded one after the other for as long as that takes, without a call
@@ -86,8 +86,7 @@
  *   only reported when a later timer expires (8.14). All transfers are checked at intervals,
  *   whatever the timer is (FIRST_CHECK_SECONDS in transport.c). 8.5 never reports some HTTP/2
  *   errors: the calls end at their deadlines.
- *   Spec: faults_spec "silent in the TLS handshake", "a frame beyond all sizes", "a header that
- *   cannot be unpacked"
+ *   Spec: faults_spec "silent in the TLS handshake", "a frame that is too large", "a header that cannot be decompressed"
  *
  * all
  *   An idle TLS connection that the server has closed with close_notify is used again. The request
@@ -102,7 +101,7 @@
  * from 8.0
  *   An HTTP/2 connection that has failed can be used again (end_broken_connection in
  *   connection.c).
- *   Spec: faults_spec "SETTINGS without end"
+ *   Spec: faults_spec "endless SETTINGS"
  *
  * all
  *   A request over a reused connection is sent again if the connection is closed without a
