@@ -1,4 +1,8 @@
-/* What becomes of a response's body: the callbacks that the core calls with it. */
+/* What becomes of a response's body: the callbacks that the core calls with it.
+ *
+ *   of a call       call_body_binding, call_body_run, call_body_push_targets
+ *   of any decoder  call_body_set_users_failure, call_body_set_value_failure, call_body_end_users
+ */
 #ifndef PODERO_LUA_CALL_BODY_H
 #define PODERO_LUA_CALL_BODY_H
 
@@ -20,5 +24,12 @@ struct user_targets call_body_push_targets(lua_State *L, const struct call_objec
 
 /* Fills `failure` with the error of a user decoder, if it has one. */
 void call_body_set_users_failure(const struct user_decoder *decoder, struct failure *failure);
+
+/* To be called at the end of a list: fills `failure` if the list is not complete, or if `finds` is
+ * true and no user was delivered. */
+void call_body_end_users(struct user_decoder *decoder, bool finds, struct failure *failure);
+
+/* Fills `failure` with the error of a decoder of any JSON, if it has one. */
+void call_body_set_value_failure(const struct json_value *value, struct failure *failure);
 
 #endif
