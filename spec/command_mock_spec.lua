@@ -202,6 +202,8 @@ describe("podero mock", function()
       connection:close()
     end
     assert.equal(25, #assert(client_of(process, { timeout = 10 }):list_users(process.ORG)))
+    silent:settimeout(20)
+    assert.equal("closed", select(2, silent:receive()))
     silent:close()
     assert.equal("127.0.0.1", process.PODERO_BASE_URL:match("//([^:]+)"))
     local code, _, errors = command.run("mock --port " .. port, {})
