@@ -12,8 +12,8 @@
 #include "core/retry.h"
 
 /* At most this much of a body is passed to `feed` at once. It is less if the thread has other calls
- * to serve, as in nginx: Lua's garbage collector may work on what `feed` allocates a hundred times
- * longer than `feed` itself. */
+ * to serve, as in nginx: collecting the garbage of one `feed` can take Lua a hundred times as long
+ * as the `feed` itself. */
 #define FEED_BYTES ((size_t)64 * 1024)
 #define SMALL_FEED_BYTES ((size_t)16 * 1024)
 
@@ -50,7 +50,8 @@ struct call {
   struct buffer body;   /* of the request; its `data` is NULL if there is none */
   long status;          /* see call_status and call_header */
   struct buffer header;
-  double timeout, deadline, resume_at; /* seconds; the other two are times on the monotonic clock */
+  double timeout, deadline, resume_at; /* `timeout` in seconds, the other two in monotonic
+                                        * seconds */
   double until;                        /* when the current step should return, monotonic seconds */
   size_t feed_bytes;                   /* see FEED_SECONDS */
   size_t consumed; /* CALL_WHOLE: bytes of the body that were passed to `feed` */
@@ -74,7 +75,8 @@ struct call {
   bool waiting_for_bytes;              /* the binding has not taken a byte since the last step */
   bool asked_for_token;                /* the last request was for a token */
   bool succeeded;
-  uint64_t received; /* bytes when `deadline` was last extended */
+  uint64_t received; /* bytes of the body when `deadline` was last extended, or when the transfer
+                      * ended */
   unsigned token_requests, api_requests;
   unsigned failed_token_requests; /* those since the last token */
   struct failure failure;
@@ -162,7 +164,8 @@ static void record_retry(struct call *call, double pause) {
   event_add(&call->events, &event);
 }
 
-/* Adds the requests of a token fetch that the call leaves without a token to its counts. */
+/* To be called when the call leaves a fetch without a token: adds the fetch's requests to the
+ * call's counts. */
 static void count_token_requests(struct call *call) {
   if (call->state != CALL_TOKEN) return;
   call->token_requests += call->fetch->requests;
@@ -513,8 +516,8 @@ static void describe_response(struct call *call, struct response *r, void *envir
 }
 
 /* If a 2xx response is not JSON, and its header says that it is an HTML page, adds this to the
- * message. Adds nothing to what libcurl has reported, or if the body may be the beginning of JSON
- * (which is retryable). */
+ * message. Adds nothing to what libcurl has reported, or if the body may be the beginning of JSON:
+ * then the failure is retryable. */
 static void describe_page(const struct response *r, struct failure *f) {
   if (f->kind != FAILURE_DECODE || f->retryable || r->failure.kind != FAILURE_NONE) return;
   if (!response_is_success(r) || !r->is_html || r->bytes == 0) return;

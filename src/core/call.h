@@ -32,7 +32,7 @@ enum call_mode {
   CALL_TOKEN_ONLY, /* not at all: only a token is wanted, and no request is sent to the API */
   CALL_STREAMED,   /* in pieces, as they arrive: `begin`, `feed`, `end` */
   CALL_WHOLE,      /* the same, but the transfer keeps the whole body and never pauses: for small
-                      bodies. While a transfer is paused, libcurl buffers what it has decompressed. */
+                    * bodies. While a transfer is paused, libcurl keeps what it has decoded */
   CALL_PULLED      /* the binding takes the bytes itself: `begin`, call_bytes, call_take, `end` */
 };
 
@@ -83,8 +83,8 @@ void call_free(struct call *call);
 
 /* Runs the call until it would have to wait, or for about `seconds`. Returns whether it has ended;
  * see call_result. If `run_session` is true, this also runs the sockets and timers of the whole
- * session. Otherwise the caller must run these with session_run_for, and call_step only runs
- * timers that have expired, which starts the call's own request.
+ * session. Otherwise the caller must run these with session_run_for, and call_step only runs timers
+ * that have expired, which starts the call's own request.
  *
  * A call whose deadline has passed fails with FAILURE_TIMEOUT, unless its response has arrived and
  * can be read within another 0.2 seconds. A call that is stepped while the session is in use, by a
@@ -128,8 +128,8 @@ void call_block(struct call *call);
  * reference to the wakeup until it ends. */
 void call_set_wakeup(struct call *call, struct wakeup *wakeup);
 
-/* Returns whether the call waits for credentials that the binding must supply, and nobody has
- * been asked for them yet; see core/oauth2/token_source.h. */
+/* Returns whether the call waits for credentials that the binding must supply, and nobody has been
+ * asked for them yet; see core/oauth2/token_source.h. */
 bool call_wants_credentials(const struct call *call);
 
 /* Returns whether the call waits for credentials that somebody has been asked for. */

@@ -16,8 +16,8 @@ static void count_fork(void) {
 }
 
 /* Keeps the module in memory when the Lua state that has loaded it is closed, because some systems
- * still call the handler then. This fails only if the module is linked into the program, and is
- * never unloaded. */
+ * still call the fork handler then. dlopen fails only if the module is linked into the program, and
+ * so never unloaded. */
 static void pin_module(void) {
   Dl_info module;
   if (dladdr(&count, &module) != 0) dlopen(module.dli_fname, RTLD_NOW);

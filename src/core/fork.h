@@ -16,9 +16,9 @@
  * further calls do nothing. Thread safe. Returns false if out of memory. */
 bool fork_init(void);
 
-/* Returns how many forks lie between this process and the one that called fork_init first. A
- * process that gets another value than before was forked in between. Faster than getpid, which is a
- * system call. */
+/* Returns how many forks lie between this process and the one that called fork_init first. If the
+ * value differs from an earlier one, this process was forked in between. Faster than getpid, which
+ * is a system call. */
 unsigned fork_count(void);
 
 /* ---- files ---- */

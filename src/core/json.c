@@ -148,8 +148,8 @@ static bool scratch_reserve(struct json_reader *r, size_t more) {
   return true;
 }
 
-/* A token is longer than the limit. The error is at its first byte, because where the limit is
- * noticed depends on the pieces. */
+/* A token is longer than the limit. The error's offset is that of the token's first byte, because
+ * where the limit is noticed depends on the pieces. */
 static enum json_event too_long(struct json_reader *r) {
   return fail(r, JSON_FAULT_TOKEN, "a string or number is too long", r->token_offset);
 }
@@ -701,9 +701,9 @@ static bool append(struct buffer *texts, const unsigned char *bytes, size_t size
   return texts == NULL || buffer_append(texts, bytes, size);
 }
 
-/* Reads a string, up to its closing quote, that needs no decoding before `stop`, which is not the
- * quote. Decodes it into `texts`, unless that is NULL, and returns its end. Returns NULL, with the
- * size of `texts` unchanged, if json_next must read the string. */
+/* Reads a string up to its closing quote, which is not at `stop`. Nothing before `stop` needs
+ * decoding. Decodes the string into `texts`, unless that is NULL, and returns its end. Returns
+ * NULL, with the size of `texts` unchanged, if json_next must read the string. */
 static const unsigned char *read_escaped(const struct json_reader *r, const unsigned char *p,
                                          const unsigned char *stop, struct json_token *v,
                                          struct buffer *texts) {
@@ -769,8 +769,7 @@ static inline const unsigned char *skip_blank(const unsigned char *p) {
 }
 
 /* Returns where the key of a member begins: after the comma (unless it is the first member) and
- * white space, which is usually one blank or none. Returns NULL if json_next must read the
- * key. */
+ * white space, which is usually one blank or none. Returns NULL if json_next must read the key. */
 static inline const unsigned char *key_at(const unsigned char *p, const unsigned char *end,
                                           bool is_first) {
   if (end - p < MEMBER_SLACK || (!is_first && *p != ',')) return NULL;

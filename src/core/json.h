@@ -171,7 +171,7 @@ enum json_event json_next(struct json_reader *reader);
  * or an error. Nothing of that member is consumed: json_next reads it. Reads nothing if the reader
  * is not before a member of an object, or if more than the token limit is unread.
  *
- * Adds to `values` of the reader, and sets `next`, `read`, `nulls` and the values of the members
+ * Adds to the reader's `values`, and sets `next`, `read`, `nulls` and the values of the members
  * that were read. Strings that are not wanted may have no text. The value of the member at which it
  * stops is undefined. */
 void json_next_members(struct json_reader *reader, struct json_members *members);

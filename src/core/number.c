@@ -94,9 +94,9 @@ static bool exact_double(const struct decimal *d, double *number) {
  * only matters whether they are all 0. */
 #define MAX_DIGITS 768
 
-/* Enough for both sides of a comparison, which have less than 2700 bits: an integer of MAX_DIGITS +
- * 1 digits has 2555 bits, a significand of 55 bits times 5^(MAX_DIGITS + 1 + 324) has 2593, and the
- * shift makes the shorter side about as long as the other. */
+/* Enough for both sides of a comparison, which have fewer than 2700 bits: an integer of MAX_DIGITS
+ * + 1 digits has 2555 bits, a significand of 55 bits times 5^(MAX_DIGITS + 1 + 324) has 2593, and
+ * the shift makes the shorter side about as long as the other. */
 #define MAX_LIMBS 96
 
 /* A natural number, in limbs of 32 bits, the lowest one first. */

@@ -24,7 +24,7 @@ struct session {
   struct session_options options;
   struct transport_options transport_options;
   struct token_source_options token_source_options;
-  struct buffer token_urls[TOKEN_ENDPOINTS_MAX]; /* with TOKEN_URL_AUTO: of the endpoints */
+  struct buffer token_urls[TOKEN_ENDPOINTS_MAX]; /* with TOKEN_URL_AUTO: the endpoints' URLs */
   struct proxy_secrets proxy_secrets;
   struct reactor *reactor;
   struct transport *transport;

@@ -94,8 +94,8 @@ struct session *session_new(struct session_options *options, struct failure *fai
  * Further calls do nothing. */
 void session_close(struct session *session);
 
-/* The client and each call hold a reference. Releasing the last one closes and frees the session.
- */
+/* The client and each call hold a reference. Releasing the last one closes and frees the
+ * session. */
 void session_retain(struct session *session);
 void session_release(struct session *session);
 
@@ -118,8 +118,8 @@ struct token_source *session_token_source(struct session *session);
 struct transport *session_new_transport(struct session *session);
 
 /* Marks the session as in use, until session_leave: neither a callback of the binding nor a
- * finalizer can step a call or close the session. Returns false if it is in use already;
- * then do not call session_leave. */
+ * finalizer can step a call or close the session. Returns false if it is in use already; then do
+ * not call session_leave. */
 bool session_enter(struct session *session);
 void session_leave(struct session *session);
 
@@ -133,8 +133,8 @@ bool session_run(struct session *session, double until);
  * the session is closed or entered already. */
 bool session_run_for(struct session *session, double seconds);
 
-/* Returns the seconds until session_run must be called even if nothing arrives; INFINITY if no
- * call has a deadline and no token is being requested. Never negative. */
+/* Returns the seconds until session_run must be called even if nothing arrives; INFINITY if no call
+ * has a deadline and no token is being requested. Never negative. */
 double session_due(struct session *session);
 
 /* Returns whether a fetch of the token waits for credentials that nobody has been asked for yet. */

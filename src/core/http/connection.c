@@ -26,7 +26,7 @@ struct socket_entry *connection_socket(struct transfer *x) {
   return x->socket;
 }
 
-/* Asking the system how many bytes were received before each request would take a twentieth of the
+/* To ask the system before each request how many bytes were received would take a twentieth of the
  * time of a small call. So the sizes of responses are added up, and the system is asked only after
  * this many bytes. Until then, the bytes of TLS records and chunk headers are not counted. */
 #define MAX_UNCOUNTED_BYTES (256u * 1024)

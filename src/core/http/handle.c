@@ -128,8 +128,8 @@ static bool add_authorization(struct handle *h, const char *value) {
   return true;
 }
 
-/* Adds the request's own fields. To libcurl, "Name: " means to remove a field of its own, and
- * "Name;" means a field without a value. Returns false if out of memory. */
+/* Adds the request's own fields. "Name: " would tell libcurl to remove a field of its own; "Name;"
+ * makes it send a field without a value. Returns false if out of memory. */
 static bool add_own_fields(struct handle *h, const char *fields) {
   for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
     size_t size = strlen(fields);
@@ -281,9 +281,9 @@ CURLcode handle_acquire(struct transfer *x, const struct request *request) {
   return code == CURLE_OK ? set_request(x, request) : code;
 }
 
-/* Frees the fields of the idle handles if they have another token than this one: that token is not
- * used any more. All idle handles that have fields have the same token, that of the last transfer
- * that succeeded. */
+/* Frees the fields of the idle handles if they have a different token, which is not used any more.
+ * All idle handles that have fields have the same token, that of the last transfer that
+ * succeeded. */
 static void drop_other_fields(struct transport *t, const char *authorization) {
   const char *other = NULL;
   for (unsigned i = t->idle_count; i > 0 && other == NULL; i--)

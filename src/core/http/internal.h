@@ -77,8 +77,7 @@ struct transport {
   struct handle idle[MAX_IDLE_HANDLES];
   unsigned idle_count;
   bool tls_files_work;        /* an https response has arrived: the files need no further check */
-  bool skip_idle_connection;  /* the next transfer opens a new connection, because an idle one was
-                               * dead */
+  bool skip_idle_connection;  /* the next transfer opens a new connection: an idle one was dead */
   bool lacks_descriptors;     /* see transport_lacks_descriptors */
   bool asked_for_certificate; /* a server has asked for a client certificate (OpenSSL only) */
 
@@ -89,7 +88,7 @@ struct transport {
   double timer_at;       /* libcurl's timer; INFINITY: not set */
   double check_at;       /* when all transfers are checked, regardless of libcurl's timer */
   double check_interval; /* seconds, of the last check */
-  double error_body_at;  /* when the first body of an error has taken too long; INFINITY: none */
+  double error_body_at;  /* when the first error body has taken too long; INFINITY: there is none */
 
   /* The current iteration, or the last one. It is one call of curl_multi_socket_action. */
   double iteration_began;
@@ -107,9 +106,8 @@ struct transport {
   bool queued;              /* private: it waits to be admitted */
   struct transport *next;   /* private: in the queue */
   struct transport *queue, **queue_end; /* shared: private transports that wait */
-  double collect_at;      /* shared: when transport_lacks_descriptors next returns true if any
-                           * wait */
-  unsigned private_count; /* shared: private transports that are admitted */
+  double collect_at;                    /* shared: when a garbage collection is asked for next */
+  unsigned private_count;               /* shared: private transports that are admitted */
 };
 
 struct transfer {
@@ -129,8 +127,7 @@ struct transfer {
   bool no_descriptor;             /* no socket could be opened: too many open files */
   struct socket_entry *opened;    /* the last one that was; NULL: none, or it was closed */
   struct socket_entry *socket;    /* of its connection; NULL: not known, see connection_socket */
-  char proxy[SOCKETS_PEER_CHARS]; /* address of the proxy that responded to CONNECT; "": none, or
-                                   * not known */
+  char proxy[SOCKETS_PEER_CHARS]; /* address of the proxy that responded to CONNECT, or "" */
   double sent_at;                 /* when the request was sent; 0: not yet, or not known */
   double received_at;             /* when response bytes last arrived; 0: never */
   double first_byte_at;           /* when the first one did; not of a response to CONNECT */
@@ -149,8 +146,8 @@ struct transfer {
   uint64_t read_bytes;     /* see connection_count_read; valid once its socket was closed */
   bool uncoded;            /* as in the request */
   bool streamed, paused;
-  size_t taken;                                 /* bytes of response.body that transfer_take has
-                                                 * removed */
+  size_t taken;                                 /* bytes of response.body removed by
+                                                 * transfer_take */
   bool too_large, past_deadline, out_of_memory; /* why receiving was stopped */
   bool field_too_large;                         /* too_large is because of a single field */
   struct response response;
@@ -185,8 +182,8 @@ void transport_remove_transfer(struct transfer *transfer);
  * if out of memory. */
 bool transport_submit(struct transfer *transfer);
 
-/* Call this when the header of an error has arrived: at this time (monotonic seconds), the
- * transfer is stopped if it still reads the body. */
+/* Call this when the header of an error has arrived: at this time (monotonic seconds), the transfer
+ * is stopped if it still reads the body. */
 void transport_note_error_body(struct transport *transport, double until);
 
 /* CURLOPT_OPENSOCKETFUNCTION and CURLOPT_CLOSESOCKETFUNCTION. `user` is a transfer for the first,
@@ -258,8 +255,8 @@ uint64_t connection_count_read(const struct transfer *transfer);
 /* Call this when bytes of the transfer's response arrive. */
 void connection_note_bytes(struct transfer *transfer);
 
-/* Call this when the header of a response begins. Notes the proxy's address if it is a response
- * to CONNECT. */
+/* Call this when the header of a response begins. Notes the proxy's address if it is a response to
+ * CONNECT. */
 void connection_note_proxy(struct transfer *transfer);
 
 /* Call this before a socket is closed: makes transfers forget it. */
@@ -277,11 +274,11 @@ enum connection_action connection_after_stop(struct transfer *transfer);
  * restarted. */
 void connection_shut_down(struct transport *transport, const struct socket_entry *socket);
 
-/* Call this when libcurl is about to send the request. Returns true if it must not, for one of
- * two reasons. Either libcurl has sent the request before, over an idle connection that was closed,
- * and would try another idle one, which may be closed as well. Or it has sent the request as often
- * as allowed. Then the transfer fails, and connection_retry sends the request over a new connection
- * if it may be sent again. */
+/* Call this when libcurl is about to send the request. Returns true if it must not, for one of two
+ * reasons. Either libcurl has sent the request before, over an idle connection that was closed, and
+ * would try another idle one, which may be closed as well. Or it has sent the request as often as
+ * allowed. Then the transfer fails, and connection_retry sends the request over a new connection if
+ * it may be sent again. */
 bool connection_stops_repeat(struct transfer *transfer);
 
 /* Call this when a transfer has failed. Returns true if it was started again over another

@@ -69,8 +69,8 @@ void openssl_find(const char *ssl_version) {
 
 /* ---- what is received ---- */
 
-/* The clock is read once every so many TLS records (of at most 16 KB). When libcurl reads a
- * response, it reads fewer before it returns. */
+/* How many TLS records (of at most 16 KB) are read before the clock is checked. libcurl reads fewer
+ * of a response before it returns. */
 #define RECORDS 64u
 
 /* Counts a TLS record. While HTTP/2 frames that are not part of a response arrive as fast as they

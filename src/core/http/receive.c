@@ -89,7 +89,7 @@ static bool is_html(struct span type) {
   return span_is(type, "text/html") || span_is(type, "application/xhtml+xml");
 }
 
-/* Whether the line is a status line. That it looks like one is not enough: fields can, too, even
+/* Whether the line is a status line. It is not enough that it looks like one: fields can, too, even
  * those of a trailer. */
 static bool begins_header(const struct transfer *x, struct span line) {
   bool is_due = !x->in_header && x->response.status < 200;

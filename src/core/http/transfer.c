@@ -26,8 +26,8 @@ static bool begins_error(const struct transfer *x, const char *text) {
   return strncmp(x->error_text, text, strlen(text)) == 0;
 }
 
-/* Whether a header field is longer than libcurl accepts: far more bytes were read than the fields
- * that are complete have. */
+/* Whether a header field is longer than libcurl accepts: far more bytes were read than the complete
+ * fields account for. */
 static bool has_long_field(const struct transfer *x) {
   return x->sent_at > 0 && !x->header_complete &&
          connection_count_read(x) > x->header_bytes + MAX_FIELD_BYTES;

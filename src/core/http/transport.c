@@ -14,8 +14,8 @@
 #include "core/http/openssl.h"
 
 /* All transfers are checked at intervals, regardless of libcurl's timer, because libcurl can miss
- * an event or lose a timer (see quirks.c). After each check the interval is doubled, from the first
- * of these to the last. */
+ * an event or lose a timer (see quirks.c). The first interval is FIRST_CHECK_SECONDS; it is doubled
+ * after each check, up to LAST_CHECK_SECONDS. */
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
 
@@ -116,7 +116,7 @@ static int get_events(int what) {
                                    : 0;
 }
 
-/* CURLMOPT_SOCKETFUNCTION: libcurl starts or stops to wait for events on a socket. A socket without
+/* CURLMOPT_SOCKETFUNCTION: libcurl starts or stops waiting for events on a socket. A socket without
  * an entry belongs to the resolver; transport_open_socket has not opened it.
  *
  * A connection stays registered with the reactor between two transfers, which is faster. Other
@@ -231,8 +231,8 @@ static void leak_handles(struct transport *t) {
   sockets_close(&t->sockets);
 }
 
-/* In two cases libcurl's handles cannot be freed. If a thread resolves a name, libcurl would wait
- * for it, but it exists only in the parent. If the child has closed descriptors, libcurl would
+/* In two cases libcurl's handles cannot be freed. If a thread is resolving a name, libcurl would
+ * wait for it, but it exists only in the parent. If the child has closed descriptors, libcurl would
  * close them again, although other files may use their numbers now. */
 bool transport_reset_after_fork(struct transport *t) {
   if (t->fork_count == fork_count()) return false;
@@ -390,8 +390,7 @@ struct transport *transport_new(const struct transport_options *options, struct 
     return NULL;
   }
   t->reactor = reactor;
-  transport_open(t); /* if this fails, the first transfer tries again, and reports what is
-                      * missing */
+  transport_open(t); /* if this fails, the first transfer tries again */
   return t;
 }
 

@@ -62,9 +62,9 @@ bool notifier_start(struct notifier *notifier);
 
 /* ---- ask for a byte ---- */
 
-/* Asks for a byte when the reactor's descriptor is readable. This works once, and must be
- * repeated after that. It has no effect any more once the reactor is freed. Returns false if the
- * reactor has no descriptor, or if epoll_ctl fails. */
+/* Asks for a byte when the reactor's descriptor is readable. This works once, and must be repeated
+ * after that. It has no effect any more once the reactor is freed. Returns false if the reactor has
+ * no descriptor, or if epoll_ctl fails. */
 bool notifier_watch(struct notifier *notifier, struct reactor *reactor);
 
 /* Asks for a byte at `time` (monotonic seconds) or earlier: an earlier time that was asked for

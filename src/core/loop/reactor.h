@@ -56,7 +56,7 @@ struct watcher {
 bool reactor_add(struct reactor *reactor, struct watcher *watcher);
 
 /* Removes a watcher: its functions are not called any more. Call reactor_forget for its descriptors
- * before. */
+ * first. */
 void reactor_remove(struct reactor *reactor, struct watcher *watcher);
 
 /* ---- descriptors ---- */
@@ -82,9 +82,9 @@ bool reactor_watch(struct reactor *reactor, const struct watcher *watcher, int f
  * is waited for. Does nothing if another watcher has watched this number since. */
 void reactor_forget(struct reactor *reactor, const struct watcher *watcher, int fd);
 
-/* Call this when a new file has got the number `fd`, if the file that had it before may have
- * been closed without reactor_forget. The watcher then waits on the new file for what it waited for
- * on this number. Does nothing if the watcher does not watch the number. Returns false if out of
+/* Call this when a new file has got the number `fd`, if the file that had it before may have been
+ * closed without reactor_forget. The watcher then waits on the new file for what it waited for on
+ * this number. Does nothing if the watcher does not watch the number. Returns false if out of
  * memory or if epoll_ctl fails. */
 bool reactor_replace(struct reactor *reactor, const struct watcher *watcher, int fd);
 

@@ -146,7 +146,7 @@ static bool reserve(struct backend *b, int fd) {
   return true;
 }
 
-/* Does the same, and makes a registration if there is none. Returns NULL if out of memory. */
+/* Like find, but makes a registration if there is none. Returns NULL if out of memory. */
 static struct registration *find_or_add(struct backend *b, int fd) {
   struct registration *r = find(b, fd);
   if (r != NULL || !reserve(b, fd)) return r;

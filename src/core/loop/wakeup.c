@@ -17,8 +17,7 @@
 /* With epoll, this is an epoll set that contains an eventfd and the epoll set of the reactor.
  * Otherwise it is a pipe. */
 struct wakeup {
-  int waited;             /* the descriptor to wait on: the epoll set, or the read end of the
-                           * pipe */
+  int waited;             /* to wait on: the epoll set, or the read end of the pipe */
   int readable, writable; /* the eventfd, twice; or the ends of the pipe */
   int reactor;            /* the reactor's descriptor, or -1; it may have been closed since */
   bool signaled;          /* something was written and has not been read */

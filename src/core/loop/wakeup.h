@@ -45,8 +45,8 @@ void wakeup_detach(struct wakeup *wakeup);
 
 /* ---- wait ---- */
 
-/* Returns the descriptor, which is waited on until it is readable; nothing else may be done with
- * it. It is owned by the wakeup, and never changes. */
+/* Returns the descriptor to wait on until it is readable; nothing else may be done with it. It is
+ * owned by the wakeup, and never changes. */
 int wakeup_descriptor(const struct wakeup *wakeup);
 
 /* Returns whether the descriptor is readable now. */

@@ -220,7 +220,7 @@ struct search {
   struct pattern patterns[REDACT_SECRETS_MAX];
   size_t count;
   bool may_begin[256]; /* the bytes with which an occurrence can begin */
-  bool has_first_gap;  /* gaps[0] of some pattern */
+  bool has_first_gap;  /* some pattern has gaps[0] */
   /* For each way: the last sequence of non-ASCII bytes, at whose beginning the patterns with
    * gaps[0] were compared. They need not be compared again within it, because skipping it would
    * lead to the same end. */

@@ -66,8 +66,8 @@ bool token_request_build(const struct token_requester *requester, const char *re
       /* libcurl may send a request over a reused connection twice, but a server may accept a
        * refresh token only once, and count wrong passwords. */
       .fresh_connection = true,
-      /* With libcurl's HTTP/2, a response that arrives before the whole body was sent can be lost.
-       */
+      /* With libcurl's HTTP/2, a response can be lost that arrives before all of the body was
+       * sent. */
       .http_1_1 = true,
   };
   return !body->failed;
@@ -143,7 +143,7 @@ static bool is_wrong_endpoint(const struct token_requester *requester,
 
 /* ---- Auth style: changes --------------------------------------------------------------------- */
 
-/* How often a detection changes the style. It sends at most one request more. */
+/* A detection changes the style at most this often, and so sends at most one request more. */
 #define MAX_CHANGES 4
 
 static struct auth_style initial_style(const struct token_requester *requester, unsigned endpoint) {

@@ -19,8 +19,8 @@
 /* A token is renewed this long before it expires, or a tenth of its lifetime if that is less. */
 #define RENEW_MARGIN_SECONDS 60.0
 
-/* Ten years. Longer lifetimes are reduced to this, so that they can be added to clock times without
- * loss. */
+/* Ten years. Longer lifetimes are reduced to this, so that no precision is lost when they are added
+ * to clock times. */
 #define MAX_LIFETIME_SECONDS 315360000.0
 
 #define STORE_CHECK_SECONDS 0.5
@@ -380,8 +380,8 @@ static bool is_refresh_refused(const struct response *r, const struct token_resp
 }
 
 /* Drops the refresh token that was sent and refused, and its refusal. The next request uses another
- * refresh token if one was imported in the meantime, else the first grant; and the style that has
- * worked, if the response came from a token endpoint. Returns false if no refresh token was sent,
+ * refresh token if one was imported in the meantime, else the first grant. A style that has worked
+ * is kept if the response came from a token endpoint. Returns false if no refresh token was sent,
  * or if the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
@@ -431,8 +431,7 @@ static bool process_token_response(struct token_source *s, struct response *r,
   if (again) return true;
   s->fetch->url = refusals_report(&s->refusals, s->options->endpoints, s->options->endpoint_count,
                                   &s->fetch->failure);
-  if (token_response_has_error(t, "invalid_grant")) /* the request was read, and the client
-                                                     * accepted */
+  if (token_response_has_error(t, "invalid_grant")) /* the client was accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
     token_requester_reset_style(&s->requester);

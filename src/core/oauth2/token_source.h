@@ -66,9 +66,9 @@ struct token_fetch {
                       * needed any more, or the client was closed; `failure` is set, too */
   bool unchanged;    /* the access token that was supplied is one that the API refused before */
   unsigned requests; /* sent so far */
-  unsigned earlier;  /* requests that the call that started it had sent before */
-  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
-                      * the options */
+  unsigned earlier;  /* failed token requests, before this fetch, of the call that started it */
+  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from the
+                      * options */
   struct failure failure;   /* once it has ended: why there is no token, or FAILURE_NONE */
   const char *not_supplied; /* the credential whose lack made it end; static, or NULL */
   unsigned references;      /* private */
@@ -107,9 +107,9 @@ const char *token_source_scope(const struct token_source *token_source);
  * this one. */
 bool token_source_reject(struct token_source *token_source, unsigned generation);
 
-/* Call this when the API has accepted the token of this generation. A token from a refresh that
- * the API refuses before it has ever accepted it also costs the refresh token: the next request
- * uses the first grant. */
+/* Call this when the API has accepted the token of this generation. If the API refuses a token that
+ * came from a refresh before it has accepted it once, token_source_reject drops the refresh token,
+ * too, and the next request uses the first grant. */
 void token_source_note_accepted(struct token_source *token_source, unsigned generation);
 
 /* ---- Fetch ----------------------------------------------------------------------------------- */
@@ -123,8 +123,8 @@ struct token_fetch *token_source_join(struct token_source *token_source, unsigne
  * continues without the caller, so that later calls find its token. It is abandoned only in two
  * cases: the client is being closed (FAILURE_CLOSED); or the caller has run out of time
  * (FAILURE_TIMEOUT), nobody else has joined, and the fetch times out within 0.1 s. The second case
- * is that of a call that has started the fetch, with the same timeout: the fetch would outlive it
- * for a moment. */
+ * is for the call that started the fetch, which has the same timeout: the fetch would otherwise
+ * outlive it by a moment. */
 void token_source_leave(struct token_source *token_source, struct token_fetch *fetch,
                         enum failure_kind reason);
 
