@@ -63,7 +63,7 @@ void sockets_write_peer(const struct socket_entry *s, char peer[SOCKETS_PEER_CHA
     snprintf(peer, SOCKETS_PEER_CHARS, ip6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* Returns 0 if the socket is not connected over IP. */
+/* Returns the local port, or 0 if the socket is not connected over IP. */
 static int get_local_port(const struct socket_entry *s) {
   union address address = {.any.sa_family = AF_UNSPEC};
   socklen_t size = sizeof address;
@@ -74,7 +74,7 @@ static int get_local_port(const struct socket_entry *s) {
 
 struct port_search {
   long port;
-  struct socket_entry *found; /* the last one */
+  struct socket_entry *found; /* the last one that has the port */
   unsigned count;
 };
 
@@ -124,7 +124,8 @@ static void disown_socket(struct socket_entry *s, void *user) {
 uint64_t sockets_count_received(const struct socket_entry *s) {
   uint64_t received = 0;
 #if defined(__linux__) && defined(TCP_INFO)
-  /* tcpi_bytes_received; the C library's struct tcp_info can be older than the kernel's. */
+  /* Where tcpi_bytes_received is. The C library's struct tcp_info can be older than the
+   * kernel's. */
   enum { OFFSET = 128 };
   char info[OFFSET + sizeof received];
   socklen_t size = sizeof info;
