@@ -363,6 +363,12 @@ static void credentials_changed(struct session *s) {
   session_signal(s, NULL);
 }
 
+void session_release_credentials(struct session *s, unsigned ticket) {
+  if (s->closed) return;
+  token_source_release_credentials(s->token_source, ticket);
+  session_signal(s, NULL);
+}
+
 void session_give_credential(struct session *s, unsigned ticket, const char *text,
                              const char *label) {
   if (s->closed) return;
@@ -371,7 +377,7 @@ void session_give_credential(struct session *s, unsigned ticket, const char *tex
     credentials_changed(s);
     session_leave(s);
   } else {
-    token_source_release_credentials(s->token_source, ticket);
+    session_release_credentials(s, ticket);
   }
 }
 
@@ -379,12 +385,6 @@ void session_fail_credentials(struct session *s, unsigned ticket, enum failure_k
                               const char *message) {
   if (s->closed) return;
   token_source_fail_credentials(s->token_source, ticket, kind, message);
-  session_signal(s, NULL);
-}
-
-void session_release_credentials(struct session *s, unsigned ticket) {
-  if (s->closed) return;
-  token_source_release_credentials(s->token_source, ticket);
   session_signal(s, NULL);
 }
 

@@ -105,22 +105,6 @@ unsigned sockets_count(const struct sockets *sockets) {
   return count;
 }
 
-/* ---- fork ---- */
-
-struct disowning {
-  int null_fd;
-  bool all_kept; /* the child has closed none of the sockets */
-};
-
-static void disown_socket(struct socket_entry *s, void *user) {
-  struct disowning *d = user;
-  s->open = fork_is_same_file(s->fd, s->identity);
-  d->all_kept = d->all_kept && s->open;
-  if (!s->open || (d->null_fd >= 0 && dup2(d->null_fd, s->fd) >= 0)) return;
-  close(s->fd);
-  s->open = false;
-}
-
 uint64_t sockets_count_received(const struct socket_entry *s) {
   uint64_t received = 0;
 #if defined(__linux__) && defined(TCP_INFO)
@@ -142,6 +126,22 @@ uint64_t sockets_count_read(const struct socket_entry *s) {
   int unread = 0;
   if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
   return (uint64_t)unread < received ? received - (uint64_t)unread : 0;
+}
+
+/* ---- fork ---- */
+
+struct disowning {
+  int null_fd;
+  bool all_kept; /* the child has closed none of the sockets */
+};
+
+static void disown_socket(struct socket_entry *s, void *user) {
+  struct disowning *d = user;
+  s->open = fork_is_same_file(s->fd, s->identity);
+  d->all_kept = d->all_kept && s->open;
+  if (!s->open || (d->null_fd >= 0 && dup2(d->null_fd, s->fd) >= 0)) return;
+  close(s->fd);
+  s->open = false;
 }
 
 bool sockets_disown(struct sockets *sockets) {

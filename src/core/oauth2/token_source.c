@@ -190,11 +190,11 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
   s->fetch->not_supplied = token_source_awaited_credential(s, s->fetch);
   if (s->fetch->not_supplied != NULL)
-    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied within %g s",
-                s->fetch->not_supplied, s->options->timeout);
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied in time",
+                s->fetch->not_supplied);
   else
-    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-                token_source_url(s), s->options->timeout);
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s in time",
+                token_source_url(s));
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
