@@ -67,7 +67,7 @@ static void collect_unfinished(lua_State *L, struct client *client) {
   if (!is_closed(client)) client->collect_at = session_count_calls(client->session) * 2;
 }
 
-/* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
+/* Begins a call of the client at index 1; see call_push_new. [-0, +(1|2), m] */
 static int push_list_call(lua_State *L, struct client *client, enum method method,
                           const struct call_request *request, const struct method_options *options,
                           int opts, int filter) {
@@ -77,7 +77,7 @@ static int push_list_call(lua_State *L, struct client *client, enum method metho
                        filter);
 }
 
-/* The same for a call that is not a list. [-0, +1|2, m] */
+/* The same for a call that is not a list. [-0, +(1|2), m] */
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct method_options *options,
                      int opts) {

@@ -3,8 +3,8 @@
  * Comments give a function's effect on the stack as the manual of Lua 5.4 does: [-o, +p, x] pops o
  * values and pushes p. x tells which errors it may raise: "-" none; "m" only out of memory; "v"
  * those that the comment names; "e" any, because it may run Lua code. For a lua_CFunction, [n, +m]
- * gives the number of arguments and of results. a|b is one of two numbers, a..b a range, and ? any
- * number. */
+ * gives the number of arguments and of results. a|b is one of two numbers, a..b a range, a.. a or
+ * more, and ? any number. */
 #ifndef PODERO_COMPAT_H
 #define PODERO_COMPAT_H
 

@@ -74,7 +74,7 @@ static int credentials_state(lua_State *L) {
   return 1;
 }
 
-/* [1, 0] */
+/* [1, +0] */
 static int refuse_credentials(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
   if (call != NULL && call_awaits_credentials(call)) call_refuse_credentials(call);
@@ -97,7 +97,7 @@ static int is_asked(lua_State *L) {
   return 1;
 }
 
-/* [2, 0] */
+/* [2, +0] */
 static int release_credentials(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session != NULL) session_release_credentials(session, ticket_at(L, 2));
@@ -120,7 +120,7 @@ static int next_credential(lua_State *L) {
 }
 
 /* Pushes what is wrong with the results of a function, from index 3 on, and returns true.
- * [-0, +0|1, m] */
+ * [-0, +(0|1), m] */
 static bool push_fault(lua_State *L, const char *name) {
   const char *message = lua_tostring(L, lua_toboolean(L, 3) ? 5 : 4);
   if (!lua_toboolean(L, 3))
@@ -139,7 +139,7 @@ static bool push_fault(lua_State *L, const char *name) {
   return true;
 }
 
-/* [5, 0] */
+/* [5, +0] */
 static int give_credential(lua_State *L) {
   enum credential which;
   char label[CREDENTIAL_LABEL_BYTES];
@@ -157,7 +157,7 @@ static int give_credential(lua_State *L) {
 }
 
 /* The text of the file never becomes a Lua string: it is overwritten when it is not needed any
- * more. A file that has become a pipe is not waited for: that would hold up the thread. [4, 0] */
+ * more. A file that has become a pipe is not waited for: that would hold up the thread. [4, +0] */
 static int read_credential(lua_State *L) {
   const char *path = lua_tostring(L, 3), *label = lua_tostring(L, 4);
   struct buffer line = {0};

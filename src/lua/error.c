@@ -31,7 +31,7 @@ static bool find_secret(struct session *session, const char *text, size_t size, 
 }
 
 /* Pushes the text with the secrets replaced by REDACTED and returns true; or pushes nothing and
- * returns false if there are none in it. [-0, +0|1, m] */
+ * returns false if there are none in it. [-0, +(0|1), m] */
 static bool push_redacted(lua_State *L, struct session *session, const char *text, size_t size) {
   size_t start, length;
   if (!find_secret(session, text, size, &start, &length)) return false;
@@ -58,7 +58,7 @@ static bool is_secret_number(struct session *session, const struct json_reader *
   return token_source != NULL && token_source_is_secret_number(token_source, number);
 }
 
-/* A json_value_replace that redacts strings, keys and numbers. [-0, +0|1, m] */
+/* A json_value_replace that redacts strings, keys and numbers. [-0, +(0|1), m] */
 static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_event event,
                            void *session) {
   if (event == JSON_STRING || event == JSON_KEY) return push_redacted(L, session, r->text, r->size);
@@ -67,7 +67,7 @@ static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_
   return true;
 }
 
-/* A headers_replace that redacts. [-0, +0|1, m] */
+/* A headers_replace that redacts. [-0, +(0|1), m] */
 static bool replace_in_header(lua_State *L, const char *text, size_t size, void *session) {
   return push_redacted(L, session, text, size);
 }
@@ -86,7 +86,7 @@ static void push_detail(lua_State *L, const struct buffer *body, struct session 
 }
 
 /* Pushes t[key] for the table on top and returns true, if it is a string and not empty.
- * [-0, +0|1, e] */
+ * [-0, +(0|1), e] */
 static bool push_string_field(lua_State *L, const char *key) {
   lua_getfield(L, -1, key);
   if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) return true;
@@ -114,7 +114,7 @@ static void push_location(lua_State *L) {
 }
 
 /* Pushes "location: message" of the first validation error in the array on top, which has Django
- * Ninja's format, and returns true. [-0, +0|1, m] */
+ * Ninja's format, and returns true. [-0, +(0|1), m] */
 static bool push_validation_error(lua_State *L) {
   lua_rawgeti(L, -1, 1);
   if (!lua_istable(L, -1) || !push_string_field(L, "msg")) {
@@ -130,7 +130,7 @@ static bool push_validation_error(lua_State *L) {
 }
 
 /* Pushes "error: error_description" (RFC 6749, 5.2) of the table on top, or the one of the two that
- * it has, and returns true. [-0, +0|1, m] */
+ * it has, and returns true. [-0, +(0|1), m] */
 static bool push_oauth2_error(lua_State *L) {
   int detail = lua_gettop(L);
   if (!push_string_field(L, "error")) return push_string_field(L, "error_description");
@@ -144,7 +144,7 @@ static bool push_oauth2_error(lua_State *L) {
 }
 
 /* Pushes the part of the decoded body on top that belongs into the message, and returns true.
- * [-0, +0|1, m] */
+ * [-0, +(0|1), m] */
 static bool push_summary(lua_State *L) {
   if (!lua_istable(L, -1)) return false;
   if (push_oauth2_error(L) || push_string_field(L, "detail") || push_string_field(L, "message"))

@@ -206,7 +206,7 @@ bool json_value_end(lua_State *L, struct json_value *v, int state) {
 
 /* ---- In one call ----------------------------------------------------------------------------- */
 
-/* __gc, for the decoder of a json_value_push that has raised an error. [1, 0] */
+/* __gc, for the decoder of a json_value_push that has raised an error. [1, +0] */
 static int collect(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
   return 0;

@@ -60,7 +60,7 @@ static double read_time(lua_State *L, const char *key) {
 }
 
 /* Decodes the JSON string at `index`, and pushes the result. Pushes nothing and returns false if it
- * is not JSON. [-0, +0|1, m] */
+ * is not JSON. [-0, +(0|1), m] */
 static bool push_decoded(lua_State *L, int index) {
   size_t size;
   const char *text = lua_tolstring(L, index, &size);

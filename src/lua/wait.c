@@ -78,7 +78,7 @@ static int pending(lua_State *L) {
   return 1;
 }
 
-/* [1, 0] */
+/* [1, +0] */
 static int block(lua_State *L) {
   size_t bytes;
   struct reactor *reactor = reactor_of(L);
@@ -180,7 +180,7 @@ static int new_wakeup(lua_State *L) {
   return *udata != NULL && reactor != NULL ? 1 : 0;
 }
 
-/* keep_wakeup(wakeup), __gc [1, 0] */
+/* keep_wakeup(wakeup), __gc [1, +0] */
 static int keep_wakeup(lua_State *L) {
   struct wakeup **udata = lua_touserdata(L, 1);
   struct pool *pool = pool_of(L);
@@ -228,7 +228,7 @@ static int clear(lua_State *L) {
   return 1;
 }
 
-/* signal(wakeup) [1, 0] */
+/* signal(wakeup) [1, +0] */
 static int signal_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
   if (wakeup != NULL) wakeup_signal(wakeup);
@@ -236,7 +236,7 @@ static int signal_wakeup(lua_State *L) {
 }
 
 /* poll(seconds [, fd]). A negative descriptor is ignored by poll, which then only sleeps.
- * [1|2, 0] */
+ * [1|2, +0] */
 static int poll_descriptor(lua_State *L) {
   double seconds = fmin(fmax(lua_tonumber(L, 1), 0), 60);
   struct pollfd entry = {.fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2),
@@ -287,35 +287,35 @@ static int watch_client(lua_State *L) {
   return 1;
 }
 
-/* notifier_wake_in(notifier, seconds) [2, 0] */
+/* notifier_wake_in(notifier, seconds) [2, +0] */
 static int wake_notifier_in(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake_at(notifier, clock_monotonic() + lua_tonumber(L, 2));
   return 0;
 }
 
-/* notifier_wake(notifier) [1, 0] */
+/* notifier_wake(notifier) [1, +0] */
 static int wake_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake(notifier);
   return 0;
 }
 
-/* notifier_signal(notifier) [1, 0] */
+/* notifier_signal(notifier) [1, +0] */
 static int signal_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_signal(notifier);
   return 0;
 }
 
-/* notifier_clear(notifier) [1, 0] */
+/* notifier_clear(notifier) [1, +0] */
 static int clear_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_clear(notifier);
   return 0;
 }
 
-/* notifier_close(notifier), __gc [1, 0] */
+/* notifier_close(notifier), __gc [1, +0] */
 static int close_notifier(lua_State *L) {
   struct notifier **udata = lua_touserdata(L, 1);
   notifier_free(*udata);
