@@ -275,7 +275,7 @@ static void read_fields(const struct maker *m, const char *option) {
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, -1, i);
     if (lua_type(L, -1) != LUA_TSTRING)
-      fail(m, option, "names are strings, not %s", luaL_typename(L, -1));
+      fail(m, option, "names must be strings, got %s", luaL_typename(L, -1));
     size_t size;
     const char *name = lua_tolstring(L, -1, &size);
     add_key(m, find_field(name, size), name, size, true);
@@ -404,7 +404,7 @@ static void read_condition_value(const struct maker *m, const char *option,
 static void read_condition(const struct maker *m, const char *option) {
   lua_State *L = m->L;
   if (lua_type(L, -2) != LUA_TSTRING)
-    fail(m, option, "field names are strings, not %s", luaL_typename(L, -2));
+    fail(m, option, "field names must be strings, got %s", luaL_typename(L, -2));
   struct filter_condition condition = {.first = m->values->size / sizeof(struct filter_value)};
   condition.key = lua_tolstring(L, -2, &condition.key_size);
   condition.field = find_field(condition.key, condition.key_size);
