@@ -464,7 +464,7 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
-/* Pushes nil and an error object, which in nginx is logged. Returns 2. [-0, +2, m] */
+/* Pushes nil and an error object, which in nginx is logged. Returns 2. [-0, +2, e] */
 static int fail_new(lua_State *L, const struct failure *failure) {
   call_push_failure(L, NULL, failure->kind, failure->message);
   error_log_in_nginx(L);

@@ -16,8 +16,9 @@ static void value_to_string(lua_State *L, struct argument argument, const char *
     lua_replace(L, -2);
   } else if (type == LUA_TNUMBER) {
     if (!isfinite(lua_tonumber(L, -1)))
-      argument_error(L, argument.number, argument.method, "query parameter '%s': expected a finite number, got %s",
-                     name, isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
+      argument_error(L, argument.number, argument.method,
+                     "query parameter '%s': expected a finite number, got %s", name,
+                     isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
     number_to_text(L);
   } else if (type != LUA_TSTRING) {
     argument_error(L, argument.number, argument.method,
