@@ -268,7 +268,7 @@ describe("client:get", function()
     for body, words in pairs {
       ["{\"a\" 1}"] = "not JSON: expected a colon at byte 5", ["[1] x"] = "not JSON: text after the value at byte 4",
       ["[\"\255\"]"] = "not JSON: invalid UTF-8 at byte 2", [""] = "empty: the input ended too early at byte 0",
-      [("["):rep(600)] = "not JSON: too many arrays and objects inside each other at byte 512",
+      [("["):rep(600)] = "not JSON: arrays and objects are nested too deeply at byte 512",
     } do
       local err = helper.failed("decode", page(body))
       assert.truthy(err.message:find(words, 1, true), err.message)

@@ -610,7 +610,7 @@ describe("token_url", function()
     it("nothing is quoted from a text with status 200, which may hold a token", function()
       server:configure { always_token = { status = 200, body = "access_token=gho-unknown&token_type=bearer" } }
       local err = failure()
-      has(err.message, "the answer is not a JSON object")
+      has(err.message, "the response is not a JSON object")
       has(err.message, NOT_A_TOKEN_ENDPOINT)
       lacks(err.message, "gho-unknown")
     end)

@@ -142,7 +142,7 @@ return {
   },
   {
     file = "core/oauth2/token_refusal.c", spec = "token_endpoints", filter = "is not a token endpoint's",
-    find = "  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;\n", replace = "",
+    find = "  if (r->status == 404 || r->status == 405 || r->status == 410) return CLASS_FOREIGN;\n", replace = "",
   },
   {
     file = "lua/methods.lua", spec = "store", filter = "stays held",
