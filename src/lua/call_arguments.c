@@ -24,8 +24,8 @@ static bool fail_argument(lua_State *L, const struct call_client *client) {
   return false;
 }
 
-/* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none.
- * This calls functions of the caller, which may close the client. [-0, +(0|1), v] */
+/* Returns the header fields of a call, in a text buffer on top, or NULL if there are none. Calls
+ * the caller's functions, which may close the client. [-0, +(0..2), v] */
 static struct buffer *push_fields(lua_State *L, const struct call_client *client,
                                   enum method method, const struct method_options *options,
                                   int opts) {
@@ -39,8 +39,9 @@ static struct buffer *push_fields(lua_State *L, const struct call_client *client
   return text_buffer_get(L, -1);
 }
 
-/* Returns the encoded query of the options at `opts`, which it leaves on the stack, and `first`
- * before it. [-0, +(0|1), v] */
+/* Returns the encoded query of a call: `first`, an encoded parameter or NULL, and the parameters of
+ * the option `query` in the table at `opts`. Valid while what this pushes is on the stack.
+ * [-0, +(0|2), v] */
 static const char *push_query_option(lua_State *L, enum method method,
                                      const struct method_options *options, int opts,
                                      const char *first) {
@@ -57,14 +58,14 @@ static const char *push_query_option(lua_State *L, enum method method,
 _Static_assert(sizeof USERS_PATH_BEGIN - 1 + 36 + sizeof USERS_PATH_END == CALL_USERS_PATH_BYTES,
                "the path of an organization's users has this size");
 
-/* Copies the 36 bytes of a UUID in lower case, as RFC 9562, section 4, requires of output: some
- * servers do not find others. Writes no NUL. */
+/* Copies the 36 bytes of a UUID, in lower case, without a NUL. RFC 9562, section 4, requires lower
+ * case in output, and some servers answer 404 otherwise. */
 static void copy_uuid(char out[36], const char *id) {
   for (int i = 0; i < 36; i++)
     out[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] - 'A' + 'a' : id[i]);
 }
 
-/* Writes the path of the organization's users. `id` is a UUID. */
+/* Writes the path of the organization's users, with a NUL. `id` is a UUID. */
 static void write_users_path(char path[CALL_USERS_PATH_BYTES], const char *id) {
   size_t begin = sizeof USERS_PATH_BEGIN - 1;
   memcpy(path, USERS_PATH_BEGIN, begin);
@@ -72,12 +73,13 @@ static void write_users_path(char path[CALL_USERS_PATH_BYTES], const char *id) {
   memcpy(path + begin + 36, USERS_PATH_END, sizeof USERS_PATH_END);
 }
 
-/* Header fields and filter of list_users_of are the same for all organizations: these arguments of
- * call_arguments_read_list. */
+/* Stack indices of the header fields and the filter that call_arguments_read_list gets for
+ * list_users_of. They are made once, for all organizations. */
 enum { SHARED_FIELDS = 4, SHARED_FILTER };
 
-/* Returns the header fields of a list; of list_users_of a copy, if there are any.
- * [-0, +(0|1), v] */
+/* Returns the header fields of a list, in a text buffer on top, or NULL if there are none. For
+ * list_users_of it is a copy of the shared ones, because the call takes it over.
+ * [-0, +(0..2), v] */
 static struct buffer *push_list_fields(lua_State *L, const struct call_client *client,
                                        enum method method, const struct call_arguments *arguments) {
   if (method != METHOD_LIST_USERS_OF)
@@ -90,7 +92,7 @@ static struct buffer *push_list_fields(lua_State *L, const struct call_client *c
   return fields;
 }
 
-/* Returns the stack index of the filter of a list, which it may push; 0 if there is none.
+/* Returns the stack index of the filter of a list, which this may push, or 0 if there is none.
  * [-0, +(0|1), v] */
 static int push_filter(lua_State *L, enum method method, const struct call_arguments *arguments) {
   bool has_filter = arguments->options.has_filter;
@@ -129,8 +131,8 @@ bool call_arguments_read_list(lua_State *L, const struct call_client *client, en
 
 /* ---- many lists ---- */
 
-/* Returns the greatest key of the array at `index`. Raises an error if a key is no positive
- * integer. [-0, +0, v] */
+/* Returns the greatest key of the array at `index`, or 0 if it is empty. Raises an error if a key
+ * is not a positive integer. [-0, +0, v] */
 static lua_Number check_array(lua_State *L, int index, const char *method) {
   static const char expected[] = "array of organization ids expected, got a table with ";
   lua_Number greatest = 0;
@@ -147,8 +149,7 @@ static lua_Number check_array(lua_State *L, int index, const char *method) {
   return greatest;
 }
 
-/* Pushes the organization id on top as it is requested: in lower case, if it is a UUID.
- * [-0, +1, m] */
+/* Pushes the organization id on top as it is sent: in lower case if it is a UUID. [-0, +1, m] */
 static void push_requested_id(lua_State *L) {
   size_t size;
   const char *id = lua_tolstring(L, -1, &size);
@@ -164,13 +165,13 @@ static void push_requested_id(lua_State *L) {
 /* Stack indices of call_arguments_push_org_ids. */
 enum { ORG_IDS = 2, IDS, ALIASES, SEEN };
 
-/* Adds the id on top to the array at IDS. If an earlier id is requested in the same way, adds it
- * and the earlier one to the array at ALIASES instead, unless the two are equal. SEEN: earlier ids,
- * by how they are requested. [-1, +0, m] */
+/* Adds the id on top to the array at IDS. If it differs from an earlier id only in case, adds the
+ * two to the array at ALIASES instead; if it equals an earlier id, does nothing. The table at SEEN
+ * maps each id as it is sent to the earlier id. [-1, +0, m] */
 static void add_org_id(lua_State *L) {
   push_requested_id(L);
   lua_pushvalue(L, -1);
-  lua_rawget(L, SEEN); /* id, as it is requested, the earlier one or nil */
+  lua_rawget(L, SEEN); /* the id, the id as it is sent, an earlier one or nil */
   if (lua_isnil(L, -1)) {
     lua_pushvalue(L, -3);
     lua_rawseti(L, IDS, (int)lua_rawlen(L, IDS) + 1);
@@ -186,8 +187,8 @@ static void add_org_id(lua_State *L) {
   lua_settop(L, SEEN);
 }
 
-/* Replaces everything above the array at ORG_IDS by IDS, ALIASES and SEEN. Raises an error at an
- * element that is not a string. [-?, +3, e] */
+/* Replaces everything above the array at ORG_IDS by IDS, ALIASES and SEEN. Raises an error if an
+ * element is not a string. [-?, +3, e] */
 static void collect_org_ids(lua_State *L, const char *method) {
   lua_settop(L, ORG_IDS);
   lua_newtable(L);
@@ -225,12 +226,12 @@ int call_arguments_push_org_ids(lua_State *L, const struct call_client *client) 
                    luaL_typename(L, ORG_IDS));
   argument_refuse_surplus(L, 3, 2, name);
   lua_settop(L, 3);
-  lua_newtable(L);
+  lua_newtable(L); /* holds fields and filter while the arguments are in use */
   if (!client->is_closed) {
     options_read_method(L, 3, METHOD_LIST_USERS_OF, client->defaults, &options);
     set_shared(L, client, &options);
   }
-  lua_replace(L, 1); /* the client is not used any more */
+  lua_replace(L, 1);
   collect_org_ids(L, name);
   lua_settop(L, ALIASES);
   lua_pushinteger(L, (lua_Integer)options.concurrency);
@@ -254,22 +255,23 @@ static void read_value_options(lua_State *L, const struct call_client *client, e
   options_read_method(L, out->opts, method, &defaults, &out->options);
 }
 
-/* Raises an error if the value at `index`, argument index - 1, is no string. [-0, +0, v] */
+/* Raises an error if the path, at `index`, is not a string. [-0, +0, v] */
 static void check_path_type(lua_State *L, int index, const char *method) {
   if (lua_type(L, index) != LUA_TSTRING)
     argument_error(L, index - 1, method, "path: string expected, got %s", luaL_typename(L, index));
 }
 
-/* Sets the path to the one at `index`. [-0, +(0|3), m] */
+/* Sets the path to the one at `index`. If it cannot be used, pushes its message, nil and an error
+ * object, and returns false. [-0, +(0|3), m] */
 static bool read_path(lua_State *L, const struct call_client *client, int index,
                       struct call_arguments *out) {
   size_t size;
   out->request.path = lua_tolstring(L, index, &size);
   if (syntax_is_path(out->request.path, size)) return true;
   lua_pushfstring(L,
-                  "the path must start with '/', and hold no query, fragment, '@', empty segment "
-                  "or character that needs escaping, and, escaped or not, no dot segment, "
-                  "backslash, control character or escaped slash: '%s'",
+                  "the path must start with '/' and must not contain a query, a fragment, '@', an "
+                  "empty segment or a character that needs escaping, nor, in any spelling, a dot "
+                  "segment, a backslash, a control character or an escaped slash: '%s'",
                   out->request.path);
   return fail_argument(L, client);
 }

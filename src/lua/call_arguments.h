@@ -4,8 +4,8 @@
  *   call_arguments_read_list, call_arguments_read_get, call_arguments_read_request,
  *   call_arguments_read_token, call_arguments_push_org_ids
  *
- * The client is at index 1, the arguments are above it. All of these functions raise an error at
- * wrong types. */
+ * The client is at index 1, the arguments are above it. Each function raises an error if an
+ * argument has the wrong type. */
 #ifndef PODERO_LUA_CALL_ARGUMENTS_H
 #define PODERO_LUA_CALL_ARGUMENTS_H
 
@@ -54,11 +54,11 @@ bool call_arguments_read_token(lua_State *L, const struct call_client *client,
 
 /* Reads the arguments of list_users_of, (org_ids [, opts]), which it removes from the stack
  * together with the client, and pushes:
- *   ids          array of the ids to request: without those that are equal to an earlier one, but
- *                for case
+ *   ids          array of the ids to request, without repeated ones, whatever their case
  *   concurrency  the option
- *   aliases      array of those that differ from an earlier one in case, each followed by that
- *   fields       the header fields of all calls, or nil
+ *   aliases      array of the ids that differ from one of `ids` only in case, each followed by that
+ *                one
+ *   fields       the header fields of all calls, in a text buffer, or nil
  *   filter       of all calls, see user_filter_push, or nil
  * Returns how many values it has pushed. [1.., +5, v] */
 int call_arguments_push_org_ids(lua_State *L, const struct call_client *client);

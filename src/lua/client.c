@@ -17,17 +17,17 @@
 
 /* The userdata of a client. Its user values are listed in lua/call_object.h. */
 struct client {
-  struct client_options options; /* session_new takes options.session over, and empties it */
-  struct session *session;       /* owned; NULL until client_new is done, and after __gc */
+  struct client_options options; /* session_new moves options.session into the session */
+  struct session *session;       /* a reference; NULL until client_new is done, and after __gc */
   unsigned collect_at;           /* see collect_unfinished */
 };
 
 /* ---- functions that begin a call ----
  *
- * begin_<method>(client, ...) -> call object; or nil and an error object. They check the arguments,
- * and raise an error at wrong types. Names in Lua: the methods'. */
+ * begin_<method>(client, ...) -> a call object, or nil and an error object. Each is registered
+ * under the name of its method. It raises an error if an argument has the wrong type. */
 
-/* Returns the client at index 1. Raises an error if it is none. [-0, +0, v] */
+/* Returns the client at index 1. Raises an error if there is something else. [-0, +0, v] */
 static struct client *check_client(lua_State *L, const char *method) {
   struct client *client = compat_testudata(L, 1, CLIENT_TYPE);
   if (client == NULL) argument_refuse_self(L, CLIENT_TYPE, method);
@@ -38,18 +38,18 @@ static bool is_closed(const struct client *client) {
   return client->session == NULL || session_is_closed(client->session);
 }
 
-/* [-0, +2, m] */
+/* Pushes nil and an error of kind closed. Returns 2. [-0, +2, m] */
 static int fail_closed(lua_State *L, const struct client *client) {
   return call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
 }
 
-/* No collection is run for fewer calls than this. */
+/* No collection is run for this many calls or fewer. */
 #define MIN_UNFINISHED 64u
 
-/* Runs a full collection if many calls have not ended, and twice as many as after the last one.
- * Calls that nobody refers to (a coroutine that is not resumed, a loop that was left early) hold
- * connections and memory until Lua collects them, which by itself it may not do soon: their memory
- * is not Lua's. [-0, +0, m] */
+/* Runs a full collection if more than MIN_UNFINISHED calls are unfinished, and twice as many as
+ * after the last collection. A call that nobody refers to (its coroutine is not resumed, or its
+ * loop was left early) holds connections and memory until Lua collects it. Lua may not do so soon,
+ * since it does not count that memory. [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
   unsigned unfinished = session_count_calls(client->session);
   if (unfinished * 2 < client->collect_at) client->collect_at = unfinished * 2;
@@ -69,17 +69,17 @@ static struct call_client describe(const struct client *client) {
   };
 }
 
-/* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
+/* Begins a call of the client at index 1; see call_push_new. [-0, +(1|2), m] */
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct call_arguments *arguments) {
   collect_unfinished(L, client);
-  if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
+  if (is_closed(client)) return fail_closed(L, client); /* a finalizer closed it */
   return call_push_new(L, client->session, method, client->options.validate, request,
                        &arguments->options, arguments->opts, arguments->filter);
 }
 
-/* begin_list(client, org_id [, where] [, opts]), for list_users_of begin_list(client, org_id, opts,
- * fields, filter) */
+/* begin_list(client, org_id [, opts]); for find_user begin_list(client, org_id, where [, opts]);
+ * for list_users_of begin_list(client, org_id, opts, fields, filter), see check_org_ids */
 static int begin_list(lua_State *L, enum method method) {
   struct client *client = check_client(L, options_method_name(method));
   struct call_client description = describe(client);
@@ -157,7 +157,8 @@ static void copy_option(lua_State *L, const char *name) {
   lua_setfield(L, -2, name);
 }
 
-/* table[flag] = whether the store at `index` has the method, for the table on top. [-0, +0, e] */
+/* table[flag] = whether the token store at `index` has this method, for the table on top.
+ * [-0, +0, e] */
 static void set_has_method(lua_State *L, int index, const char *method, const char *flag) {
   lua_getfield(L, index, method);
   lua_pushboolean(L, !lua_isnil(L, -1));
@@ -165,10 +166,14 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
   lua_pop(L, 1);
 }
 
-/* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
- * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`,
- * whether it has those methods, `token_key` and `lock_key`, its keys, and `reports_store`, whether
- * failures of the store are to be reported. The Lua files add others. [-0, +1, e] */
+/* Pushes the table that the methods of a client share. The Lua files add fields of their own to
+ * these: [-0, +1, e]
+ *   wait, token_store: the options, or nil
+ *   credentials: see credentials_push
+ * and if there is a token store:
+ *   can_add, can_delete: whether it has these methods
+ *   token_key, lock_key: the keys of the token and of its lock
+ *   reports_store: whether failures of the store are reported to on_event or the log */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) copy_option(L, "wait");
@@ -191,7 +196,7 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
-/* Pushes the results of a podero.new that has failed. [-0, +2, m] */
+/* Pushes nil and an error object, which in nginx is logged. Returns 2. [-0, +2, e] */
 static int fail_new(lua_State *L, const struct failure *failure) {
   call_push_failure(L, NULL, failure->kind, failure->message);
   error_log_in_nginx(L);
@@ -234,7 +239,7 @@ int client_new(lua_State *L) {
   return 1;
 }
 
-/* close(client) [1.., 0] */
+/* close(client) [1.., +0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
   argument_refuse_surplus(L, 1, 0, "close");
@@ -242,8 +247,8 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-/* __close(client, err): calls the method close without err, which that would refuse as a surplus
- * argument. Upvalue 1 is the method. [2, 0] */
+/* __close(client, err): calls the method `close` without `err`, which it would refuse as a surplus
+ * argument. Upvalue 1 is the method. [2, +0] */
 static int close_metamethod(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
@@ -256,7 +261,7 @@ struct session *client_session(lua_State *L, int index) {
   return client->session;
 }
 
-/* __gc [1, 0] */
+/* __gc [1, +0] */
 static int client_gc(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   session_options_clear(&client->options.session);
@@ -278,13 +283,13 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* shared(client) -> the table of push_shared [1, +1] */
+/* shared(client) -> the table that push_shared made [1, +1] */
 static int shared(lua_State *L) {
   user_value_get(L, 1, CLIENT_SHARED);
   return 1;
 }
 
-/* fail_argument(client, message) -> nil, error object of kind argument [2, +2] */
+/* fail_argument(client, message) -> nil, an error object of kind argument [2, +2] */
 static int fail_argument(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, 2));
