@@ -119,6 +119,7 @@ struct transfer {
   /* The connection. */
   bool fresh_connection;          /* as in the request */
   bool restarted;                 /* the request is being sent a second time */
+  bool repeated;                  /* libcurl has opened a socket to send it a second time */
   bool repeat_stopped;            /* connection_stops_repeat has returned true */
   bool shut_down;                 /* its connection was shut down by connection_shut_down */
   bool http2;                     /* its last connection used HTTP/2 */
@@ -265,6 +266,9 @@ enum connection_action connection_after_stop(struct transfer *transfer);
 /* Ends a connection that others use. libcurl will report an error for their transfers, which are
  * then restarted. */
 void connection_shut_down(struct transport *transport, const struct socket_entry *socket);
+
+/* To be called when a socket is opened for the transfer. */
+void connection_note_socket(struct transfer *transfer);
 
 /* To be called when libcurl is about to send the request. Returns true if it must not: libcurl has
  * sent it before, on a connection that was closed, and would send it on another idle one, which may

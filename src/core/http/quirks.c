@@ -117,6 +117,12 @@
  *   (connection_after_stop in connection.c).
  *   Spec: connections_spec "whose connection goes silent"
  *
+ * 8.23
+ *   If an HTTP/2 connection that several transfers use is shut down here, libcurl repeats the
+ *   request of one itself, and reports the others as failed. They wait for the connection that it
+ *   makes for that one (has_restarted_another in connection.c).
+ *   Spec: connections_spec "sends what others wait for"
+ *
  * all
  *   All bytes that were read are decoded before libcurl returns, into memory if the transfer is
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
