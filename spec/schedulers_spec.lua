@@ -276,6 +276,7 @@ describe("a scheduler", function()
   end)
 
   with("luv", "podero.waits.luv raises an error in a callback, where it would block the loop", function()
+    server:configure { always_token = { delay = 0.05 } } -- otherwise the call may never have to wait
     local output = run("luv", [[
       local client, timer = new(WAIT), uv.new_timer()
       timer:start(1, 0, function()
