@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fork.h"
 #include "lua/compat.h"
 
 enum how { ONCE, ON, RETRIED };
@@ -152,6 +153,7 @@ int luaopen_allocations(lua_State *L) {
   if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, libcurl_malloc, __wrap_free, libcurl_realloc,
                            libcurl_strdup, libcurl_calloc) != CURLE_OK)
     return luaL_error(L, "libcurl cannot be initialized");
+  fork_init(); /* keeps this module in memory: Lua unloads it before it frees its last blocks */
   real_alloc = lua_getallocf(L, &state);
   lua_setallocf(L, failing_alloc, state);
   lua_newtable(L);

@@ -118,6 +118,12 @@
  *   it is silent, it is shut down (connection_after_stop in connection.c).
  *   Spec: connections_spec "opens another HTTP/2 connection"
  *
+ * 8.23
+ *   If an HTTP/2 connection that several transfers use is shut down here, libcurl repeats the
+ *   request of one itself, and reports the others as failed. They wait for the connection that it
+ *   makes for that one (has_restarted_another in connection.c).
+ *   Spec: connections_spec "sends the requests of waiting calls"
+ *
  * all
  *   All bytes that were read are decoded before libcurl returns; into memory if the transfer is
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
@@ -180,6 +186,7 @@
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
  *   that is too long (has_too_many_fields in transfer.c).
+ *   Spec: headers_spec "join many repeated fields"
  *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a complete response
