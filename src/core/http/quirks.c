@@ -8,17 +8,17 @@
  *   While an HTTP/2 transfer is paused, its response is read into memory (7.68 to 7.74: 60 MB), and
  *   a response with nested codings can take gigabytes. No client is made (libcurl_check in
  *   libcurl.c).
- *   Spec: quirks_spec "is refused if it is older than 7.76.1"
+ *   Spec: quirks_spec "is refused by podero.new"
  *
  * up to 7.79 *
  *   There is no CURLOPT_PREREQFUNCTION, which tells when a request is sent. The start of the
  *   transfer is used instead (connection_sent_at in connection.c).
- *   Spec: connections_spec "whose connection goes silent"
+ *   Spec: connections_spec "opens another HTTP/2 connection"
  *
  * up to 7.86 *
  *   Writing to a TLS connection that was closed raises SIGPIPE, which would end the process. The
  *   signal is blocked (sigpipe.c).
- *   Spec: connections_spec "has been idle until the server closed"
+ *   Spec: connections_spec "after the server has closed 40 idle connections"
  *
  * up to 7.86 *
  *   There is no CURLOPT_QUICK_EXIT, so freeing a handle can wait for a slow name server. There is
@@ -30,7 +30,7 @@
  *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
  *   (is_too_large_for_libcurl in transfer.c). A long field must not end other transfers. It is
  *   recognized by the number of bytes that were read, on Linux only (has_long_field in transfer.c).
- *   Spec: faults_spec "a header field without end", status_spec "fails that call alone"
+ *   Spec: faults_spec "a header field without end", status_spec "fails that call only"
  *
  * all
  *   The codings of a body are decoded however long that takes, without a call of receive_body while
@@ -41,7 +41,7 @@
  *   The body of a proxy's response to CONNECT is read byte by byte, and libcurl does not return
  *   while bytes arrive. A transfer whose tunnel is refused ends at the header (is_tunnel_refused in
  *   receive.c).
- *   Spec: status_spec "does not read what it says, however long"
+ *   Spec: status_spec "does not read the proxy's body, however long"
  *
  * all
  *   libcurl does not notice if encoded content is cut short, so the body of a response with a
@@ -58,7 +58,7 @@
  *   others used its HTTP/2 connection. Only handles of transfers that have succeeded are used
  *   again (handle_release in handle.c), and one that refuses is replaced (get_handle in
  *   handle.c).
- *   Spec: faults_spec "reset in the body", connections_spec "makes all calls over HTTP/2"
+ *   Spec: faults_spec "reset in the body", connections_spec "makes many calls at a time"
  *
  * 7.88 to 8.1 *
  *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
@@ -66,20 +66,20 @@
  *   has inherited the socket, epoll can report it forever. Until it is connected, a duplicate is
  *   registered (REACTOR_DUP), and only while libcurl waits for it (socket_callback in
  *   transport.c).
- *   Spec: connections_spec "is not harmed by a connection that never came about", "waits without
- *   turning"
+ *   Spec: connections_spec "is not harmed by a connection that was never established",
+ *   "waits without using the processor"
  *
  * 7.88 to 8.1
  *   The socket for the next address can get the number of the previous one. Then libcurl does not
  *   call CURLMOPT_SOCKETFUNCTION, as if nothing had changed. The new socket is registered when it
  *   is opened (transport_open_socket in transport.c).
- *   Spec: reactor_spec "watches the file that a number was given to"
+ *   Spec: reactor_spec "watches the new file of a reused number"
  *
  * from 8.6 *
  *   With CURLOPT_PIPEWAIT, transfers wait for a connection to their host that is being made. If it
  *   does not use HTTP/2, they also wait for the end of its first transfer
  *   (connection_release_waiting in connection.c).
- *   Spec: connections_spec "makes connections for all calls over TLS"
+ *   Spec: connections_spec "opens a connection for each call over TLS"
  *
  * all
  *   A timer that expires within a millisecond of another is lost (7.88), and an HTTP/2 error is
@@ -93,7 +93,7 @@
  *   An idle TLS connection that the server has closed with close_notify is used again. libcurl
  *   tries six of them before the request fails; here one is tried, and then a new connection
  *   (connection_stops_repeat and connection_retry in connection.c).
- *   Spec: connections_spec "has been idle until the server closed"
+ *   Spec: connections_spec "after the server has closed 40 idle connections"
  *
  * up to 8.13
  *   A request that is being sent fails when GOAWAY arrives. It is sent again (connection_retry in
@@ -111,17 +111,17 @@
  *   the server resets its stream with REFUSED_STREAM or HTTP_1_1_REQUIRED. A request that must not
  *   be repeated gets a new connection (request.fresh_connection). Others are repeated once
  *   (connection_stops_repeat in connection.c).
- *   Spec: connections_spec "sends a refresh token once", "sends a request again once"
+ *   Spec: connections_spec "sends a refresh token once", "resends a lost request once"
  *
  * all
  *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use. If
  *   it is silent, it is shut down (connection_after_stop in connection.c).
- *   Spec: connections_spec "whose connection goes silent"
+ *   Spec: connections_spec "opens another HTTP/2 connection"
  *
  * all
  *   All bytes that were read are decoded before libcurl returns; into memory if the transfer is
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
- *   Spec: connections_spec "lets others have their turn within 50 ms"
+ *   Spec: connections_spec "calls wait every 50 ms"
  *
  * from 7.88
  *   While HTTP/2 frames that are not part of a response arrive as fast as they are read, libcurl
@@ -134,7 +134,7 @@
  *   A TLS handshake that fails leaves an error in the thread's OpenSSL error queue, where others
  *   find it: nginx logs it for the next TLS request that it serves. The queue is emptied
  *   (transport_leave in transport.c).
- *   Spec: nginx_spec "is not logged for what befell a call before"
+ *   Spec: nginx_spec "a later TLS connection is not logged for a failed call"
  *
  * 7.88
  *   Over HTTP/2, a response that arrives before the whole body of its request was sent can be lost,
@@ -150,12 +150,12 @@
  *   After running out of memory, libcurl keeps connections that are never used or closed, and for
  *   which other transfers wait. The multi handle is replaced (reset_after_out_of_memory in
  *   transport.c).
- *   Spec: memory_spec "when an allocation of libcurl's fails"
+ *   Spec: memory_spec "when an allocation by libcurl fails"
  *
  * from 8.12
- *   If the text of the URL cannot be allocated, CURLE_URL_MALFORMAT is reported, with the message
- *   that there is no URL (transfer_correct_code in transfer.c).
- *   Spec: memory_spec "when an allocation of libcurl's fails"
+ *   If the text of the URL cannot be allocated, CURLE_URL_MALFORMAT is reported, and that there is
+ *   no URL (transfer_correct_code in transfer.c).
+ *   Spec: memory_spec "when an allocation by libcurl fails"
  *
  * all
  *   Until a tunnel is established, CURLINFO_PRIMARY_IP is the proxy's (7.88), or empty (8.14). The
@@ -170,7 +170,7 @@
  * from 8.20
  *   If no descriptor is left, no multi handle can be made. It is made when the next transfer begins
  *   (begin in transfer.c).
- *   Spec: connections_spec "that is made when no descriptor is left"
+ *   Spec: connections_spec "made when no descriptor is left"
  *
  * from 8.21
  *   The host "127.0.0.1." is the address 127.0.0.1, so plain http to it is accepted; before, it is
@@ -180,7 +180,6 @@
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
  *   that is too long (has_too_many_fields in transfer.c).
- *   Spec: headers_spec "of many repeated fields"
  *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a complete response
