@@ -32,7 +32,7 @@ client:fail_next { status = 503 }
 local none, problem = admins(client, ORG)
 assert(none == nil and problem == "try again later")
 
--- It has sent two requests, for this organization.
+-- There were two calls, for this organization.
 assert(#client.calls == 2 and client.calls[2].org_id == ORG)
 
 print "3 tests passed"

@@ -1,5 +1,5 @@
---- The client. nginx loads this file before it starts its workers: each worker has a copy of the client. Credentials come
--- from the environment, see nginx.conf.
+--- The client. nginx loads this file before it starts its workers: each worker has a copy of the client. Credentials
+-- come from the environment, see nginx.conf.
 
 local podero = require "podero"
 

@@ -1,5 +1,5 @@
---- The orders in which a list can be shown. Of a sorted list, only the users up to the page that is shown are kept: this
--- bounds memory, and no step takes long.
+--- The orders in which a list can be shown. Of a sorted list, only the users up to the page that is shown are kept:
+-- this bounds memory, and no step takes long.
 
 local podero = require "podero"
 local text = require "site.text"

@@ -1,7 +1,7 @@
 --- A token store on Redis, for a site on several machines. In site/client.lua:
 --   token_store = require("site.redis_store").new { host = "10.0.0.5", password = os.getenv "REDIS_PASSWORD" }
--- It has the methods of ngx.shared.DICT that the client uses. If Redis fails, each method returns nil and a message, and
--- the client requests a token. Needs lua-resty-redis, which OpenResty includes (Debian: lua-nginx-redis). A host name
+-- It has the methods of ngx.shared.DICT that the client uses. If Redis fails, each method returns nil and a message,
+-- and the client requests a token. Needs lua-resty-redis, which OpenResty includes (Debian: lua-nginx-redis). A host name
 -- needs the directive `resolver` in nginx.conf.
 
 local found, redis = pcall(require, "resty.redis")
@@ -70,8 +70,8 @@ local function pool_of(options)
 end
 
 --- `options`: `host` and `port`, or `path` ("unix:/run/redis.sock"); `username` and `password`; `database`, a number;
--- `timeout` in seconds, for each step; `prefix`, put before each key. Raises an error if they cannot be used. Tokens are
--- secrets, and are sent without encryption: keep Redis on a private network.
+-- `timeout` in seconds, for each step; `prefix`, put before each key. Raises an error if they cannot be used. Tokens
+-- are secrets, and are sent without encryption: keep Redis on a private network.
 function Store.new(options)
   options = checked(options)
   return setmetatable({ options = options, pool = pool_of(options) }, Store)
