@@ -1,8 +1,8 @@
 --- A token store on Redis, for a site on several machines. In site/client.lua:
 --   token_store = require("site.redis_store").new { host = "10.0.0.5", password = os.getenv "REDIS_PASSWORD" }
 -- It has the methods of ngx.shared.DICT that the client uses. If Redis fails, each method returns nil and a message,
--- and the client requests a token. Needs lua-resty-redis, which OpenResty includes (Debian: lua-nginx-redis). A host name
--- needs the directive `resolver` in nginx.conf.
+-- and the client requests a token. Needs lua-resty-redis, which OpenResty includes (Debian: lua-nginx-redis). A host
+-- name needs the directive `resolver` in nginx.conf.
 
 local found, redis = pcall(require, "resty.redis")
 if not found then redis = require "nginx.redis" end -- its name in Debian
