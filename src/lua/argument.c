@@ -6,7 +6,7 @@
 void argument_push_where(lua_State *L) {
   luaL_where(L, 1);
   if (strncmp(lua_tostring(L, -1), "podero:", 7) != 0) return;
-  lua_pop(L, 1); /* a Lua file of this module has called: look for its caller */
+  lua_pop(L, 1); /* a Lua file of this module made the call; use its caller */
   luaL_where(L, 2);
 }
 

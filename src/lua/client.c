@@ -23,17 +23,17 @@
 
 /* The userdata of a client. Its user values are listed in lua/call_object.h. */
 struct client {
-  struct client_options options; /* session_new takes options.session over, and empties it */
-  struct session *session;       /* owned; NULL until client_new is done, and after __gc */
+  struct client_options options; /* session_new moves options.session into the session */
+  struct session *session;       /* a reference; NULL until client_new is done, and after __gc */
   unsigned collect_at;           /* see collect_unfinished */
 };
 
 /* ---- functions that begin a call ----
  *
- * begin_<method>(client, ...) -> call object; or nil and an error object. They check the arguments,
- * and raise an error at wrong types. Names in Lua: the methods'. */
+ * begin_<method>(client, ...) -> a call object, or nil and an error object. Each is registered
+ * under the name of its method. It raises an error if an argument has the wrong type. */
 
-/* Returns the client at index 1. Raises an error if it is none. [-0, +0, v] */
+/* Returns the client at index 1. Raises an error if there is something else. [-0, +0, v] */
 static struct client *check_client(lua_State *L, const char *method) {
   struct client *client = compat_testudata(L, 1, CLIENT_TYPE);
   if (client != NULL) return client;
@@ -47,18 +47,18 @@ static bool is_closed(const struct client *client) {
   return client->session == NULL || session_is_closed(client->session);
 }
 
-/* [-0, +2, m] */
+/* Pushes nil and an error of kind closed. Returns 2. [-0, +2, m] */
 static int fail_closed(lua_State *L, const struct client *client) {
   return call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
 }
 
-/* No collection is run for fewer calls than this. */
+/* No collection is run for this many calls or fewer. */
 #define MIN_UNFINISHED 64u
 
-/* Runs a full collection if many calls have not ended, and twice as many as after the last one.
- * Calls that nobody refers to (a coroutine that is not resumed, a loop that was left early) hold
- * connections and memory until Lua collects them, which by itself it may not do soon: their memory
- * is not Lua's. [-0, +0, m] */
+/* Runs a full collection if more than MIN_UNFINISHED calls are unfinished, and twice as many as
+ * after the last collection. A call that nobody refers to (its coroutine is not resumed, or its
+ * loop was left early) holds connections and memory until Lua collects it. Lua may not do so soon,
+ * since it does not count that memory. [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
   unsigned unfinished = session_count_calls(client->session);
   if (unfinished * 2 < client->collect_at) client->collect_at = unfinished * 2;
@@ -67,25 +67,25 @@ static void collect_unfinished(lua_State *L, struct client *client) {
   if (!is_closed(client)) client->collect_at = session_count_calls(client->session) * 2;
 }
 
-/* Begins a call of the client at index 1; see call_push_new. [-0, +1|2, m] */
+/* Begins a call of the client at index 1; see call_push_new. [-0, +(1|2), m] */
 static int push_list_call(lua_State *L, struct client *client, enum method method,
                           const struct call_request *request, const struct method_options *options,
                           int opts, int filter) {
   collect_unfinished(L, client);
-  if (is_closed(client)) return fail_closed(L, client); /* by a finalizer */
+  if (is_closed(client)) return fail_closed(L, client); /* a finalizer closed it */
   return call_push_new(L, client->session, method, client->options.validate, request, options, opts,
                        filter);
 }
 
-/* The same for a call that is no list. [-0, +1|2, m] */
+/* The same for a call that is not a list. [-0, +(1|2), m] */
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct method_options *options,
                      int opts) {
   return push_list_call(L, client, method, request, options, opts, 0);
 }
 
-/* Returns the header fields of a call, which it leaves on the stack, or NULL if there are none.
- * This calls functions of the caller, which may close the client. [-0, +(0|1), v] */
+/* Returns the header fields of a call, in a text buffer on top, or NULL if there are none. Calls
+ * the caller's functions, which may close the client. [-0, +(0..2), v] */
 static struct buffer *push_fields(lua_State *L, const struct client *client, enum method method,
                                   const struct method_options *options, int opts) {
   if (!client->options.has_headers && !options->has_headers) return NULL;
@@ -98,8 +98,9 @@ static struct buffer *push_fields(lua_State *L, const struct client *client, enu
   return text_buffer_get(L, -1);
 }
 
-/* Returns the encoded query of the options at `opts`, which it leaves on the stack, and `first`
- * before it. [-0, +(0|1), v] */
+/* Returns the encoded query of a call: `first`, an encoded parameter or NULL, and the parameters of
+ * the option `query` in the table at `opts`. Valid while what this pushes is on the stack.
+ * [-0, +(0|2), v] */
 static const char *push_query_option(lua_State *L, enum method method,
                                      const struct method_options *options, int opts,
                                      const char *first) {
@@ -113,14 +114,14 @@ static const char *push_query_option(lua_State *L, enum method method,
 #define USERS_PATH_END "/users"
 #define USERS_PATH_BYTES (sizeof USERS_PATH_BEGIN - 1 + 36 + sizeof USERS_PATH_END) /* with NUL */
 
-/* Copies the 36 bytes of a UUID in lower case, as RFC 9562, section 4, requires of output: some
- * servers do not find others. Writes no NUL. */
+/* Copies the 36 bytes of a UUID, in lower case, without a NUL. RFC 9562, section 4, requires lower
+ * case in output, and some servers answer 404 otherwise. */
 static void copy_uuid(char out[36], const char *id) {
   for (int i = 0; i < 36; i++)
     out[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] - 'A' + 'a' : id[i]);
 }
 
-/* Writes the path of the organization's users. `id` is a UUID. */
+/* Writes the path of the organization's users, with a NUL. `id` is a UUID. */
 static void write_users_path(char path[USERS_PATH_BYTES], const char *id) {
   size_t begin = sizeof USERS_PATH_BEGIN - 1;
   memcpy(path, USERS_PATH_BEGIN, begin);
@@ -128,17 +129,19 @@ static void write_users_path(char path[USERS_PATH_BYTES], const char *id) {
   memcpy(path + begin + 36, USERS_PATH_END, sizeof USERS_PATH_END);
 }
 
-/* Stack index of the options of a list. find_user has its conditions before them. */
+/* Returns the stack index of the options of a list method. In find_user they follow the
+ * conditions. */
 static int list_opts(enum method method) {
   return method == METHOD_FIND_USER ? 4 : 3;
 }
 
-/* Header fields and filter of list_users_of are the same for all organizations, and stand in these
- * arguments of begin_list. */
+/* Stack indices of the header fields and the filter that begin_list gets for list_users_of. They
+ * are made once, for all organizations. */
 enum { SHARED_FIELDS = 4, SHARED_FILTER };
 
-/* Returns the header fields of a list; of list_users_of a copy, if there are any.
- * [-0, +(0|1), v] */
+/* Returns the header fields of a list, in a text buffer on top, or NULL if there are none. For
+ * list_users_of it is a copy of the shared ones, because the call takes it over.
+ * [-0, +(0..2), v] */
 static struct buffer *push_list_fields(lua_State *L, const struct client *client,
                                        enum method method, const struct method_options *options) {
   if (method != METHOD_LIST_USERS_OF)
@@ -151,7 +154,7 @@ static struct buffer *push_list_fields(lua_State *L, const struct client *client
   return fields;
 }
 
-/* Returns the stack index of the filter of a list, which it may push; 0 if there is none.
+/* Returns the stack index of the filter of a list, which this may push, or 0 if there is none.
  * [-0, +(0|1), v] */
 static int push_filter(lua_State *L, enum method method, const struct method_options *options) {
   int opts = list_opts(method), where = method == METHOD_FIND_USER ? 3 : 0;
@@ -162,8 +165,8 @@ static int push_filter(lua_State *L, enum method method, const struct method_opt
   return lua_gettop(L);
 }
 
-/* begin_list(client, org_id [, where] [, opts]), for list_users_of begin_list(client, org_id, opts,
- * fields, filter), see check_org_ids */
+/* begin_list(client, org_id [, opts]); for find_user begin_list(client, org_id, where [, opts]);
+ * for list_users_of begin_list(client, org_id, opts, fields, filter), see check_org_ids */
 static int begin_list(lua_State *L, enum method method) {
   const char *name = options_method_name(method);
   struct client *client = check_client(L, name);
@@ -201,7 +204,7 @@ static int begin_each_user(lua_State *L) {
 }
 
 static int begin_find_user(lua_State *L) {
-  lua_settop(L, lua_gettop(L) < 4 ? 4 : lua_gettop(L)); /* where may be missing: it is refused */
+  lua_settop(L, lua_gettop(L) < 4 ? 4 : lua_gettop(L)); /* a missing `where` is refused as nil */
   return begin_list(L, METHOD_FIND_USER);
 }
 
@@ -218,8 +221,8 @@ static int begin_authorize(lua_State *L) {
   return push_call(L, client, METHOD_AUTHORIZE, NULL, &options, 2);
 }
 
-/* Returns the greatest key of the array at `index`. Raises an error if a key is no positive
- * integer. [-0, +0, v] */
+/* Returns the greatest key of the array at `index`, or 0 if it is empty. Raises an error if a key
+ * is not a positive integer. [-0, +0, v] */
 static lua_Number check_array(lua_State *L, int index, const char *method) {
   static const char expected[] = "array of organization ids expected, got a table with ";
   lua_Number greatest = 0;
@@ -236,8 +239,7 @@ static lua_Number check_array(lua_State *L, int index, const char *method) {
   return greatest;
 }
 
-/* Pushes the organization id on top as it is requested: in lower case, if it is a UUID.
- * [-0, +1, m] */
+/* Pushes the organization id on top as it is sent: in lower case if it is a UUID. [-0, +1, m] */
 static void push_requested_id(lua_State *L) {
   size_t size;
   const char *id = lua_tolstring(L, -1, &size);
@@ -253,13 +255,13 @@ static void push_requested_id(lua_State *L) {
 /* Stack indices of check_org_ids. */
 enum { ORG_IDS = 2, IDS, ALIASES, SEEN };
 
-/* Adds the id on top to the array at IDS. If an earlier id is requested in the same way, adds it
- * and the earlier one to the array at ALIASES instead, unless the two are equal. SEEN: earlier ids,
- * by how they are requested. [-1, +0, m] */
+/* Adds the id on top to the array at IDS. If it differs from an earlier id only in case, adds the
+ * two to the array at ALIASES instead; if it equals an earlier id, does nothing. The table at SEEN
+ * maps each id as it is sent to the earlier id. [-1, +0, m] */
 static void add_org_id(lua_State *L) {
   push_requested_id(L);
   lua_pushvalue(L, -1);
-  lua_rawget(L, SEEN); /* id, as it is requested, the earlier one or nil */
+  lua_rawget(L, SEEN); /* the id, the id as it is sent, an earlier one or nil */
   if (lua_isnil(L, -1)) {
     lua_pushvalue(L, -3);
     lua_rawseti(L, IDS, (int)lua_rawlen(L, IDS) + 1);
@@ -275,8 +277,8 @@ static void add_org_id(lua_State *L) {
   lua_settop(L, SEEN);
 }
 
-/* Replaces everything above the array at ORG_IDS by IDS, ALIASES and SEEN. Raises an error at an
- * element that is not a string. [-?, +3, e] */
+/* Replaces everything above the array at ORG_IDS by IDS, ALIASES and SEEN. Raises an error if an
+ * element is not a string. [-?, +3, e] */
 static void collect_org_ids(lua_State *L, const char *method) {
   lua_settop(L, ORG_IDS);
   lua_newtable(L);
@@ -294,11 +296,13 @@ static void collect_org_ids(lua_State *L, const char *method) {
   }
 }
 
-/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields, filter. Checks the
- * arguments of list_users_of. ids: array of the ids to request, without those that differ from an
- * earlier one in case only, or not at all. aliases: array of those that differ in case, each
- * followed by the earlier one. fields: the header fields of all calls, or nil. filter: of all
- * calls, see user_filter_push, or nil. [1.., +5] */
+/* check_org_ids(client, org_ids [, opts]) -> ids, concurrency, aliases, fields, filter
+ *
+ * Checks the arguments of list_users_of, and raises an error if one is wrong. [1.., +5]
+ *   ids: array of the ids to request, without repeated ones, whatever their case
+ *   aliases: array of the ids that differ from one of `ids` only in case, each followed by that one
+ *   fields: the header fields of all calls, in a text buffer, or nil
+ *   filter: of all calls, see user_filter_push, or nil */
 static int check_org_ids(lua_State *L) {
   const char *name = options_method_name(METHOD_LIST_USERS_OF);
   struct client *client = check_client(L, name);
@@ -310,7 +314,7 @@ static int check_org_ids(lua_State *L) {
   if (!is_closed(client))
     options_read_method(L, 3, METHOD_LIST_USERS_OF, session_options(client->session), &options);
   lua_settop(L, 3);
-  lua_newtable(L); /* fields and filter, until the arguments are not used any more */
+  lua_newtable(L); /* holds fields and filter while the arguments are in use */
   if (!is_closed(client) && push_fields(L, client, METHOD_LIST_USERS_OF, &options, 3) != NULL)
     lua_rawseti(L, 4, 1);
   lua_settop(L, 4);
@@ -340,22 +344,22 @@ static void read_value_options(lua_State *L, const struct client *client, enum m
   options_read_method(L, opts, method, &defaults, options);
 }
 
-/* Raises an error if the value at `index`, argument index - 1, is no string. [-0, +0, v] */
+/* Raises an error if the path, at `index`, is not a string. [-0, +0, v] */
 static void check_path_type(lua_State *L, int index, const char *method) {
   if (lua_type(L, index) != LUA_TSTRING)
     argument_error(L, index - 1, method, "path: string expected, got %s", luaL_typename(L, index));
 }
 
-/* Returns the path at `index`; or NULL, and pushes the results of a call that has failed.
- * [-0, +(0|2), m] */
+/* Returns the path at `index`. If it cannot be used, pushes its message, nil and an error object,
+ * and returns NULL. [-0, +(0|3), m] */
 static const char *check_path(lua_State *L, const struct client *client, int index) {
   size_t size;
   const char *path = lua_tolstring(L, index, &size);
   if (syntax_is_path(path, size)) return path;
   lua_pushfstring(L,
-                  "the path must start with '/', and hold no query, fragment, '@', empty segment "
-                  "or character that needs escaping, and, escaped or not, no dot segment, "
-                  "backslash, control character or escaped slash: '%s'",
+                  "the path must start with '/' and must not contain a query, a fragment, '@', an "
+                  "empty segment or a character that needs escaping, nor, in any spelling, a dot "
+                  "segment, a backslash, a control character or an escaped slash: '%s'",
                   path);
   call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, -1));
   return NULL;
@@ -421,7 +425,8 @@ static void copy_option(lua_State *L, const char *name) {
   lua_setfield(L, -2, name);
 }
 
-/* table[flag] = whether the store at `index` has the method, for the table on top. [-0, +0, e] */
+/* table[flag] = whether the token store at `index` has this method, for the table on top.
+ * [-0, +0, e] */
 static void set_has_method(lua_State *L, int index, const char *method, const char *flag) {
   lua_getfield(L, index, method);
   lua_pushboolean(L, !lua_isnil(L, -1));
@@ -429,10 +434,14 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
   lua_pop(L, 1);
 }
 
-/* Pushes the table that the methods of a client share. Fields set here: `wait` and `token_store`,
- * the options; `credentials`, see credentials_push; with a store also `can_add` and `can_delete`,
- * whether it has those methods, `token_key` and `lock_key`, its keys, and `reports_store`, whether
- * failures of the store are to be reported. The Lua files add others. [-0, +1, e] */
+/* Pushes the table that the methods of a client share. The Lua files add fields of their own to
+ * these: [-0, +1, e]
+ *   wait, token_store: the options, or nil
+ *   credentials: see credentials_push
+ * and if there is a token store:
+ *   can_add, can_delete: whether it has these methods
+ *   token_key, lock_key: the keys of the token and of its lock
+ *   reports_store: whether failures of the store are reported to on_event or the log */
 static void push_shared(lua_State *L, const struct client_options *options) {
   lua_newtable(L);
   if (options->has_wait) copy_option(L, "wait");
@@ -455,7 +464,7 @@ static void push_shared(lua_State *L, const struct client_options *options) {
   lua_setfield(L, -2, "lock_key");
 }
 
-/* Pushes the results of a podero.new that has failed. [-0, +2, m] */
+/* Pushes nil and an error object, which in nginx is logged. Returns 2. [-0, +2, e] */
 static int fail_new(lua_State *L, const struct failure *failure) {
   call_push_failure(L, NULL, failure->kind, failure->message);
   error_log_in_nginx(L);
@@ -498,7 +507,7 @@ int client_new(lua_State *L) {
   return 1;
 }
 
-/* close(client) [1.., 0] */
+/* close(client) [1.., +0] */
 static int client_close(lua_State *L) {
   struct client *client = check_client(L, "close");
   argument_refuse_surplus(L, 1, 0, "close");
@@ -506,8 +515,8 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-/* __close(client, err): calls the method close without err, which that would refuse as a surplus
- * argument. Upvalue 1 is the method. [2, 0] */
+/* __close(client, err): calls the method `close` without `err`, which it would refuse as a surplus
+ * argument. Upvalue 1 is the method. [2, +0] */
 static int close_metamethod(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
@@ -520,7 +529,7 @@ struct session *client_session(lua_State *L, int index) {
   return client->session;
 }
 
-/* __gc [1, 0] */
+/* __gc [1, +0] */
 static int client_gc(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   session_options_clear(&client->options.session);
@@ -542,13 +551,13 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* shared(client) -> the table of push_shared [1, +1] */
+/* shared(client) -> the table that push_shared made [1, +1] */
 static int shared(lua_State *L) {
   user_value_get(L, 1, CLIENT_SHARED);
   return 1;
 }
 
-/* fail_argument(client, message) -> nil, error object of kind argument [2, +2] */
+/* fail_argument(client, message) -> nil, an error object of kind argument [2, +2] */
 static int fail_argument(lua_State *L) {
   struct client *client = lua_touserdata(L, 1);
   return call_push_failure(L, client->session, FAILURE_ARGUMENT, lua_tostring(L, 2));
