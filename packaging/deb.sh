@@ -3,7 +3,7 @@
 #   packaging/deb.sh FOLDER     FOLDER: where the packages go; anything that is there is removed
 # The version is taken from src/version.h. Environment variables:
 #   DEB_BUILD_OPTIONS   such as nocheck or parallel=N
-#   SOURCE_DATE_EPOCH   time of all files; default: that of the last commit, or of src/version.h if there is no repository
+#   SOURCE_DATE_EPOCH   time of all files; default: that of the last commit, or, without a repository, of src/version.h
 set -eu
 folder=$1
 top=$(cd "$(dirname "$0")/.." && pwd)

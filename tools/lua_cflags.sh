@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the compiler flags for the headers of a Lua. If it finds none, prints one line about what is missing to standard
-# error, and fails.
+# Prints the compiler flags for the headers of a Lua. If it finds none, prints one line about what is missing to
+# standard error, and fails.
 #   tools/lua_cflags.sh LUA VERSION
 # LUA: the name or path of the interpreter. VERSION: its version, such as 5.4. For a path, this looks first beside the
 # interpreter (/opt/lua/include for /opt/lua/bin/lua), then asks pkg-config; for a name, the other way round.
