@@ -1,5 +1,5 @@
---- Calls that nobody waits for any more: their wait has raised an error, or their coroutine was dropped. They end, and
--- give back what they hold, before a process runs out of descriptors.
+--- Calls that nobody waits for any more because their wait has raised an error or their coroutine was dropped. They end
+-- and release what they hold before the process runs out of descriptors.
 
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
@@ -11,9 +11,8 @@ local ORG = helper.ORG
 local CALLS = 300
 local LIST = users.list_json(7, 5)
 
---- For each way, makes CALLS calls of a method that are all abandoned while the server is silent, with a limit of
--- descriptors. Then the server speaks, and the client is used once more. Prints what has come of it.
--- METHOD; WAYS; LIMIT.
+--- For each way, makes CALLS calls of a method and abandons all of them while the server is silent, with a limit on
+-- descriptors. Then the server responds, and the client makes one more call. Prints the outcome. METHOD; WAYS; LIMIT.
 local PROGRAM = [[
   local METHOD, WAYS, LIMIT, CALLS, ORG, LIST = %q, %q, %d, %d, %q, %q
   local helper = require "spec.support.helper"
@@ -50,8 +49,8 @@ local PROGRAM = [[
     socket.select({ { getfd = function() return fd end, dirty = function() return false end } }, nil, seconds)
   end
 
-  -- How a call ends that is abandoned at its second wait: by an error of `wait` that is caught, one that ends its
-  -- coroutine, or one that is caught in a coroutine which goes on; or since its coroutine is not resumed any more.
+  -- How a call is abandoned at its second wait: `wait` raises an error, which the main program or a coroutine catches,
+  -- or which ends the coroutine; or the coroutine is never resumed.
   local problem, ways = {}, {}
   function ways.caught() return pcall(call) end
   function ways.died() return coroutine.resume(coroutine.create(call)) end
@@ -69,7 +68,7 @@ local PROGRAM = [[
   local function check(way)
     local other, most, waits = 0, 0, 0
     listener = server:listen { good_api = silence, good_token = silence }
-    -- A token request goes on without the calls that have waited for it: the last one here has to outlive it.
+    -- A token request continues without the calls that waited for it: the last call here has to outlive it.
     client = helper.client({ url = listener.url }, { access_token = METHOD ~= "token" and "mine" or nil,
       timeout = METHOD == "token" and 1 or 20, wait = function(seconds, fd) return wait(seconds, fd) end })
     function wait(seconds, fd)
@@ -92,7 +91,7 @@ local PROGRAM = [[
     end
     collectgarbage()
     collectgarbage()
-    collectgarbage "stop" -- it does not come round by itself
+    collectgarbage "stop" -- no cycle starts by itself
     if way == "again" then
       local kept = {}
       for i = 1, 150 do
@@ -116,7 +115,7 @@ local PROGRAM = [[
   for way in WAYS:gmatch "%%a+" do check(way) end
 ]]
 
-describe(CALLS .. " abandoned calls with few descriptors", function()
+describe(CALLS .. " abandoned calls", function()
   local outputs = {}
 
   --- The most descriptors that were open at once.
@@ -133,34 +132,34 @@ describe(CALLS .. " abandoned calls with few descriptors", function()
   end
 
   for _, method in ipairs { "list_users", "each_user", "list_users_of", "get", "token" } do
-    it("of " .. method .. " end with the error that wait has raised, at once", function()
+    it("of " .. method .. " end at once with the error of wait, and hold few descriptors", function()
       assert.is_true(run(method, "caught", 200) < 40)
     end)
 
-    it("of " .. method .. " end so in coroutines that die of it", function()
+    it("of " .. method .. " end at once if the error of wait ends their coroutines", function()
       assert.is_true(run(method, "died", 200) < 40)
     end)
 
-    it("of " .. method .. " end so in a coroutine that goes on", function()
+    it("of " .. method .. " end at once in a coroutine that catches the error of wait", function()
       assert.is_true(run(method, "inside", 200) < 40)
     end)
 
-    it("of " .. method .. " are collected if their coroutines were dropped", function()
+    it("of " .. method .. " are collected before descriptors run out if their coroutines are dropped", function()
       run(method, "dropped", 200)
     end)
   end
 
-  it("are collected when there are many, though descriptors are left", function()
+  it("are collected if there are many, even if descriptors are left", function()
     -- 64 calls with a socket and a wakeup of two descriptors each, and some more.
     assert.is_true(run("list_users", "dropped", 2000) < 3 * 64 + 30)
   end)
 
-  it("are collected so, too, if there were more before", function()
+  it("are collected if there are many, even after a time when there were more", function()
     assert.is_true(run("list_users", "again", 2000) < 3 * 64 + 30)
   end)
 end)
 
-describe("a call that no caller waits for", function()
+describe("a call that nobody waits for", function()
   local server
 
   setup(function() server = peer.start() end)
@@ -171,11 +170,12 @@ describe("a call that no caller waits for", function()
     return (select(5, listener:received()))
   end
 
+  local TIMEOUT = helper.CHECKED and 2 or 0.3
   local yields
 
   local function new_client(listener, more)
     yields = true
-    local options = { timeout = 0.3, wait = function(seconds, fd)
+    local options = { timeout = TIMEOUT, wait = function(seconds, fd)
       if yields then return coroutine.yield(seconds, fd) end
       socket.sleep(seconds)
     end }
@@ -183,7 +183,7 @@ describe("a call that no caller waits for", function()
     return helper.client(listener, options)
   end
 
-  --- Resumes a coroutine now and then, until the server says something.
+  --- Resumes a coroutine repeatedly until a test holds, for 5 s at most.
   local function resume_until(thread, test)
     local ends = socket.gettime() + 5
     repeat
@@ -195,10 +195,10 @@ describe("a call that no caller waits for", function()
 
   local HEAD = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" }
 
-  --- What the server says, and when the call is left alone, besides after the request has come.
+  --- What the server sends before it falls silent.
   local STATES = {
-    { what = "before an answer", silence = { { "stall" } } },
-    { what = "within an answer", silence = { HEAD, { "send", LIST:sub(1, 30) }, { "stall" } } },
+    { what = "before a response", silence = { { "stall" } } },
+    { what = "within a response", silence = { HEAD, { "send", LIST:sub(1, 30) }, { "stall" } } },
     { what = "after some users", silence = { HEAD, { "send", LIST:sub(1, 1500) }, { "stall" } }, each_user = true },
   }
 
@@ -220,7 +220,7 @@ describe("a call that no caller waits for", function()
     local client, seen = new_client(listener, { access_token = "mine" }), {}
     local thread = coroutine.create(function() return call(client, seen) end)
     resume_until(thread, function() return in_flight(listener) == 1 and (not state.each_user or seen.users) end)
-    socket.sleep(0.35)
+    socket.sleep(TIMEOUT + 0.05)
     yields = false
     assert.equal(5, #assert(client:get("/y")))
     local ends = socket.gettime() + 3
@@ -244,14 +244,14 @@ describe("a call that no caller waits for", function()
   for _, state in ipairs(STATES) do
     for name, call in pairs(CALLS_OF) do
       if not state.each_user or name == "each_user" then
-        it("ends at its deadline, by the client's next call: " .. name .. ", left " .. state.what, function()
+        it("is ended by the client's next call after its deadline: " .. name .. ", left " .. state.what, function()
           check(call, state, { raises = name == "each_user" })
         end)
       end
     end
   end
 
-  it("may be the only one that keeps its client", function()
+  it("releases its socket when its client is collected with it", function()
     local listener = server:listen { good_api = { { "stall" } } }
     local before = helper.descriptors()
     do
@@ -267,7 +267,7 @@ describe("a call that no caller waits for", function()
       assert.is_true(socket.gettime() < ends)
       socket.sleep(0.005)
     end
-    assert.is_true(helper.descriptors() <= before + 2) -- a wakeup that is kept for the next call
+    assert.is_true(helper.descriptors() <= before + 2) -- a wakeup is kept for the next call
     listener:close()
   end)
 end)

@@ -1,4 +1,4 @@
---- The arguments of the methods: what is refused although Lua would drop it without a word, and the organizations' ids.
+--- The arguments of the methods: surplus ones, which Lua itself would ignore, and organization ids.
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
@@ -15,7 +15,7 @@ describe("methods", function()
   end)
   after_each(helper.close_clients)
 
-  it("raise on an argument more than they take, and name it", function()
+  it("raise an error that names a surplus argument", function()
     local function raises(number, method, ...)
       helper.raises({ "bad argument #" .. number .. " to '" .. method .. "'", "no value expected" }, client[method],
         client, ...)
@@ -34,14 +34,14 @@ describe("methods", function()
     assert(client:token()) -- it is not closed
   end)
 
-  it("raise on it in the name of the line that calls", function()
+  it("raise it with the position of the caller", function()
     for _, method in ipairs { "token", "close" } do
       local message = helper.raises("'" .. method .. "'", function() client[method](client, 5) end)
       assert.truthy(message:find("arguments_spec.lua:%d+:"), message)
     end
   end)
 
-  it("take nil for an argument that they do not have", function()
+  it("accept nil as a surplus argument", function()
     assert(client:token(nil, nil))
     assert(client:list_users(ORG, nil, nil))
     assert.equal(25, #client:list_users_of({ ORG }, nil, nil)[ORG])
@@ -51,13 +51,13 @@ describe("methods", function()
     helper.failed("closed", client:token())
   end)
 
-  it("raise on what is no client", function()
+  it("raise an error if self is not a client", function()
     helper.raises("'close'", client.close, {})
     helper.raises("'token'", client.token, "x")
     helper.raises("'list_users_of'", client.list_users_of, {}, { ORG })
   end)
 
-  it("leave a client that is closed at the end of its scope alone with the scope's error", function()
+  it("close a client at the end of its scope, and keep the scope's error", function()
     local scope = (loadstring or load) [[
       local client, fail = ...
       local held <close> = client
@@ -71,8 +71,8 @@ describe("methods", function()
     helper.failed("closed", client:token())
   end)
 
-  describe("of many organizations", function()
-    it("raise on a table that is no array of ids, and say what is wrong with it", function()
+  describe("that take many organizations", function()
+    it("raise an error that says what is wrong with a table that is not an array of ids", function()
       for _, case in ipairs {
         { { [ORG] = true }, "key of type string" }, { { ORG, [OTHER] = true }, "key of type string" },
         { { ORG, n = 1 }, "key of type string" }, { { [0] = ORG }, "0" }, { { ORG, [-1] = OTHER }, "-1" },
@@ -91,7 +91,7 @@ describe("methods", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("take an array that a metatable makes", function()
+    it("accept an array whose elements come from a metatable", function()
       local ids = { ORG, OTHER }
       local proxy = setmetatable({}, { __index = function(_, i) return ids[i] end })
       local results, errors = client:list_users_of(proxy)
@@ -106,7 +106,7 @@ describe("methods", function()
   describe("send an organization's id in lower case,", function()
     local MIXED = "016B78a7-0C7C-4241-A277-015c3ad3CB90"
 
-    it("whatever case it comes in", function()
+    it("whatever its case in the argument", function()
       for _, id in ipairs { ORG:upper(), MIXED } do
         assert.equal(25, #assert(client:list_users(id)))
         assert.equal(helper.users_path(), helper.last(server, "api").uri)
@@ -117,14 +117,14 @@ describe("methods", function()
       end
     end)
 
-    it("and give the results under the caller's own text", function()
+    it("and return its results under the caller's spelling", function()
       local results, errors = client:list_users_of { MIXED }
       assert.equal(25, #results[MIXED])
       assert.is_nil(results[ORG])
       assert.is_nil(next(errors))
     end)
 
-    it("and ask once for ids that differ in case alone", function()
+    it("and request ids that differ only in case once", function()
       local results, errors = client:list_users_of({ ORG:upper(), ORG, MIXED, ORG }, { concurrency = 1 })
       assert.equal(1, server:counts().api)
       for _, id in ipairs { ORG, ORG:upper(), MIXED } do assert.equal(25, #results[id], id) end
@@ -136,7 +136,7 @@ describe("methods", function()
       for _, id in ipairs { ORG, MIXED } do helper.failed("http", nil, errors[id]) end
     end)
 
-    it("and leave what is no UUID as it is", function()
+    it("and report what is not a UUID in the caller's spelling", function()
       local results, errors = client:list_users_of { "X", "x", ORG }
       assert.equal(25, #results[ORG])
       for _, id in ipairs { "x", "X" } do
@@ -146,8 +146,8 @@ describe("methods", function()
     end)
   end)
 
-  describe("name in err.url what was requested,", function()
-    it("if no answer came", function()
+  describe("give the requested URL in err.url,", function()
+    it("if no response came", function()
       local base_url = ("http://127.0.0.1:%d"):format(helper.closed_port())
       local other = helper.client(server, { base_url = base_url, access_token = "x", max_retries = 0 })
       local err = helper.failed("network", other:list_users(ORG:upper()))
@@ -162,7 +162,7 @@ describe("methods", function()
       assert.equal(base_url .. helper.TOKEN_PATH, err.url)
     end)
 
-    it("if an answer came that is an error", function()
+    it("if the response is an error", function()
       server:configure { always_api = { status = 404 } }
       local err = helper.failed("http", client:list_users(ORG))
       assert.equal(server.url .. helper.users_path(), err.url)
@@ -176,7 +176,7 @@ describe("methods", function()
       assert.equal(server.url .. helper.TOKEN_PATH, errors[ORG].url)
     end)
 
-    it("if the time was up", function()
+    it("if the call timed out", function()
       helper.static(server, { always_api = { delay = 5 } })
       client = helper.client(server, { access_token = "static", timeout = 0.2 })
       local err = helper.failed("timeout", client:list_users(ORG))
@@ -187,14 +187,14 @@ describe("methods", function()
       assert.equal(server.url .. helper.TOKEN_PATH, err.url)
     end)
 
-    it("and have none if nothing was", function()
+    it("and give none if nothing was requested", function()
       assert.is_nil(helper.failed("argument", client:list_users("x")).url)
       assert.is_nil(helper.failed("argument", client:get("x")).url)
       client:close()
       assert.is_nil(helper.failed("closed", client:list_users(ORG)).url)
     end)
 
-    it("without a secret that the caller has put there", function()
+    it("without a secret that is in its query", function()
       server:configure { always_api = { status = 404 } }
       local _, err = client:get("/x", { secret = mock.credentials.client_secret })
       assert.equal(server.url .. "/x?secret=***", err.url)

@@ -6,7 +6,7 @@ local TABLE, MAKER = "src/core/casefold_table.h", "src/core/casefold_table.lua"
 
 local LAST = 0x10FFFF
 
--- One in STEP of the many cases that are alike: under valgrind each takes thirty times as long.
+-- Only one case in STEP is tried: under valgrind each takes thirty times as long.
 local STEP = tonumber(os.getenv "SPARSE") or 1
 
 local function read(name)
@@ -38,7 +38,7 @@ local function scripts()
   return of
 end
 
---- What each letter is folded to, and their version.
+--- What each letter is folded to, and the version of the data.
 local function foldings()
   local text, script, to = read(DATA .. "/CaseFolding.txt"), scripts(), {}
   for from, folded in text:gmatch("\n(%x+); [CS]; (%x+);") do
@@ -59,8 +59,8 @@ local function number_of(text)
   return major * 10000 + minor * 100 + patch
 end
 
--- A table stays right when Unicode's data grow: what has been folded is folded alike for ever. With data newer than the
--- table the letters that the table does not fold yet are accepted; with older ones, those that the table has already.
+-- Unicode never changes a folding; it only adds new ones. If the data are newer than the table, letters that the table
+-- does not fold yet are accepted; if they are older, letters that only the table folds.
 local newer, older = number_of(installed) > number_of(version), number_of(installed) < number_of(version)
 
 local function accepts(point, folded)
@@ -84,7 +84,7 @@ end
 -----------------------------------------------------------------------------------------------------------------------
 
 describe("casefold", function()
-  it("folds every code point as Unicode's data say, if its script is Latin, Greek or Cyrillic, and copies the others",
+  it("folds every Latin, Greek and Cyrillic code point as Unicode says, and copies all others",
     function()
       for first = 0, LAST, 0x1000 * STEP do
         local texts, expected = {}, {}
@@ -102,12 +102,12 @@ describe("casefold", function()
             end
             expected[i] = one
           end
-          assert(folded == table.concat(expected), "a text is folded otherwise than its characters one by one")
+          assert(folded == table.concat(expected), "a text is not folded as its characters are one by one")
         end
       end
     end)
 
-  it("knows the letters that are easily forgotten", function()
+  it("folds letters that are easily forgotten", function()
     local cases = {
       ["ÄÖÜẞ"] = "äöüß", ["ŁÓDŹ"] = "łódź", ["ŽIGA ČRNOMELJ"] = "žiga črnomelj", ["Đ"] = "đ",
       ["ΟΔΥΣΣΕΎΣ ὈΔΥΣΣΕΎς"] = "οδυσσεύσ ὀδυσσεύσ", ["ИВАНА ЁЖ"] = "ивана ёж",
@@ -117,14 +117,14 @@ describe("casefold", function()
     for text, folded in pairs(cases) do assert.are.equal(folded, (decoder.casefold(text))) end
   end)
 
-  it("leaves letters of other scripts, letters that only Turkic languages fold simply, and accents", function()
+  it("keeps letters of other scripts, letters that only Turkic languages fold simply, and accents", function()
     for _, text in ipairs { "ԱԲԳ", "Ⴀ", "Ꭰ", "𐐀", "İ", "e\204\129", "ß", "中" } do
       assert.are.equal(text, (decoder.casefold(text)))
     end
     assert.are_not.equal(decoder.casefold("É"), decoder.casefold("E"))
   end)
 
-  it("folds texts of every length, with what is not ASCII at every place", function()
+  it("folds texts of every length, with a character that is not ASCII at every position", function()
     local ascii = "@AZ[`az{ABCDEFGHIJKLMNOPQRSTUVWXYZ\0\127 0123456789"
     local lower = "@az[`az{abcdefghijklmnopqrstuvwxyz\0\127 0123456789"
     local pairs_of_letters = {
@@ -144,7 +144,7 @@ describe("casefold", function()
     end
   end)
 
-  it("copies bytes that are not UTF-8, and folds what is next to them", function()
+  it("copies bytes that are not UTF-8, and folds the letters next to them", function()
     local cases = {
       ["\195"] = "\195", ["A\195"] = "a\195", ["\195A"] = "\195a", ["\226\132A"] = "\226\132a",
       ["\226\132\195\132"] = "\226\132\195\164", ["\195\195\132"] = "\195\195\164", ["\132\195"] = "\132\195",
@@ -160,7 +160,7 @@ describe("casefold", function()
     end
   end)
 
-  it("copies each byte that does not belong to valid UTF-8 wherever a text is cut", function()
+  it("copies the bytes of characters that are cut off at either end of a text", function()
     local text = "ⰀÄA𐐀Ⱥ\226\132\170Ω"
     local folded = {}
     for at = 1, #text do
@@ -174,7 +174,7 @@ describe("casefold", function()
     end
   end)
 
-  it("never writes more bytes than CASEFOLD_BYTES says, which letters of two bytes can reach", function()
+  it("writes at most CASEFOLD_BYTES bytes, a bound that letters of two bytes reach", function()
     for count = 0, 40 do
       local folded, bound = decoder.casefold(("Ⱥ"):rep(count))
       assert.are.equal(("ⱥ"):rep(count), folded)
@@ -189,7 +189,7 @@ describe("casefold", function()
     end
   end)
 
-  it("folds random bytes as it folds their parts", function()
+  it("folds random texts as it folds their parts", function()
     local seed = tonumber(os.getenv "SEED") or os.time()
     math.randomseed(seed)
     local parts = {
@@ -198,7 +198,7 @@ describe("casefold", function()
     for _ = 1, 2000 / STEP do
       local text, expected = {}, {}
       for i = 1, math.random(0, 12) do
-        -- A part after one that is cut short must not complete it: ASCII keeps them apart.
+        -- A hyphen keeps a part from completing the cut character before it.
         text[i] = parts[math.random(#parts)] .. "-"
         expected[i] = decoder.casefold(text[i])
       end
@@ -206,7 +206,7 @@ describe("casefold", function()
     end
   end)
 
-  it("takes time in proportion to the text, whatever is in it", function()
+  it("takes time in proportion to the length of any text", function()
     local parts = {
       "Anna Gruber, Wien", "Müller", "Ⱥ", "ИВАНА", "aaaaaaa\195", "\226\132", "\240\144\144", "\255",
     }
@@ -219,17 +219,17 @@ describe("casefold", function()
 end)
 
 describe("the table of case folding", function()
-  it("is the one that its script makes", function()
+  it("is what its generator makes", function()
     local pipe = io.popen(("lua5.4 %s %s"):format(MAKER, DATA))
     local made = pipe:read("*a")
     pipe:close()
-    assert(#made > 1000, "the script has made no table")
+    assert(#made > 1000, "the generator has made no table")
     if newer or older then
-      -- Debian's releases have different versions of Unicode: only the form of the table can be compared.
+      -- Debian's releases have different versions of Unicode, so only the format of the table can be compared.
       local function form(text) return (text:gsub("%d+", "0")):sub(1, 500) end
       assert.are.equal(form(read(TABLE)), form(made))
     else
-      assert(made == read(TABLE), "the table is not what its script makes: run `make casefold-table`")
+      assert(made == read(TABLE), "the table is not what its generator makes: run `make casefold-table`")
     end
   end)
 end)

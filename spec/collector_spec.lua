@@ -5,10 +5,10 @@ local users = require "spec.support.mock.users"
 local ORG, WRONG = helper.ORG, helper.OTHER_ORG
 local USERS = 20000
 
--- Lua 5.1 cannot tell whether the collector runs, so nothing stops it there.
+-- Lua 5.1 cannot tell whether the collector runs, so the library never stops it there.
 local IS_PLAIN_5_1 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
--- What each program below begins with. A program of its own, for memory in which a list is most.
+-- What each program below begins with. Each runs in a process that holds little but lists.
 local PREAMBLE = [[
 local podero = require "podero"
 local URL, ORG, WRONG, USERS = %q, %q, %q, %d
@@ -36,14 +36,14 @@ local function at_each_cycle(f)
   watch()
 end
 
--- KB in use, without garbage.
+-- KB in use after a full collection.
 local function used()
   collectgarbage()
   collectgarbage()
   return collectgarbage("count")
 end
 
--- Whether most of some 60 MB of garbage goes away by itself.
+-- Whether most of about 60 MB of garbage is collected without a call of collectgarbage.
 local function is_running()
   local before = collectgarbage("count")
   for i = 1, 500000 do garbage = { { i } } end
@@ -51,7 +51,7 @@ local function is_running()
 end
 ]]
 
-describe("the collector of Lua", function()
+describe("the garbage collector", function()
   local server
 
   setup(function()
@@ -74,8 +74,8 @@ describe("the collector of Lua", function()
     return (unpack or table.unpack)(numbers)
   end
 
-  it("goes through one cycle at the most while a long list grows", function()
-    if IS_PLAIN_5_1 then return pending("Lua 5.1 cannot tell whether its collector runs: it is left alone") end
+  it("runs at most one cycle while a long list is read", function()
+    if IS_PLAIN_5_1 then return pending("Lua 5.1: the library never stops the collector") end
     local cycles = run_for_numbers [[
       if _VERSION >= "Lua 5.4" then collectgarbage("incremental") end
       used()
@@ -87,7 +87,7 @@ describe("the collector of Lua", function()
     assert.is_true(cycles <= 1, cycles .. " cycles")
   end)
 
-  it("keeps the memory of lists that are read in a row bounded", function()
+  it("keeps memory bounded while lists are read one after another", function()
     local one, peak = run_for_numbers [[
       read()
       local before = used()
@@ -103,7 +103,7 @@ describe("the collector of Lua", function()
     assert.is_true(peak < 4 * one, ("%g KB for lists of %g KB"):format(peak, one))
   end)
 
-  it("does so where the last list is kept while the next one is read", function()
+  it("keeps memory bounded if each list is kept until the next one has been read", function()
     local one, peak = run_for_numbers [[
       read()
       local before = used()
@@ -120,7 +120,7 @@ describe("the collector of Lua", function()
     assert.is_true(peak < 8 * one, ("%g KB for lists of %g KB"):format(peak, one))
   end)
 
-  it("keeps it bounded where each list comes from another client, and fails at its end", function()
+  it("keeps memory bounded if each list is read by a new client and fails at its end", function()
     local one, peak = run_for_numbers [[
       read()
       local before = used()
@@ -139,7 +139,7 @@ describe("the collector of Lua", function()
     assert.is_true(peak < 4 * one, ("%g KB for lists of %g KB"):format(peak, one))
   end)
 
-  it("runs again after a list, whether it was whole or not", function()
+  it("runs again after a list, whether the call succeeded or failed", function()
     assert.equal("true\ttrue\ttrue\n", run [[
       read()
       local whole = is_running()
@@ -150,7 +150,7 @@ describe("the collector of Lua", function()
     ]])
   end)
 
-  it("stays stopped where the program has stopped it", function()
+  it("stays stopped if the program has stopped it", function()
     assert.equal("false\n", run [[
       collectgarbage("stop")
       read()

@@ -139,7 +139,7 @@ describe("the command's messages", function()
 
   -- Texts that are no messages of what the command calls.
   local OTHERS = {
-    ["the answer holds no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
+    ["the response has no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
     ["the access_token is empty or has characters that a header cannot carry"] = true,
   }
 

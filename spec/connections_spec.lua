@@ -1,5 +1,5 @@
--- What becomes of connections: those that never came about, those that the server has closed while they were idle, and
--- those that have gone silent harm no later call. The server is spec.support.peer.
+-- Connections that were never established, that the server closed while they were idle, or that have gone silent do not
+-- harm later calls. The server is spec.support.peer.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
@@ -10,7 +10,7 @@ local versions = require "spec.support.versions"
 
 local ORG = helper.ORG
 local TLS, HTTP2 = { certificate = "server" }, { certificate = "server", h2 = true }
-local SILENT = {} -- no acts: a stream that is not answered, on a connection that goes on
+local SILENT = {} -- no acts: a stream without a response, on a connection that stays open
 local good = faults.good.api[1]
 
 --- Other organizations, so that requests can be told apart.
@@ -39,7 +39,8 @@ describe("a client", function()
     return client
   end
 
-  --- Calls in coroutines of their own, resumed in turn until all have ended or `seconds` are over: their results.
+  --- Makes each call in a coroutine, resumes them in turn until all have ended, for `seconds` at most, and returns
+  -- their results.
   local function together(calls, seconds)
     local threads, results, ends = {}, {}, socket.gettime() + (seconds or 20)
     for i, call in ipairs(calls) do
@@ -62,7 +63,7 @@ describe("a client", function()
 
   local function yield() coroutine.yield() end
 
-  --- A port on both loopback addresses: that of IPv4, which libcurl tries first, does not answer.
+  --- A port on both loopback addresses. IPv4, which libcurl tries first, accepts no connection.
   local function listen_twice(settings)
     local deaf = listen { state = "deaf" }
     settings.host, settings.port = "::1", deaf.port
@@ -70,9 +71,9 @@ describe("a client", function()
     return ok and deaf, other, ("http://localhost:%d"):format(deaf.port)
   end
 
-  -- connections that never came about --------------------------------------------------------------------------------
+  -- connections that were never established ---------------------------------------------------------------------------
 
-  it("is not harmed by a connection that never came about", function()
+  it("is not harmed by a connection that was never established", function()
     local token = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
     local deaf, _, url = listen_twice { good_token = { token } }
     if not deaf then return pending("this machine has no IPv6") end
@@ -84,7 +85,7 @@ describe("a client", function()
     end
   end)
 
-  it("tries the next address if the first one does not answer", function()
+  it("connects to the next address if the first one does not accept", function()
     local deaf, other, url = listen_twice { good_api = { good } }
     if not deaf then return pending("this machine has no IPv6") end
     local client = client_of(url)
@@ -92,34 +93,35 @@ describe("a client", function()
     assert.equal(1, select(2, other:received()))
   end)
 
-  it("waits without turning though a child has kept what never became a connection, and it fails there", function()
+  it("waits without using the processor while a child holds a socket that never connected", function()
     local deaf, other, url = listen_twice { good_api = { good } }
     if not deaf then return pending("this machine has no IPv6") end
-    local pid, began
+    local gate, pid, began = process.gate(), nil, nil
     local client = client_of(url, { wait = function(seconds, fd)
       began = began or socket.gettime()
       if not pid and socket.gettime() - began > 0.05 then -- the first address is being tried
         pid = process.fork()
         if pid == 0 then
-          os.execute("sleep 4")
+          gate.wait()
           process.leave(0)
         end
       end
       socket.select({ { getfd = function() return fd end } }, nil, seconds)
     end })
     assert.equal(3, #assert(client:list_users(ORG)))
-    deaf:set { state = "listening" } -- the child's socket, which asks again each second, gets its answer
+    deaf:set { state = "listening" } -- the child's socket, which tries again each second, connects
     other:set { api = { { { "pause", 2.5 }, good } } }
     local start = os.clock()
     assert.equal(3, #assert(client:list_users(ORG)))
     local seconds = os.clock() - start
+    gate.open()
     process.wait(pid)
     assert.is_true(seconds < (helper.CHECKED and 1.5 or 0.5), seconds)
   end)
 
   -- connections that the server closes while they are idle ----------------------------------------------------------
 
-  --- A client with so many idle connections, all of which the server has closed.
+  --- A client with `count` idle connections, all closed by the server.
   local function with_closed_connections(tls, count)
     local closing = { { "meet", count }, good, { "end" } }
     local api, ids = {}, {}
@@ -137,7 +139,7 @@ describe("a client", function()
 
   for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS } do
     for _, retries in ipairs { 0, 2 } do
-      it(("that has been idle until the server closed 40 connections over %s succeeds at once, with max_retries = %d")
+      it(("succeeds at once after the server has closed 40 idle connections over %s, with max_retries = %d")
         :format(name, retries), function()
         local client, listener, attempts = with_closed_connections(tls, 40)
         for _ = 1, 5 do
@@ -151,7 +153,7 @@ describe("a client", function()
     end
   end
 
-  it("makes connections for all calls over TLS, however long the first one takes", function()
+  it("opens a connection for each call over TLS without waiting for the first one", function()
     local listener = listen { tls = TLS, api = { { { "meet", 8 }, good } }, good_api = { good } }
     local client = client_of(listener.url)
     local ids = {}
@@ -159,7 +161,7 @@ describe("a client", function()
     assert.same({}, select(2, client:list_users_of(ids, { concurrency = 8 })))
   end)
 
-  it("makes one connection for all calls over HTTP/2", function()
+  it("opens one connection for all calls over HTTP/2", function()
     local listener = listen { tls = HTTP2, good_api = { good } }
     local client = client_of(listener.url)
     local ids = {}
@@ -168,7 +170,7 @@ describe("a client", function()
     assert.equal(1, select(2, listener:received()))
   end)
 
-  it("makes all calls over HTTP/2, many at a time, though the first response changes the receive buffer", function()
+  it("makes many calls at a time over HTTP/2, although the first response changes the receive buffer", function()
     local listener = listen { tls = HTTP2, good_api = { good } }
     local client = client_of(listener.url, { wait = yield })
     for _ = 1, 10 do
@@ -180,7 +182,7 @@ describe("a client", function()
     end
   end)
 
-  it("sends a request over a kept connection once more, not twice", function()
+  it("resends a request that a kept connection lost once, not twice", function()
     local listener = listen { api = { { good }, { faults.CLOSE }, { faults.CLOSE } }, good_api = { good } }
     local client = client_of(listener.url)
     assert(client:list_users(ORG))
@@ -190,7 +192,7 @@ describe("a client", function()
     assert(client:list_users(ORG))
   end)
 
-  --- Refresh requests that a listener has received.
+  --- The number of refresh requests that a listener has received.
   local function refreshes(listener)
     local count = 0
     for _, request in ipairs((listener:received())) do
@@ -218,7 +220,7 @@ describe("a client", function()
     password = { username = "ada", password = "some-secret" },
     client_credentials = { client_id = "a", client_secret = "some-secret" },
   } do
-    it("sends a request for a token once with the grant " .. grant, function()
+    it("does not resend a lost token request of the grant " .. grant, function()
       local first = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
       local listener = listen { token = { { first } }, good_token = { faults.CLOSE }, good_api = { good } }
       credentials.access_token, credentials.token_encoding = false, "form"
@@ -229,7 +231,7 @@ describe("a client", function()
     end)
   end
 
-  it("sends a request again once, though it has more idle connections that the server closes", function()
+  it("resends a lost request once, even if it has more idle connections that the server closes", function()
     local first = {}
     for i = 1, 5 do first[i] = { { "meet", 5 }, good } end
     local listener = listen { api = first, good_api = { faults.CLOSE } }
@@ -244,7 +246,7 @@ describe("a client", function()
     assert.equal(7, #listener:received())
   end)
 
-  it("leaves the connections of its parent open in a child that needs room for another", function()
+  it("keeps the parent's connections open when a child needs a connection for itself", function()
     local listener = listen { tls = TLS, good_api = { good } }
     local client = client_of(listener.url, { max_connections = 1 })
     assert(client:list_users(ORG))
@@ -258,7 +260,7 @@ describe("a client", function()
     assert.equal(2, select(2, listener:received()))
   end)
 
-  it("gives the connections of loops that were left to others, though few may be open", function()
+  it("reuses the connections of abandoned loops when max_connections is reached", function()
     local listener = listen { good_api = { { "send", "HTTP/1.1 200 OK\r\n\r\n" .. good[4]:sub(1, -2) }, faults.STALL } }
     local client = client_of(listener.url, { max_connections = 4, timeout = 3 })
     for _ = 1, 8 do
@@ -269,7 +271,7 @@ describe("a client", function()
 
   -- connections that go silent ---------------------------------------------------------------------------------------
 
-  it("whose connection goes silent after a good answer opens another over HTTP/2", function()
+  it("opens another HTTP/2 connection if one goes silent after a good response", function()
     local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
     local client = client_of(listener.url)
     assert(client:list_users(ORG))
@@ -278,7 +280,7 @@ describe("a client", function()
     assert.equal(2, select(2, listener:received()))
   end)
 
-  it("whose connection is silent from the first request on opens another over HTTP/2", function()
+  it("opens another HTTP/2 connection if one is silent from its first request", function()
     local listener = listen { tls = HTTP2, api = { { faults.STALL } }, good_api = { good } }
     local client = client_of(listener.url)
     helper.failed("timeout", client:list_users(ORG, { timeout = 0.3 }))
@@ -286,7 +288,7 @@ describe("a client", function()
     assert.equal(2, select(2, listener:received()))
   end)
 
-  it("whose connection goes silent sends what others wait for over another one", function()
+  it("sends the requests of waiting calls over another connection if theirs goes silent", function()
     local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
     local attempts = {}
     local client = client_of(listener.url, { wait = yield,
@@ -305,7 +307,7 @@ describe("a client", function()
     assert.equal(2, select(2, listener:received()))
   end)
 
-  it("ends only the one stream that stays silent while others of its connection go on", function()
+  it("ends only the stream that stays silent if others on its connection make progress", function()
     local listener = listen { tls = HTTP2, api = { { good }, SILENT }, good_api = { { "pause", 0.02 }, good } }
     local client = client_of(listener.url, { wait = yield })
     together { function() assert(client:list_users(ORG)) end }
@@ -316,7 +318,7 @@ describe("a client", function()
       helper.failed("timeout", list, err)
     end
     local function others()
-      yield() -- the silent one goes first
+      yield() -- after the silent one
       repeat
         assert(client:list_users(ORG))
         served = served + 1
@@ -327,7 +329,7 @@ describe("a client", function()
     assert.equal(1, select(2, listener:received()))
   end)
 
-  it("lets others wait on a connection that has been silent for less than a second", function()
+  it("keeps other calls on a connection that has been silent for less than a second", function()
     local listener = listen { tls = HTTP2, api = { { good }, { { "pause", 0.6 }, good } }, good_api = { good } }
     local client = client_of(listener.url, { wait = yield })
     together { function() assert(client:list_users(ORG)) end }
@@ -342,8 +344,8 @@ describe("a client", function()
 
   -- descriptors ------------------------------------------------------------------------------------------------------
 
-  --- Runs a program that may have 30 descriptors; there, `without_descriptors(left, f)` calls f while no more are left
-  -- than that, and `client_of` makes clients. Returns what it prints.
+  --- Runs a program with a limit of 30 descriptors and returns what it prints. In it, `without_descriptors(left, f)`
+  -- calls f while only `left` descriptors are free, and `client_of` makes clients.
   local function run_short_of_descriptors(url, program)
     local output = helper.shell("ulimit -n 30; " .. helper.command(([[
       local podero = require "podero"
@@ -369,7 +371,7 @@ describe("a client", function()
   end
 
   for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
-    it("says so when no descriptor is left for a connection over " .. name .. ", and serves when there are", function()
+    it("says that no descriptor is left for a connection over " .. name .. ", and recovers", function()
       local listener = listen { tls = tls, good_api = { good } }
       local output = run_short_of_descriptors(listener.url, [[
         for left = 0, 4 do
@@ -400,7 +402,7 @@ describe("a client", function()
     end)
   end
 
-  it("that is made when no descriptor is left says so in its calls, and serves when there are", function()
+  it("made when no descriptor is left says so in its calls, and recovers", function()
     local listener = listen { good_api = { good } }
     local output = run_short_of_descriptors(listener.url, ([[
       local client
@@ -408,7 +410,7 @@ describe("a client", function()
         client = client_of(url)
         print(select(2, client:list_users(ORG)).message:match "too many open files")
       end)
-      without_descriptors(1 + %d, function() -- for libcurl and a socket, and nothing to wait with
+      without_descriptors(1 + %d, function() -- for libcurl and a socket, but none for a wakeup
         print(#assert(client:list_users(ORG)))
       end)
       for _ = 1, 2 do print(#assert(client:list_users(ORG))) end
@@ -416,7 +418,7 @@ describe("a client", function()
     assert.equal("too many open files\n3\n3\n3\n", output)
   end)
 
-  it("that has no descriptor left for one call continues with the others", function()
+  it("continues other calls if no descriptor is left for one", function()
     local listener = listen { api = { { { "pause", 0.3 }, good } }, good_api = { good } }
     local output = run_short_of_descriptors(listener.url, [[
       local client = client_of(url, { wait = coroutine.yield })
@@ -439,13 +441,13 @@ describe("a client", function()
     assert.equal("2\ttoo many open files\n1\t3\n", output)
   end)
 
-  -- turns ------------------------------------------------------------------------------------------------------------
+  -- long iterations ---------------------------------------------------------------------------------------------------
 
   for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
-    it("lets others have their turn within 50 ms while 60 KB over " .. name .. " unpack to 60 MB of blanks", function()
+    it("calls wait every 50 ms while 60 KB over " .. name .. " unpack to 60 MB of blanks", function()
       local listener = listen { tls = tls, good_api = { { "blanks", 60 } } }
-      --- Seconds of the processor's that the longest turn takes: whatever else the machine does is not in them.
-      local function longest_turn(call)
+      --- Processor time of the longest run between two waits, in seconds. Other processes do not affect it.
+      local function longest_run(call)
         local longest, ended = 0, nil
         local client = client_of(listener.url, { timeout = 60, wait = function(seconds, fd)
           if ended then longest = math.max(longest, os.clock() - ended) end
@@ -462,8 +464,8 @@ describe("a client", function()
         end,
       } do
         local seconds, bound = math.huge, helper.CHECKED and 2 or 0.05
-        for _ = 1, 8 do -- processors are not always as fast
-          if seconds >= bound then seconds = longest_turn(call) end
+        for _ = 1, 8 do -- the speed of a processor varies
+          if seconds >= bound then seconds = longest_run(call) end
         end
         assert.is_true(seconds < bound, seconds)
       end
@@ -475,7 +477,7 @@ describe("a client", function()
   local SLOW = { { "pause", 0.02 }, good }
 
   for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS } do
-    it("has no more than max_connections at a time over " .. name .. "; further calls wait their turn", function()
+    it("opens at most max_connections at a time over " .. name .. "; further calls wait", function()
       for _, most in ipairs { 1, 3 } do
         local listener = listen { tls = tls, good_api = SLOW }
         local client = client_of(listener.url, { max_connections = most })
@@ -488,14 +490,14 @@ describe("a client", function()
       end
     end)
 
-    it("counts the connections of loops over users among max_connections over " .. name, function()
+    it("counts the connections of each_user towards max_connections over " .. name, function()
       local listener = listen { tls = tls, good_api = SLOW }
       local client = client_of(listener.url, { max_connections = 3, wait = yield })
       local function loop()
         local count, next_user = 0, client:each_user(ORG)
         while next_user() do -- Lua 5.1 cannot yield in a for loop's iterator
           count = count + 1
-          assert(client:list_users(ORG)) -- its connection is not taken from it by those that wait
+          assert(client:list_users(ORG)) -- waiting loops leave it a connection
         end
         return count
       end
@@ -503,21 +505,21 @@ describe("a client", function()
       for i = 7, 12 do
         calls[i] = function() return #assert(client:list_users(ORG)) end
       end
-      for _ = 1, 2 do -- the second time, idle connections have to make room
+      for _ = 1, 2 do -- the second time, idle connections have to be closed
         for _, result in ipairs(together(calls)) do assert.equal(3, result[1]) end
       end
       assert.equal(3, select(4, listener:received()))
     end)
   end
 
-  it("leaves a connection for the calls in a loop over users, whatever max_connections is", function()
+  it("keeps a connection for calls in a loop of each_user, even if max_connections is 1", function()
     local listener = listen { good_api = { good } }
     local client = client_of(listener.url, { max_connections = 1 })
     for _ in client:each_user(ORG) do assert(client:list_users(ORG)) end
     assert.is_true(select(4, listener:received()) <= 2)
   end)
 
-  it("gives up a call that waits for its turn at its deadline, and serves those after it", function()
+  it("ends a call that waits for a connection at its deadline, and serves those after it", function()
     local listener = listen { good_api = { good } }
     local client = client_of(listener.url, { max_connections = 2 })
     for _ = 1, 3 do
@@ -534,7 +536,7 @@ describe("a client", function()
     assert.is_true(select(4, listener:received()) <= 2)
   end)
 
-  it("closes idle connections if a loop over users needs its own", function()
+  it("closes an idle connection if each_user needs a new one", function()
     local listener = listen { good_api = SLOW }
     local client = client_of(listener.url, { max_connections = 3 })
     client:list_users_of({ organization(1), organization(2), organization(3) }, { concurrency = 3 })
@@ -547,7 +549,7 @@ describe("a client", function()
     assert(client:list_users(ORG))
   end)
 
-  it("lets a loop over users wait for a connection as long as calls use all of them", function()
+  it("makes each_user wait for a connection while calls use all of them", function()
     local listener = listen { good_api = { { "pause", 0.1 }, good } }
     local client = client_of(listener.url, { max_connections = 2, wait = yield })
     local function list() return #assert(client:list_users(ORG)) end
@@ -560,7 +562,7 @@ describe("a client", function()
     assert.equal(2, select(4, listener:received()))
   end)
 
-  it("gives up a loop over users that waits behind another, which has its turn nevertheless", function()
+  it("ends a waiting each_user at its deadline, and still serves the one before it", function()
     local listener = listen { good_api = { good } }
     local client = client_of(listener.url, { max_connections = 2, wait = yield })
     local first = client:each_user(ORG)
@@ -582,7 +584,7 @@ describe("a client", function()
     end
     together { function() assert(first()) end }
     local patient, hasty = loop(5), loop(0.1)
-    assert(coroutine.resume(patient)) -- is the first to wait
+    assert(coroutine.resume(patient)) -- the first to wait
     local ok, err = run(hasty)
     assert.is_false(ok)
     assert.equal("timeout", err.kind)

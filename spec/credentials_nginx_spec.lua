@@ -1,5 +1,4 @@
--- Credential functions in nginx, whose pump calls them. nginx brings a LuaJIT of its own: one run is enough, and it is
--- LuaJIT's.
+-- Credential functions in nginx, where the pump calls them. nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local mock = require "spec.support.mock"
@@ -30,7 +29,7 @@ local HTTP = [[
       }
     }
     location = /timers { content_by_lua_block { ngx.print(ngx.timer.running_count()) } }
-    location = /occupy { # all timers that may run
+    location = /occupy { # as many timers as may run
       content_by_lua_block {
         occupied = true
         for _ = 1, tonumber(ngx.var.arg_count) do
@@ -123,7 +122,7 @@ describe("credential functions in nginx", function()
 
   local function path(how, more) return ("/list?client=%d&how=%s%s"):format(number, how, more or "") end
 
-  --- Waits until the function has been called so often, and so many calls are running.
+  --- Waits until the function has been called `count` times, and `running` of these calls have not returned.
   local function await_counts(count, running, other)
     local ends, now = socket.gettime() + 10
     repeat
@@ -132,7 +131,7 @@ describe("credential functions in nginx", function()
     until now == ("%d %d"):format(count, running)
   end
 
-  it("may yield, and serve all handlers that wait", function()
+  it("may yield, and are called once for all handlers that wait", function()
     local waiting = {}
     for i = 1, 4 do waiting[i] = send(path "vault") end
     for i = 1, 4 do assert.equal("25 users", receive(waiting[i])) end
@@ -140,7 +139,7 @@ describe("credential functions in nginx", function()
     assert.equal(1, api:counts().token)
   end)
 
-  it("do not end with the visitor who has caused their call", function()
+  it("continue if the client of the request that started them disconnects", function()
     local gone = send(path "vault")
     await_counts(1, 1)
     gone:close()
@@ -148,7 +147,7 @@ describe("credential functions in nginx", function()
     await_counts(1, 0)
   end)
 
-  it("do not hold up a call past its own time limit", function()
+  it("do not delay a call beyond its own time limit", function()
     local began = socket.gettime()
     local short, long = send(path("vault", "&call=0.1")), send(path "vault")
     assert.truthy(receive(short):find("timeout", 1, true))
@@ -157,7 +156,7 @@ describe("credential functions in nginx", function()
     await_counts(1, 0)
   end)
 
-  it("that never return are ended with the token request, and called anew for those who have time left", function()
+  it("that never return are ended with the token request, and called again for calls with time left", function()
     local own = start(256)
     finally(function() own:stop() end)
     local first = send(path("first_never", "&timeout=0.5"), own)
@@ -167,7 +166,7 @@ describe("credential functions in nginx", function()
     assert.equal("25 users", receive(other))
     await_counts(2, 1, own) -- the first one was killed before it could count
     local began = socket.gettime()
-    while receive(send("/timers", own)) ~= "0" do -- with a light thread of its own the pump could not end
+    while receive(send("/timers", own)) ~= "0" do -- the pump could not end if the function's light thread were alive
       assert.is_true(socket.gettime() - began < 5)
       socket.sleep(0.02)
     end
@@ -198,7 +197,7 @@ describe("credential functions in nginx", function()
     assert.truthy(text:find("closed", 1, true), text)
   end)
 
-  it("are not the only way: a file is read", function()
+  it("are not needed if the secret is in a file", function()
     assert.equal("25 users", receive(send(path "file")))
   end)
 
@@ -222,13 +221,13 @@ describe("credential functions in nginx", function()
     await_counts(1, 0, other)
   end)
 
-  it("may call ngx.exit, which ends nothing but themselves", function()
+  it("may call ngx.exit, which ends only the function", function()
     local text = receive(send(path("exits", "&timeout=0.5")))
     assert.truthy(text:find("timeout", 1, true), text)
     assert.equal("25 users", receive(send("/list?client=another&how=file")))
   end)
 
-  it("end with a worker that exits", function()
+  it("end when the worker exits", function()
     local other = start(256)
     finally(function() other:stop() end)
     local gone = send(path("never", "&timeout=60"), other)
@@ -244,7 +243,7 @@ describe("credential functions in nginx", function()
     assert.is_nil(other:log():find("podero", 1, true), other:log())
   end)
 
-  it("leave no line in nginx's log", function()
+  it("write nothing to nginx's log", function()
     assert.equal("", server:log())
   end)
 end)

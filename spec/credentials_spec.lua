@@ -28,7 +28,7 @@ describe("credentials", function()
   before_each(function() server:reset() end)
   after_each(helper.close_clients)
 
-  --- A function that returns these values in turn, the last one again and again; and the number of its calls.
+  --- A function that returns these values in turn, then always the last one; and a table with the number of its calls.
   local function giving(...)
     local values, last, calls = { ... }, select("#", ...), { count = 0 }
     return function(...)
@@ -58,7 +58,7 @@ describe("credentials", function()
   end
 
   describe("from a function", function()
-    it("are asked for without arguments, once per token request", function()
+    it("are requested without arguments, once per token request", function()
       for _, name in ipairs { "client_secret", "password" } do
         server:reset()
         local secret, calls = giving(mock.credentials[name])
@@ -73,7 +73,7 @@ describe("credentials", function()
       end
     end)
 
-    it("are asked for once while the client finds out what the server reads", function()
+    it("are requested once while the client tries what the server accepts", function()
       server:configure { encoding = "json", client_auth = "body" }
       local secret, calls = giving "demo-secret"
       listed(client_with { client_secret = secret })
@@ -81,7 +81,7 @@ describe("credentials", function()
       assert.is_true(server:counts().token > 1)
     end)
 
-    it("are not asked for when they are not needed", function()
+    it("are not requested if they are not needed", function()
       server:configure { refresh = true }
       local password, calls = giving "correct horse"
       local client = password_client(password)
@@ -96,7 +96,7 @@ describe("credentials", function()
       assert.equal(0, secret_calls.count)
     end)
 
-    it("are given to all calls that wait", function()
+    it("are requested once for all calls that wait", function()
       local secret, calls = giving "demo-secret"
       local client = client_with { client_secret = secret, wait = function() coroutine.yield() end }
       local threads, ended = {}, 0
@@ -116,7 +116,7 @@ describe("credentials", function()
       assert.equal(1, server:counts().token)
     end)
 
-    it("serve every method", function()
+    it("are used by every method", function()
       local secret, calls = giving "demo-secret"
       local client = client_with { client_secret = secret }
       local count = 0
@@ -134,7 +134,7 @@ describe("credentials", function()
       assert.equal(1, calls.count)
     end)
 
-    it("may come from an __index", function()
+    it("may be inherited through __index", function()
       local secret, calls = giving "demo-secret"
       local client = assert(podero.new(setmetatable({ base_url = server.url, proxy = "" },
         { __index = { client_id = "demo-client", client_secret = secret } })))
@@ -143,7 +143,7 @@ describe("credentials", function()
       assert.equal(1, calls.count)
     end)
 
-    it("are asked for anew after a refusal, and what has changed is tried in the same call", function()
+    it("are requested again after a refusal, and tried in the same call if they have changed", function()
       for _, name in ipairs { "client_secret", "password" } do
         server:reset()
         local right = mock.credentials[name]
@@ -161,7 +161,7 @@ describe("credentials", function()
       end
     end)
 
-    it("are not sent again after a refusal if they are the same", function()
+    it("are not sent again after a refusal if they have not changed", function()
       local secret, calls = giving "wrong-secret"
       local client = client_with { client_secret = secret, client_auth = "basic", token_encoding = "form" }
       local err = helper.failed("auth", client:list_users(ORG))
@@ -172,7 +172,7 @@ describe("credentials", function()
       assert.equal(1, err.attempts)
     end)
 
-    it("are tried once more, not again and again", function()
+    it("are tried only once more in a call, even if they keep changing", function()
       local count = 0
       local client = client_with { client_auth = "basic", token_encoding = "form", client_secret = function()
         count = count + 1
@@ -183,7 +183,7 @@ describe("credentials", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("are not asked for anew after an answer that is not about them", function()
+    it("are not requested again after an error that does not concern them", function()
       for _, step in ipairs { { status = 503 }, { status = 429 }, { status = 404 },
         { status = 400, body = [[{"error": "invalid_scope"}]] } } do
         server:configure { script = { token = { step } } }
@@ -194,7 +194,7 @@ describe("credentials", function()
       end
     end)
 
-    it("give an access token for the first call, and after a 401", function()
+    it("are requested for the first call and after a 401 if they are access tokens", function()
       helper.static(server, {})
       local token, calls = giving "static"
       local client = helper.client(server, { access_token = token })
@@ -210,7 +210,7 @@ describe("credentials", function()
       assert.equal(0, server:counts().token)
     end)
 
-    it("leave the refusal of an access token as it is if they give the same again", function()
+    it("report the 401 if the access token has not changed", function()
       local token, calls = giving "stale-token"
       local client = helper.client(server, { access_token = token, max_retries = 0 })
       for count = 1, 2 do
@@ -226,7 +226,7 @@ describe("credentials", function()
       assert.equal(3, calls.count)
     end)
 
-    it("do not put an access token of the caller's own into a store", function()
+    it("are not stored if they are access tokens", function()
       helper.static(server, {})
       local used = {}
       local store = {
@@ -240,7 +240,7 @@ describe("credentials", function()
       assert.equal("set", used[#used])
     end)
 
-    it("fail the call with kind auth if they raise, or give no usable string", function()
+    it("fail the call with kind auth if the function raises an error or returns no usable string", function()
       local cases = {
         { function() error("the vault is sealed") end, "client_secret: its function raised an error: ", "is sealed" },
         { function() error(setmetatable({}, { __tostring = function() return "an object" end })) end, "an object" },
@@ -272,7 +272,7 @@ describe("credentials", function()
       assert.equal(0, server:counts().token + server:counts().api)
     end)
 
-    it("are asked for again by the call after one that they have failed", function()
+    it("are requested again by the next call after a failure", function()
       local secret, calls = giving(nil, "demo-secret")
       local client = client_with { client_secret = secret }
       helper.failed("auth", client:list_users(ORG))
@@ -280,7 +280,7 @@ describe("credentials", function()
       assert.equal(2, calls.count)
     end)
 
-    it("that fail after a 401 say why, beside the URL that was requested", function()
+    it("that cannot be had after a 401 give an error with the reason and the requested URL", function()
       local count = 0
       local client = helper.client(server, { max_retries = 0, access_token = function()
         count = count + 1
@@ -293,7 +293,7 @@ describe("credentials", function()
       assert.equal(1, err.attempts)
     end)
 
-    it("report what they say after a refusal", function()
+    it("that cannot be had after a refusal give an error with the reason", function()
       local client = client_with { client_auth = "basic", token_encoding = "form", client_secret = (function()
         local count = 0
         return function()
@@ -306,12 +306,12 @@ describe("credentials", function()
       assert.truthy(err.message:find("the vault is sealed", 1, true), err.message)
     end)
 
-    it("do not show secrets, of now or of before, nor control characters", function()
-      local answers = { "first-hush-secret", "second-hush-secret" }
+    it("do not appear in errors, whether current or previous, nor do control characters", function()
+      local secrets = { "first-hush-secret", "second-hush-secret" }
       local count = 0
       local client = client_with { client_auth = "basic", token_encoding = "form", client_secret = function()
         count = count + 1
-        if answers[count] then return answers[count] end
+        if secrets[count] then return secrets[count] end
         error("cannot choose between first-hush-secret and second-hush-secret\27[31m\n\226\128\174", 0)
       end }
       local basic = mime.b64("demo-client:first-hush-secret")
@@ -327,7 +327,7 @@ describe("credentials", function()
       assert.truthy(err.message:find("between *** and ***", 1, true), err.message)
     end)
 
-    it("may close the client", function()
+    it("may be given by a function that closes the client", function()
       local client
       client = client_with { client_secret = function()
         client:close()
@@ -342,7 +342,7 @@ describe("credentials", function()
       assert.equal(0, server:counts().token)
     end)
 
-    it("may collect garbage, and lose every reference to the client", function()
+    it("may be given by a function that collects garbage and drops every reference to the client", function()
       local client = client_with { client_secret = function()
         helper.close_clients()
         collectgarbage()
@@ -351,7 +351,7 @@ describe("credentials", function()
       helper.failed("closed", client:list_users(ORG))
     end)
 
-    it("cannot call their own client, which would wait for them", function()
+    it("may not be fetched with a call of the same client", function()
       for _, wait in ipairs { false, function() end } do
         local client, inner
         client = client_with { wait = wait or nil, client_secret = function()
@@ -371,7 +371,7 @@ describe("credentials", function()
       end
     end)
 
-    it("cannot call their own client from a coroutine either", function()
+    it("may not be fetched with a call of the same client in another coroutine", function()
       local client, inner
       client = client_with { client_secret = function()
         coroutine.wrap(function()
@@ -384,7 +384,7 @@ describe("credentials", function()
       helper.failed("argument", nil, inner)
     end)
 
-    it("may call another client", function()
+    it("may be fetched with a call of another client", function()
       local other = client_with { client_secret = giving "demo-secret" }
       local client = client_with { client_secret = function()
         assert(other:token())
@@ -393,12 +393,12 @@ describe("credentials", function()
       listed(client)
     end)
 
-    it("may overflow the stack", function()
+    it("fail the call with kind auth if the function overflows the stack", function()
       local function deep() return 1 + deep() end
       helper.failed("auth", client_with { client_secret = deep }:list_users(ORG))
     end)
 
-    it("count against the time limit of the token request", function()
+    it("count towards the time limit of the token request", function()
       local client = client_with { timeout = 0.3, client_secret = function()
         socket.sleep(0.5)
         return "demo-secret"
@@ -408,7 +408,7 @@ describe("credentials", function()
       assert.equal(0, server:counts().token)
     end)
 
-    it("cannot yield if the call cannot", function()
+    it("fail the call if the function yields and the call cannot", function()
       local client = client_with { client_secret = function()
         coroutine.yield()
         return "demo-secret"
@@ -428,7 +428,7 @@ describe("credentials", function()
         return client_with(options)
       end
 
-      --- A call in a coroutine, with its results in `results` once it has ended.
+      --- Starts a call in a coroutine; its results are in `results` when it has ended.
       local function begin(f)
         local call = {}
         call.thread = coroutine.create(function() call.results = { f() } end)
@@ -444,7 +444,7 @@ describe("credentials", function()
         return call.results[1], call.results[2]
       end
 
-      it("may yield", function()
+      it("may be given by a function that yields", function()
         local yields = 0
         local client = yielding { client_secret = function()
           for _ = 1, 5 do
@@ -457,7 +457,7 @@ describe("credentials", function()
         assert.equal(5, yields)
       end)
 
-      it("may yield when a token is refused in the middle of list_users_of", function()
+      it("may be given by a function that yields if a token is refused during list_users_of", function()
         local yields = 0
         local client = yielding { client_secret = function()
           coroutine.yield()
@@ -471,7 +471,7 @@ describe("credentials", function()
         assert.equal(2, yields)
       end)
 
-      it("that do not come back in time are named by the calls that wait for them", function()
+      it("that do not come in time are named in the errors of waiting calls", function()
         local client = yielding { client_secret = function()
           while true do coroutine.yield() end
         end }
@@ -482,7 +482,7 @@ describe("credentials", function()
         assert.truthy(err.message:find("waiting for client_secret", 1, true), err.message)
       end)
 
-      it("that never come back do not hold up the calls after them", function()
+      it("that never come delay other calls only until the token request times out", function()
         local count = 0
         local client = yielding { timeout = 0.4, client_secret = function()
           count = count + 1
@@ -500,7 +500,7 @@ describe("credentials", function()
         assert.is_nil(lost.results)
       end)
 
-      it("end with their coroutine, and somebody else is asked", function()
+      it("are requested again by a waiting call if the coroutine that requested them is closed", function()
         if not coroutine.close then return end -- Lua 5.4
         local count = 0
         local client = yielding { client_secret = function()
@@ -516,7 +516,7 @@ describe("credentials", function()
         assert.equal(2, count)
       end)
 
-      it("that raise an error fail the call, or on plain Lua 5.1 raise it", function()
+      it("fail the call if the function raises an error, which plain Lua 5.1 passes on", function()
         local client = yielding { client_secret = function()
           coroutine.yield()
           error("the vault is sealed", 0)
@@ -532,7 +532,7 @@ describe("credentials", function()
         end
       end)
 
-      it("that have raised an error are called again by the next call", function()
+      it("are requested again by the next call after an error", function()
         local count = 0
         local client = yielding { client_secret = function()
           count = count + 1
@@ -548,7 +548,7 @@ describe("credentials", function()
         assert.equal(2, count)
       end)
 
-      it("are not waited for if another client stores a token meanwhile", function()
+      it("are not waited for if another client stores a token in the meantime", function()
         local stored
         local store = { get = function() return stored end, set = function() end }
         local is_over = false
@@ -568,23 +568,23 @@ describe("credentials", function()
     end)
 
     for _, name in ipairs { "cqueues", "luv" } do
-      it("run apart from the calls that wait, with podero.waits." .. name, function()
+      it("do not block other calls, or delay them beyond their limits, with podero.waits." .. name, function()
         if not CATCHES or not pcall(require, name) then return pending(name .. " cannot be tried on this Lua") end
         local output = helper.run(([[
           %s
-          local podero, socket = require "podero", require "socket"
-          local count = 0
+          local podero = require "podero"
+          local count, supplied = 0, false
           local client = assert(podero.new { base_url = %q, client_id = "demo-client", proxy = "",
             wait = podero.waits.%s, client_secret = function()
               count = count + 1
-              sleep(0.6)
+              sleep(0.8)
+              supplied = true
               return "demo-secret"
             end })
-          local start = socket.gettime()
           local function call(name, opts)
             spawn(function()
               local users, err = client:list_users(%q, opts)
-              print(name, users and #users or err.kind, socket.gettime() - start < 0.5 and "early" or "late")
+              print(name, users and #users or err.kind, supplied and "late" or "early")
             end)
           end
           call("short", { timeout = 0.2 })
@@ -607,7 +607,7 @@ describe("credentials", function()
       "\239\187\191demo-secret\r\n",
     }
 
-    it("are its first line, without byte order mark and line end", function()
+    it("are its first line without byte order mark and line end", function()
       for _, text in ipairs(LINES) do
         server:reset()
         listed(client_with { client_secret_file = file("secret", text) })
@@ -618,7 +618,7 @@ describe("credentials", function()
       listed(helper.client(server, { access_token_file = file("token", "static\n") }))
     end)
 
-    it("are read anew for each token request, and after a refusal", function()
+    it("are read for each token request, and again after a refusal", function()
       local path = file("rotated", "demo-secret\n")
       local client = client_with { client_secret_file = path }
       listed(client)
@@ -627,7 +627,7 @@ describe("credentials", function()
       server:patch { client_secret = "rotated-secret" }
       listed(client)
       assert.equal(2, server:counts().token)
-      -- The file changes while the request with the old secret is under way.
+      -- The file changes while a request with the old secret is in flight.
       server:revoke()
       server:configure { client_secret = "demo-secret", script = { token = { { status = 401, delay = 0.6 } } } }
       file("rotated", "rotated-secret\n")
@@ -653,7 +653,7 @@ describe("credentials", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("give an access token, and another one after a 401", function()
+    it("are read again after a 401 if they are access tokens", function()
       server:configure { accept_tokens = { "other" } }
       local path = file("token", "static\n")
       local client = helper.client(server, { access_token_file = path })
@@ -664,7 +664,7 @@ describe("credentials", function()
       assert.equal(0, server:counts().token)
     end)
 
-    it("that cannot be used are an error of podero.new", function()
+    it("make podero.new return an error if the file cannot be used", function()
       local long = ("x"):rep(64 * 1024)
       local cases = {
         { folder .. "/missing", "No such file or directory" },
@@ -690,7 +690,7 @@ describe("credentials", function()
       assert.truthy(helper.failed("argument", client, err).message:find("access_token_file", 1, true))
     end)
 
-    it("that cannot be used any more fail the call with kind auth", function()
+    it("fail the call with kind auth if the file has become unusable", function()
       local path = file("gone", "demo-secret\n")
       local client = client_with { client_secret_file = path }
       os.remove(path)
@@ -705,7 +705,7 @@ describe("credentials", function()
       assert.equal(1, server:counts().token)
     end)
 
-    it("is not waited for in a call, if the file has become a pipe", function()
+    it("are not waited for during a call if the file has become a pipe", function()
       local path = file("becomes-a-pipe", mock.credentials.client_secret)
       local client = client_with { client_secret_file = path, timeout = 1 }
       assert(os.remove(path))
@@ -718,7 +718,7 @@ describe("credentials", function()
       assert.is_true(seconds < 0.5, seconds)
     end)
 
-    it("may come through a pipe, which podero.new reads", function()
+    it("may come through a pipe, which podero.new reads once", function()
       local path = folder .. "/pipe"
       assert(nginx.run("mkfifo " .. quoted(path)))
       local writer = io.popen(("sh -c 'sleep 0.2; echo demo-secret' >%s"):format(quoted(path)), "w")
@@ -730,7 +730,7 @@ describe("credentials", function()
       listed(client)
     end)
 
-    it("and given as texts or functions, too, raise an error", function()
+    it("raise an error if they are also given as strings or functions", function()
       for _, value in ipairs { "x", function() end } do
         helper.raises({ "client_secret", "client_secret_file" }, podero.new,
           { client_id = "x", client_secret = value, client_secret_file = "y" })
@@ -739,7 +739,7 @@ describe("credentials", function()
       helper.raises("option 'password_file': expected", podero.new, { username = "x", password_file = "" })
     end)
 
-    describe("that the environment names", function()
+    describe("named in the environment", function()
       local function run(environment, options)
         return helper.run(([[
           local client, err = require("podero").new { base_url = %q, proxy = "", %s }
@@ -754,7 +754,7 @@ describe("credentials", function()
         ]]):format(server.url, options or "", ORG), environment)
       end
 
-      it("are read", function()
+      it("are used", function()
         local path = file("secret", "demo-secret\r\n")
         local output = run { PODERO_CLIENT_ID = "demo-client", PODERO_CLIENT_SECRET_FILE = path }
         assert.truthy(output:find("^25\n"), output)
@@ -764,11 +764,11 @@ describe("credentials", function()
         server:configure { accept_tokens = { "static" } }
         output = run { PODERO_ACCESS_TOKEN_FILE = file("token", "static\n") }
         assert.truthy(output:find("^25\n"), output)
-        output = run { PODERO_ACCESS_TOKEN = "static", PODERO_ACCESS_TOKEN_FILE = "" } -- as if it were not set
+        output = run { PODERO_ACCESS_TOKEN = "static", PODERO_ACCESS_TOKEN_FILE = "" } -- counts as unset
         assert.truthy(output:find("^25\n"), output)
       end)
 
-      it("are named by their variables in errors", function()
+      it("give errors that name the variable", function()
         local output = run { PODERO_CLIENT_ID = "x", PODERO_CLIENT_SECRET_FILE = folder .. "/missing" }
         assert.truthy(output:find("^new\targument\n"), output)
         local label = "PODERO_CLIENT_SECRET_FILE (" .. folder .. "/missing)"
@@ -782,7 +782,7 @@ describe("credentials", function()
         assert.truthy(output:find("PODERO_CLIENT_SECRET_FILE and PODERO_CLIENT_SECRET are both set", 1, true), output)
       end)
 
-      it("are not mixed with credentials given as options", function()
+      it("are not combined with credentials given as options", function()
         local path = file("secret", "demo-secret")
         local output = run({ PODERO_CLIENT_SECRET_FILE = path }, [[client_id = "demo-client"]])
         assert.truthy(output:find("^new\targument\n"), output)
@@ -797,7 +797,7 @@ describe("credentials", function()
     end)
   end)
 
-  describe("in the environment with a line feed or a byte order mark are refused in words:", function()
+  describe("in the environment with a line feed or a byte order mark are refused with the reason:", function()
     for name, more in pairs {
       PODERO_CLIENT_SECRET = "PODERO_CLIENT_ID", PODERO_PASSWORD = "PODERO_USERNAME", PODERO_ACCESS_TOKEN = false,
     } do
@@ -857,7 +857,7 @@ describe("tls.key_password as a function", function()
     end
   end)
 
-  it("comes before a look into the store", function()
+  it("is called even if the token comes from the store", function()
     local values = {}
     local store = {
       get = function(_, key) return values[key] end,
@@ -876,13 +876,13 @@ describe("tls.key_password as a function", function()
     assert.equal(1, server:counts().token)
   end)
 
-  it("is not called without TLS", function()
+  it("is not called for a URL without TLS", function()
     local client = tls_client(function() error("called") end, { base_url = server.url, access_token = "static" })
     helper.static(server, {})
     assert.equal(25, #assert(client:list_users(helper.ORG)))
   end)
 
-  it("fails the call with kind auth if it gives none", function()
+  it("fails the call with kind auth if it returns nil or raises an error", function()
     local functions = { function() return nil, "the vault is sealed" end, function() error("the vault is sealed") end }
     for _, f in ipairs(functions) do
       local err = helper.failed("auth", tls_client(f):list_users(helper.ORG))
@@ -891,7 +891,7 @@ describe("tls.key_password as a function", function()
     end
   end)
 
-  it("is called again by the call after one that its password has failed", function()
+  it("is called again by the next call if its password was wrong", function()
     local passwords, count = { "open", "sesame" }, 0
     local client = tls_client(function()
       count = count + 1

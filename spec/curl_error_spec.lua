@@ -1,6 +1,6 @@
 -- What each of libcurl's codes means: a row for each code of the table in src/core/http/curl_error.c, and for others
--- that a server, a proxy, TLS files or the environment can cause. Which code libcurl has reported is known from a
--- library in front of it; that also reports codes that cannot be caused here.
+-- that a server, a proxy, TLS files or the environment can cause. A preloaded library prints the code of each transfer,
+-- and can replace it by a code that cannot be caused here.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
@@ -9,11 +9,10 @@ local preload = require "spec.support.preload"
 local process = require "spec.support.process"
 local versions = require "spec.support.versions"
 
--- A sanitizer wants to be the first library.
+-- A sanitizer has to be the first library.
 local CAN_PRELOAD = os.getenv "VARIANT" ~= "-sanitized"
 
---- Prints the code of each transfer. REPORT is a code to be reported in place of the first one, SLOW the milliseconds
--- before anything is sent.
+--- Prints the code of each transfer. REPORT replaces the first code, and SLOW delays each send by so many milliseconds.
 local LIBRARY = [[
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -71,9 +70,9 @@ local function caused_by(list, name, words, more)
   return cause
 end
 
---- The library reports the code, because of `why` nothing here can cause it.
+--- The library reports the code; `why` says why nothing here can cause it.
 local function reported(why, kind, retryable, words)
-  return { name = "which is reported, since " .. why, report = true, kind = kind, retryable = retryable, words = words }
+  return { name = "a report of it: " .. why, report = true, kind = kind, retryable = retryable, words = words }
 end
 
 -- A row has a `code`, its `number`, and what causes it. A cause has
@@ -84,7 +83,7 @@ end
 --   slow                    milliseconds before the client sends anything
 --   kind, retryable, words  of the error; words are lower case, or several of which one is found
 --   instead                 the code of older libcurls
--- A row may name specs that cover it. `other`: it is not in the table; it means "network", final.
+-- A row may name specs that cover it. `other`: the code is not in the table, and means "network", not retryable.
 local ROWS = {
   { code = "CURLE_UNSUPPORTED_PROTOCOL", number = 1, other = true,
     caused_by("responses", "what is no HTTP", "http/0.9") },
@@ -115,7 +114,7 @@ local ROWS = {
       settings = { api = { { { "gzipped", "[]", "\n" } } } } } },
   { code = "CURLE_OUT_OF_MEMORY", number = 27,
     reported("memory is not short", "memory", false, "out of memory"),
-    covered = { memory_spec = "when an allocation of libcurl's fails" } },
+    covered = { memory_spec = "when an allocation by libcurl fails" } },
   { code = "CURLE_OPERATION_TIMEDOUT", number = 28,
     caused_by("connections", "that hangs", "time") },
   { code = "CURLE_SSL_CONNECT_ERROR", number = 35,
@@ -137,7 +136,7 @@ local ROWS = {
     { name = "a certificate without its key", instead = versions.code_of_a_bad_key,
       kind = "argument", retryable = false, words = "tls.cert",
       settings = { tls = TLS }, options = { tls = { ca_file = "{folder}/ca.pem", cert = "{folder}/ca.pem" } } },
-    covered = { tls_spec = "fail it if they hold something else" } },
+    covered = { tls_spec = "fail the first call if they contain something else" } },
   { code = "CURLE_PEER_FAILED_VERIFICATION", number = 60, other = true,
     caused_by("connections", "with a certificate that nobody has signed", "certificate"),
     caused_by("connections", "with a certificate of another host", "certificate") },
@@ -146,11 +145,11 @@ local ROWS = {
   { code = "CURLE_SSL_CACERT_BADFILE", number = 77,
     { name = "authorities in a file that has none", kind = "argument", retryable = false, words = "tls.ca_file",
       settings = { tls = TLS }, options = { tls = { ca_file = "{folder}/server.key" } } },
-    covered = { tls_spec = "fail it if they hold something else" } },
+    covered = { tls_spec = "fail the first call if they contain something else" } },
   { code = "CURLE_HTTP2_STREAM", number = 92,
     caused_by("http2", "RST_STREAM: internal error", "http/2 stream") },
   { code = "CURLE_PROXY", number = 97, other = true,
-    { name = "a SOCKS proxy that wants nobody", kind = "network", retryable = false, words = "authentication method",
+    { name = "a SOCKS proxy that accepts nobody", kind = "network", retryable = false, words = "authentication method",
       settings = { accept = { { { "send", "\5\255" }, faults.STALL } } },
       options = { proxy = "socks5://127.0.0.1:{port}" } } },
   { code = "CURLE_TOO_LARGE", number = 100,
@@ -183,7 +182,7 @@ describe("the table of libcurl's codes", function()
     return ("%q"):format((value:gsub("{folder}", folder):gsub("{port}", port)))
   end
 
-  --- Causes it in a program of its own. Returns the codes that libcurl has reported, and kind, retryable and message.
+  --- Causes a code in another process. Returns the codes of libcurl, and kind, retryable and message of the error.
   local function cause(row, how)
     local settings = { good_api = faults.good.api }
     for name, value in pairs(how.settings or {}) do settings[name] = value end
@@ -211,8 +210,8 @@ describe("the table of libcurl's codes", function()
 
   for _, row in ipairs(ROWS) do
     for _, how in ipairs(row) do
-      it(("has the meaning of %s, from %s"):format(row.code, how.name), function()
-        if not CAN_PRELOAD and (how.report or how.slow) then return pending "it needs the library" end
+      it(("gives the meaning of %s, caused by %s"):format(row.code, how.name), function()
+        if not CAN_PRELOAD and (how.report or how.slow) then return pending "no library can be preloaded" end
         local codes, kind, retryable, message = cause(row, how)
         if CAN_PRELOAD then
           assert.equal(1, #codes)
@@ -230,7 +229,7 @@ describe("the table of libcurl's codes", function()
     end
   end
 
-  it("is all that decides: each of its codes has a row above, with a cause", function()
+  it("has only codes that are specified here, each with a cause", function()
     local rows, table_of_codes = {}, helper.read("src/core/http/curl_error.c"):match("errors%[%] = {(.-)\n};")
     local count = 0
     for _, row in ipairs(ROWS) do
@@ -246,7 +245,7 @@ describe("the table of libcurl's codes", function()
     for code, row in pairs(rows) do assert.equal(not row.other, row.found or false, code) end
   end)
 
-  it("is covered by the specs that its rows name", function()
+  it("names only specs that exist", function()
     for _, row in ipairs(ROWS) do
       for spec, test in pairs(row.covered or {}) do
         assert.truthy(helper.read("spec/" .. spec .. ".lua"):find("\"" .. test, 1, true), row.code .. ": " .. test)

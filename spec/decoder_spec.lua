@@ -4,18 +4,18 @@ local cjson = require "cjson".new()
 local mutate = require "spec.support.mutate"
 local oracle = require "spec.support.oracle"
 
--- Other random cases in each run; SEED=… repeats one.
+-- The random cases differ from run to run; SEED=… repeats a run.
 local seed = tonumber(os.getenv "SEED") or os.time()
 math.randomseed(seed)
 
--- One in STEP of the many cases that are alike: under valgrind each takes thirty times as long.
+-- Only one case in STEP is tried: under valgrind each takes thirty times as long.
 local STEP = tonumber(os.getenv "SPARSE") or 1
 
 local null = cjson.null
 local same = oracle.same
 local unpack = table.unpack or unpack
 
--- As JSON, keys in this order: the API's.
+-- Fields as JSON, in the order of the API.
 local FULL = {
   { "id", '"016b78a7-0c7c-4241-a277-015c3ad3cb90"' },
   { "organization_id", '"9a3b78a7-0c7c-4241-a277-015c3ad3cb90"' },
@@ -70,8 +70,8 @@ local REQUIRED = { "id", "organization_id", "role", "email", "num_inverters", "n
 local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true,
   num_wallboxes = true }
 
--- A user's JSON: all fields, or those in `only`; `changes` maps names to other JSON, or to false for
--- none; `extra` is put at the end.
+-- The JSON of a user with all fields, or those in `only`. `changes` maps names to other JSON, or to false to leave them
+-- out; `extra` is appended.
 local function json(changes, extra, only)
   local parts = {}
   for _, field in ipairs(FULL) do
@@ -90,7 +90,7 @@ local function random_sizes(most)
   return sizes
 end
 
--- Decodes in many ways; all must have the same outcome, which is returned.
+-- Decodes a text whole, in pieces and user by user. All outcomes have to be the same; returns it.
 local function decode(text, validate, limit)
   local options = { copy = true, user_limit = limit }
   local each = { copy = true, user_limit = limit, each = true }
@@ -135,7 +135,7 @@ local function copy(t, changes)
 end
 
 describe("the user decoder", function()
-  it("knows every field", function()
+  it("decodes every field of the schema", function()
     local users = users_of("[" .. json() .. "]", true)
     assert.is_true(same({ FULL_USER }, users))
     assert.is_true(same({}, users_of("[]", true)))
@@ -167,7 +167,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("takes keys in any order, with white space, and escaped", function()
+  it("accepts keys in any order, with white space, and with escapes", function()
     for _ = 1, 10 do
       local parts = {}
       for _, field in ipairs(FULL) do
@@ -193,17 +193,17 @@ describe("the user decoder", function()
     local text = json(nil, extra)
     assert.is_true(same({ expected }, users_of("[" .. text .. "]", true)))
     assert.is_true(same({ expected }, users_of("[" .. text .. "]", false)))
-    -- In front, where no field has been read yet, and in some users only.
+    -- Before the fields of the schema, and in some users only.
     text = "{" .. extra .. "," .. json():sub(2)
     assert.is_true(same({ FULL_USER, expected, FULL_USER, expected },
       users_of("[" .. json() .. "," .. text .. "," .. json() .. "," .. text .. "]", true)))
     assert.is_true(same({ FULL_USER }, users_of("[" .. json(nil, '"x":null') .. "]", true)))
-    -- A null that is kept inside an array is lua-cjson's.
+    -- A null inside an array is cjson.null.
     local users = users_of("[" .. json(nil, '"x":[null]') .. "]", true)
     assert.is_true(users[1].x[1] == null)
   end)
 
-  it("keeps numbers of other keys as they are", function()
+  it("keeps integers and floats of other keys apart", function()
     local users = users_of([=[[{"x":[1,-0,2.0,9223372036854775807,9223372036854775808,1e2]}]]=],
       false)
     local x = users[1].x
@@ -221,7 +221,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("is not confused by values that repeat, or nearly", function()
+  it("reads values that repeat or nearly repeat", function()
     local list, expected = {}, {}
     for i, town in ipairs { "a", "a", "b", "", "", "a", "ab", "a", "\195\164", "\195\164" } do
       list[i] = json { country = '"' .. town .. '"', organization_id = '"' .. town .. '"' }
@@ -230,7 +230,7 @@ describe("the user decoder", function()
     assert.is_true(same(expected, users_of("[" .. table.concat(list, ",") .. "]", true)))
   end)
 
-  it("lets the last of equal keys win", function()
+  it("uses the last of equal keys", function()
     local function case(extra, changes)
       assert.is_true(same({ copy(FULL_USER, changes) },
         users_of("[" .. json(nil, extra) .. "]", true)))
@@ -245,7 +245,7 @@ describe("the user decoder", function()
     case('"x":1,"x":2', { x = 2 })
     case('"x":1,"x":null', {})
     case('"x":null,"x":[1],"x":{"y":1,"y":2,"z":1,"z":null}', { x = { y = 2 } })
-    -- In expected order, over and over.
+    -- All fields, repeated.
     local fields = json():sub(2, -2)
     assert.is_true(same({ FULL_USER },
       users_of("[{" .. fields .. "," .. fields .. "," .. fields .. "}]", true)))
@@ -253,7 +253,7 @@ describe("the user decoder", function()
     assert.is_true(same({ { id = { 2, { 3 } }, role = {}, email = { 1 } } }, loose))
   end)
 
-  it("takes integers in each spelling", function()
+  it("accepts integers in every notation", function()
     for text, value in pairs { ["2.0"] = 2, ["1e3"] = 1000, ["-0"] = 0, ["0.0"] = 0, ["-7"] = -7,
       ["25e-1"] = false, ["2.5"] = false, ["9223372036854775808"] = false, ["1e300"] = false } do
       local list = "[" .. json { num_inverters = text } .. "]"
@@ -274,7 +274,7 @@ describe("the user decoder", function()
       users_of("[" .. json { num_inverters = "9223372036854775807" } .. "]", true)[1].num_inverters)
   end)
 
-  it("names the value that has the wrong type", function()
+  it("names the field that has the wrong type", function()
     local types = { string = '"x"', number = "1.5", boolean = "true", object = '{"a":[1,{}]}',
       array = '[{"a":1},[]]', null = "null" }
     local values = { string = "x", number = 1.5, boolean = true, object = { a = { 1, {} } },
@@ -348,7 +348,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("says where the input ends too early, and how many users came before", function()
+  it("says where the input ends too early, and after how many users", function()
     local short = json({ role = '"staff"' }, '"x":[1,{"y":null}]')
     local text = "[" .. json() .. "," .. short .. "]"
     local first, second = #json() + 1, #json() + #short + 2
@@ -378,7 +378,7 @@ describe("the user decoder", function()
     assert.equal("decode", kind)
   end)
 
-  it("takes strings of 20 MB if it may", function()
+  it("accepts strings of 20 MB if the limit allows them", function()
     local long = ("x"):rep(20 * 1000 * 1000)
     local text = "[" .. json({ email = '"' .. long .. '"' }, '"x":"\\n' .. long .. '"') .. "]"
     local users = assert(decoder.decode(text, true, 65536, { user_limit = 60e6 }))
@@ -394,7 +394,7 @@ describe("the user decoder", function()
     collectgarbage()
   end)
 
-  it("bounds a user, whatever it is made of", function()
+  it("limits the size of a user, whatever it contains", function()
     for _, extra in ipairs { '"x":[' .. ("1,"):rep(5000) .. "1]", '"x":{' .. ('"a":[],'):rep(3000)
       .. '"b":1}', ('"y":1,'):rep(3000) .. '"y":2' } do
       local text = "[" .. json() .. "," .. json(nil, extra) .. "]"
@@ -408,7 +408,7 @@ describe("the user decoder", function()
         assert.equal(1, count)
       end
     end
-    -- Known fields, too, be they many or large.
+    -- Many or large fields of the schema count, too.
     for _, extra in ipairs { ('"email":"x",'):rep(1000), '"town":"' .. ("x"):rep(4000) .. '","zip_code":"'
       .. ("x"):rep(4000) .. '",' } do
       local users, kind = decode("[{" .. extra .. json():sub(2) .. "]", true, 5000)
@@ -417,7 +417,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("bounds depth", function()
+  it("limits the depth of arrays and objects", function()
     local function list(n)
       return '[{"x":' .. ("["):rep(n) .. ("]"):rep(n) .. "}]"
     end
@@ -428,7 +428,7 @@ describe("the user decoder", function()
       assert.equal(510, depth)
       local _, kind, message, offset = decoder.decode(list(511), false, pieces)
       assert.equal("decode", kind)
-      assert.equal("too many arrays and objects inside each other at byte 516", message)
+      assert.equal("arrays and objects are nested too deeply at byte 516", message)
       assert.equal(516, offset)
       _, kind = decoder.decode(list(100000), false, pieces)
       assert.equal("decode", kind)
@@ -437,7 +437,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("bounds a user that is not JSON beyond the bound, wherever the pieces end", function()
+  it("gives the same error however a user is cut into pieces that is too large and not JSON", function()
     local text = "[" .. json { email = '"\\u00e"' } .. "]"
     local email = text:find('"email"', 1, true) - 1
     for limit = email - 5, email + 20 do
@@ -448,7 +448,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("bounds how many values a user is made of, whatever they are", function()
+  it("limits a user to 65,536 values of any type", function()
     -- A user has 21, and "x" is one more.
     local function user_of(values) return json({}, '"x":[' .. ("[],"):rep(values - 23) .. "{}]") end
     for _, pieces in ipairs { 1e9, 65536, 1000, 7 } do
@@ -460,12 +460,12 @@ describe("the user decoder", function()
         local users, kind, message, offset, count = decoder.decode(text, true, pieces, options)
         assert.is_nil(users)
         assert.same({ "too_large", "[2]: more than 65536 values", 1 }, { kind, message, count })
-        assert.equal(#text - 5, offset) -- that of the last {
+        assert.equal(#text - 5, offset) -- of the last {
       end
     end
   end)
 
-  it("counts 16 bytes for each value of a list against a limit, keys not", function()
+  it("counts 16 bytes for each value of a list towards its limit, and none for keys", function()
     local text = "[" .. json() .. "," .. json({}, '"x":{"y":[null]}') .. "]" -- 1 + 22 + 22 + 3 values
     for _, pieces in ipairs { 1e9, 100, 7, 1 } do
       for _, each in ipairs { false, true } do
@@ -482,7 +482,7 @@ describe("the user decoder", function()
     assert.equal("too_large", kind)
   end)
 
-  it("handles many users, and many pieces", function()
+  it("decodes many users in pieces of any size", function()
     local list, n = {}, 1000 / math.min(STEP, 10)
     for i = 1, n do
       list[i] = json({ id = '"' .. i .. '"', num_inverters = tostring(i),
@@ -505,7 +505,7 @@ describe("the user decoder", function()
     end
   end)
 
-  it("says that memory is short, whichever of its allocations fails", function()
+  it("returns an error of kind memory, whichever allocation fails", function()
     local text = "[" .. json() .. "," .. json({ last_name = '"' .. ("x"):rep(1000) .. "\\n" .. '"' })
       .. "]"
     local failures = 0
@@ -525,7 +525,7 @@ describe("the user decoder", function()
 end)
 
 describe("a stream of users", function()
-  it("stops after each user, and continues where it stopped", function()
+  it("stops after each user, and resumes after it", function()
     local text = "[" .. json { id = '"1"' } .. "," .. json { id = '"2"' } .. "," .. json { id = '"3"' }
       .. "]"
     local stream = decoder.stream(true)
@@ -551,7 +551,7 @@ describe("a stream of users", function()
     assert.is_true(stream:finish())
   end)
 
-  it("keeps failing after an error", function()
+  it("repeats its error when it is used again", function()
     local stream = decoder.stream(true)
     assert.equal("user", (stream:feed("[" .. json())))
     local what, _, kind, message, offset, count = stream:feed(",{]")
@@ -566,16 +566,16 @@ describe("a stream of users", function()
     assert.equal(1, stream:count())
   end)
 
-  it("may be left at any time", function()
+  it("waits for more at each point of an unfinished list, and may be collected there", function()
     local text = "[" .. json(nil, '"x":[1,[2,{"y":"\\n\195\164') -- cut off
     for i = 0, #text do
       local stream = decoder.stream(true)
-      stream:feed(text:sub(1, i))
+      assert.equal("more", (stream:feed(text:sub(1, i))))
     end
     collectgarbage()
   end)
 
-  it("does not keep what it has handed out", function()
+  it("keeps no reference to users that it has returned", function()
     local stream = decoder.stream(true)
     local text = json(nil, '"x":{"y":1}')
     stream:feed("[" .. text:sub(1, -4)) -- inside x
@@ -604,7 +604,7 @@ local function random_list()
   return "[" .. table.concat(users, ",") .. "]"
 end
 
--- A list of users that fit the schema.
+-- A list of users that conform to the schema.
 local function random_valid_list()
   local texts = { '"x"', '"X"', '"\\u00c4x"', '"\195\164"', "1010", '"1010"', '""', '"\206\163 x"' }
   local users = {}
@@ -627,7 +627,7 @@ local ALPHABET = { "[", "]", "{", "}", ",", ":", '"', "\\", "0", "1", "-", ".", 
   " ", "\n", "\0", "\128", "\195\164", "\\u00e4", "\\ud83d", "{}", "[]", '"id":', '"town":',
   '"x":', ',"id":[1]', ',"email":null', ',"x":{"y":1}', ',"id":"b"', "1e400" }
 
--- Sizes of pieces: of parts of fields, and of many fields, which are read at once.
+-- Maximum sizes of pieces: parts of a field, or many fields, which are read in one step.
 local MOST = { 40, 1500 }
 
 describe("a part of a list", function()
@@ -639,7 +639,7 @@ describe("a part of a list", function()
     if not agreed then error(("seed %d: %s: %s"):format(seed, problem, text), 0) end
   end
 
-  it("is what the same filters make of the whole list in Lua", function()
+  it("is what the same filters in Lua make of the whole list", function()
     for _ = 1, 6000, STEP do check(random_valid_list(), true) end
     for _ = 1, 3000, STEP do check(random_list(), false) end
   end)
@@ -651,7 +651,7 @@ describe("a part of a list", function()
 end)
 
 describe("the user decoder and the reader of any value", function()
-  -- Without validation, they take the same texts, and make the same of them.
+  -- Without validation, both accept the same texts and return the same values.
   local function compare(text)
     local agreed, problem = oracle.compare_users(text, random_sizes(MOST[math.random(2)]), math.random(2) == 1)
     if agreed == nil then error(("seed %d: %s: %s"):format(seed, problem, text), 0) end
@@ -673,7 +673,7 @@ describe("the user decoder and the reader of any value", function()
     assert.is_true(good > 1000 / STEP)
   end)
 
-  it("agree on each form of a value, among others that are read at once", function()
+  it("agree on every form of a value between other fields", function()
     local forms = { "0", "-0", "-0.0", "0.0", "00", "01", "-", "-1", "-12.5", "1.", ".5", "1.5.5", "1e2", "1E-2",
       "1.5e", "123456789012345", "1234567890123456", "9223372036854775807", "9223372036854775808", "12345678.1234567",
       "123456789.1234567", "0.000000000000001", "0.0000000000000001", "1 ", "1\n", "1x", "-x", "+1", "1e400",

@@ -1,4 +1,4 @@
--- The module against the kind of server that Podero runs: Django with OAuth Toolkit, on gunicorn behind nginx.
+-- The module with a server as Podero runs it: Django with OAuth Toolkit, on gunicorn behind nginx.
 local django = require "spec.support.django"
 local helper = require "spec.support.helper"
 local mime = require "mime"
@@ -10,7 +10,7 @@ local CREDENTIALS = mock.credentials
 local TOKEN_URL = "/oauth2/token/"
 local BACKENDS = { "form", "json" }
 
-describe("a server of Django and OAuth Toolkit", function()
+describe("a server with Django and OAuth Toolkit", function()
   local server
 
   setup(function() server = django.start() end)
@@ -18,14 +18,14 @@ describe("a server of Django and OAuth Toolkit", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  --- A client of the endpoint that Podero's guides name.
+  --- A client that uses the token endpoint of Podero's guides.
   local function client_of(more)
     local options = { token_url = TOKEN_URL }
     for name, value in pairs(more or {}) do options[name] = value end
     return helper.client(server, options)
   end
 
-  --- Every token request since the last reset, as "encoding authentication grant", has been these.
+  --- Checks the token requests since the last reset, each as "encoding authentication grant".
   local function asked(expected)
     assert.same(expected, helper.token_requests(server))
   end
@@ -37,7 +37,7 @@ describe("a server of Django and OAuth Toolkit", function()
     return list
   end
 
-  --- As helper.failed, for a response of this status; nor is the Basic credential in the error.
+  --- As helper.failed, for a response of this status; checks that the Basic credential is not in the error, too.
   local function failed(kind, status, result, err)
     helper.failed(kind, result, err)
     assert.equal(status, err.status)
@@ -56,12 +56,12 @@ describe("a server of Django and OAuth Toolkit", function()
     describe("whose /oauth2/token/ reads " .. backend .. ",", function()
       before_each(function() server:configure { backend = backend } end)
 
-      -- What a client does that looks for the encoding by itself.
+      -- The first token requests of a client that finds out the encoding.
       local function first(grant)
         return backend == "form" and { "form basic " .. grant } or { "form basic " .. grant, "json basic " .. grant }
       end
 
-      --- A client that knows the encoding, and is that of a user of an application for that.
+      --- A client that is given the encoding, and uses the password grant.
       local function user_client(more)
         server:application("dashboard", "s3cret", "password")
         local options = { token_encoding = backend, client_id = "dashboard", client_secret = "s3cret",
@@ -76,7 +76,7 @@ describe("a server of Django and OAuth Toolkit", function()
         return list
       end
 
-      it("grants client credentials, and the encoding is found out once", function()
+      it("accepts client credentials, and the client finds out the encoding once", function()
         local client = client_of()
         assert.equal(2, #assert(client:list_users(ORG)))
         asked(first "client_credentials")
@@ -87,7 +87,7 @@ describe("a server of Django and OAuth Toolkit", function()
         asked(expected)
       end)
 
-      it("accepts a client that knows the encoding and how to authenticate at the first request", function()
+      it("accepts the first request of a client that is given encoding and authentication", function()
         for _, auth in ipairs { "basic", "body" } do
           assert(client_of { token_encoding = backend, client_auth = auth }:list_users(ORG))
         end
@@ -95,14 +95,14 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ "client_id", "client_secret", "grant_type" }, helper.last(server, "token").fields)
       end)
 
-      it("gives tokens for ten hours, with all scopes", function()
+      it("issues tokens for ten hours with all scopes", function()
         local token, expires_at, scope = assert(client_of():token())
         assert.truthy(token:find("^%w+$"))
         assert.is_true(math.abs(expires_at - os.time() - 36000) < 60, tostring(expires_at))
         assert.equal("read write", scope)
       end)
 
-      it("replaces an expired or revoked token in the call that finds it out", function()
+      it("makes a client replace an expired or revoked token within the call", function()
         local client = client_of { token_encoding = backend }
         assert(client:list_users(ORG))
         for _, name in ipairs { "expire_tokens", "revoke_tokens" } do
@@ -116,7 +116,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ 200, 401, 200, 401, 200, 401, 200, 401, 200 }, statuses "api")
       end)
 
-      it("grants with a password, and each refresh token once", function()
+      it("accepts a password, and each refresh token once", function()
         local client = user_client()
         assert.equal(2, #assert(client:list_users(ORG)))
         for _ = 1, 3 do
@@ -128,7 +128,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ "grant_type", "refresh_token" }, helper.last(server, "token").fields)
       end)
 
-      it("gets one refresh token once from many calls at a time, and from many clients that share a store", function()
+      it("gets each refresh token once from simultaneous calls and from clients that share a store", function()
         local tokens = {}
         local store = {}
         function store.get(_, key) return tokens[key] end
@@ -156,21 +156,21 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ 200, 400, 200 }, statuses "token")
       end)
 
-      it("gets the password again after the access token was deleted, which makes a refresh fail", function()
+      it("gets the password again after the access token was deleted, since a refresh fails", function()
         local client = user_client()
         local is_granted = versions.toolkit_refreshes_without_scope(server:toolkit_version())
         assert(client:list_users(ORG))
         for round = 1, 2 do
-          -- With the one that was granted and refused.
+          -- From the second round on, also the token that was issued and refused.
           assert.equal(is_granted and round or 1, server:revoke_tokens())
-          -- A call gets one new token. If that is refused, the refresh token is, too, from then on.
+          -- A call requests one new token. If the API refuses it, the client drops the refresh token.
           if is_granted then assert.equal(401, helper.failed("auth", client:list_users(ORG)).status) end
           assert(client:list_users(ORG))
         end
         asked(requests_of("password", "refresh_token", "password", "refresh_token", "password"))
       end)
 
-      it("is found by token_url = \"auto\", and shared by the clients of a store", function()
+      it("is found by token_url = \"auto\", once for all clients that share a store", function()
         local values = {}
         local store = { get = function(_, key) return values[key] end,
           set = function(_, key, value) values[key] = value end }
@@ -195,7 +195,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.is_true(#server:requests "token" - #expected <= 5)
       end)
 
-      it("refuses a wrong password, and a user who may not log in, with one login each", function()
+      it("refuses a wrong password and an inactive user after one login each", function()
         server:application("dashboard", "s3cret", "password")
         local options = { token_encoding = backend, client_id = "dashboard", client_secret = "s3cret",
           username = CREDENTIALS.username, password = "wrong-pass" }
@@ -211,7 +211,7 @@ describe("a server of Django and OAuth Toolkit", function()
         asked(requests_of("password", "password"))
       end)
 
-      it("refuses a wrong secret and an unknown client, and so the call", function()
+      it("refuses a wrong secret and an unknown client, which fails the call", function()
         for _, pair in ipairs { { CREDENTIALS.client_id, "wrong-secret" }, { "nobody", CREDENTIALS.client_secret } } do
           server:reset()
           server:configure { backend = backend }
@@ -228,7 +228,7 @@ describe("a server of Django and OAuth Toolkit", function()
         end
       end)
 
-      it("forgets an application that is deleted with its tokens, and accepts it when it is back", function()
+      it("refuses a deleted application, and accepts it when it has been created again", function()
         local client = client_of { token_encoding = backend }
         assert(client:list_users(ORG))
         server:delete_application(CREDENTIALS.client_id)
@@ -238,7 +238,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.equal(2, #assert(client:list_users(ORG)))
       end)
 
-      it("refuses a grant that the application is not for", function()
+      it("refuses a grant that the application may not use", function()
         local options = { token_encoding = backend, username = CREDENTIALS.username, password = CREDENTIALS.password,
           client_id = CREDENTIALS.client_id, client_secret = CREDENTIALS.client_secret }
         local err = failed("auth", 400, client_of(options):list_users(ORG))
@@ -246,13 +246,13 @@ describe("a server of Django and OAuth Toolkit", function()
         asked(requests_of "password")
       end)
 
-      it("refuses a scope that it does not have", function()
+      it("refuses an unknown scope", function()
         local err = failed("auth", 400, client_of { token_encoding = backend, scope = "admin" }:list_users(ORG))
         assert.equal("invalid_scope", err.code)
         asked(requests_of "client_credentials")
       end)
 
-      it("has a list that is not for every scope", function()
+      it("refuses a list to a token without the scope for it", function()
         assert.equal(2, #assert(client_of { token_encoding = backend, scope = "read" }:list_users(ORG)))
         local client = client_of { token_encoding = backend, scope = "write" }
         local token, _, scope = assert(client:token())
@@ -268,7 +268,7 @@ describe("a server of Django and OAuth Toolkit", function()
         assert.same({ 200, 401, 401, 403 }, statuses "api")
       end)
 
-      it("accepts any characters in id and secret, in Basic and in the body", function()
+      it("accepts any characters in a client's id and secret, in Basic and in the body", function()
         local printable = {}
         for code = 32, 126 do printable[#printable + 1] = string.char(code) end
         local texts = { table.concat(printable), "100%", "%41%zz%", "a+b c", " a ", "a:b::c", "a&b=c;d", "\"q\\\"\\",
@@ -297,14 +297,14 @@ describe("a server of Django and OAuth Toolkit", function()
     end)
   end
 
-  describe("whose /api/partners/v2.0/auth/token is a page of Django Ninja", function()
+  describe("whose /api/partners/v2.0/auth/token is made with Django Ninja", function()
     local function partner(more)
       local options = { token_url = helper.TOKEN_PATH }
       for name, value in pairs(more) do options[name] = value end
       return helper.client(server, options)
     end
 
-    it("reads JSON alone, and grants with a password and each refresh token once", function()
+    it("accepts only JSON, a password, and each refresh token once", function()
       local client = partner(helper.PASSWORD)
       assert.equal(2, #assert(client:list_users(ORG)))
       for _ = 1, 2 do
@@ -318,7 +318,7 @@ describe("a server of Django and OAuth Toolkit", function()
       assert.same({ 400, 200, 200, 200, 400, 200 }, statuses "token")
     end)
 
-    it("authenticates a client that has an id and a secret", function()
+    it("authenticates a client by id and secret", function()
       server:application("dashboard", "s3cret", "password")
       for _, auth in ipairs { "basic", "body" } do
         local options = { username = CREDENTIALS.username, password = CREDENTIALS.password, client_id = "dashboard",
@@ -334,7 +334,7 @@ describe("a server of Django and OAuth Toolkit", function()
         "json body password", "json body refresh_token", "json body password" }
     end)
 
-    it("refuses a wrong password with one login", function()
+    it("refuses a wrong password after one login", function()
       local client = partner { username = CREDENTIALS.username, password = "wrong-pass" }
       local err = failed("auth", 400, client:list_users(ORG))
       assert.equal("invalid_grant", err.code)
@@ -344,7 +344,7 @@ describe("a server of Django and OAuth Toolkit", function()
       assert.same({ 400, 400 }, statuses "token")
     end)
 
-    it("has no client credentials grant, and the error says what it would accept", function()
+    it("refuses client credentials, and the error says what it accepts", function()
       local err = failed("auth", 422, partner({ token_encoding = "json" }):list_users(ORG))
       contains(tostring(err), "grant_type: Input should be 'password' or 'refresh_token'")
       assert.is_false(err.retryable)
@@ -355,7 +355,7 @@ describe("a server of Django and OAuth Toolkit", function()
   end)
 
   describe("has a list of users that", function()
-    it("is decoded whole, deleted users only if they are asked for", function()
+    it("is decoded completely, with deleted users only on request", function()
       local client = client_of()
       local list, all = assert(client:list_users(ORG)), assert(client:list_users(ORG, { include_deleted = true }))
       assert.equal(2, #list)
@@ -372,7 +372,7 @@ describe("a server of Django and OAuth Toolkit", function()
       assert.same({}, assert(client:list_users(EMPTY_ORG)))
     end)
 
-    it("comes for ids in upper case, which are sent in lower case: Django finds no others", function()
+    it("is found for ids in upper case, which are sent in lower case as Django requires", function()
       local client = client_of()
       local upper = ORG:upper()
       assert.equal(2, #assert(client:list_users(upper)))
@@ -391,13 +391,13 @@ describe("a server of Django and OAuth Toolkit", function()
       failed("http", 404, client:get(helper.users_path(upper)))
     end)
 
-    it("is an error for an organization that is not there", function()
+    it("is an error for an unknown organization", function()
       local err = failed("http", 404, client_of():list_users("11111111-1111-4111-8111-111111111111"))
       contains(tostring(err), "Not Found")
       assert.is_false(err.retryable)
     end)
 
-    it("refuses a token that is not its own", function()
+    it("requires a token that the server has issued", function()
       local err = failed("auth", 401, helper.client(server, { access_token = "made-up-token" }):list_users(ORG))
       contains(tostring(err), "Unauthorized")
       helper.without(err, { "made-up-token" })
@@ -405,7 +405,7 @@ describe("a server of Django and OAuth Toolkit", function()
     end)
   end)
 
-  -- Pages that come before anything reads the credentials. Those of DEBUG show all of the request.
+  -- Pages of Django itself, sent before anything reads the credentials. Pages of DEBUG show the whole request.
   describe("answers a token request with", function()
     local function refused(kind, status, more)
       return failed(kind, status, client_of(more):list_users(ORG))
@@ -419,7 +419,7 @@ describe("a server of Django and OAuth Toolkit", function()
       asked { "form basic client_credentials" }
     end)
 
-    it("a page of DEBUG instead of that redirect", function()
+    it("a page of DEBUG if the slash is missing and DEBUG is on", function()
       server:configure { debug = true }
       for _, auth in ipairs { "basic", "body" } do
         local err = refused("auth", 500, { token_url = "/oauth2/token", client_auth = auth, max_retries = 0 })
@@ -437,7 +437,7 @@ describe("a server of Django and OAuth Toolkit", function()
       end
     end)
 
-    it("a page that requires a CSRF token if the path is that of a form for people", function()
+    it("a page that requires a CSRF token if the path is that of an HTML form", function()
       for _, debug in ipairs { false, true } do
         server:configure { debug = debug }
         local err = refused("auth", 403, { token_url = "/oauth2/applications/register/" })
@@ -448,7 +448,7 @@ describe("a server of Django and OAuth Toolkit", function()
       end
     end)
 
-    it("a page for a host that it is not to be", function()
+    it("a page for a host name that is not allowed", function()
       for _, debug in ipairs { false, true } do
         server:configure { debug = debug, allowed_hosts = { "app.podero.com" } }
         local err = refused("auth", 400)
@@ -494,7 +494,7 @@ describe("a server of Django and OAuth Toolkit", function()
       end
     end)
 
-    it("a page for a host that it is not to be", function()
+    it("a page for a host name that is not allowed", function()
       for _, debug in ipairs { false, true } do
         server:configure { debug = debug, allowed_hosts = { "app.podero.com" } }
         refused("http", 400)
@@ -507,7 +507,7 @@ describe("a server of Django and OAuth Toolkit", function()
 
     after_each(function() front:stop() end)
 
-    it("is what it is without", function()
+    it("behaves as it does without", function()
       front = django.front(server.port)
       local client = client_of { base_url = front.url }
       assert.equal(2, #assert(client:list_users(ORG)))
@@ -517,7 +517,7 @@ describe("a server of Django and OAuth Toolkit", function()
       contains(tostring(err), front.url .. TOKEN_URL)
     end)
 
-    it("fails with nginx's page while it is away", function()
+    it("makes a call fail with nginx's page while it is down", function()
       front = django.front(helper.closed_port())
       local options = { base_url = front.url, max_retries = 1 }
       local err = failed("auth", 502, client_of(options):list_users(ORG))

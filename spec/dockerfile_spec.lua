@@ -1,25 +1,25 @@
---- The Dockerfile of examples/nginx. No image can be pulled here: it is read strictly, and its build is done with a
--- LuaJIT that is laid out as OpenResty's.
+--- The Dockerfile of examples/nginx. No image can be pulled here: the instructions are checked one by one, and the
+-- build runs with a LuaJIT in OpenResty's folders.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
 local podero = require "podero"
 
--- It is for LuaJIT alone.
+-- The image has LuaJIT only.
 if not jit then return end
 
 local FILE = "examples/nginx/Dockerfile"
 
 local quoted = helper.quoted
 
---- A shell command that has to succeed. Returns its output.
+--- Runs a shell command that has to succeed. Returns its output.
 local function shell(line)
   local output, code = helper.shell(line)
   assert.equal(0, code, line .. "\n" .. output)
   return (output:gsub("%s+$", ""))
 end
 
---- The instructions of a Dockerfile: an array of { name, words }. Comments and continued lines as Docker reads them.
+--- The instructions of a Dockerfile: an array of { name, words }, without comments, continued lines joined.
 local function instructions(text)
   local list, whole = {}, nil
   for line in text:gmatch("([^\n]*)\n") do
@@ -40,7 +40,7 @@ local function instructions(text)
   return list
 end
 
---- A JSON array of strings, the form in which no shell runs.
+--- Whether it is a JSON array of strings, which Docker runs without a shell.
 local function is_exec_form(words)
   local ok, list = pcall(cjson.decode, words)
   if not ok or type(list) ~= "table" or #list == 0 then return false end
@@ -50,12 +50,12 @@ local function is_exec_form(words)
   return true
 end
 
---- Whether this path, as COPY has it, is one of the repository: a folder ends in a slash.
+--- Whether the repository has this path of a COPY; a folder ends in a slash.
 local function is_in_repository(path)
   return select(2, helper.shell(("test %s %s"):format(path:find "/$" and "-d" or "-f", quoted(path)))) == 0
 end
 
---- For each instruction that may be there: what is wrong with its words, or nil.
+--- For each instruction that is allowed: a function that returns what is wrong with its words, or nil.
 local CHECKS = {
   FROM = function(words, stages)
     local image, stage = words:match("^(%S+) AS (%l+)$")
@@ -108,11 +108,11 @@ describe("the Dockerfile of examples/nginx", function()
     error("no " .. name .. " with " .. part)
   end
 
-  it("has only instructions that Docker knows, with what they need", function()
+  it("has only valid instructions", function()
     assert.same({}, complaints(text))
   end)
 
-  it("is checked strictly", function()
+  it("would be refused with an invalid instruction", function()
     local cases = {
       "RUNN true", "COPY nothing.lua ./", "COPY --from=nowhere /a /b", "RUN if true; fi", "CMD nginx", "WORKDIR podero",
       "FROM alpine",
@@ -122,7 +122,7 @@ describe("the Dockerfile of examples/nginx", function()
     end
   end)
 
-  it("copies only what its .dockerignore lets through", function()
+  it("copies only what its .dockerignore allows", function()
     local ignored = helper.read(FILE .. ".dockerignore")
     assert.truthy(ignored:find("\n*\n", 1, true))
     for _, instruction in ipairs(instructions(text)) do
@@ -134,7 +134,7 @@ describe("the Dockerfile of examples/nginx", function()
     end
   end)
 
-  it("installs nothing but what Alpine has for a build and for libcurl", function()
+  it("installs only Alpine's build tools and libcurl", function()
     assert.equal("apk add --no-cache build-base curl-dev", words_of("RUN", "build-base"))
     assert.equal("apk add --no-cache ca-certificates libcurl", words_of("RUN", "libcurl"))
   end)
@@ -145,12 +145,12 @@ describe("the Dockerfile of examples/nginx", function()
     setup(function() dir = shell "mktemp -d \"${TMPDIR:-/tmp}/podero-docker.XXXXXX\"" end)
     teardown(function() helper.shell("rm -rf " .. dir) end)
 
-    it("from what it copies a module and a command that find each other in OpenResty's folders", function()
+    it("a module and a command that find each other in OpenResty's folders", function()
       local root = dir .. "/usr/local/openresty"
       shell(("mkdir -p %s/luajit/bin %s/luajit/include %s/podero"):format(root, root, dir))
       shell(("cp \"$(command -v luajit)\" %s/luajit/bin/"):format(root))
       shell(("ln -s %s %s/luajit/include/luajit-2.1"):format(shell "pkg-config --variable=includedir luajit", root))
-      -- OpenResty brings it.
+      -- OpenResty contains it.
       shell(("mkdir %s/lualib && ln -s %s %s/lualib/"):format(root, assert(package.searchpath("cjson", package.cpath)),
         root))
       for _, instruction in ipairs(instructions(text)) do
@@ -170,7 +170,7 @@ describe("the Dockerfile of examples/nginx", function()
         without, root, root, quoted "print(require \"podero\"._VERSION)")))
     end)
 
-    it("a site that has OpenResty's Lua and listens where Docker can reach it", function()
+    it("a site that uses OpenResty's Lua and listens on all addresses", function()
       shell(("mkdir %s/site && cp examples/nginx/nginx.conf %s/site"):format(dir, dir))
       shell((words_of("RUN", "sed -i"):gsub("/site", dir .. "/site")))
       local conf = helper.read(dir .. "/site/nginx.conf")

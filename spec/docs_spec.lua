@@ -1,7 +1,7 @@
 local helper = require "spec.support.helper"
 local podero = require "podero"
 
--- Nothing here depends on the Lua.
+-- Nothing here depends on the version of Lua.
 if _VERSION ~= "Lua 5.4" then return end
 
 local function sorted(set)
@@ -14,21 +14,21 @@ end
 describe("the man page", function()
   local man = helper.read("docs/podero.1")
 
-  it("is one that mandoc finds nothing wrong with", function()
+  it("passes mandoc's checks", function()
     assert.same({ "", 0 }, { helper.shell("mandoc -Tlint -Wstyle docs/podero.1") })
   end)
 
-  it("has the options that the command has", function()
+  it("lists the options of the command", function()
     local found, declared = {}, {}
     for name in man:gmatch("\n%.It Fl %-([%l-]+)") do found[name] = true end
     for name in man:gmatch("\n%.It Fl %a , Fl %-([%l-]+)") do found[name] = true end
-    -- Those that any command declares, see src/command/option.lua.
+    -- Options that any command declares; see src/command/option.lua.
     local sources = helper.shell("cat src/command/*.lua src/command/commands/*.lua")
     for name in sources:gmatch("[^%w]option%(\"[^\"]-%-%-([%l-]+)") do declared[name] = true end
     assert.same(sorted(declared), sorted(found))
   end)
 
-  it("has the version of the module, and so has the reference", function()
+  it("has the version of the module, as has the reference", function()
     assert.equal(podero._VERSION, man:match("\n%.Os (podero %S+)\n"))
     assert.truthy(helper.read("docs/reference/module.md"):find("| `\"" .. podero._VERSION .. "\"` |", 1, true))
   end)
@@ -56,7 +56,7 @@ describe("make docs", function()
     end)
   end
 
-  it("makes each page of the list, with a menu of all pages and the version", function()
+  it("makes every listed page, with a menu of all pages and the version", function()
     local version = podero._VERSION:match("%S+$")
     local count = 0
     for name, text in each_page() do
@@ -71,7 +71,7 @@ describe("make docs", function()
     assert.truthy(helper.read("build/docs/podero.1.html"):find("--include-deleted", 1, true))
   end)
 
-  it("has a page for every Markdown file in docs", function()
+  it("makes a page of every Markdown file in docs", function()
     local listed = {}
     for _, section in ipairs(pages) do
       for _, page in ipairs(section) do listed[page[1]] = true end
@@ -79,7 +79,7 @@ describe("make docs", function()
     for name in helper.shell("find docs -name '*.md'"):gmatch("%S+") do assert.truthy(listed[name], name) end
   end)
 
-  it("makes pages whose links lead to pages, files and anchors that are there", function()
+  it("makes pages whose links lead to existing pages, files and anchors", function()
     local anchors = {}
     for name, text in each_page() do
       anchors[name] = {}
@@ -108,7 +108,7 @@ describe("make docs", function()
     assert.is_true(links > 400)
   end)
 
-  it("colours code as what it is", function()
+  it("highlights code in its own language", function()
     local nginx = helper.read("build/docs/guide/nginx.html")
     assert.truthy(nginx:find('<span class="kw">lua_shared_dict</span>', 1, true))
     assert.truthy(nginx:find('<span class="co"># Debian', 1, true))
@@ -118,10 +118,10 @@ describe("make docs", function()
     assert.truthy(helper.read("build/docs/recipes.html"):find('<pre class="sourceCode lua">', 1, true))
   end)
 
-  it("fails, and names page and link, if a link or an anchor is dead", function()
+  it("fails and names page and link if a link or an anchor is dead", function()
     helper.shell(("cp -R Makefile README.md CHANGELOG.md SECURITY.md CONTRIBUTING.md LICENSE docs examples tools src "
       .. "pictures bench .ci %s"):format(folder))
-    -- Two pages: it takes a while to make all of them.
+    -- Only two pages, since making all of them takes a while.
     local list = assert(io.open(folder .. "/tools/site/pages.lua", "w"))
     list:write([[
       return { { heading = "x", { "README.md", "index.html", "a" }, { "docs/install.md", "install.html", "b" } } }

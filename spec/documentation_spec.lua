@@ -1,5 +1,5 @@
--- Runs every Lua block and every nginx.conf of README and site against the mock Partner API. If a block is followed by
--- one of its output, it has to print that.
+-- Runs every Lua block and every nginx.conf of README and site with the mock Partner API. A block that is followed by
+-- its output has to print it.
 
 local documents = require "spec.support.documents"
 local helper = require "spec.support.helper"
@@ -7,12 +7,12 @@ local http = require "socket.http"
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
 
--- One Lua is enough, and nginx brings its own.
+-- Lua blocks run on Lua 5.4, and nginx's on LuaJIT, which it contains.
 local HAS_JIT = rawget(_G, "jit") ~= nil
 if (_VERSION ~= "Lua 5.4" and not HAS_JIT) or helper.CHECKED then return end
 
--- What blocks use that the page describes in words alone: the organization, a client, a store of secrets. `podero.new`
--- puts the mock's credentials and address in the place of those that nobody has.
+-- What blocks use but a page only describes: the organization, a client, a store of secrets. `podero.new` replaces
+-- placeholders by the mock's credentials and address.
 local PRELUDE = [[
 local secrets = %s
 podero = require "podero"
@@ -31,14 +31,14 @@ org_id = secrets.org
 vault = { read = function() return secrets.client_secret end }
 ]]
 
--- Each block has a client of its own to begin with, as the text before it says.
+-- Each block begins with a new client.
 local BLOCK = [[
 client = assert(podero.new())
 io.write("\1", %d, "\n")
 assert(load(%q, "=%s:%d"))()
 ]]
 
--- For nginx without rights: its folders for temporary files.
+-- Folders for temporary files that nginx may write to without being root.
 local HTTP = [[
 http {
   access_log off;
@@ -62,7 +62,7 @@ describe("the documentation", function()
     helper.shell("rm -rf " .. folder)
   end)
 
-  --- Runs the Lua blocks of a page in one Lua, in a temporary folder. Returns what they print, each after its line
+  --- Runs the Lua blocks of a page in one process, in a temporary folder. Returns their output, each after its line
   -- number, and the exit code.
   local function run(name)
     local secrets = ("{ url = %q, org = %q, client_id = %q, client_secret = %q, file = %q }"):format(server.url,
@@ -85,8 +85,8 @@ describe("the documentation", function()
     return result
   end
 
-  --- Starts nginx with a configuration of the documentation: what is changed are the port, the paths of modules and of
-  -- temporary files, and that the API is the mock.
+  --- Starts nginx with a configuration of the documentation, after changing the port, the paths of modules and of
+  -- temporary files, and the API's URL, which becomes the mock's.
   local function start(configuration)
     return nginx.start {
       name = "podero-documents", ports = { "plain" },
@@ -106,7 +106,7 @@ describe("the documentation", function()
 
   for _, name in ipairs(documents.names()) do
     if not HAS_JIT and documents.blocks_in(name, "lua")[1] then
-      it("has Lua that runs, and prints what it says, in " .. name, function()
+      it("has Lua code that runs and prints the given output in " .. name, function()
         server:reset()
         server:configure {
           organizations = { ["00000000-0000-4000-8000-000000000000"] = { status = 404 } },

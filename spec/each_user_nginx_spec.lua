@@ -1,5 +1,5 @@
---- The iterator of each_user in nginx, shared by several light threads. nginx brings a LuaJIT of its own: one run is
--- enough, and it is LuaJIT's.
+--- The iterator of each_user in nginx, shared by several light threads. nginx contains a LuaJIT, so this runs on LuaJIT
+-- only.
 if not rawget(_G, "jit") then return end
 
 local helper = require "spec.support.helper"
@@ -26,7 +26,7 @@ local HTTP = [[
       for i = 1, 3 do threads[i] = ngx.thread.spawn(function() return pcall(count_from, iterator) end) end
       return threads
     end
-    -- What has come of them.
+    -- Prints the outcome of all.
     function say_all(threads)
       local sum, problems = 0, 0
       for _, thread in ipairs(threads) do
@@ -79,7 +79,7 @@ describe("in nginx, the iterator of each_user", function()
     return text:match("\r\n\r\n(.*)$")
   end
 
-  it("serves several light threads: each user goes to one of them, and all hear of the end", function()
+  it("serves several light threads: each user goes to one of them, and it ends for all", function()
     helper.static(api, {
       organizations = { [ORG] = { users = 500, seed = 7 } },
       script = { api = { { fault = "drip", after = 100000, chunk = 4000, interval = 0.001 } } },
@@ -87,22 +87,22 @@ describe("in nginx, the iterator of each_user", function()
     assert.equal("500 users, 0 errors", get("/all"))
   end)
 
-  it("that is closed by another light thread is over for those who wait, at once", function()
+  it("ends at once for waiting light threads if another one closes it", function()
     helper.static(api, { always_api = { fault = "stall", after = 0 } })
     local seconds, told = helper.timed(get, "/close")
     assert.equal("0 users, 0 errors", told)
     assert.is_true(seconds < 2, seconds) -- of a time limit of 10
     assert.equal(1, api:counts().api)
     local ends = socket.gettime() + 5
-    while api:counts().in_flight.api > 0 do -- the server sees the transfer ended
+    while api:counts().in_flight.api > 0 do -- the server has to see the transfer end
       assert.is_true(socket.gettime() < ends)
       socket.sleep(0.02)
     end
   end)
 
-  it("whose worker has logged no error", function() assert.is_nil(server:log():find("[error]", 1, true)) end)
+  it("logs no error for the above", function() assert.is_nil(server:log():find("[error]", 1, true)) end)
 
-  it("that raises an error has logged it first, since nginx prints only strings", function()
+  it("logs an error before it raises it, since nginx prints only strings", function()
     helper.static(api, { always_api = { status = 403 } })
     get("/raise")
     assert.truthy(server:log():find("podero: http: HTTP 403 from " .. api.url, 1, true), server:log())

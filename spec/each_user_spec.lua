@@ -6,7 +6,7 @@ local users = require "spec.support.mock.users"
 
 local ORG = helper.ORG
 
---- Every user that the iterator gives.
+--- All users of the iterator.
 local function collect(client, opts, org_id)
   local list = {}
   for user in client:each_user(org_id or ORG, opts) do list[#list + 1] = user end
@@ -38,7 +38,15 @@ describe("each_user", function()
     return helper.client(server, { access_token = "static" })
   end
 
-  it("gives what list_users gives, user by user", function()
+  --- The bytes that the server has sent of the list of ORG.
+  local function sent_of_list()
+    for _, request in ipairs(server:requests("api")) do
+      if request.path == helper.users_path() then return request.sent end
+    end
+    error("there was no request")
+  end
+
+  it("returns the users of list_users one by one", function()
     for _, count in ipairs { 0, 1, 2, 25, 3000 } do
       local client = serve(count)
       local list = collect(client)
@@ -47,7 +55,7 @@ describe("each_user", function()
     end
   end)
 
-  it("gives the users that the server has, over plain HTTP, TLS, HTTP/2 and gzip", function()
+  it("returns the server's users over plain HTTP, over HTTP/2 with TLS, and with gzip", function()
     local expected = helper.oracle(users.list_json(7, 5000))
     for _, gzip in ipairs { false, true } do
       for _, make in ipairs { helper.client, helper.tls_client } do
@@ -58,7 +66,7 @@ describe("each_user", function()
     end
   end)
 
-  it("takes the options of list_users", function()
+  it("accepts the options of list_users", function()
     local client = serve(9)
     assert.equal(10, #collect(client, { include_deleted = true }))
     assert.equal(helper.users_path() .. "?include_deleted=true", helper.last(server, "api").uri)
@@ -66,7 +74,7 @@ describe("each_user", function()
     helper.raises({ "string expected", "each_user" }, client.each_user, client, 1)
   end)
 
-  it("raises an error, with the number of users handed over", function()
+  it("raises an error that has the number of users delivered", function()
     local client = serve(0)
     local _, err = collect_until_error(client, nil, "no uuid")
     assert.equal("argument", err.kind)
@@ -87,7 +95,7 @@ describe("each_user", function()
     assert.truthy(err.message:find("after 39 users", 1, true), err.message)
   end)
 
-  it("hands out the users before the one that is wrong", function()
+  it("delivers the users before an invalid one", function()
     local list, good = {}, users.user_json(7, 1)
     for i = 1, 9 do list[i] = good end
     list[10] = "{\"id\": true}"
@@ -100,7 +108,7 @@ describe("each_user", function()
     assert.equal(1, server:counts().api)
   end)
 
-  it("tries again as long as no user was handed over, and not after that", function()
+  it("retries until the first user is delivered, and not after that", function()
     local client = serve(100)
     server:patch { script = { api = { { status = 503, headers = { ["Retry-After"] = "0" } }, { fault = "reset" } } } }
     assert.equal(100, #collect(client))
@@ -115,7 +123,7 @@ describe("each_user", function()
     assert.equal(1, server:counts().api)
   end)
 
-  it("starts over with a clean slate when an attempt failed before the first user", function()
+  it("starts from the beginning if an attempt failed before the first user", function()
     local client = serve(3)
     server:patch { script = { api = { { fault = "truncate", after = 100 } } } }
     local list = collect(client)
@@ -124,20 +132,16 @@ describe("each_user", function()
     assert.equal(2, server:counts().api)
   end)
 
-  it("holds the transfer while the loop is slow", function()
+  it("pauses the transfer while the loop is slow", function()
     local client = serve(100000)
     local iterator = client:each_user(ORG)
     assert.is_table(iterator())
-    for _ = 1, 100 do assert(client:list_users(helper.OTHER_ORG)) end -- which run the sockets of the client
-    local sent
-    for _, request in ipairs(server:requests("api")) do
-      if request.path == helper.users_path() then sent = request.sent end
-    end
-    -- What the kernel's buffers hold on both sides, and our window; the list has 61 MB.
-    assert.is_true(sent < 20000000, sent)
+    for _ = 1, 100 do assert(client:list_users(helper.OTHER_ORG)) end -- these run the client's sockets
+    -- As much as the kernel's buffers and ours hold; the list has 61 MB.
+    assert.is_true(sent_of_list() < 20000000)
   end)
 
-  it("does not hold up other calls over HTTP/2 while the loop is slow", function()
+  it("does not delay other calls over HTTP/2 while the loop is slow", function()
     helper.static(server, { organizations = { [ORG] = { users = 50000, seed = 3 } } })
     local client = helper.tls_client(server, { access_token = "static", timeout = 5 })
     local iterator = client:each_user(ORG)
@@ -146,24 +150,22 @@ describe("each_user", function()
     local count = 1
     for _ in iterator do count = count + 1 end
     assert.equal(50000, count)
-    assert.equal(2, server:counts().connections) -- its own, and that of the others
+    assert.equal(2, server:counts().connections) -- its own, and one for the other calls
   end)
 
-  it("holds the transfer over HTTP/2, too, though other calls are made in the loop", function()
+  it("pauses the transfer over HTTP/2, even if other calls are made in the loop", function()
     helper.static(server, { organizations = { [ORG] = { users = 150000, seed = 3 } } })
     local client = helper.tls_client(server, { access_token = "static" })
     local iterator = client:each_user(ORG)
     assert(iterator())
     for _ = 1, 300 do assert(client:list_users(helper.OTHER_ORG)) end
-    for _, request in ipairs(server:requests("api")) do
-      if request.path == helper.users_path() then assert.is_true(request.sent < 20000000, request.sent) end
-    end
+    assert.is_true(sent_of_list() < 20000000)
     local count = 1
     for _ in iterator do count = count + 1 end
     assert.equal(150000, count)
   end)
 
-  it("gives the first user before 2 % of the list have arrived", function()
+  it("returns the first user before 2 % of the list have arrived", function()
     serve(100000)
     local arrived
     local client = helper.client(server, {
@@ -173,12 +175,12 @@ describe("each_user", function()
     local iterator = client:each_user(ORG)
     assert.is_table(iterator())
     client:close()
-    assert.is_false((pcall(iterator))) -- closed, and so on_event hears how far the exchange was
+    assert.is_false((pcall(iterator))) -- closed, so the event tells how far the transfer was
     assert.is_true(arrived > 0 and arrived < 0.02 * 61000000, arrived)
   end)
 
   it("needs no more memory for a long list than for a short one", function()
-    if helper.CHECKED then return pending("a checked build takes memory of its own") end
+    if helper.CHECKED then return pending("a checked build needs more memory") end
     local client = serve(1000)
     local function resident()
       collectgarbage()
@@ -200,7 +202,7 @@ describe("each_user", function()
     assert.is_true(resident() - before < 4096, resident() - before)
   end)
 
-  it("has no limit on the response, unless opts give one", function()
+  it("has no limit on the response unless opts give one", function()
     helper.static(server, { organizations = { [ORG] = { users = 1000, seed = 7 } } })
     local client = helper.client(server, { access_token = "static", max_response_bytes = 1000 })
     helper.failed("too_large", client:list_users(ORG))
@@ -210,7 +212,7 @@ describe("each_user", function()
   end)
 
   describe("ends the transfer and leaks nothing", function()
-    --- Waits until the server has no list under way any more.
+    --- Waits until the server has no list in flight.
     local function ended()
       for _ = 1, 200 do
         if server:counts().in_flight.api == 0 then return true end
@@ -219,7 +221,7 @@ describe("each_user", function()
       return false
     end
 
-    it("when the loop is left early", function()
+    it("if the loop is left early", function()
       local client = serve(100000)
       for _ in client:each_user(ORG) do break end -- luacheck: ignore 512
       collectgarbage()
@@ -228,7 +230,7 @@ describe("each_user", function()
       assert.equal(100000, #client:list_users(ORG))
     end)
 
-    it("when the loop raises an error", function()
+    it("if the loop raises an error", function()
       local client = serve(100000)
       local ok, err = pcall(function()
         for _ in client:each_user(ORG) do error("of the loop", 0) end -- luacheck: ignore 512
@@ -242,7 +244,7 @@ describe("each_user", function()
 
     -- Lua 5.4 closes the iterator of a loop; other Luas leave it to the garbage collector, as above.
     if not _VERSION:find "5%.[123]" then
-      it("with the loop itself", function()
+      it("without a collection if the loop is left early", function()
         local client = serve(100000)
         collectgarbage("stop")
         for _ in client:each_user(ORG) do break end -- luacheck: ignore 512
@@ -252,7 +254,7 @@ describe("each_user", function()
       end)
     end
 
-    it("when the client is closed in the loop", function()
+    it("if the client is closed in the loop", function()
       local client = serve(100000)
       local count, err = 0, nil
       local ok = pcall(function()
@@ -275,7 +277,7 @@ describe("each_user", function()
       assert.is_true(ended())
     end)
 
-    it("when an iterator is dropped that was never called", function()
+    it("if an iterator is never called, since nothing is sent before", function()
       local client = serve(10)
       client:each_user(ORG)
       collectgarbage()
@@ -284,10 +286,10 @@ describe("each_user", function()
       assert.equal(10, #client:list_users(ORG))
     end)
 
-    it("when many loops are left early, before descriptors run out", function()
+    it("before descriptors run out if many loops are left early", function()
       local client = helper.client(server)
       local junk = {}
-      for i = 1, 200000 do junk[i] = {} end -- so that the collector does not come round by itself
+      for i = 1, 200000 do junk[i] = {} end -- so that no collection starts by itself
       server:configure { default_users = 5000 }
       for _ = 1, 150 do
         for _ in client:each_user(ORG) do break end -- luacheck: ignore 512
@@ -297,8 +299,8 @@ describe("each_user", function()
     end)
   end)
 
-  describe("gives an iterator with close, which", function()
-    --- Waits until the server has no list under way any more.
+  describe("returns an iterator with close, which", function()
+    --- Waits until the server has no list in flight.
     local function ended()
       for _ = 1, 300 do
         if server:counts().in_flight.api == 0 then return true end
@@ -307,7 +309,7 @@ describe("each_user", function()
       return false
     end
 
-    it("ends the transfer at once; the iterator is over, and the client continues", function()
+    it("ends the transfer and the iterator at once, but not the client", function()
       local client = serve(100000)
       collectgarbage("stop")
       finally(function() collectgarbage("restart") end)
@@ -329,7 +331,7 @@ describe("each_user", function()
       assert.equal(100000, #client:list_users(ORG))
     end)
 
-    it("ends a loop in whose body it is called", function()
+    it("ends the loop if it is called in its body", function()
       local client = serve(100000)
       local iterator, count = client:each_user(ORG), 0
       for _ in iterator do
@@ -372,6 +374,7 @@ describe("each_user", function()
     end)
 
     it("may be called by a finalizer while a user is being decoded", function()
+      local closed_early = 0
       for _ = 1, 10 do
         local client, count, closed = serve(20000), 0, false
         local iterator = client:each_user(ORG)
@@ -385,13 +388,15 @@ describe("each_user", function()
           end
         end
         assert.equal(closed, count < 20000)
+        if closed then closed_early = closed_early + 1 end
         assert.is_true(ended())
         assert.is_nil(iterator())
       end
+      assert.is_true(closed_early > 0)
     end)
   end)
 
-  it("serves several coroutines at once: each user goes to one of them, and all hear of the end", function()
+  it("serves several coroutines: each user goes to one of them, and it ends for all", function()
     helper.static(server, {
       organizations = { [ORG] = { users = 500, seed = 7 } },
       script = { api = { { fault = "drip", after = 100000, chunk = 4000, interval = 0.001 } } },
@@ -412,7 +417,7 @@ describe("each_user", function()
       end) }
     end
     local over, ends = 0, socket.gettime() + 20
-    -- As a scheduler does: each coroutine has its turn when its descriptor is readable, or its time is up.
+    -- As schedulers do: resumes each coroutine when its descriptor is readable or its time is up.
     while over < 3 and socket.gettime() < ends do
       local watched = {}
       for _, worker in ipairs(workers) do
@@ -461,7 +466,7 @@ describe("each_user", function()
     assert.is_nil(iterator())
   end)
 
-  it("is over after its end, and after its error", function()
+  it("returns nil after its end and after its error", function()
     local client = serve(2)
     local iterator = client:each_user(ORG)
     assert(iterator())
@@ -474,7 +479,7 @@ describe("each_user", function()
     assert.is_nil(iterator())
   end)
 
-  it("may run several times at once, and with other calls between", function()
+  it("may run several times at once, with other calls in between", function()
     local client = serve(300)
     local first, second = client:each_user(ORG), client:each_user(ORG)
     local count = 0
@@ -488,7 +493,7 @@ describe("each_user", function()
     assert.is_nil(second())
   end)
 
-  it("times out when no byte comes while the loop waits; the loop's own time does not count", function()
+  it("times out if no byte arrives while the loop waits, not while the loop's body runs", function()
     local client = serve(5000)
     server:patch { script = { api = { { fault = "stall", after = 700000 } } } }
     local count = 0
@@ -505,7 +510,7 @@ describe("each_user", function()
     assert.is_true(seconds > 0.9 and seconds < 2, seconds)
   end)
 
-  it("times out until the first user as any call does", function()
+  it("times out before the first user as any call does", function()
     local client = serve(10)
     server:patch { always_api = { delay = 5 } }
     local seconds, _, err = helper.timed(collect_until_error, client, { timeout = 0.3 })
@@ -513,7 +518,7 @@ describe("each_user", function()
     assert.is_true(seconds < 0.8, seconds)
   end)
 
-  it("works from any coroutine", function()
+  it("works in a coroutine", function()
     local client = serve(50)
     local producer = coroutine.wrap(function()
       for user in client:each_user(ORG) do coroutine.yield(user) end
@@ -542,7 +547,7 @@ describe("on_progress", function()
 
   for _, method in ipairs { "list_users", "each_user" } do
     describe("of " .. method, function()
-      it("is told bytes and users at the end, and not much more than ten times a second", function()
+      it("is called with bytes and users at the end, and before that at most ten times a second", function()
         helper.static(server, { organizations = { [ORG] = { users = 50000, seed = 7 } } })
         local client = helper.client(server, { access_token = "static" })
         local calls = {}
@@ -575,7 +580,7 @@ describe("on_progress", function()
     end)
   end
 
-  it("is not told of calls that fail before the list", function()
+  it("is not called if a call fails before the list", function()
     helper.static(server, { always_api = { status = 404 } })
     local told = 0
     local client = helper.client(server, { access_token = "static" })
@@ -598,7 +603,7 @@ describe("list_users_of", function()
     return ids
   end
 
-  it("gives results and errors keyed by organization id", function()
+  it("returns results and errors keyed by organization id", function()
     local ids = organizations(12)
     server:configure { organizations = {
       [ids[2]] = { status = 404 }, [ids[5]] = { raw = "[{}]" }, [ids[7]] = { users = 0 }, [ids[8]] = { status = 403 },
@@ -635,7 +640,7 @@ describe("list_users_of", function()
     assert.equal(3, server:counts().max_in_flight.api)
   end)
 
-  it("does not wait for the first answer before it sends the other requests", function()
+  it("sends all requests before the first response", function()
     helper.static(server, { always_api = { delay = 0.2 } })
     local ids = organizations(4)
     local results = helper.client(server, { access_token = "static" }):list_users_of(ids)
@@ -653,17 +658,17 @@ describe("list_users_of", function()
     assert.equal("HTTP/2.0", helper.last(server, "api").protocol)
   end)
 
-  it("takes no longer than the waves of calls need", function()
+  it("takes as long as the calls take with opts.concurrency at a time", function()
     server:configure { always_api = { delay = 0.1 } }
     local ids = organizations(50)
     local client = helper.client(server)
     local seconds, results = helper.timed(client.list_users_of, client, ids, { concurrency = 10 })
     for _, id in ipairs(ids) do assert.is_table(results[id]) end
-    -- One by one it were 5. A checked build is slow.
+    -- One by one they would take 5 s. A checked build is slow.
     assert.is_true(seconds < (helper.CHECKED and 2 or 0.9), seconds)
   end)
 
-  it("retries each organization by itself", function()
+  it("retries each organization's call", function()
     server:configure { script = { api = {
       { status = 503, headers = { ["Retry-After"] = "0" }, times = 2 },
     } } }
@@ -674,7 +679,7 @@ describe("list_users_of", function()
     assert.equal(8, server:counts().api)
   end)
 
-  it("asks once for an id that is given twice, and for nothing without ids", function()
+  it("requests an id once that is given twice, and nothing without ids", function()
     local client = helper.client(server)
     local results, errors = client:list_users_of { ORG, ORG }
     assert.equal(25, #results[ORG])
@@ -686,7 +691,7 @@ describe("list_users_of", function()
     assert.equal(1, server:counts().api)
   end)
 
-  it("asks once for a token that nobody gets, and tells each organization", function()
+  it("requests a token once if it is refused, and returns the error for each organization", function()
     local client = helper.client(server, { client_id = "demo-client", client_secret = "wrong secret" })
     local ids = organizations(20)
     local results, errors = client:list_users_of(ids, { concurrency = 20 })
@@ -695,7 +700,7 @@ describe("list_users_of", function()
     assert.equal(2, server:counts().token) -- Basic, and then the secret in the body
   end)
 
-  it("passes the options of list_users on", function()
+  it("accepts the options of list_users", function()
     server:configure { default_users = 9 }
     local client = helper.client(server)
     local results = client:list_users_of({ ORG }, { include_deleted = true })
@@ -704,7 +709,7 @@ describe("list_users_of", function()
     assert.equal("too_large", errors[ORG].kind)
   end)
 
-  it("raises at wrong types", function()
+  it("raises an error for arguments of the wrong type", function()
     local client = helper.client(server)
     helper.raises({ "array of organization ids", "list_users_of" }, client.list_users_of, client, ORG)
     helper.raises({ "organization id 2", "string expected" }, client.list_users_of, client, { ORG, 5 })
@@ -713,7 +718,7 @@ describe("list_users_of", function()
     assert.equal(0, server:counts().api)
   end)
 
-  it("ends with an error of on_event, unchanged", function()
+  it("ends with the error that on_event raises, unchanged", function()
     local problem, calls = {}, 0
     local client = helper.client(server, { on_event = function()
       calls = calls + 1
@@ -725,7 +730,7 @@ describe("list_users_of", function()
     assert.equal(25, #client:list_users(ORG))
   end)
 
-  it("gives errors of kind closed on a closed client", function()
+  it("returns errors of kind closed if the client is closed", function()
     local client = helper.client(server)
     client:close()
     local results, errors = client:list_users_of { ORG }

@@ -6,7 +6,7 @@ local users = require "spec.support.mock.users"
 
 local ORG = helper.ORG
 
---- An error of each_user as other methods have it.
+--- An error of each_user as other methods return it.
 local function without_delivered(err)
   err.delivered = nil
   return err
@@ -29,30 +29,30 @@ describe("an error", function()
     return helper.client(server, options)
   end
 
-  --- Lists users where every answer is this one.
-  local function answered(step, more)
+  --- Lists users while every response is this one.
+  local function responded(step, more)
     helper.static(server, { always_api = step })
     return static_client(more):list_users(ORG)
   end
 
   describe("as a value", function()
-    it("is nil and a table, whose tostring is one readable line", function()
-      local results = { n = select("#", answered { status = 403 }) }
+    it("is the second of two results, whose tostring is one readable line", function()
+      local results = { n = select("#", responded { status = 403 }) }
       assert.equal(2, results.n)
-      local err = helper.failed("http", answered { status = 403 })
+      local err = helper.failed("http", responded { status = 403 })
       assert.truthy(tostring(err):find("^podero: .*http.*403"), tostring(err))
       assert.is_true(#tostring(err) < 1000)
     end)
 
     it("can be raised as it is, and caught", function()
-      local err = helper.failed("http", answered { status = 403 })
+      local err = helper.failed("http", responded { status = 403 })
       local ok, caught = pcall(error, err)
       assert.is_false(ok)
       assert.equal(err, caught)
     end)
 
     it("has the fields of the contract", function()
-      local err = helper.failed("http", answered { status = 429, headers = { ["Retry-After"] = "7200" } })
+      local err = helper.failed("http", responded { status = 429, headers = { ["Retry-After"] = "7200" } })
       assert.equal(429, err.status)
       assert.equal(7200, err.retry_after)
       assert.equal(1, err.attempts)
@@ -64,7 +64,7 @@ describe("an error", function()
       end
     end)
 
-    -- In a process of its own, which has little else to be collected: so finalizers run at nearly every allocation.
+    -- In a new process, which has little to collect, so that finalizers run at nearly every allocation.
     local CLOSING = [[
       local podero = require "podero"
       local client = podero.new { base_url = %q, access_token = "static", proxy = "", max_retries = 0,
@@ -73,7 +73,7 @@ describe("an error", function()
         if newproxy then getmetatable(newproxy(true)).__gc = f else setmetatable({}, { __gc = f }) end
       end
 
-      --- A loop, closed by the finalizer that runs as the n-th; whether one did, and the error.
+      --- Runs a loop that the n-th finalizer closes. Returns whether it ran, and the error.
       local function loop(n)
         local count, active, iterator = 0, true, nil
         local function trap()
@@ -112,15 +112,15 @@ describe("an error", function()
       until not closed or n == 2000
       print(closed, err.detail.detail[300])]]
 
-    it("is whole though a finalizer closes the loop while it, or its event, is made", function()
+    it("is complete even if a finalizer closes the loop while the error or its event is made", function()
       local texts = {}
       for i = 1, 300 do texts[i] = ("text %d"):format(i) end
       helper.static(server, { always_api = { status = 403, body = cjson.encode { detail = texts } } })
       assert.equal("false\ttext 300\n", (helper.run(CLOSING:format(server.url, ORG))))
     end)
 
-    it("lets fields be added, and survives damage", function()
-      local err = helper.failed("http", answered { status = 403 })
+    it("may be given fields, and has a tostring even if its fields are removed", function()
+      local err = helper.failed("http", responded { status = 403 })
       err.context = "mine"
       assert.equal("mine", err.context)
       err.message, err.kind = nil, {}
@@ -129,7 +129,7 @@ describe("an error", function()
   end)
 
   describe("of kind argument", function()
-    it("comes from a text that is not a UUID, and nothing is sent", function()
+    it("comes from an id that is not a UUID, and nothing is sent", function()
       local err = helper.failed("argument", helper.client(server):list_users("not-a-uuid\n\27[2Jx"))
       assert.truthy(err.message:find("not-a-uuid", 1, true))
       assert.equal(0, #server:requests())
@@ -139,7 +139,7 @@ describe("an error", function()
   end)
 
   describe("of kind http", function()
-    it("carries the server's words", function()
+    it("has the server's message", function()
       for status, word in pairs { [403] = "Forbidden", [404] = "Not Found" } do
         helper.static(server, { organizations = { [ORG] = { status = status } } })
         local err = helper.failed("http", static_client():list_users(ORG))
@@ -152,7 +152,7 @@ describe("an error", function()
       end
     end)
 
-    it("carries the words and the place of a validation error", function()
+    it("has message and location of a validation error", function()
       helper.static(server, {})
       local err = helper.failed("http", static_client():get(helper.users_path(), { include_deleted = "maybe" }))
       assert.equal(422, err.status)
@@ -161,23 +161,23 @@ describe("an error", function()
       assert.equal("bool_parsing", err.detail.detail[1].type)
     end)
 
-    it("has a body that was not JSON as text, its first 1,024 bytes", function()
-      local err = helper.failed("http", answered { status = 404, body = "<h1>no such page</h1>" })
+    it("has the first 1,024 bytes of a body that is not JSON as detail", function()
+      local err = helper.failed("http", responded { status = 404, body = "<h1>no such page</h1>" })
       assert.equal("<h1>no such page</h1>", err.detail)
       local long = ("<p>"):rep(5000)
-      err = helper.failed("http", answered { status = 404, body = long, content_type = "text/html" })
+      err = helper.failed("http", responded { status = 404, body = long, content_type = "text/html" })
       assert.equal(long:sub(1, 1024), err.detail)
-      err = helper.failed("http", answered { status = 404, body = "\0\1\255" })
+      err = helper.failed("http", responded { status = 404, body = "\0\1\255" })
       assert.equal("\0\1\255", err.detail)
     end)
 
-    it("has no detail where there was no body", function()
-      local err = helper.failed("http", answered { status = 404, body = "" })
+    it("has no detail if there was no body", function()
+      local err = helper.failed("http", responded { status = 404, body = "" })
       assert.is_nil(err.detail)
       assert.equal(404, err.status)
     end)
 
-    it("has JSON of any kind as detail", function()
+    it("has any JSON value as detail", function()
       for text, value in pairs {
         ["{\"detail\": [1, {\"a\": true}]}"] = { detail = { 1, { a = true } } },
         ["[1, 2]"] = { 1, 2 }, ["\"gone\""] = "gone", ["42"] = 42, ["false"] = false, ["null"] = cjson.null,
@@ -188,40 +188,40 @@ describe("an error", function()
         ["{\"detail\": [{\"msg\": \"bad\", \"loc\": {\"a\": 1}}]}"] = { detail = { { msg = "bad", loc = { a = 1 } } } },
         ["{\"error\": {\"code\": 5}}"] = { error = { code = 5 } },
       } do
-        assert.same(value, helper.failed("http", answered { status = 400, body = text }).detail, text)
+        assert.same(value, helper.failed("http", responded { status = 400, body = text }).detail, text)
       end
     end)
 
-    it("has code and description where the server said so in OAuth2's way", function()
-      local err = helper.failed("http", answered { status = 403,
+    it("has code and description if the body is an OAuth 2 error", function()
+      local err = helper.failed("http", responded { status = 403,
         body = "{\"error\": \"insufficient_scope\", \"error_description\": \"read is missing\"}" })
       assert.equal("insufficient_scope", err.code)
       assert.equal("read is missing", err.description)
       assert.truthy(err.message:find("read is missing", 1, true), err.message)
     end)
 
-    it("has numbers in its detail as they are: integers where Lua has them", function()
-      local err = helper.failed("http", answered { status = 400,
+    it("has integers in its detail if Lua has integers", function()
+      local err = helper.failed("http", responded { status = 400,
         body = "{\"detail\": [{\"loc\": [\"body\", 0, 1.5], \"msg\": \"bad\"}], \"limit\": 9007199254740993}" })
       assert.equal(9007199254740993, err.detail.limit)
       if math.type then assert.equal("integer", math.type(err.detail.limit)) end
       assert.truthy(err.message:find("body.0.1.5: bad", 1, true), err.message)
     end)
 
-    it("has a body as text that is not JSON in the end, or JSON nested too deeply", function()
+    it("has a body as text if it is JSON only at its beginning, or nested too deeply", function()
       for _, body in ipairs { "{\"detail\": \"x\"", "{\"detail\": \"x\"}}", ("["):rep(600) .. ("]"):rep(600) } do
-        assert.equal(body:sub(1, 1024), helper.failed("http", answered { status = 400, body = body }).detail)
+        assert.equal(body:sub(1, 1024), helper.failed("http", responded { status = 400, body = body }).detail)
       end
     end)
 
-    it("is one line whatever the server says", function()
-      local err = helper.failed("http", answered { status = 400,
+    it("has a message of one line, whatever the server says", function()
+      local err = helper.failed("http", responded { status = 400,
         body = cjson.encode { detail = "a\r\nb\tc\27[31m\0\127\194\155d " .. ("long "):rep(1000) } })
       assert.truthy(err.message:find("a??b?c?", 1, true), err.message)
       assert.is_true(#tostring(err) < 2000)
     end)
 
-    it("shows letters of every length, and a question mark for each byte that is none", function()
+    it("shows characters of every length, and a question mark for each byte that is not in one", function()
       for text, shown in pairs {
         ["\195\164 \226\130\172 \224\160\128 \237\159\191 \240\159\152\128 \240\144\128\128 \244\143\191\191"] = true,
         ["\194\128 \194\159 \194\160"] = "?? ?? \194\160",
@@ -230,12 +230,12 @@ describe("an error", function()
         ["\226\130 \240\159\152 \195 \128 \255"] = "?? ??? ? ? ?",
         ["\226\130\65 \195\65"] = "??A ?A",
       } do
-        local err = helper.failed("http", answered { status = 400, body = cjson.encode { detail = text } })
+        local err = helper.failed("http", responded { status = 400, body = cjson.encode { detail = text } })
         assert.truthy(err.message:find(shown == true and text or shown, 1, true), err.message)
       end
     end)
 
-    it("of a large body does not keep it", function()
+    it("keeps only the beginning of a large body", function()
       helper.static(server, { gzip = true, always_api = { status = 400, fault = "gzip_bomb", bytes = 30000000 } })
       local before = collectgarbage("count")
       local err = helper.failed("http", static_client():list_users(ORG))
@@ -246,7 +246,7 @@ describe("an error", function()
     end)
   end)
 
-  describe("of kind http, for a redirect,", function()
+  describe("of kind http for a redirect", function()
     local other
 
     setup(function() other = mock.start { tls = false } end)
@@ -257,7 +257,7 @@ describe("an error", function()
       it("names the target of a " .. status .. ", and nothing is sent there", function()
         local target = other.url .. "/api/partners/elsewhere?next=1"
         local step = { status = status, headers = { Location = target } }
-        local err = helper.failed("http", answered(step))
+        local err = helper.failed("http", responded(step))
         assert.equal(status, err.status)
         assert.truthy(err.message:find(target, 1, true), err.message)
         assert.is_false(err.retryable)
@@ -273,16 +273,16 @@ describe("an error", function()
     end
 
     it("names a relative target in full", function()
-      local err = helper.failed("http", answered { status = 302, headers = { Location = "/login?next=/x" } })
+      local err = helper.failed("http", responded { status = 302, headers = { Location = "/login?next=/x" } })
       assert.truthy(err.message:find(server.url .. "/login?next=/x", 1, true), err.message)
       assert.equal(0, server:counts().other)
     end)
 
-    it("comes without a target, or with a strange one", function()
-      helper.failed("http", answered { status = 302 })
+    it("comes if the target is missing or unusable, too", function()
+      helper.failed("http", responded { status = 302 })
       for _, location in ipairs { "", "javascript:alert(1)", "//elsewhere.example/x", "ht!tp://x", "file:///etc/passwd",
         ("x"):rep(20000) } do
-        local err = helper.failed("http", answered { status = 302, headers = { Location = location } })
+        local err = helper.failed("http", responded { status = 302, headers = { Location = location } })
         assert.equal(302, err.status)
       end
       assert.equal(7, server:counts().api)
@@ -290,7 +290,7 @@ describe("an error", function()
   end)
 
   describe("of kind network", function()
-    it("names the server that did not answer", function()
+    it("names the server that accepts no connection", function()
       local url = ("http://127.0.0.1:%d"):format(helper.closed_port())
       local err = helper.failed("network", static_client({ base_url = url, max_retries = 0 }):list_users(ORG))
       assert.truthy(err.message:find(url, 1, true), err.message)
@@ -304,14 +304,14 @@ describe("an error", function()
     end)
 
     it("comes from what is not HTTP", function()
-      local err = helper.failed("network", answered({ fault = "garbage" }, { max_retries = 0 }))
+      local err = helper.failed("network", responded({ fault = "garbage" }, { max_retries = 0 }))
       assert.is_nil(err.detail)
     end)
   end)
 
   describe("of kind timeout", function()
-    it("says how long was waited, and for what", function()
-      local err = helper.failed("timeout", answered({ delay = 5 }, { timeout = 0.1 }))
+    it("names the time limit and the URL", function()
+      local err = helper.failed("timeout", responded({ delay = 5 }, { timeout = 0.1 }))
       assert.truthy(err.message:find("0.1", 1, true), err.message)
       assert.truthy(err.message:find(helper.users_path(), 1, true), err.message)
       assert.is_true(err.retryable)
@@ -323,7 +323,7 @@ describe("an error", function()
   end)
 
   describe("of kind decode", function()
-    it("comes from what is no JSON", function()
+    it("comes from a body that is not JSON", function()
       for _, body in ipairs {
         "<!DOCTYPE html><html><body>Sign in</body></html>", "", " ", "[,]", "[{\"a\": }]", "[{]", "'x'",
         "[] x", "undefined", "\239\187\191[]", "[{\"a\" 1}]", "[{\"a\": \"\1", "tru", "\0", "[]\0[]",
@@ -338,12 +338,12 @@ describe("an error", function()
     end)
 
     it("says that a response is empty", function()
-      local err = helper.failed("decode", answered { body = "" })
+      local err = helper.failed("decode", responded { body = "" })
       assert.truthy(err.message:find("empty", 1, true), err.message)
       assert.equal(1, server:counts().api)
     end)
 
-    it("comes from a whole response with half a list, which is tried again", function()
+    it("comes from a complete response with half a list, which is retried", function()
       helper.static(server, { organizations = { [ORG] = { raw = "[{\"id\": \"a" } } })
       local err = helper.failed("decode", static_client({ max_retries = 1 }):list_users(ORG))
       assert.truthy(err.message:find("cut short", 1, true), err.message)
@@ -351,14 +351,14 @@ describe("an error", function()
       assert.equal(2, server:counts().api)
     end)
 
-    it("comes from a compressed body that cannot be unpacked", function()
+    it("comes from a compressed body that cannot be decompressed", function()
       helper.static(server, { gzip = true, always_api = { fault = "bad_gzip" } })
       local err = helper.failed("decode", static_client():list_users(ORG))
       assert.equal(200, err.status)
       assert.equal(1, server:counts().api)
     end)
 
-    it("comes from JSON nested beyond measure, not a crash", function()
+    it("comes from JSON that is nested too deeply", function()
       for _, body in ipairs {
         ("["):rep(100000) .. ("]"):rep(100000),
         ("{\"a\":"):rep(5000) .. "1" .. ("}"):rep(5000),
@@ -372,7 +372,7 @@ describe("an error", function()
   end)
 
   describe("of kind too_large", function()
-    it("comes where a response exceeds max_response_bytes, which is not tried again", function()
+    it("comes if a response exceeds max_response_bytes, which is not retried", function()
       local client = static_client { max_response_bytes = 1000 }
       local err = helper.failed("too_large", client:list_users(ORG))
       assert.truthy(err.message:find("max_response_bytes", 1, true), err.message)
@@ -383,7 +383,7 @@ describe("an error", function()
       assert(client:get(helper.users_path(), nil, { max_response_bytes = 1000000 }))
     end)
 
-    it("counts to the byte", function()
+    it("comes from one byte more than the limit", function()
       local body = "[" .. (" "):rep(998) .. "]"
       for _, encoding in ipairs { false, true } do
         helper.static(server, { gzip = encoding, always_api = { body = body } })
@@ -392,7 +392,7 @@ describe("an error", function()
       end
     end)
 
-    it("counts 16 bytes for each JSON value at least, wherever it is", function()
+    it("comes from at least 16 bytes for each JSON value, wherever it is", function()
       local user = assert(cjson.decode(users.list_json(7, 1, false, { org_id = ORG })))[1]
       user.more = {}
       for i = 1, 1000 do user.more[i] = { {} } end -- 4 bytes and 3 values each
@@ -414,7 +414,7 @@ describe("an error", function()
         assert.is_false(err.retryable)
         assert(call { max_response_bytes = 2100 * 16 })
       end
-      -- A loop keeps nothing: only a limit of its own counts.
+      -- A loop keeps nothing: only a limit in its opts counts.
       local count = 0
       for _ in client:each_user(ORG) do count = count + 1 end
       assert.equal(1, count)
@@ -444,7 +444,7 @@ describe("an error", function()
       assert(client:get(helper.users_path()))
     end)
 
-    it("counts decoded bytes", function()
+    it("comes from decoded bytes, not from those received", function()
       helper.static(server, { gzip = true, always_api = { fault = "gzip_bomb", bytes = 50000000 } })
       for _, make in ipairs { helper.client, helper.tls_client } do
         local client = make(server, { access_token = "static", max_response_bytes = 1000000 })
@@ -454,26 +454,26 @@ describe("an error", function()
       assert.equal(2, server:counts().api)
     end)
 
-    it("has a limit for token answers, too", function()
+    it("comes from token responses, too", function()
       server:configure { gzip = true, always_token = { fault = "gzip_bomb", bytes = 50000000 } }
       helper.failed("too_large", helper.client(server):list_users(ORG))
       assert.equal(0, server:counts().api)
     end)
 
-    it("has a limit for headers that is above what servers send", function()
-      assert.equal(25, #assert(answered { fault = "big_headers" }))
-      local result, err = answered { fault = "big_headers", bytes = 1500000 }
+    it("comes from header fields only above the size that servers send", function()
+      assert.equal(25, #assert(responded { fault = "big_headers" }))
+      local result, err = responded { fault = "big_headers", bytes = 1500000 }
       assert.is_nil(result)
       assert.is_true(err.kind == "too_large" or err.kind == "network", err.kind)
     end)
   end)
 
   it("does not come from an informational response before the real one", function()
-    assert.equal(25, #assert(answered { fault = "informational" }))
+    assert.equal(25, #assert(responded { fault = "informational" }))
   end)
 
   describe("of kind auth", function()
-    it("names the token URL used, and token_url, for a refused grant", function()
+    it("names the requested URL and token_url if a grant is refused", function()
       for _, step in ipairs {
         { status = 401, body = "{\"error\": \"invalid_client\"}" }, { status = 404 }, { status = 403 },
         { status = 400, body = "{\"error\": \"invalid_scope\", \"error_description\": \"no such scope\"}" },
@@ -487,9 +487,9 @@ describe("an error", function()
         assert.truthy(err.message:find(tostring(step.status), 1, true), err.message)
         assert.equal(step.status, err.status)
         assert.is_false(err.retryable)
-        local answer = step.body and step.body:sub(1, 1) == "{" and cjson.decode(step.body) or {}
-        assert.equal(answer.error, err.code)
-        assert.equal(answer.error_description, err.description)
+        local body = step.body and step.body:sub(1, 1) == "{" and cjson.decode(step.body) or {}
+        assert.equal(body.error, err.code)
+        assert.equal(body.error_description, err.description)
         if err.description then assert.truthy(err.message:find(err.description, 1, true), err.message) end
       end
       assert.equal(0, server:counts().api)
@@ -503,7 +503,7 @@ describe("an error", function()
     end)
   end)
 
-  describe("shows no secret, though the server repeats it:", function()
+  describe("shows no secret that the server repeats", function()
     local secret, password = "s3cr/t +%:\"\\é", "pass word&=\"é\""
 
     local function percent_encoded(text)
@@ -563,12 +563,12 @@ describe("an error", function()
     end
 
     for name, encode in pairs {
-      ["as it is"] = function(text) return text end,
+      ["unchanged"] = function(text) return text end,
       ["form-encoded, as it was sent"] = form_encoded,
       ["in JSON, as it was sent"] = json_encoded,
       ["in JSON with escaped slashes and letters"] = function(text) return cjson.encode(text):sub(2, -2) end,
       ["percent-encoded"] = percent_encoded,
-      ["percent-encoded in small letters"] = function(text)
+      ["percent-encoded in lower case"] = function(text)
         return (percent_encoded(text):gsub("%%%x%x", string.lower))
       end,
     } do
@@ -598,7 +598,7 @@ describe("an error", function()
       assert.equal("вы сказали «***»", err.detail)
     end)
 
-    it("nor the beginning of a long one", function()
+    it("of which only the beginning is repeated", function()
       local token = ("0123456789abcdef"):rep(10)
       helper.static(server, { always_api = { status = 403, body = "token " .. token:sub(1, 100) .. "..." } })
       local client = helper.client(server, { access_token = token })
@@ -616,7 +616,7 @@ describe("an error", function()
         server:configure { always_token = { status = 400, body = "got: " .. text .. "." } }
         assert.equal("got: ***.", helper.failed("auth", client:list_users(ORG)).detail)
       end
-      -- What is no escape, or half of one, is what it is.
+      -- Text that is no escape, or only part of one, stays.
       for _, text in ipairs { "p\\u00e", "p\\u00xy", "p\\ud83d\\n", "p\\ud83d\\u0041", "p\\",
         "p\\q", "p%", "p%e", "p%zz" } do
         server:configure { always_token = { status = 400, body = "got: " .. text } }
@@ -624,7 +624,7 @@ describe("an error", function()
       end
     end)
 
-    it("but nothing else, where much of a secret is beyond ASCII", function()
+    it("and keeps the other text, even if most of the secret is not ASCII", function()
       local umlauts = ("\195\164"):rep(40) .. "abcd"
       local client = helper.client(server, { username = "ada@example.com", password = umlauts })
       server:configure { always_token = { status = 400, body = "a bad cad" } }
@@ -633,7 +633,7 @@ describe("an error", function()
       assert.equal("it was ***!", helper.failed("auth", client:list_users(ORG)).detail)
     end)
 
-    it("in little time, whatever the server makes of its tokens", function()
+    it("in a short time, whatever the server's tokens are", function()
       -- A checked build is slow; a search without bound would take minutes.
       local limit = helper.CHECKED and 30 or 5
       local token = ("a"):rep(60000)
@@ -649,7 +649,7 @@ describe("an error", function()
       assert.is_true(seconds < limit, seconds)
     end)
 
-    it("at the place where a text is cut", function()
+    it("where a text is cut off", function()
       local long = "0123456789abcdefghijklmnopqrstuvwxyz"
       local client = helper.client(server, { client_id = "demo-client", client_secret = long })
 
@@ -674,7 +674,7 @@ describe("an error", function()
         server:configure { always_token = { status = 400, body = ("."):rep(length) .. long } }
         refused()
       end
-      for _, length in ipairs { 65480, 65500, 65520, 65530 } do -- of a body of which only the beginning is kept
+      for _, length in ipairs { 65480, 65500, 65520, 65530 } do -- only the beginning of a body is kept
         server:configure { always_token = { status = 400, body = cjson.encode { detail = ("."):rep(length) .. long } } }
         refused()
       end
@@ -700,7 +700,7 @@ describe("an error", function()
       check(err, { "correct%20horse", "correct+horse", "demo-secret" })
     end)
 
-    it("a token that was refused, or was renewed since, or is a refresh token", function()
+    it("if it is a refused, a replaced, or a refresh token", function()
       server:configure { refresh = true }
       local client = helper.client(server)
       local first = client:token()
@@ -714,7 +714,7 @@ describe("an error", function()
       end
     end)
 
-    it("in JSON errors of a 200", function()
+    it("in a body with status 200 that is not JSON", function()
       local client = helper.client(server)
       local token = client:token()
       for _, body in ipairs { token, "[" .. token, "{\"" .. token .. "\": 1}", "[{\"id\": " .. token } do

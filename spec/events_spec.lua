@@ -22,7 +22,7 @@ describe("on_event", function()
     return all
   end
 
-  --- "purpose status attempt error_kind" of each event.
+  --- Each event as "purpose status attempt error_kind".
   local function summary()
     local list = {}
     for i, event in ipairs(events) do
@@ -32,7 +32,7 @@ describe("on_event", function()
     return list
   end
 
-  it("is called for each HTTP exchange, after it", function()
+  it("is called after each HTTP exchange", function()
     local client = helper.client(server, options())
     assert.equal(0, #events)
     assert(client:list_users(ORG, { include_deleted = true }))
@@ -56,7 +56,7 @@ describe("on_event", function()
     assert.equal(3, #events)
   end)
 
-  it("has these fields and no others", function()
+  it("is given an event with these fields and no others", function()
     assert(helper.client(server, options()):list_users(ORG))
     for _, event in ipairs(events) do
       local names = {}
@@ -67,7 +67,7 @@ describe("on_event", function()
     end
   end)
 
-  it("has the response's headers, without secrets, and none if there was no response", function()
+  it("is given the response's headers without secrets, and none if there was no response", function()
     server:configure { script = { api = {
       { headers = { ["X-Request-ID"] = "abc", ["X-Echo"] = "<demo-secret>", ["Set-Cookie"] = "a=b" } },
       { status = 404, headers = { ["X-Request-ID"] = "def" } },
@@ -87,7 +87,7 @@ describe("on_event", function()
     assert.is_nil(events[1].headers)
   end)
 
-  it("says whether the connection was used before", function()
+  it("is told whether the connection was used before", function()
     local client = helper.client(server, options())
     for _ = 1, 2 do assert(client:list_users(ORG)) end
     local reused = {}
@@ -105,7 +105,7 @@ describe("on_event", function()
     assert.same({ false, true }, { events[1].reused, events[2].reused })
   end)
 
-  it("says whether the connection of a call that was stopped was used before", function()
+  it("is told whether the connection of a call that timed out was used before", function()
     helper.static(server, { script = { api = { { ok = true }, { delay = 5 } } } })
     local client = helper.client(server, options { access_token = "static" })
     assert(client:list_users(ORG))
@@ -114,7 +114,7 @@ describe("on_event", function()
     assert.is_nil(events[2].seconds_to_first_byte)
   end)
 
-  it("says when the first byte of the response arrived", function()
+  it("is told when the first byte of the response arrived", function()
     helper.static(server, { script = { api = {
       { delay = 0.2 }, { fault = "drip", after = 100, chunk = 100, interval = 0.002 }, { fault = "close" },
     } } })
@@ -129,7 +129,7 @@ describe("on_event", function()
     assert.is_nil(events[3].seconds_to_first_byte)
   end)
 
-  it("counts the wait for a connection among max_connections as time before the first byte", function()
+  it("is told a time before the first byte that includes waiting for one of max_connections", function()
     helper.static(server, { always_api = { delay = 0.2 } })
     local client = helper.client(server, options { access_token = "static", max_connections = 1 })
     assert(client:list_users_of { ORG, helper.OTHER_ORG })
@@ -137,7 +137,7 @@ describe("on_event", function()
     assert.is_true(events[2].seconds_to_first_byte <= events[2].seconds)
   end)
 
-  --- "attempt pause error_kind status" of each event about a retry, among the summaries of the others.
+  --- Each event as "purpose status attempt", or as "retry after ATTEMPT, error_kind, status".
   local function with_retries()
     local list = {}
     for i, event in ipairs(events) do
@@ -150,7 +150,7 @@ describe("on_event", function()
     return list
   end
 
-  it("is called for each retry, after the failed exchange, with the pause before the retry", function()
+  it("is called for each retry after the failed exchange, with the length of the pause", function()
     helper.static(server, { script = { api = {
       { fault = "truncate" }, { status = 401 }, { status = 503, headers = { ["Retry-After"] = "1" } },
     } } })
@@ -168,14 +168,14 @@ describe("on_event", function()
     assert.is_true(seconds >= 1)
   end)
 
-  it("is called for a retry without a status if there was no response", function()
+  it("is called without a status for a retry if there was no response", function()
     helper.static(server, { script = { api = { { fault = "close" } } } })
     assert(helper.client(server, options { access_token = "static" }):list_users(ORG))
     assert.same({ "api nil 1", "retry after 1, network, nil", "api 200 2" }, with_retries())
     assert.is_nil(events[2].status)
   end)
 
-  it("is called for the retry before the pause", function()
+  it("is called for a retry before the pause", function()
     helper.static(server, { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } })
     local told_at, start
     local client = helper.client(server, { access_token = "static", on_event = function(event)
@@ -186,7 +186,7 @@ describe("on_event", function()
     assert.is_true(told_at < 0.5, told_at)
   end)
 
-  it("is called for retries of token requests, which are numbered until there is a token", function()
+  it("is called for retries of token requests, whose attempts are counted until there is a token", function()
     server:configure { script = { token = { { status = 503, headers = AT_ONCE }, { fault = "close" } } } }
     local client = helper.client(server, options())
     assert(client:list_users(ORG))
@@ -198,7 +198,7 @@ describe("on_event", function()
     assert.same({ "api 401 1", "token 200 1", "api 200 2" }, with_retries())
   end)
 
-  it("is not told of a retry that is not made", function()
+  it("is not called for a retry that is not made", function()
     helper.static(server, { always_api = { status = 503, headers = AT_ONCE } })
     helper.failed("http", helper.client(server, options { access_token = "static", max_retries = 1 }):list_users(ORG))
     assert.same({ "api 503 1", "retry after 1, http, 503", "api 503 2" }, with_retries())
@@ -220,14 +220,14 @@ describe("on_event", function()
       return list
     end
 
-    it("receives what it raises", function()
+    it("receives errors that the store raises", function()
       assert.same({ "get: no route", "add: no route", "set: a table value" }, run {
         get = function() error("no route", 0) end, add = function() error("no route", 0) end,
         set = function() error({}, 0) end,
       })
     end)
 
-    it("receives errors that it returns", function()
+    it("receives errors that the store returns", function()
       assert.same({ "get: closed", "add: no memory", "set: 42" }, run {
         get = function() return nil, "closed" end, add = function() return false, "no memory" end,
         set = function() return nil, 42 end,
@@ -241,7 +241,7 @@ describe("on_event", function()
       })
     end)
 
-    it("is not called for one that works, or that returns nothing", function()
+    it("is not called if the store works or returns nothing", function()
       assert.same({}, run { get = function() return nil, nil end, set = function() end })
       local values = {}
       assert.same({}, run {
@@ -257,7 +257,7 @@ describe("on_event", function()
       assert.truthy(next(values))
     end)
 
-    it("may raise an error: it reaches the caller, the token is kept, and the lock given back", function()
+    it("may raise an error, which reaches the caller; the token is kept and the lock released", function()
       local deleted = 0
       local store = {
         get = function() end, add = function() return true end, set = function() error("full", 0) end,
@@ -275,7 +275,7 @@ describe("on_event", function()
     end)
   end)
 
-  it("counts decoded bytes, and the time that was waited", function()
+  it("is told the number of decoded bytes, and the time of the exchange", function()
     helper.static(server, { gzip = true, always_api = { body = "[" .. (" "):rep(9998) .. "]", delay = 0.1 } })
     assert(helper.client(server, options { access_token = "static" }):list_users(ORG))
     assert.equal(10000, events[1].bytes)
@@ -283,7 +283,7 @@ describe("on_event", function()
     assert.is_true(helper.last(server, "api").bytes < 2000)
   end)
 
-  it("numbers the attempts, and names what went wrong", function()
+  it("is told the number of the attempt, and the kind of its error", function()
     helper.static(server, { script = { api = {
       { fault = "close" }, { status = 503, headers = AT_ONCE }, { fault = "truncate" },
       { status = 429, headers = AT_ONCE },
@@ -299,7 +299,7 @@ describe("on_event", function()
     assert.same({ "api - 1 network", "api 503 2 http", "api 200 3 decode", "api 429 4 http", "api 200 5 -" }, summary())
   end)
 
-  it("names every kind that an exchange can end with", function()
+  it("is told every kind of error that an exchange can end with", function()
     for kind, step in pairs {
       decode = { body = "<html>" }, schema = { body = "{}" }, too_large = { body = (" "):rep(3000) .. "[]" },
       auth = { status = 401 }, http = { status = 302 },
@@ -319,7 +319,7 @@ describe("on_event", function()
     assert.equal(0, events[1].bytes)
   end)
 
-  it("is called for a call that ran out of time", function()
+  it("is called for a call that times out", function()
     helper.static(server, { always_api = { delay = 5 } })
     helper.failed("timeout", helper.client(server, options { access_token = "static", timeout = 0.1 }):list_users(ORG))
     assert.same({ "api - 1 timeout" }, summary())
@@ -342,7 +342,7 @@ describe("on_event", function()
     assert.same({ "api 401 1 auth", "token 200 1 -", "api 200 2 -" }, summary())
   end)
 
-  it("has the header fields of token requests that are refused", function()
+  it("is given the headers of responses that refuse a token request", function()
     server:configure { always_token = { status = 401, headers = { ["X-Request-Id"] = "17" }, body = "{}" } }
     local err = helper.failed("auth", helper.client(server, options()):token())
     assert.same({ "token 401 1 auth", "token 401 2 auth" }, summary())
@@ -360,7 +360,7 @@ describe("on_event", function()
     assert.same({ "token 200 1 auth" }, summary())
   end)
 
-  it("never hears a secret", function()
+  it("is never given a secret", function()
     server:configure { refresh = true, encoding = "json" }
     local client = helper.client(server, options(mock.credentials))
     assert(client:list_users(ORG))
@@ -370,7 +370,7 @@ describe("on_event", function()
     helper.without(events, { "demo-secret", "correct", "tok-", "ref-", "Bearer", "Basic" })
   end)
 
-  it("is not called where nothing is sent", function()
+  it("is not called if nothing is sent", function()
     local client = helper.client(server, options())
     helper.failed("argument", client:list_users("x"))
     helper.failed("argument", client:get("x"))
@@ -380,7 +380,7 @@ describe("on_event", function()
   end)
 
   describe("that raises an error", function()
-    it("hands it to the caller unchanged, and the client stays usable", function()
+    it("passes it to the caller unchanged, and the client stays usable", function()
       for _, problem in ipairs { { "a table" }, "a text", 42, false } do
         for _, which in ipairs { "token", "api" } do
           server:reset()
@@ -398,7 +398,7 @@ describe("on_event", function()
       end
     end)
 
-    it("does so in a call that fails, too", function()
+    it("passes it to the caller of a call that fails, too", function()
       helper.static(server, { always_api = { status = 404 } })
       local client = helper.client(server, { access_token = "static", on_event = function() error("mine", 0) end })
       local ok, caught = pcall(client.list_users, client, ORG)
@@ -407,7 +407,7 @@ describe("on_event", function()
       assert.equal(1, server:counts().api)
     end)
 
-    it("in a coroutine does not hurt others", function()
+    it("passes it to the caller in a coroutine", function()
       local client = helper.client(server, { on_event = function() error("mine", 0) end })
       local thread = coroutine.create(function() return client:list_users(ORG) end)
       local ok, caught = coroutine.resume(thread)
@@ -417,7 +417,7 @@ describe("on_event", function()
   end)
 
   describe("that uses the client", function()
-    it("may close it: the call ends, with the users if they had come by then", function()
+    it("may close it, which ends the call, with the users if they have arrived", function()
       for _, which in ipairs { "token", "api" } do
         server:reset()
         server:configure { always_api = { delay = which == "token" and 0.3 or 0 } }
@@ -438,19 +438,19 @@ describe("on_event", function()
       end
     end)
 
-    it("may close it in a call for a token alone", function()
+    it("may close it in client:token, which returns the token that has arrived", function()
       local client
       client = helper.client(server, { on_event = function(event)
         events[#events + 1] = event
         client:close()
       end })
-      assert.is_string((client:token())) -- it had come by then
+      assert.is_string((client:token()))
       helper.failed("closed", client:token())
       assert.same({ "token 200 1 -" }, summary())
       assert.equal(1, server:counts().token)
     end)
 
-    it("may make another call with it, whichever of the two ends first", function()
+    it("may make another call, whichever of the two ends first", function()
       for _, delays in ipairs { { 0, 0.2 }, { 0.2, 0 } } do
         server:reset()
         server:configure { script = { api = { { delay = delays[1] }, { delay = delays[2] } } } }
@@ -473,7 +473,7 @@ describe("on_event", function()
       for _ = 1, 5 do assert(client:list_users(ORG)) end
     end)
 
-    it("may take long: a response that came in time counts", function()
+    it("may take long, since a response that came in time counts", function()
       local client = helper.client(server, { timeout = 0.4, on_event = function() socket.sleep(0.12) end })
       local ids = {}
       for i = 1, 8 do ids[i] = ("%08x-0000-4000-8000-000000000000"):format(i) end
@@ -483,7 +483,7 @@ describe("on_event", function()
     end)
   end)
 
-  it("gets a new table each time", function()
+  it("is given a new table each time", function()
     local client = helper.client(server, { on_event = function(event)
       events[#events + 1] = event
       for name in pairs(event) do event[name] = nil end

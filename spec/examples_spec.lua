@@ -14,8 +14,8 @@ describe("the example", function()
   end)
   before_each(function() server:reset() end)
 
-  --- Runs an example as a person would, with credentials in the environment unless told otherwise. What it prints, its
-  -- error output included, and its exit code.
+  --- Runs an example with the mock's credentials in the environment, or with `environment`. Returns its output,
+  -- standard error included, and its exit code.
   local function run(name, arguments, environment)
     local given = environment or {
       PODERO_BASE_URL = server.url,
@@ -34,7 +34,7 @@ describe("the example", function()
     return list
   end
 
-  --- The same where it has to succeed: its lines.
+  --- Runs an example that has to succeed. Returns the lines of its output.
   local function lines_of(name, arguments)
     local output, code = run(name, arguments)
     assert.equal(0, code, output)
@@ -50,7 +50,7 @@ describe("the example", function()
       assert.equal("25 users", output[26])
     end)
 
-    it("asks for deleted users too, if told so", function()
+    it("includes deleted users with --include-deleted", function()
       local output = lines_of("list_users", { mock.ORG, "--include-deleted" })
       assert.equal("27 users", output[28])
       assert.truthy(helper.last(server, "api").uri:find("include_deleted=true", 1, true))
@@ -66,21 +66,21 @@ describe("the example", function()
       assert.equal(1, #lines(output))
     end)
 
-    it("ends with exit code 2 where it is used wrongly", function()
+    it("ends with exit code 2 after wrong use", function()
       assert.equal(2, select(2, run("list_users", {})))
       assert.equal(2, select(2, run("list_users", { mock.ORG, "--what" })))
     end)
   end)
 
   describe("filter_users", function()
-    it("keeps those with a role", function()
+    it("prints the users with a role", function()
       local output = lines_of("filter_users", { mock.ORG, "staff" })
       for i = 1, #output - 1 do assert.truthy(output[i]:find("^staff\t")) end
       assert.is_true(#output > 1)
       assert.equal(("%d found"):format(#output - 1), output[#output])
     end)
 
-    it("keeps those with a term in a field, in upper or lower case", function()
+    it("prints the users with a text in a field, ignoring case", function()
       local output = lines_of("filter_users", { mock.ORG, "any", "GRUBER" })
       assert.equal("admin\tanna.gruber.100001@example.com\tCUST-100001", output[1])
       output = lines_of("filter_users", { mock.ORG, "any", "cust-100001" })
@@ -105,7 +105,7 @@ describe("the example", function()
   end)
 
   describe("join_csv", function()
-    it("prints what the file and the list have of each customer", function()
+    it("prints what the file and the list say about each customer", function()
       local name = folder .. "/tariffs.csv"
       local file = assert(io.open(name, "w"))
       file:write("CUST-100001;day\nCUST-0;night\r\n")
@@ -132,7 +132,7 @@ describe("the example", function()
   end)
 
   describe("export_csv", function()
-    it("writes a file, and tells how far it has come", function()
+    it("writes a file and shows its progress", function()
       server:configure { default_users = 3000 }
       local name = folder .. "/users.csv"
       local output = lines_of("export_csv", { mock.ORG, name })
@@ -143,7 +143,7 @@ describe("the example", function()
         (helper.shell(("python3 -X utf8 -c %s %s"):format(helper.quoted(check), name))))
     end)
 
-    it("leaves no half a file", function()
+    it("leaves no incomplete file", function()
       server:configure { script = { api = { { fault = "truncate_chunked" } } } }
       local name = folder .. "/half.csv"
       local output, code = run("export_csv", { mock.ORG, name })
@@ -153,7 +153,7 @@ describe("the example", function()
       assert.equal("", (helper.shell("ls " .. folder .. " | grep part")))
     end)
 
-    it("leaves an old file as it was if the list does not come", function()
+    it("leaves an old file unchanged if the list cannot be read", function()
       server:configure { organizations = { [mock.ORG] = { status = 403 } } }
       local name = folder .. "/old.csv"
       helper.shell("echo old >" .. name)
@@ -163,7 +163,7 @@ describe("the example", function()
   end)
 
   describe("many_organizations", function()
-    it("lists them at once, and what went wrong with one beside the others", function()
+    it("lists them at once, and prints the error of one beside the others", function()
       server:configure { organizations = { [helper.OTHER_ORG] = { status = 403 } } }
       local output, code = run("many_organizations", { mock.ORG, helper.OTHER_ORG })
       assert.equal(1, code)
@@ -174,7 +174,7 @@ describe("the example", function()
       assert.equal(0, select(2, run("many_organizations", { mock.ORG })))
     end)
 
-    it("counts users in roles that it does not know as others", function()
+    it("counts users with unknown roles as others", function()
       local user = [==[{"id": "1", "organization_id": "2", "role": "%s", "email": "a@example.com", "num_inverters": 1,
         "num_heat_pumps": 1, "num_electric_vehicles": 1, "num_wallboxes": 1}]==]
       local all = { user:format("admin"), user:format("owner"), user:format("other"), user:format("\\u001b[31m") }

@@ -6,7 +6,7 @@ local mock = require "spec.support.mock"
 
 local SHORT, LONG = helper.ORG, helper.OTHER_ORG
 
--- Prints the exit code of a shell command, and the kilobytes that it had at its peak.
+-- Prints the exit code of a shell command and its peak memory in kilobytes.
 local PEAK = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1], shell=True); "
   .. "print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
 
@@ -34,11 +34,11 @@ describe("an export of a long list", function()
   end
 
   for _, format in ipairs { "ndjson", "json", "csv", "table" } do
-    it("takes no more memory than that of a short one, as " .. format, function()
+    it("takes no more memory than that of a short one, in the format " .. format, function()
       local little = peak(SHORT, format)
       local much, bytes = peak(LONG, format)
       assert.is_true(bytes > 4e6, bytes)
-      if helper.CHECKED then return end -- those have memory of their own
+      if helper.CHECKED then return end -- checked builds need more memory
       assert.is_true(much - little < 2048, ("%d kB more"):format(much - little))
       assert.is_true(much < 20 * 1024, ("%d kB"):format(much))
     end)

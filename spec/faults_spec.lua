@@ -1,5 +1,5 @@
--- Whatever the network or the server does, a call ends in time with users or with one clear error, asks no more often
--- than it should, and leaves the client usable. The faults are spec/support/faults.lua's.
+-- Whatever the network or the server does, a call ends in time with users or with one clear error, sends no more
+-- requests than it should, and leaves the client usable. The faults are in spec/support/faults.lua.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
@@ -13,7 +13,7 @@ describe("a client", function()
   setup(function() server = peer.start() end)
   teardown(function() server:stop() end)
 
-  --- What a fault is to come to where it is put in this way.
+  --- The expected outcome of a fault, if it is caused in this way.
   local function expected_of(row, how)
     local more = how.at == "token" and row.token or row[how.method or "list_users"]
     local expected = {}
@@ -61,7 +61,7 @@ describe("a client", function()
     assert.equal(3, outcome.recovered, tostring(outcome.problem))
   end
 
-  --- The fault once, where one more attempt is allowed.
+  --- Causes the fault once, with one retry allowed.
   local function check_retry(row, how)
     local outcome = faults.run(server, row, how)
     assert.equal(3, outcome.count, tostring(outcome.err))
@@ -69,7 +69,7 @@ describe("a client", function()
     assert.is_true(outcome.seconds < outcome.timeout + MARGIN, outcome.seconds)
   end
 
-  describe("that gets as a response", function()
+  describe("handles as a response", function()
     for _, row in ipairs(faults.responses) do
       it(row.name, function() check(row, {}) end)
       if row.methods then
@@ -82,7 +82,7 @@ describe("a client", function()
     end
   end)
 
-  describe("that gets from the API", function()
+  describe("handles from the API", function()
     for _, row in ipairs(faults.api) do
       it(row.name, function() check(row, {}) end)
       if row.methods then
@@ -95,7 +95,7 @@ describe("a client", function()
     end
   end)
 
-  describe("that gets from the token endpoint", function()
+  describe("handles from the token endpoint", function()
     for _, row in ipairs(faults.tokens) do
       it(row.name, function() check(row, { at = "token" }) end)
     end
@@ -104,7 +104,7 @@ describe("a client", function()
     end
   end)
 
-  describe("tries once more after", function()
+  describe("retries once after", function()
     for _, row in ipairs(faults.responses) do
       if row.retryable and not row.waits and (row.status == nil or row.retry_after == 0) then
         it(row.name, function() check_retry(row, { retries = 1 }) end)
@@ -115,7 +115,7 @@ describe("a client", function()
     end
   end)
 
-  describe("that has a connection", function()
+  describe("handles a connection", function()
     for _, row in ipairs(faults.connections) do
       local expected = { requests = 0, attempts = 1, token_requests = 0 }
       for name, value in pairs(row) do expected[name] = value end
@@ -125,7 +125,7 @@ describe("a client", function()
   end)
 
   for protocol, tls in pairs { tls = { certificate = "server" }, http2 = { certificate = "server", h2 = true } } do
-    describe("that gets over " .. protocol, function()
+    describe("handles over " .. protocol, function()
       for _, row in ipairs(faults[protocol]) do
         it(row.name, function() check(row, { static = true, tls = tls }) end)
         if not row.good and not tls.h2 then -- token requests do not use HTTP/2
@@ -135,7 +135,7 @@ describe("a client", function()
     end)
   end
 
-  -- what is no single fault of a single call --------------------------------------------------------------------------
+  -- several calls or connections --------------------------------------------------------------------------------------
 
   local TLS, HTTP2 = { certificate = "server" }, { certificate = "server", h2 = true }
   local good = faults.good.api[1]
@@ -146,7 +146,7 @@ describe("a client", function()
     return listener
   end
 
-  --- A client with a token of its own for a listener, and the events that it tells of.
+  --- A client with an access token for a listener, and the array of its events.
   local function client_of(url, more)
     local events = {}
     local options = { base_url = url, access_token = "static", proxy = "", max_retries = 0, timeout = 5,
@@ -156,7 +156,7 @@ describe("a client", function()
     return client, events
   end
 
-  --- Calls in turn that succeed; the requests and connections that the server has seen by then.
+  --- Makes calls that have to succeed. Returns how many requests and connections the server has received.
   local function all_succeed(settings, calls)
     local listener = listen(settings)
     local client, events = client_of(listener.url)
@@ -173,41 +173,41 @@ describe("a client", function()
 
   describe("whose connection the server ends between two calls", function()
     for name, act in pairs { ["with a FIN"] = faults.CLOSE, ["with a reset"] = faults.RESET } do
-      it(name .. ", makes another", function()
+      it(name .. " opens another", function()
         local requests, connections = all_succeed({ api = { { good, act } }, good_api = { good } }, 3)
         assert.equal(3, requests)
         assert.equal(2, connections)
       end)
 
-      it(name .. " just as the second request arrives, sends it again", function()
+      it(name .. " just as the second request arrives resends it", function()
         local requests, connections = all_succeed({ api = { { good }, { act } }, good_api = { good } }, 3)
         assert.equal(4, requests)
         assert.equal(2, connections)
       end)
 
-      it(name .. " just as the second request arrives over HTTP/2, sends it again", function()
+      it(name .. " just as the second request arrives over HTTP/2 resends it", function()
         local requests = all_succeed({ tls = HTTP2, api = { { good }, { act } }, good_api = { good } }, 3)
         assert.equal(4, requests)
       end)
     end
 
-    it("with GOAWAY, makes another", function()
+    it("with GOAWAY opens another", function()
       local requests, connections = all_succeed({ tls = HTTP2, good_api = { good },
         api = { { good, { "goaway", 1, 0 } }, { good, { "goaway", 1, 0 }, faults.CLOSE } } }, 4)
       assert.is_true(requests >= 4 and requests <= 6, requests) -- a request can cross the GOAWAY
       assert.is_true(connections >= 2, connections)
     end)
 
-    it("with GOAWAY just as the second request arrives, sends it again", function()
+    it("with GOAWAY just as the second request arrives resends it", function()
       local requests = all_succeed({ tls = HTTP2, good_api = { good },
         api = { { good }, { { "goaway", 1, 0 }, faults.CLOSE } } }, 3)
       assert.equal(4, requests)
     end)
   end)
 
-  describe("whose connection is dead though neither side has closed it", function()
+  describe("whose connection is dead although neither side has closed it", function()
     for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
-      it("loses one call to it over " .. name .. ", not all that follow", function()
+      it("fails one call over " .. name .. ", not the following ones", function()
         local listener = listen { tls = tls, api = { { good }, { faults.STALL } }, good_api = { good } }
         local client = client_of(listener.url)
         assert(client:list_users(helper.ORG))
@@ -219,9 +219,9 @@ describe("a client", function()
     end
   end)
 
-  describe("that gets from a proxy, asked for a tunnel,", function()
+  describe("handles as a proxy's response to CONNECT", function()
     for _, row in ipairs(faults.proxies) do
-      it(row.name .. ", fails, and tells it no secret", function()
+      it(row.name .. ", and sends the proxy no secret", function()
         local target = listen { tls = TLS, good_api = faults.good.api, good_token = faults.good.token }
         local proxy = listen { connect = { row.acts }, good_connect = { { "tunnel" } } }
         local client = client_of(target.url, { access_token = faults.secrets.access_token, proxy = proxy.url,
@@ -240,7 +240,7 @@ describe("a client", function()
     end
   end)
 
-  it("says of a name that does not resolve the same however often it is asked, and in time", function()
+  it("returns the same error for each call to a host name that does not resolve, in time", function()
     local client, events = client_of("https://no-such-host.invalid")
     for i = 1, 3 do
       local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
@@ -254,7 +254,7 @@ describe("a client", function()
     client:close()
   end)
 
-  describe("that gets a gzip bomb of 10 GB", function()
+  describe("that receives a gzip bomb of 10 GB", function()
     --- Megabytes of /proc/self/status.
     local function megabytes(name)
       for line in io.lines("/proc/self/status") do
@@ -264,14 +264,14 @@ describe("a client", function()
     end
 
     for layers = 1, 2 do
-      --- By how many megabytes a method makes the resident memory grow, at its peak; its results; and its seconds, of
-      -- the processor, since it never waits for long.
+      --- Returns by how many megabytes a method makes the peak of resident memory grow, its seconds of processor time
+      -- (it never waits for long), and its results.
       local function attack(method, options)
         local listener = listen { api = { { { "bomb", 10240, layers } } }, good_api = { good } }
         local client = client_of(listener.url, options)
         collectgarbage()
         local file = assert(io.open("/proc/self/clear_refs", "w"))
-        file:write("5") -- the peak is measured from here on
+        file:write("5") -- resets the peak
         file:close()
         local before, start = megabytes("VmRSS"), os.clock()
         local list, err = method(client)
@@ -294,13 +294,13 @@ describe("a client", function()
 
       local name = layers == 1 and "" or ", in a gzip bomb"
       local refused = layers == 2 and "decode" -- at the header
-      it("ends at the limit, in bounded memory" .. name, function()
+      it("ends the call at max_response_bytes, in bounded memory" .. name, function()
         local grown, _, list, err = attack(get, { max_response_bytes = 20000000 })
         helper.failed(refused or "too_large", list, err)
         assert.is_true(grown < 60, grown)
       end)
 
-      it("ends in bounded memory where no limit is set" .. name, function()
+      it("ends the call in bounded memory if no limit is set" .. name, function()
         for _, method in ipairs { list_users, each_user } do
           local grown, _, list, err = attack(method)
           assert.is_nil(list)
@@ -309,12 +309,12 @@ describe("a client", function()
         end
       end)
 
-      it("ends in time, whatever the limit" .. name, function()
+      it("ends the call in time, whatever the limit" .. name, function()
         for _, method in ipairs { list_users, each_user, get } do
           local _, seconds, list, err = attack(method, { timeout = 0.2, max_response_bytes = 1e10 })
           assert.is_nil(list)
           assert.is_true(err.kind == (refused or "too_large") or not refused and err.kind == "timeout", tostring(err))
-          -- Under valgrind, of which SPARSE tells, all takes many times as long.
+          -- Under valgrind, which sets SPARSE, everything takes many times as long.
           assert.is_true(seconds < (os.getenv("SPARSE") and 10 or 0.7), seconds)
         end
       end)

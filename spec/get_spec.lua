@@ -23,7 +23,7 @@ describe("client:get", function()
     return client:get(helper.API .. "/page")
   end
 
-  it("gives the decoded JSON of another page, with the same token", function()
+  it("returns the decoded JSON of another resource, with the same token", function()
     local echo = assert(client:get(ECHO))
     assert.equal("GET", echo.method)
     assert.equal(ECHO, echo.path)
@@ -32,7 +32,7 @@ describe("client:get", function()
     assert.is_nil(helper.last(server, "api").body)
   end)
 
-  it("asks for its own path and query, whatever was asked for before over the same connection", function()
+  it("requests its path and query, whatever was requested before over the same connection", function()
     local asked = {
       { ECHO, { q = "1" } }, { ECHO }, { ECHO .. "/%C3%9C" }, { ECHO .. "/x" }, { ECHO, { q = "/?%" } },
       { ECHO .. "/x" },
@@ -49,7 +49,7 @@ describe("client:get", function()
     assert.equal(1, server:counts().connections)
   end)
 
-  it("gives null as podero.null, at any depth", function()
+  it("returns null as podero.null, at any depth", function()
     local value = assert(page("{\"a\": null, \"b\": [null, 1, {\"c\": null}], \"d\": {}}"))
     assert.equal(podero.null, value.a)
     assert.equal(podero.null, value.b[1])
@@ -59,7 +59,7 @@ describe("client:get", function()
     assert.equal(podero.null, (page("null")))
   end)
 
-  it("gives JSON of any kind", function()
+  it("returns any JSON value", function()
     for body, value in pairs { ["7"] = 7, ["-1.5e3"] = -1500, ["\"x\""] = "x", ["true"] = true, ["[]"] = {},
       ["[[1], []]"] = { { 1 }, {} } } do
       assert.same(value, page(body))
@@ -69,7 +69,7 @@ describe("client:get", function()
     assert.equal(200, response.status)
   end)
 
-  it("does not hold other pages against the schema of users", function()
+  it("does not check values against the schema of users", function()
     assert.same({ { id = 5 } }, page("[{\"id\": 5}]"))
     local user = assert(client:get(helper.users_path()))[2]
     assert.equal(podero.null, user.first_name)
@@ -77,11 +77,11 @@ describe("client:get", function()
 
   describe("query", function()
     local function sent(query)
-      client:get(ECHO, query) -- whose answer is no JSON if the query is no UTF-8
+      client:get(ECHO, query) -- the response is not JSON if the query is not UTF-8
       return helper.last(server, "api").uri:match("^[^?]*%??(.*)$")
     end
 
-    it("takes strings, numbers and booleans", function()
+    it("accepts strings, numbers and booleans", function()
       assert.equal("a=text", sent { a = "text" })
       assert.equal("a=7", sent { a = 7 })
       assert.equal("a=-1.5", sent { a = -1.5 })
@@ -92,7 +92,7 @@ describe("client:get", function()
       assert.equal("", sent(nil))
     end)
 
-    it("writes numbers exactly: no fraction where there is none, else as few digits as read back equal", function()
+    it("has integers without a fraction, and other numbers in the shortest form that reads back equal", function()
       for text, number in pairs {
         ["5"] = 10 / 2, ["1700000000123456"] = 1700000000123456, ["9007199254740992"] = 2 ^ 53,
         ["1000000000000000"] = 1e15, ["48.20817653000123"] = 48.20817653000123, ["0.1"] = 0.1, ["1e%2B300"] = 1e300,
@@ -106,14 +106,14 @@ describe("client:get", function()
       end
     end)
 
-    it("raises, with the name, on NaN and infinity, and sends nothing", function()
+    it("raises an error that names the parameter for NaN and infinity, and sends nothing", function()
       for _, value in ipairs { 0 / 0, math.huge, -math.huge, { 1, math.huge } } do
         helper.raises({ "get", "'page'", "number" }, client.get, client, ECHO, { page = value })
       end
       assert.equal(0, #server:requests())
     end)
 
-    it("repeats a parameter for each value of an array, in its order", function()
+    it("repeats a parameter for each value of an array, in order", function()
       assert.equal("a=1&a=x+y&a=true&a=0.5", sent { a = { 1, "x y", true, 0.5 } })
       assert.equal("a=only", sent { a = { "only" } })
       local parts = {}
@@ -125,14 +125,14 @@ describe("client:get", function()
       assert.equal(2000, select(2, sent({ a = many }):gsub("a=%d+", "")))
     end)
 
-    it("raises, with the name, on an array of something else, an empty one, and a table with other keys", function()
+    it("raises an error that names the parameter for an array that is empty, mixed, or of other types", function()
       for _, value in ipairs { { 1, {} }, { podero.null }, { print }, { x = 1 }, { 1, x = 2 }, { [2] = "b" }, {} } do
         helper.raises({ "get", "'page'" }, client.get, client, ECHO, { page = value })
       end
       assert.equal(0, #server:requests())
     end)
 
-    it("encodes what would mean something else", function()
+    it("is percent-encoded", function()
       local characters = {}
       for code = 0, 255 do characters[#characters + 1] = string.char(code) end
       local all = table.concat(characters)
@@ -147,14 +147,14 @@ describe("client:get", function()
       assert.equal("a b+c&d=e?f#g/ü😀", echo.query.q)
     end)
 
-    it("takes many", function()
+    it("accepts many parameters", function()
       local query = {}
       for i = 1, 200 do query["name" .. i] = "value " .. i end
       local echo = assert(client:get(ECHO, query))
       assert.same(query, echo.query)
     end)
 
-    it("raises, with the name, on what is none of these, and sends nothing", function()
+    it("raises an error that names the parameter for other types, and sends nothing", function()
       for _, value in ipairs { {}, print } do
         helper.raises({ "get", "'page'", type(value) }, client.get, client, ECHO, { page = value })
       end
@@ -166,7 +166,7 @@ describe("client:get", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("leaves its table as it was", function()
+    it("is not modified", function()
       local query = { a = 1, b = true, c = "x" }
       assert(client:get(ECHO, query))
       assert.same({ a = 1, b = true, c = "x" }, query)
@@ -185,7 +185,7 @@ describe("client:get", function()
       assert.equal(5, server:counts().api)
     end)
 
-    it("that could lead elsewhere is an error of kind argument, and nothing is sent", function()
+    it("gives an error of kind argument if it could lead elsewhere, and nothing is sent", function()
       for _, path in ipairs {
         "", "x", "api/partners", "http://127.0.0.1/x", "@elsewhere.example/", ".elsewhere.example/x", ":80/x", "/a?b=c",
         "/a#b", "/a@b", "/a b", "/a/../b", "/..", "/a/./b", "/a/..", "/.", "/a\r\nX-Injected: yes", "/a\nb", "/a\rb",
@@ -198,14 +198,14 @@ describe("client:get", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("cannot hide a dot segment behind escapes", function()
+    it("may not contain an escaped dot segment", function()
       for _, path in ipairs { "/a/%2e%2e/b", "/a/.%2E/b", "/%2e" } do
         helper.failed("argument", client:get(path)) -- injection_spec has every spelling
       end
       assert.equal(0, #server:requests())
     end)
 
-    it("raises if it is not a string", function()
+    it("raises an error if it is not a string", function()
       for _, path in ipairs { 5, true, {} } do
         helper.raises({ "get", "string", type(path) }, client.get, client, path)
       end
@@ -216,7 +216,7 @@ describe("client:get", function()
   end)
 
   describe("opts", function()
-    it("hold for this call", function()
+    it("apply to this call only", function()
       helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = "0" } } })
       assert.equal(2, helper.failed("http", client:get(ECHO, nil, { max_retries = 1 })).attempts)
       assert.equal(2, server:counts().api)
@@ -230,7 +230,7 @@ describe("client:get", function()
     end)
   end)
 
-  it("has the same tokens, retries and errors as list_users", function()
+  it("uses tokens, retries and errors as list_users does", function()
     server:configure {}
     local other = helper.client(server)
     assert(other:get(ECHO))
@@ -244,7 +244,7 @@ describe("client:get", function()
     assert.same({ detail = "Not Found" }, err.detail)
   end)
 
-  it("gives integers exactly, as such where Lua has them, and other numbers as doubles have them", function()
+  it("returns integers exactly, as integers if Lua has them, and other numbers as doubles", function()
     for _, text in ipairs { "9007199254740991", "9007199254740993", "9223372036854775807", "-9223372036854775808" } do
       local value = page(text)
       if math.type then
@@ -260,15 +260,15 @@ describe("client:get", function()
     helper.failed("decode", page("1e309"))
   end)
 
-  it("gives the last of equal keys", function()
+  it("returns the last of equal keys", function()
     assert.same({ a = { 2 }, b = 0 }, page("{\"a\": {\"c\": 1}, \"b\": 0, \"\\u0061\": [2]}"))
   end)
 
-  it("says where a body is not JSON, and tries again only if it is cut short", function()
+  it("says where a body is not JSON, and retries only if it is cut short", function()
     for body, words in pairs {
       ["{\"a\" 1}"] = "not JSON: expected a colon at byte 5", ["[1] x"] = "not JSON: text after the value at byte 4",
       ["[\"\255\"]"] = "not JSON: invalid UTF-8 at byte 2", [""] = "empty: the input ended too early at byte 0",
-      [("["):rep(600)] = "not JSON: too many arrays and objects inside each other at byte 512",
+      [("["):rep(600)] = "not JSON: arrays and objects are nested too deeply at byte 512",
     } do
       local err = helper.failed("decode", page(body))
       assert.truthy(err.message:find(words, 1, true), err.message)
@@ -283,19 +283,19 @@ describe("client:get", function()
   end)
 end)
 
-describe("client:get of a peer", function()
+describe("client:get", function()
   local server = one_listener()
 
   setup(server.start)
   teardown(server.stop)
   after_each(server.close)
 
-  --- A client of a server that answers like this, always.
+  --- A client of a server that handles every API request with these acts.
   local function client_of(acts, more)
     return server.client({ good_api = acts }, more)
   end
 
-  it("whose body comes byte by byte gives what it says", function()
+  it("decodes a body that arrives byte by byte", function()
     local body = "{\"a\": [1.5, null, \"x\\u00e4\195\164\", true], \"b\": {\"c\": {}}, \"d\": -17}"
     local client = client_of { { "send", ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(#body) },
       { "drip", body, 0.001 } }
@@ -303,14 +303,14 @@ describe("client:get of a peer", function()
       assert(client:get("/x")))
   end)
 
-  it("whose body is wrong says so before its end has arrived", function()
+  it("fails before the end of a body that is not JSON has arrived", function()
     local client = client_of { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>" }, { "stall" } }
     local seconds, value, err = helper.timed(client.get, client, "/x")
     helper.failed("decode", value, err)
     assert.is_true(seconds < 1, seconds)
   end)
 
-  it("whose body is tried again starts anew", function()
+  it("decodes from the beginning after a retry", function()
     local half = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"a\": [1, {\"b\": \"x"
     local client = client_of({ { "respond", 200, {}, "{\"c\": [2]}" } }, { max_retries = 1 })
     server.listener:set { api = { { { "send", half }, { "close" } } } }
@@ -318,7 +318,7 @@ describe("client:get of a peer", function()
     assert.equal(2, #server.listener:received())
   end)
 
-  it("keeps 16 MiB at most, unless the client's options or the call's say otherwise", function()
+  it("returns at most 16 MiB unless the client's options or opts say otherwise", function()
     local mib = 1024 * 1024
     local client = client_of { { "packed", "[]", " ", 16 * mib - 2 } }
     assert.same({}, assert(client:get("/x")))
@@ -333,8 +333,8 @@ describe("client:get of a peer", function()
     helper.failed("too_large", get_with(mib))
   end)
 
-  --- What a process of its own says of a call with a timeout of 2 s: its seconds, the peak of its memory in MB, and how
-  -- the call has ended.
+  --- Makes a call with a timeout of 2 s in a new process. Prints its seconds, the process's peak memory in MB, and the
+  -- outcome.
   local PROGRAM = [[
     local podero, socket = require "podero", require "socket"
     local client = podero.new { base_url = %q, access_token = "static", proxy = "", timeout = 2, max_retries = 0 }
@@ -351,14 +351,14 @@ describe("client:get of a peer", function()
     return tonumber(seconds), tonumber(megabytes), outcome
   end
 
-  it("whose few bytes unpack to very many values is too large, in time and in little memory", function()
+  it("ends in time and in little memory if few bytes decompress to very many values", function()
     client_of { { "packed", "[", "[],", 200 * 1024 * 1024 / 3 } }
     local seconds, megabytes, outcome = measured "client:get('/x')"
     assert.equal("too_large", outcome)
     if helper.CHECKED then return end
     assert.is_true(seconds < 2.5, seconds)
     assert.is_true(megabytes < 100, megabytes)
-    -- Fewer bytes than the limit, but not fewer values.
+    -- Fewer bytes than the limit, but too many values.
     server.listener:set { good_api = { { "packed", "[0", ",1.5", 1048600 } } }
     seconds, megabytes, outcome = measured "client:get('/x')"
     assert.equal("too_large", outcome)
@@ -366,15 +366,15 @@ describe("client:get of a peer", function()
     assert.is_true(megabytes < 100, megabytes)
   end)
 
-  -- On Lua 5.1 to 5.3 all of them would take a minute.
+  -- On Lua 5.1 to 5.3, decoding all of it would take a minute.
   for name, shape in pairs {
     ["client:get('/x')"] = { "", "" },
     [("client:list_users('%s')"):format(helper.ORG)] = { "[{\"x\":", "}]" },
     [("(function() return select(2, pcall(function() for _ in client:each_user('%s') do end end)) end)()"):format(
       helper.ORG)] = { "[{\"x\":", "}]" },
   } do
-    it("ends in time though the keys collide in Lua's table of strings: " .. name, function()
-      if helper.CHECKED then return pending("a checked build has its own time") end
+    it("ends in time even if the keys collide in Lua's table of strings: " .. name, function()
+      if helper.CHECKED then return pending("a checked build is slow") end
       client_of { { "colliding", shape[1], 120000, shape[2] } }
       local seconds = measured(name)
       assert.is_true(seconds < 2.5, seconds)

@@ -8,7 +8,7 @@ local versions = require "spec.support.versions"
 
 local ECHO = helper.API .. "/echo"
 
---- The results of a method that has failed: each_user raises its error.
+--- The results of a failed call; an error that each_user raises becomes its second result.
 local function results_of(call, ...)
   local ok, result, err = pcall(call, ...)
   if ok then return result, err end
@@ -45,7 +45,7 @@ describe("headers", function()
   end)
   after_each(function() helper.close_clients() end)
 
-  --- What the last API request had in its header.
+  --- The header fields of the last API request.
   local function received()
     return helper.last(server, "api").headers
   end
@@ -94,7 +94,7 @@ describe("headers", function()
     assert.is_nil(received()["x-c"])
   end)
 
-  it("of a client are those that it was made with", function()
+  it("of a client are copied by podero.new", function()
     local headers = { ["X-A"] = "1" }
     local other = helper.client(server, { access_token = "static", headers = headers })
     headers["X-A"], headers["X-B"] = "2", "bad\n"
@@ -103,7 +103,7 @@ describe("headers", function()
     assert.is_nil(received()["x-b"])
   end)
 
-  it("may replace Accept, of which one is sent", function()
+  it("may replace Accept, which is sent once", function()
     assert(METHODS.get(client, { accept = "text/plain" }))
     assert.equal("text/plain", received().accept)
     assert(METHODS.get(client))
@@ -129,7 +129,7 @@ describe("headers", function()
   end)
 
   describe("as a function", function()
-    it("are what it returns, called once per call, in the caller's coroutine", function()
+    it("are its result, and it is called once per call, in the caller's coroutine", function()
       local count, thread = 0, nil
       local function headers()
         count = count + 1
@@ -169,14 +169,14 @@ describe("headers", function()
       for _, request in ipairs(server:requests("api")) do assert.equal("1", request.headers["x-number"]) end
     end)
 
-    it("may be none", function()
+    it("may be absent", function()
       assert(METHODS.get(client, function() end))
       local other = helper.client(server, { access_token = "static", headers = function() end })
       assert(METHODS.get(other, { ["X-A"] = "1" }))
       assert.equal("1", received()["x-a"])
     end)
 
-    it("reach the caller if it raises, and nothing is sent", function()
+    it("pass its error to the caller, and nothing is sent", function()
       local failure = {}
       for name, call in pairs(METHODS) do
         local ok, err = pcall(call, client, function() error(failure) end)
@@ -188,7 +188,7 @@ describe("headers", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("raise if it yields or returns what cannot be sent", function()
+    it("raise an error if it yields or returns what cannot be sent", function()
       for name, call in pairs(METHODS) do
         local co = coroutine.create(function() return call(client, coroutine.yield) end)
         assert.is_false((coroutine.resume(co)), name)
@@ -200,7 +200,7 @@ describe("headers", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("may make calls of the same client, and close it", function()
+    it("may be computed with calls of the same client, or while closing it", function()
       assert(METHODS.get(client, function()
         assert(client:list_users(helper.ORG))
         return { ["X-A"] = "1" }
@@ -224,7 +224,7 @@ describe("headers", function()
       helper.raises({ "new", "headers", words }, podero.new, { access_token = "static", headers = headers })
     end
 
-    it("are those that belong to the library or the connection, in any case", function()
+    it("are those that the library or the connection sets, in upper or lower case", function()
       for _, name in ipairs { "Authorization", "Host", "Content-Length", "Content-Type", "Transfer-Encoding",
         "Connection", "Keep-Alive", "Accept-Encoding", "TE", "Trailer", "Upgrade", "Expect", "Proxy-Authorization",
         "Proxy-Connection", "Proxy-Anything", "Cookie", "User-Agent" } do
@@ -234,7 +234,7 @@ describe("headers", function()
       end
     end)
 
-    it("are names that are none", function()
+    it("have an invalid name", function()
       for _, name in ipairs { "", " ", "X A", "X:", "X-A: 1\r\nX-B", "X-A\n", "X\0A", "\195\164", "X(A)", "X\127" } do
         refused("is not a field name", { [name] = "x" })
       end
@@ -242,24 +242,24 @@ describe("headers", function()
       refused("strings", { [true] = "1" })
     end)
 
-    it("are values that are none", function()
+    it("have an invalid value", function()
       for _, value in ipairs { "a\nb", "a\r\nX-B: 1", "a\rb", "a\0b", "\27", "a\127", " a", "a ", "\ta", "a\t", " " } do
         refused("X-A", { ["X-A"] = value })
       end
       for _, value in ipairs { 5, true, {}, podero.null } do refused("expected a string", { ["X-A"] = value }) end
     end)
 
-    it("are two whose names differ in case alone", function()
+    it("have names that differ only in case", function()
       refused("twice", { ["X-A"] = "1", ["x-a"] = "2" })
     end)
 
-    it("are more than 64 KB", function()
+    it("have more than 64 KB", function()
       refused("64 KB", { ["X-A"] = ("x"):rep(64 * 1024) })
       assert(METHODS.get(client, { ["X-A"] = ("x"):rep(60 * 1024) }))
       assert.equal(60 * 1024, #received()["x-a"])
     end)
 
-    it("are tables that cannot be listed, and what is no table", function()
+    it("are in a table with __index, or not in a table", function()
       refused("__index", setmetatable({}, { __index = { ["X-A"] = "1" } }))
       refused("table", "X-A: 1")
       refused("table", 5)
@@ -268,7 +268,7 @@ describe("headers", function()
     after_each(function() if server then server:reset() end end)
   end)
 
-  it("take letters beyond ASCII in values, as they are", function()
+  it("may have values with letters that are not ASCII, which are sent unchanged", function()
     assert(METHODS.get(client, { ["X-Name"] = "J\195\188rgen" }))
     assert.equal("J\195\188rgen", received()["x-name"])
   end)
@@ -281,7 +281,7 @@ describe("response.headers", function()
   teardown(server.stop)
   after_each(server.close)
 
-  --- A client of a server that answers with this text, always.
+  --- A client of a server that always sends this text.
   local function client_of(text, more)
     return server.client({ good_api = { { "send", text } }, good_token = { { "send", text } } },
       more or { access_token = "static-token" })
@@ -313,7 +313,7 @@ describe("response.headers", function()
     end
   end)
 
-  it("are err.headers of an error, of every method", function()
+  it("are in err.headers for every method", function()
     local client = client_of("HTTP/1.1 418 Teapot\r\n" .. FIELDS .. "[]")
     for name, call in pairs(METHODS) do
       local err = helper.failed("http", results_of(call, client))
@@ -322,7 +322,7 @@ describe("response.headers", function()
     end
   end)
 
-  it("are err.headers if the body of a good answer is wrong", function()
+  it("are in err.headers if the body of a 200 is wrong", function()
     local client = client_of("HTTP/1.1 200 OK\r\nX-Request-Id: 17\r\nContent-Length: 2\r\n\r\n[}")
     for name, call in pairs(METHODS) do
       local err = helper.failed("decode", results_of(call, client))
@@ -330,21 +330,21 @@ describe("response.headers", function()
     end
   end)
 
-  it("are err.headers of the token endpoint's answer", function()
+  it("are in err.headers for a response of the token endpoint", function()
     local client = client_of("HTTP/1.1 403 Forbidden\r\nX-Request-Id: 17\r\nContent-Length: 0\r\n\r\n",
       { client_id = "a", client_secret = "very secret" })
     local err = helper.failed("auth", client:list_users(helper.ORG))
     assert.equal("17", err.headers["x-request-id"])
   end)
 
-  it("are of the last answer, not of an informational one before it or of a trailer", function()
+  it("are those of the final response, not of an informational one or of a trailer", function()
     local client = client_of("HTTP/1.1 103 Early Hints\r\nX-Early: yes\r\n\r\nHTTP/1.1 200 OK\r\nX-A: 1\r\n"
       .. "Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\nX-Late: yes\r\n\r\n")
     local _, response = client:get("/x")
     assert.same({ ["x-a"] = "1", ["transfer-encoding"] = "chunked" }, response.headers)
   end)
 
-  it("are missing if no answer came", function()
+  it("are nil if no response came", function()
     local client = client_of("")
     server.listener:set { good_api = { { "close" } } }
     assert.is_nil(helper.failed("network", client:get("/x")).headers)
@@ -363,7 +363,7 @@ describe("response.headers", function()
     assert.equal("1", err.headers["***"])
   end)
 
-  it("come over HTTP/2, too", function()
+  it("are sent and received over HTTP/2, too", function()
     local client = server.client { tls = { certificate = "server", h2 = true },
       good_api = { { "respond", 200, { ["X-Request-Id"] = "17" }, "[]" } } }
     local _, response = client:get("/x", nil, { headers = { ["X-Trace"] = "2" } })
@@ -371,16 +371,16 @@ describe("response.headers", function()
     assert.equal("2", server.listener:received()[1].headers["x-trace"])
   end)
 
-  it("of many repeated fields are joined in little time", function()
+  it("join many repeated fields in a short time", function()
     local count = math.min(30000, versions.max_header_fields - 1)
     local client = client_of("HTTP/1.1 200 OK\r\n" .. ("a: bcd\r\n"):rep(count) .. "Content-Length: 2\r\n\r\n[]")
-    local seconds, answer, response = helper.timed(client.get, client, "/x")
-    assert.same({}, answer)
+    local seconds, value, response = helper.timed(client.get, client, "/x")
+    assert.same({}, value)
     assert.equal(count * 5 - 2, #response.headers.a)
     assert.is_true(seconds < 2, seconds)
   end)
 
-  it("of more fields than libcurl accepts are an error that says so", function()
+  it("are replaced by an error if there are more fields than libcurl accepts", function()
     if versions.max_header_fields == math.huge then return end
     local client = client_of("HTTP/1.1 200 OK\r\n" .. ("a: bcd\r\n"):rep(versions.max_header_fields)
       .. "Content-Length: 2\r\n\r\n[]")

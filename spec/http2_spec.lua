@@ -1,4 +1,4 @@
--- HTTP/2: when it is used, and what a server can do with it. The servers are spec.support.mock and spec.support.peer.
+-- HTTP/2: when it is used, and what a server can do over it. The servers are spec.support.mock and spec.support.peer.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
@@ -16,14 +16,14 @@ describe("HTTP/2", function()
   before_each(function() server:reset() end)
   after_each(helper.close_clients)
 
-  --- The protocols of the requests of a kind.
+  --- The protocols of all requests of a kind.
   local function protocols(kind)
     local list = {}
     for _, request in ipairs(server:requests(kind)) do list[#list + 1] = request.protocol end
     return table.concat(list, " ")
   end
 
-  it("is used for API requests, and not for token requests, though the server offers it", function()
+  it("is used for API requests, and not for token requests even if the server offers it", function()
     local client = helper.tls_client(server)
     for _ = 1, 3 do assert.equal(25, #assert(client:list_users(ORG))) end
     assert.equal("HTTP/1.1", protocols "token")
@@ -31,7 +31,7 @@ describe("HTTP/2", function()
     assert.equal(2, server:counts().connections)
   end)
 
-  it("is used for API requests after a token was renewed", function()
+  it("is used for API requests after the token was renewed", function()
     local client = helper.tls_client(server)
     assert(client:list_users(ORG))
     server:configure { script = { api = { { status = 401 } } } }
@@ -40,23 +40,23 @@ describe("HTTP/2", function()
     assert.equal("HTTP/2.0 HTTP/2.0 HTTP/2.0", protocols "api")
   end)
 
-  it("is not used with http_version = \"1.1\"; then requests for tokens and users share a connection", function()
+  it("is not used with http_version = \"1.1\", when token and API requests share a connection", function()
     local client = helper.tls_client(server, { http_version = "1.1" })
     for _ = 1, 3 do assert.equal(25, #assert(client:list_users(ORG))) end
     assert.is_string(client:each_user(ORG)().id)
     assert.equal("HTTP/1.1", protocols "token")
     assert.equal("HTTP/1.1 HTTP/1.1 HTTP/1.1 HTTP/1.1", protocols "api")
-    assert.equal(2, server:counts().connections) -- a loop has one of its own
+    assert.equal(2, server:counts().connections) -- each_user has another
   end)
 
-  it("is used with http_version = \"auto\", as it is without the option", function()
+  it("is used with http_version = \"auto\", the default", function()
     assert(helper.tls_client(server, { http_version = "auto" }):list_users(ORG))
     assert.equal("HTTP/2.0", protocols "api")
   end)
 
-  -- libcurl sends a request again after these codes, five times: REFUSED_STREAM and HTTP_1_1_REQUIRED.
-  for name, code in pairs { ["refuses its stream"] = 7, ["wants HTTP/1.1 for it"] = 13 } do
-    it("has a request sent no more often than over HTTP/1.1, if the server " .. name, function()
+  -- libcurl itself resends a request five times after these codes: REFUSED_STREAM and HTTP_1_1_REQUIRED.
+  for name, code in pairs { ["refuses the stream"] = 7, ["requires HTTP/1.1"] = 13 } do
+    it("resends a request no more often than HTTP/1.1 if the server " .. name, function()
       local other = peer.start()
       finally(function() other:stop() end)
       local reset = { { "rst", code } }
@@ -74,7 +74,7 @@ describe("HTTP/2", function()
     end)
   end
 
-  it("is not used without TLS, where a token request's connection goes on to serve the API", function()
+  it("is not used without TLS, when token and API requests share a connection", function()
     local client = helper.client(server)
     for _ = 1, 2 do assert(client:list_users(ORG)) end
     assert.equal("HTTP/1.1", protocols "token")
@@ -83,8 +83,8 @@ describe("HTTP/2", function()
   end)
 end)
 
--- Frames that are no part of a response, sent as fast as the client reads them. libcurl 7.88 to 8.6 does not return
--- from its loop meanwhile, and calls nothing that could end it.
+-- Frames that are not part of a response, sent as fast as the client reads them. libcurl 7.88 to 8.6 does not leave its
+-- loop during such a flood, and calls nothing that could end it.
 describe("a flood over HTTP/2", function()
   local server
 
@@ -101,9 +101,9 @@ describe("a flood over HTTP/2", function()
   local LIST = { "data", "[" }
   local ROWS = {
     ["empty DATA frames"] = { frame(0, 0, 1, ""), HEAD },
-    ["empty DATA frames in the midst of a list"] = { frame(0, 0, 1, ""), HEAD, LIST },
-    ["DATA frames of padding"] = { frame(0, 8, 1, "\200" .. ("\0"):rep(200)), HEAD },
-    ["DATA frames of a blank"] = { frame(0, 0, 1, " "), HEAD, LIST },
+    ["empty DATA frames within a list"] = { frame(0, 0, 1, ""), HEAD, LIST },
+    ["DATA frames with nothing but padding"] = { frame(0, 8, 1, "\200" .. ("\0"):rep(200)), HEAD },
+    ["DATA frames with one blank"] = { frame(0, 0, 1, " "), HEAD, LIST },
     ["DATA frames without a header"] = { frame(0, 0, 1, "") },
     ["DATA frames after the end of the stream"] = { frame(0, 0, 1, ""), HEAD, LIST, { "rst", 2 } },
     ["PRIORITY frames"] = { frame(2, 0, 1, "\0\0\0\3\16") },
@@ -111,7 +111,7 @@ describe("a flood over HTTP/2", function()
     ["WINDOW_UPDATE frames of the connection"] = { frame(8, 0, 0, "\0\0\0\1") },
     ["WINDOW_UPDATE frames of the stream"] = { frame(8, 0, 1, "\0\0\0\1") },
     ["PING frames"] = { frame(6, 0, 0, ("\0"):rep(8)) },
-    ["answers to PING"] = { frame(6, 1, 0, ("\0"):rep(8)) },
+    ["acknowledgements of PING"] = { frame(6, 1, 0, ("\0"):rep(8)) },
     ["SETTINGS frames"] = { frame(4, 0, 0, "") },
     ["RST_STREAM frames"] = { frame(3, 0, 3, "\0\0\0\8") },
     ["GOAWAY frames"] = { frame(7, 0, 0, "\127\255\255\255\0\0\0\0") },
@@ -119,11 +119,11 @@ describe("a flood over HTTP/2", function()
     ["empty CONTINUATION frames"] = { frame(9, 0, 1, ""), { "raw", frame(1, 0, 1, "") } },
     ["headers with status 103"] = { frame(1, 4, 1, "\8\003103") },
     ["trailers"] = { frame(1, 4, 1, "\0\1x\1y"), HEAD },
-    ["frames of a type that nobody knows"] = { frame(250, 0, 0, "") },
-    ["large frames of a type that nobody knows"] = { frame(250, 0, 0, ("x"):rep(16384)) },
+    ["frames of an unknown type"] = { frame(250, 0, 0, "") },
+    ["large frames of an unknown type"] = { frame(250, 0, 0, ("x"):rep(16384)) },
   }
 
-  --- A listener that floods the first `times` requests, for some GB at most, and a client for it.
+  --- A client of a listener that floods the connection of the first `times` requests with a few GB at most.
   local function flood(row, options, times)
     local acts = {}
     for i = 2, #row do acts[#acts + 1] = row[i] end
@@ -148,7 +148,7 @@ describe("a flood over HTTP/2", function()
     assert.is_nil(list)
     assert.is_true(podero.is_error(err), tostring(err))
     assert.is_true(seconds < 2.5, seconds)
-    -- Where libcurl returns between the frames, the connection is given up after a call that got nothing over it.
+    -- If libcurl returns between the frames, the connection is closed after a call that received nothing over it.
     local next_list = client:list_users(ORG, { timeout = 0.5 }) or assert(client:list_users(ORG))
     assert.equal(3, #next_list)
   end
@@ -160,7 +160,7 @@ describe("a flood over HTTP/2", function()
     end)
   end
 
-  it("cannot hold each_user, which fails at the next user", function()
+  it("cannot hold each_user for longer than its timeout and half a second", function()
     local client = flood { frame(0, 0, 1, ""), HEAD, LIST }
     check(client, helper.timed(function() return nil, select(2, pcall(client:each_user(ORG))) end))
   end)
@@ -172,7 +172,7 @@ describe("a flood over HTTP/2", function()
     assert.is_true(seconds < 2.5, seconds)
   end)
 
-  it("delays no other call for longer than half a second", function()
+  it("cannot delay other calls for more than half a second", function()
     local client = flood({ frame(0, 0, 1, ""), HEAD }, { wait = coroutine.yield })
     local longest = 0
     local thread = coroutine.create(client.list_users)

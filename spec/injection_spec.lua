@@ -1,4 +1,4 @@
--- Whatever an option or argument holds: it is refused, or the requests are those that they should be, field by field.
+-- Whatever an option or argument contains, it is refused, or the requests are exactly as expected, field by field.
 local cjson = require "cjson"
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
@@ -6,8 +6,8 @@ local peer = require "spec.support.peer"
 local podero = require "podero"
 local versions = require "spec.support.versions"
 
--- Every byte that means something in HTTP, URLs or forms, and some that mean nothing. Under valgrind, of which SPARSE
--- tells, the most dangerous ones.
+-- Every byte with a meaning in HTTP, URLs or forms, and some without. Under valgrind, which sets SPARSE, only the most
+-- dangerous ones.
 local BYTES = {}
 if os.getenv("SPARSE") then
   for c in ("\r\n @#?%"):gmatch(".") do BYTES[#BYTES + 1] = c end
@@ -33,7 +33,8 @@ describe("requests", function()
   end)
   after_each(function() listener:close() end)
 
-  --- Checks that all requests since the last time are whole, and have the fields that they should, and no others.
+  --- Checks that the requests since the last check are complete and have exactly the expected fields. Returns their
+  -- number, and all requests.
   local seen = 0
   local function check(target)
     local requests, connections = listener:received()
@@ -68,8 +69,8 @@ describe("requests", function()
     return options
   end
 
-  describe("are what they should be, or none, whatever is in", function()
-    -- Which bytes are refused: the others arrive encoded, or as they are.
+  describe("are well formed or not sent, whatever is in", function()
+    -- The bytes that are refused; others arrive, percent-encoded if necessary.
     for name, refused in pairs {
       client_id = CONTROL, client_secret = CONTROL, scope = CONTROL, user_agent = CONTROL, username = "[%z\r\n]$",
       password = "[%z\r\n]$", access_token = "[^!-~]",
@@ -118,7 +119,7 @@ describe("requests", function()
           assert.is_true(not ok or client == nil, ("%q"):format(byte))
           if ok then helper.failed("argument", client, err) end
         else
-          local result, failure = client:list_users(helper.ORG) -- some make it malformed
+          local result, failure = client:list_users(helper.ORG) -- some bytes make the URL malformed
           helper.failed(failure.kind == "argument" and "argument" or "network", result, failure)
           client:close()
         end
@@ -144,20 +145,20 @@ describe("requests", function()
         local client = assert(podero.new(options_with("tls", tls)))
         client:close()
         local other = assert(podero.new { base_url = "https://127.0.0.1:1", access_token = "x", tls = tls, proxy = "" })
-        helper.failed("argument", other:list_users(helper.ORG)) -- its message is one line
+        helper.failed("argument", other:list_users(helper.ORG)) -- helper.failed checks that the message is one line
         other:close()
       end
       assert.equal(0, check())
     end)
   end)
 
-  describe("are what they should be, or none, whatever is given to", function()
+  describe("are well formed or not sent, whatever is given to", function()
     local client
 
     before_each(function() client = assert(podero.new(options_with("access_token", "static"))) end)
     after_each(function() client:close() end)
 
-    it("list_users and its kin as an organization", function()
+    it("list_users, each_user and list_users_of as an organization id", function()
       for _, byte in ipairs(BYTES) do
         for _, id in ipairs { byte, helper.ORG .. byte, byte .. helper.ORG, helper.ORG:sub(1, -2) .. byte,
           helper.ORG:sub(1, 8) .. byte .. helper.ORG:sub(10) } do
@@ -190,7 +191,7 @@ describe("requests", function()
       assert.equal(0, check())
     end)
 
-    it("get as a path: no dot segment, separator, empty segment or control character, however it is spelled", function()
+    it("get as a path with dot segments, separators, empty segments or control characters, however encoded", function()
       local dots = { ".", "%2e", "%2E", "%252e", "%252E", "%25%32%65", "%2%35%32e", "%25252e", "%c0%ae" }
       local separators = { "%2f", "%2F", "%5c", "%5C", "%252f", "%255c", "%25%32%66", "%25252F", "\\", "%c0%af",
         "%e0%80%af" }
@@ -215,7 +216,7 @@ describe("requests", function()
       assert.equal(0, check())
     end)
 
-    it("get as a path that only looks like one of those", function()
+    it("get as a path that only resembles one of those", function()
       for _, path in ipairs { "/", "/x/", "/.../x", "/..x/y", "/x../y", "/.x", "/x.", "/x.y/z..w", "/%2e%2e%2e/x",
         "/.hidden", "/x;..", "/x;a=..;b/y", "/a..%20b", "/100%25", "/100%25off", "/%25", "/%2541", "/a%20b", "/%C3%9C",
         "/%3F%23%40", "/a:b,c=d" } do
@@ -225,7 +226,7 @@ describe("requests", function()
       end
     end)
 
-    it("get as a query's names and values", function()
+    it("get as names and values of a query", function()
       for _, byte in ipairs(BYTES) do
         assert(client:get("/x", { ["a" .. byte .. "b"] = byte .. "\r\nX-Injected: yes" }))
         local count, requests = check()
@@ -236,9 +237,9 @@ describe("requests", function()
     end)
   end)
 
-  it("carry a refresh token of a server's whole, and nothing but it", function()
+  it("contain the server's refresh token completely, percent-encoded", function()
     for _, byte in ipairs(BYTES) do
-      if byte:byte() > 127 then byte = "\195" .. byte:gsub("\255", "\191") end -- else it would be no JSON
+      if byte:byte() > 127 then byte = "\195" .. byte:gsub("\255", "\191") end -- otherwise it would not be JSON
       local refresh = "ref" .. byte .. "&grant_type=x\r\nX-Injected: yes"
       listener:set { token = { { { "respond", 200, {}, faults.token_answer { refresh_token = refresh } } } },
         api = { { { "respond", 401, {}, "" } } } }
@@ -252,7 +253,7 @@ describe("requests", function()
     end
   end)
 
-  it("carry no token of a store's that a header cannot carry, but a new one", function()
+  it("contain a new token if that of the store cannot be in a header", function()
     for _, byte in ipairs(BYTES) do
       if byte:find("[^!-~]") and byte:byte() < 128 then
         local store = {

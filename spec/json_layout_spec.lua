@@ -1,10 +1,10 @@
--- podero.command.json_layout, which checks and prints JSON as it came. The library's own reader is the oracle.
+-- podero.command.json_layout checks and prints JSON without converting values. The library's reader is the oracle.
 
 local decoder = require "decoder"
 local layout = require "podero.command.json_layout"
 local mutate = require "spec.support.mutate"
 
--- What the reader refuses only because it converts strings and numbers.
+-- Faults of JSON that the reader refuses only because it converts strings and numbers.
 local CONVERSIONS = {
   ["invalid UTF-8"] = true, ["half of a surrogate pair in a string"] = true, ["a number is too large"] = true,
 }
@@ -21,7 +21,7 @@ local SEEDS = {
   "[\"\\ud83d\\ude42\", 10, 0]",
 }
 
---- What `lines` gives.
+--- The output of `lines`, and the number of its pieces.
 local function lines(text)
   local pieces = {}
   for piece in layout.lines(text) do pieces[#pieces + 1] = piece end
@@ -45,8 +45,8 @@ local function tokens(text)
   end
 end
 
-describe("JSON as it came", function()
-  it("is told from what is none, as the library's reader does", function()
+describe("podero.command.json_layout", function()
+  it("accepts the texts that the library's reader accepts", function()
     math.randomseed(os.time())
     local right, wrong = 0, 0
     for _ = 1, tonumber(os.getenv "SPARSE") and 2000 or 40000 do
@@ -66,13 +66,13 @@ describe("JSON as it came", function()
     assert.is_true(right > 100 and wrong > 100)
   end)
 
-  it("may have what cannot be converted", function()
+  it("accepts JSON that cannot be converted", function()
     for _, text in ipairs { "1e400", "[-1e999999]", "\"\\ud800\"", "[\"\255\"]", "12345678901234567890123" } do
       assert.is_true(layout.is_json(text), text)
     end
   end)
 
-  it("has at most 512 levels", function()
+  it("accepts at most 512 levels", function()
     for _, brackets in ipairs { { "[", "]", "" }, { "{\"a\":", "}", "1" } } do
       local function nested(count) return brackets[1]:rep(count) .. brackets[3] .. brackets[2]:rep(count) end
       assert.is_true(layout.is_json(nested(512)))
@@ -81,7 +81,7 @@ describe("JSON as it came", function()
     end
   end)
 
-  it("has a line for each member, for people", function()
+  it("prints each member on a line of its own", function()
     assert.equal([==[{
   "b": [
     1,
@@ -100,7 +100,7 @@ describe("JSON as it came", function()
     assert.has_error(function() layout.lines("[1") end)
   end)
 
-  it("comes in pieces", function()
+  it("prints long texts in pieces", function()
     local list = {}
     for i = 1, 50000 do list[i] = ('{"n": [%d, "%d"]}'):format(i, i) end
     local text = "[" .. table.concat(list, ", ") .. "]"

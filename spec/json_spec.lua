@@ -3,18 +3,18 @@ local decoder = require "decoder"
 local cjson = require "cjson".new()
 local mutate = require "spec.support.mutate"
 local oracle = require "spec.support.oracle"
-cjson.decode_invalid_numbers(false) -- by default it takes NaN, Infinity and hexadecimal
+cjson.decode_invalid_numbers(false) -- by default it accepts NaN, Infinity and hexadecimal
 cjson.decode_max_depth(1000)
 
--- Other random cases in each run; SEED=… repeats one.
+-- The random cases differ from run to run; SEED=… repeats a run.
 local seed = tonumber(os.getenv "SEED") or os.time()
 math.randomseed(seed)
 
--- One in STEP of the many cases that are alike: under valgrind each takes thirty times as long.
+-- Only one case in STEP is tried: under valgrind each takes thirty times as long.
 local STEP = tonumber(os.getenv "SPARSE") or 1
 
 local null = cjson.null
-local MINUS_ZERO = -1 / math.huge -- Lua 5.1 takes the constant -0.0 for 0
+local MINUS_ZERO = -1 / math.huge -- Lua 5.1 reads the constant -0.0 as 0
 local math_type = math.type or function() return nil end
 
 local function show(text)
@@ -31,8 +31,8 @@ local function random_sizes(most)
   return sizes
 end
 
--- Decodes `text` whole, in two pieces split at every byte, byte by byte, and in random pieces: the
--- outcome, down to the error's offset, must always be the same. Returns it.
+-- Decodes `text` whole, in two pieces split at every byte, byte by byte, and in random pieces. All outcomes, including
+-- an error's offset, have to be the same; returns it.
 local function decode(text, options)
   local copy = { copy = true }
   for k, v in pairs(options or {}) do copy[k] = v end
@@ -73,7 +73,7 @@ local function refuses(text, offset, fault)
 end
 
 describe("the JSON reader", function()
-  it("reads the values of RFC 8259, 3", function()
+  it("reads the values of RFC 8259, section 3", function()
     accepts("null", null)
     accepts("true", true)
     accepts("false", false)
@@ -87,7 +87,7 @@ describe("the JSON reader", function()
     accepts('{"":1}', { [""] = 1 })
   end)
 
-  it("refuses what the grammar does not have", function()
+  it("refuses what the grammar does not allow", function()
     refuses("[1,]", 3)
     refuses("[,1]", 1)
     refuses("[1,,2]", 3)
@@ -122,7 +122,7 @@ describe("the JSON reader", function()
     refuses("[\194\1601]", 1) -- a no-break space
   end)
 
-  it("refuses literals that are not quite right", function()
+  it("refuses misspelled literals", function()
     refuses("nul", 3, "cut_short")
     refuses("nulL", 3)
     refuses("Null", 0)
@@ -171,13 +171,13 @@ describe("the JSON reader", function()
     refuses("1e+", 3, "cut_short")
     refuses('"\\ud800', 7, "cut_short")
     refuses('"\195', 2, "cut_short")
-    refuses("[01", 2) -- whatever follows, this is no number
+    refuses("[01", 2) -- whatever follows, this is not a number
     refuses("[1e5", 4, "cut_short")
     accepts("1e5", 1e5)
   end)
 
   describe("with numbers", function()
-    it("keeps integers exact, and apart from floats", function()
+    it("keeps integers exact and distinct from floats", function()
       local integers = { "0", "1", "-1", "10", "100", "2147483647", "-2147483648", "4294967296",
         "9007199254740991", "9007199254740992", "9007199254740993", "-9007199254740993",
         "999999999999999999", "9223372036854775807", "-9223372036854775807",
@@ -203,7 +203,7 @@ describe("the JSON reader", function()
       assert.is_true(ok and zero == 0 and 1 / zero < 0)
     end)
 
-    it("rounds rightly", function()
+    it("rounds to the nearest double", function()
       for text, value in pairs {
         ["1e308"] = 1e308, ["-1e308"] = -1e308, ["1.7976931348623157e308"] = 1.7976931348623157e308,
         ["1.7976931348623158e308"] = 1.7976931348623157e308,
@@ -243,7 +243,7 @@ describe("the JSON reader", function()
       end
     end)
 
-    it("refuses what is no number, and what no double can hold", function()
+    it("refuses malformed numbers, and those that are too large for a double", function()
       refuses("[01]", 2)
       refuses("[-01]", 3)
       refuses("[00]", 2)
@@ -277,7 +277,7 @@ describe("the JSON reader", function()
       refuses("1e99999999999999999999", 0, "range")
     end)
 
-    it("does not care for the locale", function()
+    it("ignores the locale", function()
       local set
       for _, name in ipairs { "de_DE.UTF-8", "de_AT.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR" } do
         set = set or os.setlocale(name)
@@ -304,7 +304,7 @@ describe("the JSON reader", function()
         ("x"):rep(100) .. "\n" .. ("y"):rep(1000) .. "\195\188")
     end)
 
-    it("refuses what is no escape", function()
+    it("refuses invalid escapes", function()
       refuses([["\x41"]], 2)
       refuses([["\a"]], 2)
       refuses([["\'"]], 2)
@@ -344,7 +344,7 @@ describe("the JSON reader", function()
       accepts('"\127"', "\127")
     end)
 
-    it("takes valid UTF-8", function()
+    it("accepts valid UTF-8", function()
       for _, text in ipairs { "\194\128", "\223\191", "\224\160\128", "\236\191\191", "\237\159\191",
         "\238\128\128", "\239\191\191", "\240\144\128\128", "\241\128\128\128", "\244\143\191\191",
         "M\195\188nchen, Stra\195\159e", "\227\129\130\227\129\132\227\129\134" } do
@@ -355,7 +355,7 @@ describe("the JSON reader", function()
       end
     end)
 
-    it("refuses invalid UTF-8, at the byte that is wrong", function()
+    it("refuses invalid UTF-8 at the offending byte", function()
       for text, offset in pairs {
         ["\128"] = 0, ["\191"] = 0, ["a\191"] = 1, ["\192\128"] = 0, ["\193\191"] = 0,
         ["\194"] = 1, ["\194a"] = 1, ["\194\194"] = 1, ["\224\128\128"] = 1, ["\224\159\191"] = 1,
@@ -371,7 +371,7 @@ describe("the JSON reader", function()
       end
     end)
 
-    it("agrees with a plain validator on all sequences of two and three bytes", function()
+    it("agrees with a simple validator on all sequences of two and three bytes", function()
       local function valid(text)
         local i = 1
         while i <= #text do
@@ -405,7 +405,7 @@ describe("the JSON reader", function()
       end
     end)
 
-    it("takes strings of 20 MB if it may, and else says that they are too long", function()
+    it("accepts strings of 20 MB if the limit allows them, and otherwise says that they are too long", function()
       local long = ("0123456789abcdef\195\164\195\182"):rep(1000 * 1000)
       local text = '["' .. long .. '"]'
       local ok, value = decoder.decode_any(text, 65536, { token = 40e6 })
@@ -426,7 +426,7 @@ describe("the JSON reader", function()
     end)
   end)
 
-  it("limits tokens, however they are read", function()
+  it("limits the length of tokens, wherever the pieces end", function()
     local function limit(text, token)
       local ok, fault, _, offset = decode(text, { token = token })
       return ok or ("%s at %d"):format(fault, offset)
@@ -445,7 +445,7 @@ describe("the JSON reader", function()
     assert.equal("token at 3", limit("   1234567.012", 10))
   end)
 
-  it("limits depth", function()
+  it("limits the depth of arrays and objects", function()
     local function nested(n, open, close)
       return open:rep(n) .. (open == "[" and "" or "1") .. close:rep(n)
     end
@@ -474,13 +474,13 @@ describe("the JSON reader", function()
     assert.is_true(ok)
   end)
 
-  it("lets the last of equal keys win, as lua-cjson does", function()
+  it("uses the last of equal keys, as lua-cjson does", function()
     accepts('{"a":1,"a":2}', { a = 2 })
     accepts('{"a":1,"\\u0061":[2]}', { a = { 2 } })
     accepts('{"a":1,"b":0,"a":null}', { a = null, b = 0 })
   end)
 
-  it("says that memory is short, whichever allocation fails", function()
+  it("returns an error of kind memory, whichever allocation fails", function()
     local text = '["' .. ("x"):rep(1000) .. "\\n" .. ("y"):rep(3000) .. '",1.' .. ("2"):rep(900)
       .. "," .. ("3"):rep(300) .. "]"
     local failures = 0
@@ -502,7 +502,7 @@ end)
 
 describe("the JSON reader and lua-cjson", function()
   for _, difference in ipairs(oracle.differences) do
-    it("differ: " .. difference[1], function()
+    it("differ in one case: " .. difference[1], function()
       assert.is_false((decode(difference[2])))
       assert.is_true((pcall(cjson.decode, difference[2])))
     end)
@@ -522,7 +522,7 @@ describe("the JSON reader and lua-cjson", function()
     '["","\\\\","\\/","\195\164\226\130\172\240\159\152\128",[[[[[["deep"]]]]]]]',
   }
 
-  it("agree on the seeds", function()
+  it("agree on ordinary texts", function()
     for _, text in ipairs(seeds) do assert.is_true(compare(text)) end
   end)
 
@@ -563,14 +563,14 @@ describe("the JSON reader and lua-cjson", function()
   end)
 end)
 
-describe("values, as client:get has them,", function()
+describe("values that client:get returns", function()
   local function pieces_of(text)
     local all = { 1, 2, random_sizes(7) }
     for i = math.random(STEP), math.min(#text - 1, 300), STEP do all[#all + 1] = { i, #text } end
     return all
   end
 
-  --- The five results of decoder.value: the same in whatever pieces the text comes.
+  --- The five results of decoder.value, which have to be the same however the text is cut into pieces.
   local function read(text, max)
     local options = { copy = true, max = max }
     local whole = { decoder.value(text, nil, options) }
@@ -591,7 +591,7 @@ describe("values, as client:get has them,", function()
     assert.is_true(oracle.same(value, expected), show(text))
   end
 
-  it("are what the text says, wherever it is cut", function()
+  it("are those of the text, wherever it is cut", function()
     for _, text in ipairs {
       "null", "true", "false", "17", "-0.25", "1e-7", '"x"',
       '"\\u00e4\\ud83d\\ude00\195\164"', "[]", "{}", "[[]]", "[{}]", '{"":{}}',
@@ -605,7 +605,7 @@ describe("values, as client:get has them,", function()
     end
   end)
 
-  it("have null in arrays and objects alike, so that positions and keys hold", function()
+  it("have null in arrays and objects, so that positions and keys are kept", function()
     local _, value = read '{"a":null,"b":[null,1,null],"c":{"d":null}}'
     assert.equal(null, value.a)
     assert.equal(3, #value.b)
@@ -615,7 +615,7 @@ describe("values, as client:get has them,", function()
     assert.equal(null, select(2, read "null"))
   end)
 
-  it("are integers where Lua has them, exact to 2^63, and floats otherwise", function()
+  it("are exact integers up to 2^63 if Lua has integers, and floats otherwise", function()
     for _, text in ipairs { "0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808" } do
       local _, value = read("[" .. text .. "]")
       if math.type then
@@ -632,14 +632,14 @@ describe("values, as client:get has them,", function()
     end
   end)
 
-  it("have the last of equal keys, whatever the others were", function()
+  it("have the last value of equal keys, whatever the others are", function()
     reads('{"a":1,"a":2}', { a = 2 })
     reads('{"a":{"b":1},"c":0,"\\u0061":[{}]}', { a = { {} }, c = 0 })
     reads('{"a":[1,2,3],"a":null}', { a = null })
     reads('[{"a":{"b":1},"a":{"c":2}}]', { { a = { c = 2 } } })
   end)
 
-  it("of many elements and members are whole", function()
+  it("may have many elements and members", function()
     local numbers, members = {}, {}
     for i = 1, 5000 do
       numbers[i] = ("%d"):format(i)
@@ -672,7 +672,7 @@ describe("values, as client:get has them,", function()
     end
   end)
 
-  it("are refused where they are no JSON: with the place, and cut short or not", function()
+  it("are refused if they are not JSON, with the position and whether they are cut short", function()
     for _, case in ipairs {
       { "[1,]", 3, false }, { "{\"a\" 1}", 5, false }, { "[1] x", 4, false }, { "\239\187\191[]", 0, false },
       { '["\255"]', 2, false }, { "[1e309]", 1, false }, { "", 0, true }, { "[1,2", 4, true }, { '{"a":"b', 7, true },
@@ -686,18 +686,18 @@ describe("values, as client:get has them,", function()
     end
   end)
 
-  it("lie inside each other 512 deep at most", function()
+  it("are nested at most 512 deep", function()
     for _, pieces in ipairs { 1, 7, 1e9 } do
       assert.is_true((decoder.value(("["):rep(512) .. ("]"):rep(512), pieces)))
       assert.is_true((decoder.value(('{"a":'):rep(512) .. "1" .. ("}"):rep(512), pieces)))
       local ok, kind, message = decoder.value(("["):rep(100000), pieces)
       assert.is_false(ok)
       assert.equal("decode", kind)
-      assert.equal("too many arrays and objects inside each other at byte 512", message)
+      assert.equal("arrays and objects are nested too deeply at byte 512", message)
     end
   end)
 
-  it("count 16 bytes each against the limit, keys not", function()
+  it("count 16 bytes each towards the limit; keys do not count", function()
     for _, case in ipairs { { '[1,[],{},null,true,false,"x"]', 8 }, { '{"a":1,"b":[2]}', 4 }, { "7", 1 },
       { "[]", 1 } } do
       local text, count = case[1], case[2]
@@ -709,7 +709,7 @@ describe("values, as client:get has them,", function()
     end
   end)
 
-  it("say that memory is short, whichever allocation fails", function()
+  it("give an error of kind memory, whichever allocation fails", function()
     local text = '["' .. ("x"):rep(1000) .. "\\n" .. ("y"):rep(3000) .. '",{"a\\n":1.' .. ("2"):rep(900) .. "}]"
     local failures = 0
     for _, pieces in ipairs { 1, 100, 1e9 } do
@@ -726,7 +726,7 @@ describe("values, as client:get has them,", function()
     assert.is_true(failures >= 5)
   end)
 
-  it("agree with lua-cjson's on random mutations, however they are cut and limited", function()
+  it("are those of lua-cjson for random mutations, however they are cut and limited", function()
     local both = 0
     for _ = 1, 5000, STEP do
       local text = mutate('[{"a":[1,2.5,null,{"b":"c\\u00e4"}],"d":{}},[[],true],"e\195\164",-0.5e1]',
@@ -738,7 +738,7 @@ describe("values, as client:get has them,", function()
     assert.is_true(both > 100 / STEP)
   end)
 
-  it("of error bodies may hold strings that are not UTF-8", function()
+  it("may have strings that are not UTF-8 in error bodies", function()
     local ok, value = decoder.value_at_once('{"detail":"M\252nchen \\u00e4","\255":["\128"]}')
     assert.is_true(ok)
     assert.same({ detail = "M\252nchen \195\164", ["\255"] = { "\128" } }, value)
@@ -748,7 +748,7 @@ describe("values, as client:get has them,", function()
 end)
 
 describe("the text of a number", function()
-  --- Without tonumber, which on Lua 5.1 may take 2^53 + 1 for something else.
+  --- Without tonumber, which on Lua 5.1 may round 2^53 + 1 differently.
   local function reads_back(text, number)
     local ok, value = decoder.value(text)
     assert.is_true(ok)
@@ -756,7 +756,7 @@ describe("the text of a number", function()
     assert.equal(1 / number, 1 / value)
   end
 
-  it("has no fraction where the number has none", function()
+  it("has no fraction if the number is an integer", function()
     for text, number in pairs {
       ["5"] = 10 / 2, ["0"] = 0, ["-7"] = -7, ["9007199254740992"] = 2 ^ 53, ["1700000000123456"] = 1700000000123456,
       ["1000000000000000"] = 1e15, ["-100000000000000000"] = -1e17, ["9223372036854774784"] = 2 ^ 63 - 1024,
@@ -770,7 +770,7 @@ describe("the text of a number", function()
     end
   end)
 
-  it("is short, and reads back equal", function()
+  it("is short and reads back equal", function()
     for text, number in pairs {
       ["0.1"] = 0.1, ["-1.5"] = -1.5, ["48.20817653000123"] = 48.20817653000123, ["0.30000000000000004"] = 0.1 + 0.2,
       ["1e+300"] = 1e300, ["1e-07"] = 1e-7, ["5e-324"] = 5e-324, ["9.223372036854776e+18"] = 2 ^ 63,
@@ -786,8 +786,8 @@ describe("the text of a number", function()
   end)
 end)
 
-describe("integers", function()
-  it("are flagged as such on Lua 5.3 and later", function()
+describe("the JSON reader", function()
+  it("returns integers as such on Lua 5.3 and later", function()
     if not math.type then return end
     local _, value = decoder.decode_any("[1,1.0,-0,1e0,9223372036854775807,9223372036854775808]", 1)
     local types = {}

@@ -6,9 +6,9 @@ local socket = require "socket"
 
 local ORG = helper.ORG
 
--- run(program) runs a Lua program in a state of its own, closes that, and returns the program's integer; or the message
--- of its error. is_loaded(file): whether that shared object is loaded. fork() returns the exit code of a child that
--- does nothing.
+-- run(program) runs a Lua program in a new state, closes the state, and returns the program's integer or the message of
+-- its error. is_loaded(file): whether that shared object is loaded. fork() returns the exit code of a child that does
+-- nothing.
 local STATES = [[
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -39,21 +39,9 @@ static int l_fork(lua_State *L) {
   lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
   return 1;
 }
-
-int luaopen_states(lua_State *L);
-int luaopen_states(lua_State *L) {
-  lua_newtable(L);
-  lua_pushcfunction(L, l_run);
-  lua_setfield(L, -2, "run");
-  lua_pushcfunction(L, l_is_loaded);
-  lua_setfield(L, -2, "is_loaded");
-  lua_pushcfunction(L, l_fork);
-  lua_setfield(L, -2, "fork");
-  return 1;
-}
 ]]
 
---- What this process has in memory, in KB.
+--- The resident memory of this process in KB.
 local function resident()
   for line in io.lines("/proc/self/status") do
     local size = line:match("^VmRSS:%s+(%d+) kB")
@@ -61,8 +49,8 @@ local function resident()
   end
 end
 
---- Whether the number of open descriptors comes down to what it was. A thread of libcurl's that resolves a name may
--- end a little later.
+--- Waits for 3 s until at most `number` descriptors are open, since libcurl's resolver thread may end later. Returns
+-- whether they are.
 local function come_down_to(number)
   local ends = socket.gettime() + 3
   while helper.descriptors() > number do
@@ -80,7 +68,7 @@ describe("a client", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  --- How many connections the requests of a kind came over.
+  --- The number of connections that carried requests of a kind.
   local function connections(kind)
     local seen, count = {}, 0
     for _, request in ipairs(server:requests(kind)) do
@@ -113,7 +101,7 @@ describe("a client", function()
       assert.is_string(tostring(client))
     end)
 
-    it("gives back its connection and all it has open", function()
+    it("has closed its connections and all other descriptors", function()
       helper.close_clients()
       collectgarbage()
       collectgarbage()
@@ -136,7 +124,7 @@ describe("a client", function()
     end)
   end)
 
-  it("that is garbage gives back the same", function()
+  it("closes all descriptors when it is collected", function()
     local function leave_some()
       for _ = 1, 5 do
         local client = podero.new(helper.options(server))
@@ -155,7 +143,7 @@ describe("a client", function()
     assert.is_true(come_down_to(before))
   end)
 
-  it("whose last reference is a call's result does not lose it", function()
+  it("may be collected during its call without losing the result", function()
     for _ = 1, 20 do
       local users = podero.new(helper.options(server)):list_users(ORG)
       collectgarbage()
@@ -176,7 +164,7 @@ describe("a client", function()
   end)
 
   if _VERSION >= "Lua 5.4" then
-    it("is closed by <close>", function()
+    it("is closed at the end of its scope if its variable is a <close> variable", function()
       local run = assert((loadstring or load)([[
         local podero, options, keep = ...
         do
@@ -198,7 +186,7 @@ describe("a client", function()
     end)
   end
 
-  it("works at the end of a program that does not close it", function()
+  it("may be left open at the end of a program", function()
     local program = [[
       local podero = require "podero"
       client = podero.new { base_url = "%s", client_id = "demo-client", client_secret = "demo-secret", proxy = "" }
@@ -235,13 +223,13 @@ describe("a client", function()
       assert.equal(1, server:counts().connections)
     end)
 
-    it("by a coroutine that made it and is gone", function()
+    it("after the coroutine that made it has ended", function()
       local client = coroutine.wrap(function() return helper.client(server, { on_event = function() end }) end)()
       collectgarbage()
       assert(client:list_users(ORG))
     end)
 
-    it("through pcall, and with errors raised in a coroutine", function()
+    it("through pcall, and after an error in a coroutine", function()
       local client = helper.client(server)
       local ok, users = pcall(client.list_users, client, ORG)
       assert.is_true(ok)
@@ -252,7 +240,7 @@ describe("a client", function()
     end)
   end)
 
-  it("has sockets that programs do not inherit", function()
+  it("has descriptors that other programs do not inherit", function()
     local descriptors
     server:configure { always_api = { delay = 0.2 } }
     local client = helper.client(server, { wait = function(seconds)
@@ -265,7 +253,7 @@ describe("a client", function()
     client:close()
   end)
 
-  it("leaves the module in memory when the Lua state that has loaded it is closed, since forks are still counted",
+  it("keeps the module loaded after its Lua state is closed, since a fork handler is registered",
     function()
       helper.static(server, {})
       local output, code = helper.run(([[
@@ -292,14 +280,14 @@ describe("a client", function()
     helper.raises("self", client.list_users, io.stdout, ORG)
   end)
 
-  it("asked 10,000 times makes one token request and one connection, and its memory does not grow", function()
+  it("makes 10,000 calls with one token request, one connection and constant memory", function()
     server:configure { default_users = 1 }
     local client = helper.client(server)
     local function call(times)
       for i = 1, times do
         local users = client:list_users(ORG)
         if not users or #users ~= 1 then error("a call has failed") end
-        if i % 500 == 0 then collectgarbage() end -- what one collection has not yet seen is no leak
+        if i % 500 == 0 then collectgarbage() end -- garbage is no leak
       end
       collectgarbage()
       collectgarbage()
@@ -315,7 +303,7 @@ describe("a client", function()
     assert.equal(1, counts.connections)
   end)
 
-  it("does not grow over calls that fail", function()
+  it("needs constant memory for calls that fail", function()
     helper.static(server, { always_api = { status = 404, body = "{\"detail\": \"" .. ("x"):rep(10000) .. "\"}" } })
     local client = helper.client(server, { access_token = "static", on_event = function() end })
     local function call(times)
@@ -337,7 +325,7 @@ describe("a client", function()
     assert.equal(1, server:counts().connections)
   end)
 
-  it("keeps its connection over TLS and HTTP/2, too", function()
+  it("keeps its connection over HTTP/2", function()
     local client = helper.tls_client(server)
     for _ = 1, 20 do assert(client:list_users(ORG)) end
     assert.equal(2, server:counts().connections) -- the token request had its own, over HTTP/1.1
@@ -353,8 +341,8 @@ describe("a client", function()
     assert.equal(1, server:counts().connections)
   end)
 
-  describe("shares nothing with another:", function()
-    it("each has its token and its connection", function()
+  describe("shares nothing with another client:", function()
+    it("not tokens or connections", function()
       local first, second = helper.client(server), helper.client(server)
       for _ = 1, 3 do
         assert(first:list_users(ORG))
@@ -368,7 +356,7 @@ describe("a client", function()
       assert.equal(2, server:counts().connections)
     end)
 
-    it("each has its options, and what it learned of its server", function()
+    it("not options, or what it has learned about the server", function()
       local seen = {}
       server:configure { encoding = "json" }
       local first = helper.client(server, { user_agent = "first", on_event = function() seen.first = true end })
@@ -382,7 +370,7 @@ describe("a client", function()
       helper.failed("http", second:get(helper.API .. "/none"))
     end)
 
-    it("each sends its own credentials", function()
+    it("not credentials", function()
       local first = helper.client(server, { access_token = "made-up-by-first" })
       local second = helper.client(server)
       helper.failed("auth", first:list_users(ORG))
@@ -398,7 +386,7 @@ describe("a client", function()
     end
 
     for name, make in pairs { ["plain"] = helper.client, ["over TLS"] = helper.tls_client } do
-      -- Over TLS, each token request has a connection of its own: it uses HTTP/1.1.
+      -- Over TLS, a token request needs another connection, since it uses HTTP/1.1.
       local tokens = make == helper.tls_client and 1 or 0
 
       local function used_client(more)
@@ -423,14 +411,16 @@ describe("a client", function()
       it(name .. ", the parent first", function()
         local client, connection = used_client()
         server:configure { always_api = { delay = 0.05 } }
+        local gate = process.gate()
         local child = process.start(function()
-          os.execute("sleep 0.2")
+          gate.wait()
           return list(client)
         end)
         for _ = 1, 2 do
           assert.equal("25 users", list(client))
           assert.equal(connection, helper.last(server, "api").connection)
         end
+        gate.open()
         assert.equal("25 users", child.result())
         assert.equal("25 users", list(client))
         assert.equal(connection, helper.last(server, "api").connection)
@@ -449,7 +439,7 @@ describe("a client", function()
         assert.equal(1, server:counts().token)
       end)
 
-      it(name .. ", when the child closes it, or drops it", function()
+      it(name .. ", if the child closes it, used or not", function()
         for _, leave in ipairs {
           function(client) client:close() end,
           function(client)
@@ -469,17 +459,19 @@ describe("a client", function()
         end
       end)
 
-      it(name .. ", when the parent closes it", function()
+      it(name .. ", if the parent closes it", function()
         local client = used_client()
+        local gate = process.gate()
         local child = process.start(function()
-          os.execute("sleep 0.2")
+          gate.wait()
           return list(client)
         end)
         client:close()
+        gate.open()
         assert.equal("25 users", child.result())
       end)
 
-      it(name .. ", when it was not used before", function()
+      it(name .. ", if it was not used before", function()
         local client = make(server)
         local child = process.start(function() return list(client) end)
         assert.equal("25 users", child.result())
@@ -500,7 +492,7 @@ describe("a client", function()
         assert.equal(connection, helper.last(server, "api").connection)
       end)
 
-      it(name .. ", also in the midst of a call", function()
+      it(name .. ", if the fork happens during a call", function()
         local pid
         server:configure { script = { api = { { delay = 0.2 } } } }
         local client = make(server, { on_event = function(event)
@@ -516,7 +508,7 @@ describe("a client", function()
       end)
     end
 
-    it("and closes nothing that the child has made of closed descriptors", function()
+    it("and closes no descriptor that the child has reused", function()
       for _, make in ipairs { helper.client, helper.tls_client } do
         local client = make(server)
         assert(client:list_users(ORG))
@@ -536,7 +528,7 @@ describe("a client", function()
       end
     end)
 
-    it("and takes nothing with it that the parent waits for", function()
+    it("and leaves the parent's connection intact when the child closes it", function()
       local client = helper.client(server)
       assert(client:list_users(ORG))
       for _ = 1, 3 do
@@ -550,7 +542,7 @@ describe("a client", function()
       end
     end)
 
-    it("and each renews its own token", function()
+    it("and renews the token in each of them", function()
       local client = helper.client(server)
       assert(client:list_users(ORG))
       server:revoke()
@@ -562,26 +554,31 @@ describe("a client", function()
     end)
   end)
 
-  it("may be closed by a finalizer at any moment without harm", function()
+  it("may be closed by a finalizer at any moment", function()
+    local closed = 0
     for round = 1, 60 do
       local client = helper.client(server, { on_event = function() end })
-      -- Garbage whose collection closes the client, sometime in the call.
+      -- Garbage whose collection during the call closes the client.
       local closer = helper.finalized(function() client:close() end)
       assert.is_not_nil(closer)
       helper.set_collector(0, 10 + round * 10)
       closer = nil -- luacheck: ignore 311
       local method = ({ "list_users", "token", "get", "each_user" })[round % 4 + 1]
       local ok, result, err = pcall(client[method], client, method == "get" and helper.users_path() or ORG)
-      if ok and result == nil then assert.equal("closed", err.kind) end
+      if ok and result == nil then
+        assert.equal("closed", err.kind)
+        closed = closed + 1
+      end
       if ok and result and method == "each_user" then pcall(result) end
       helper.set_collector(200, 200)
       client:close()
     end
+    assert.is_true(closed > 0)
     collectgarbage()
     collectgarbage()
   end)
 
-  it("may be closed, or used, by a finalizer while a user is being decoded", function()
+  it("may be closed or used by a finalizer while a user is being decoded", function()
     helper.static(server, { organizations = { [ORG] = { users = 3000, seed = 3 } } })
     for _, deed in ipairs { "close", "list", "same" } do
       local client = helper.client(server, { access_token = "static" })
@@ -590,23 +587,27 @@ describe("a client", function()
       local function act()
         if deed == "close" then client:close() elseif deed == "list" then client:list_users(ORG) else iterator() end
       end
-      local count, done = 1, false
+      local count, done, acted = 1, false, false
       local ok, err = pcall(function()
         for _ in iterator do
           count = count + 1
-          if count % 50 == 0 and not done then -- garbage that is collected somewhere in the next users
+          if count % 50 == 0 and not done then -- garbage that is collected during the next users
             done = true
-            helper.finalized(function() pcall(act) end)
+            helper.finalized(function()
+              acted = true
+              pcall(act)
+            end)
           end
         end
       end)
+      assert.is_true(acted)
       if ok then assert.equal(3000, count) else assert.is_not_nil(err) end
       client:close()
     end
   end)
 
-  -- In `make sanitize`, what is not freed is found.
-  it("may be used by a finalizer that runs after that of its last call, and loses nothing", function()
+  -- `make sanitize` finds what is not freed.
+  it("may be used by a finalizer that runs after that of its last call", function()
     helper.static(server, {})
     local lists, finalized = 0, 0
     local function begin_and_end()
@@ -624,7 +625,7 @@ describe("a client", function()
     assert.equal(lists, finalized)
   end)
 
-  it("whose server has logged no error", function()
+  it("causes no error in the server's log", function()
     assert.equal("", server:error_log())
   end)
 end)

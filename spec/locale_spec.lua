@@ -1,4 +1,4 @@
---- Whatever the locale is set to, and whenever: numbers have a point, and "I" is the capital of "i".
+--- In every locale, numbers have a decimal point, and "I" is the capital of "i".
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -8,7 +8,7 @@ local peer = require "spec.support.peer"
 
 local NAMES = { "de_DE.UTF-8", "de_AT.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR" }
 
---- A program that sets a locale with a decimal comma once the module is loaded, and a client is made.
+--- A program that sets a locale with a decimal comma after loading the module and making a client.
 local function program(more)
   return ([[
     local podero = require "podero"
@@ -29,7 +29,7 @@ local function program(more)
     %s]]):format("'" .. table.concat(NAMES, "', '") .. "'", more)
 end
 
-describe("a locale with a decimal comma, set after the module was loaded,", function()
+describe("a locale with a decimal comma that is set after the module was loaded", function()
   local server
 
   setup(function() server = mock.start { tls = false } end)
@@ -44,14 +44,14 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
     assert.equal(expected, output)
   end
 
-  it("does not change what get gives", function()
+  it("does not change values of get", function()
     server:configure { paths = { ["/page"] = { body = "[1,5,0.125,-2.5e-1,{\"a\":1.7976931348623157e308}]" } } }
     prints("true\n", [[
       local list = assert(client:get("/page"))
       print(#list == 5 and list[2] == 5 and same(list[3], 125) and same(list[4], -250) and list[5].a > 1e308)]])
   end)
 
-  it("does not change what is in lists", function()
+  it("does not change values of users", function()
     server:configure { organizations = { [helper.ORG] = { raw = cjson.encode { {
       id = "a", organization_id = "b", role = "user", email = "c", num_inverters = 1, num_heat_pumps = 0,
       num_electric_vehicles = 0, num_wallboxes = 0, latitude = 48.125, longitude = -0.5,
@@ -62,14 +62,14 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
       for user in client:each_user(%q) do print(right(user)) end]]):format(helper.ORG, helper.ORG))
   end)
 
-  it("does not change queries", function()
+  it("does not change numbers in queries", function()
     server:configure {}
     prints("0.5 1e-07 2.5\n", ([[
       local echo = assert(client:get(%q, { a = 0.5, b = 1e-7, c = { 2.5 } }))
       print(echo.query.a .. " " .. echo.query.b .. " " .. echo.query.c)]]):format(helper.API .. "/echo"))
   end)
 
-  it("does not change bodies", function()
+  it("does not change numbers in request bodies", function()
     server:configure { paths = { [helper.API .. "/page"] = { body = "1" } } }
     prints("1\n", ([[
       print((client:request("PUT", %q, { body = { 0.5, 1e-7, { a = 2.5 } } })))]]):format(helper.API .. "/page"))
@@ -85,7 +85,7 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
     assert.equal(1, server:counts().token)
   end)
 
-  it("does not change what is read of an error", function()
+  it("does not change numbers in err.detail", function()
     server:configure { paths = { ["/page"] = { status = 422,
       body = "{\"detail\":[{\"loc\":[\"body\",0.5],\"msg\":\"bad\"}],\"at\":[0.25,1,5]}" } } }
     prints("true\ttrue\ttrue\n", [[
@@ -93,7 +93,7 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
       print(same(err.detail.at[1], 250), #err.detail.at == 3, err.message:find("body.0.5: bad", 1, true) ~= nil)]])
   end)
 
-  it("does not change how long a call says it has waited", function()
+  it("does not change numbers in messages", function()
     server:configure { always_api = { delay = 5 } }
     prints("true\n", ([[
       local _, err = client:get(%q, nil, { timeout = 0.1 })
@@ -101,14 +101,14 @@ describe("a locale with a decimal comma, set after the module was loaded,", func
   end)
 end)
 
--- In a Turkish locale, C's functions that ignore case have a dotless small letter for "I".
+-- In a Turkish locale, C's functions that ignore case fold "I" to a dotless letter.
 describe("a Turkish locale", function()
   local server
 
   setup(function() server = peer.start() end)
   teardown(function() server:stop() end)
 
-  --- What a program prints that has a client of a server with these answers.
+  --- Checks the output of a program that has a client of a listener with these settings.
   local function prints(expected, settings, program_text)
     settings.good_token = faults.good.token
     local listener = server:listen(settings)
@@ -131,7 +131,7 @@ describe("a Turkish locale", function()
       for _ = 1, 2 do print(select(2, client:get "/page").kind) end]])
   end)
 
-  it("does not change which header fields are left out, nor how names are written", function()
+  it("does not change which header fields are hidden, or their names in lower case", function()
     prints("nil 1\n", { good_api = { { "respond", 200, { ["SET-COOKIE"] = "a=b", ["X-ID"] = "1" }, "[]" } } }, [[
       local _, response = client:get "/page"
       print(tostring(response.headers["set-cookie"]) .. " " .. response.headers["x-id"])]])

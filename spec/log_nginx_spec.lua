@@ -1,4 +1,4 @@
--- nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local mock = require "spec.support.mock"
@@ -50,9 +50,9 @@ describe("in nginx, the log", function()
     return result, lines
   end
 
-  it("is nginx's, at level notice, with the request", function()
-    local answer, lines = logged(function() return (server:get("/debugged")) end)
-    assert.equal("25 users", answer)
+  it("is nginx's log at level notice, with the request", function()
+    local body, lines = logged(function() return (server:get("/debugged")) end)
+    assert.equal("25 users", body)
     assert.equal(2, #lines)
     for i, text in ipairs { "level=info source=podero event=exchange purpose=token method=POST",
       "level=debug source=podero event=exchange purpose=api method=GET" } do
@@ -63,14 +63,14 @@ describe("in nginx, the log", function()
     end
   end)
 
-  it("is that of PODERO_LOG without the option", function()
-    local answer, lines = logged(function() return (server:get("/call?method=new_client")) end)
-    assert.equal("a token", answer)
+  it("is set by PODERO_LOG if the option is missing", function()
+    local body, lines = logged(function() return (server:get("/call?method=new_client")) end)
+    assert.equal("a token", body)
     assert.equal(1, #lines)
     assert.truthy(lines[1]:find("level=info", 1, true))
   end)
 
-  it("gets the line of a token request whose visitor is gone from the next call", function()
+  it("gets the line of a token request from the next call if the first client has disconnected", function()
     api:configure { script = { token = { { delay = 0.3 } } } }
     local _, lines = logged(function()
       local connection = server:send("/short")
@@ -85,11 +85,11 @@ describe("in nginx, the log", function()
     assert.equal(1, api:counts().token)
   end)
 
-  it("is a function that does no harm if it yields", function()
+  it("may be a function that yields, which is stopped", function()
     assert.equal("25 users, 25 users", (server:get("/yielding")))
     assert.equal("nothing", (server:get("/told?key=slept")))
-    local answers = server:load({ "/yielding" }, 20, 10)
-    assert.same({ ["/yielding: 25 users, 25 users"] = 20 }, answers)
+    local bodies = server:load({ "/yielding" }, 20, 10)
+    assert.same({ ["/yielding: 25 users, 25 users"] = 20 }, bodies)
     assert.equal("", server:complaints())
   end)
 end)

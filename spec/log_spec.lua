@@ -18,7 +18,7 @@ local function quoted(line, position)
   end
 end
 
---- Reads a line as logfmt. Returns the values by key, and the keys in their order.
+--- Parses a line of logfmt. Returns the values by key, and the keys in order.
 local function parse(line)
   local fields, order, position = {}, {}, 1
   while position <= #line do
@@ -63,7 +63,7 @@ describe("the log", function()
     return helper.client(server, options)
   end
 
-  --- "level event purpose status" of each line.
+  --- Each line as "level event purpose status".
   local function summary()
     local list = {}
     for i, line in ipairs(lines) do
@@ -74,7 +74,7 @@ describe("the log", function()
   end
 
   describe("as a function", function()
-    it("gets a line for each exchange, at level debug, and at level info if a token was got", function()
+    it("gets a line for each exchange, at level info if it returned a token, and otherwise at level debug", function()
       assert(client_of():list_users(ORG))
       assert.same({ "info exchange token 200", "debug exchange api 200" }, summary())
       local line = lines[2]
@@ -88,7 +88,7 @@ describe("the log", function()
       assert.is_nil(line.error_kind)
     end)
 
-    it("has the fields in an order that does not change", function()
+    it("gets the fields in a fixed order", function()
       local raw = {}
       local client = client_of { log = function(_, line) raw[#raw + 1] = line end }
       assert(client:list_users(ORG))
@@ -129,7 +129,7 @@ describe("the log", function()
       assert.same({ "list_users", "each_user", "get", "list_users_of" }, names)
     end)
 
-    it("gets a line for a token that cannot be had", function()
+    it("gets a line at level info for a token request that fails", function()
       server:configure { always_token = { status = 400, body = "{\"error\": \"invalid_grant\"}" } }
       helper.failed("auth", client_of():token())
       assert.same({ "debug exchange token 400", "info failure token 400" }, summary())
@@ -147,7 +147,7 @@ describe("the log", function()
       assert.same({ 'info get: no?route = "x"', "info set: full" }, list)
     end)
 
-    it("gets the lines before on_event gets the events", function()
+    it("gets each line before on_event gets the event", function()
       local order = {}
       local client = client_of { log = function(_, line) order[#order + 1] = parse(line).purpose end,
         on_event = function(event) order[#order + 1] = "on_event " .. event.purpose end }
@@ -155,7 +155,7 @@ describe("the log", function()
       assert.same({ "token", "on_event token", "api", "on_event api" }, order)
     end)
 
-    it("may raise anything: the call continues", function()
+    it("may raise any error, and the call continues", function()
       for _, problem in ipairs { "a text", {}, 42, false } do
         local count = 0
         local client = client_of { log = function()
@@ -167,7 +167,7 @@ describe("the log", function()
       end
     end)
 
-    it("may yield: that is an error in it, and the call continues", function()
+    it("may not yield, which stops it, and the call continues", function()
       local reached, continued = 0, false
       local client = client_of { log = function()
         reached = reached + 1
@@ -183,7 +183,7 @@ describe("the log", function()
       assert.is_false(continued)
     end)
 
-    it("may close the client, and collect garbage", function()
+    it("may close the client and collect garbage", function()
       server:configure { always_api = { delay = 0.3 } }
       local client
       client = client_of { log = function()
@@ -194,7 +194,7 @@ describe("the log", function()
       helper.failed("closed", client:list_users(ORG))
     end)
 
-    it("gets a line for a call that is ended by closing the client", function()
+    it("gets a line for a call that ends because the client is closed", function()
       server:configure { always_api = { delay = 0.3 } }
       local client
       client = client_of { on_event = function() client:close() end }
@@ -204,7 +204,7 @@ describe("the log", function()
       assert.equal("the client was closed during the call", lines[#lines].message)
     end)
 
-    it("may make calls with the client, of which no lines are written", function()
+    it("may make calls of the client, which write no lines", function()
       local client, users
       local count = 0
       client = client_of { log = function()
@@ -218,7 +218,7 @@ describe("the log", function()
       assert.is_true(count <= 3, count)
     end)
 
-    it("may resume a coroutine that is in the middle of a call of the client", function()
+    it("may resume a coroutine that waits in a call of the client", function()
       helper.static(server, { organizations = { [ORG] = { users = 2000 } } })
       local inner
       local client = client_of { access_token = "static", wait = coroutine.yield, log = function()
@@ -243,8 +243,8 @@ describe("the log", function()
     end)
   end)
 
-  describe("holds no secret:", function()
-    it("not those of requests and tokens", function()
+  describe("contains no secret:", function()
+    it("no credential or token", function()
       server:configure { refresh = true, encoding = "json" }
       local raw = {}
       local client = client_of { log = function(_, line) raw[#raw + 1] = line end, username = mock.credentials.username,
@@ -256,7 +256,7 @@ describe("the log", function()
       helper.without(raw, { "demo-secret", "correct", "tok-", "ref-", "Bearer", "Basic" })
     end)
 
-    it("not one that a URL has, nor one in a message of the store", function()
+    it("none of a URL or of a store's message", function()
       local raw, events = {}, {}
       local store = {
         get = function() return nil, "cannot read demo-secret" end, set = function() error "demo-secret is full" end,
@@ -274,7 +274,7 @@ describe("the log", function()
     end)
   end)
 
-  it("shortens long values, and stays one line", function()
+  it("shortens long values to keep a line short", function()
     local raw = {}
     local client = client_of { access_token = "static", log = function(_, line) raw[#raw + 1] = line end }
     helper.static(server, { always_api = { status = 404 } })
@@ -287,7 +287,7 @@ describe("the log", function()
     assert.truthy(raw[1]:find('%.%.%." status=404'), raw[1])
   end)
 
-  it("is the option that has to be a level or a function", function()
+  it("has to be a level or a function", function()
     for _, value in ipairs { "", "warn", "INFO", 1, true, {} } do
       helper.raises("option 'log'", podero.new, { access_token = "x", log = value })
     end
@@ -296,7 +296,7 @@ describe("the log", function()
     end
   end)
 
-  it("makes no events, and no store reports, if neither it nor on_event is set", function()
+  it("may be missing, as may on_event, if a token store fails", function()
     local store = { get = function() error "x" end, set = function() error "y" end }
     assert(helper.client(server, { token_store = store }):list_users(ORG))
   end)
@@ -323,7 +323,7 @@ describe("the log", function()
       return list, code, text
     end
 
-    it("has lines that begin with the time, at level debug those of all exchanges", function()
+    it("has a line with the time for each exchange at level debug", function()
       for _, list in ipairs { (run("{ log = 'debug' }")), (run("{}", { PODERO_LOG = "debug" })) } do
         assert.equal(2, #list)
         assert.equal("token", list[1].purpose)
@@ -333,7 +333,7 @@ describe("the log", function()
       end
     end)
 
-    it("has at level info only retries, tokens and failures", function()
+    it("has lines only for tokens, retries and failures at level info", function()
       for _, list in ipairs { (run("{ log = 'info' }")), (run("{}", { PODERO_LOG = "info" })),
         (run("{ log = 'info' }", { PODERO_LOG = "debug" })) } do
         assert.equal(1, #list)
@@ -341,7 +341,7 @@ describe("the log", function()
       end
     end)
 
-    it("has nothing without the option and its variable", function()
+    it("is empty without the option and PODERO_LOG", function()
       for _, environment in ipairs { {}, { PODERO_LOG = "" } } do
         local _, code, text = run("{}", environment)
         assert.equal(0, code)
@@ -349,7 +349,7 @@ describe("the log", function()
       end
     end)
 
-    it("is refused if PODERO_LOG is no level", function()
+    it("is refused if PODERO_LOG is not a level", function()
       local output, code = helper.run(PROGRAM:format("{}", ORG), { PODERO_LOG = "verbose", PODERO_ACCESS_TOKEN = "x" })
       assert.equal(1, code)
       assert.truthy(output:find("podero: argument: PODERO_LOG: expected \"info\" or \"debug\"", 1, true), output)

@@ -1,9 +1,9 @@
---- The Makefile, as those who install and package see it.
+--- The Makefile as users and packagers use it.
 
 local helper = require "spec.support.helper"
 local podero = require "podero"
 
--- It is the same for each Lua, and takes a while.
+-- Nothing here depends on the version of Lua, and it takes a while.
 if _VERSION ~= "Lua 5.4" then return end
 
 local quoted, shell = helper.quoted, helper.shell
@@ -20,22 +20,21 @@ describe("the Makefile", function()
   end)
   teardown(function() shell("rm -rf " .. dir) end)
 
-  --- Runs make in a copy of the tree, with these words, and variables of the environment. Returns its output and exit
-  -- code.
+  --- Runs make in a copy of the tree, with these arguments and environment variables. Returns its output and exit code.
   local function make(words, environment)
-    -- The options of a make above are not for this one.
+    -- The options of an outer make must not reach this one.
     return shell(("cd %s/tree && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u VARIANT %s make CFLAGS=-O0 %s"):format(dir,
       environment or "", words))
   end
 
-  --- The same, which has to succeed.
+  --- As make, which has to succeed. Returns its output.
   local function made(words, environment)
     local output, code = make(words, environment)
     assert.equal(0, code, output)
     return output
   end
 
-  --- Asserts that make fails with one line, which has these texts. (Make adds one about the recipe that has failed.)
+  --- Checks that make fails with one line that has these texts. (Make adds a line about the failed recipe.)
   local function fails(words, ...)
     local output, code = make(words, "PKG_CONFIG_PATH=/nowhere PKG_CONFIG_LIBDIR=/nowhere")
     assert.equal(2, code)
@@ -44,7 +43,7 @@ describe("the Makefile", function()
     for _, text in ipairs { ... } do assert.truthy(output:find(text, 1, true), output) end
   end
 
-  --- A folder with an interpreter and, if wanted, its headers beside it, as those who build Lua themselves have it.
+  --- A folder with an interpreter and perhaps its headers, as if Lua were installed from source.
   local function own_lua(name, with_headers)
     local prefix = dir .. "/" .. name
     shell(("mkdir -p %s/bin && cp %s %s/bin/lua"):format(prefix, interpreter, prefix))
@@ -52,50 +51,50 @@ describe("the Makefile", function()
     return prefix
   end
 
-  describe("says in one line what is missing", function()
-    it("an interpreter", function()
+  describe("says in one line what is wrong:", function()
+    it("a missing interpreter", function()
       fails("LUA=lua-of-nobody", "lua-of-nobody is missing, or no Lua", "install lua5.4")
       fails("LUA=/nowhere/bin/lua", "/nowhere/bin/lua is missing, or no Lua")
       fails("LUA=true", "true is missing, or no Lua")
       fails("LUA=lua-of-nobody uninstall", "lua-of-nobody is missing, or no Lua")
     end)
 
-    it("a compiler", function()
+    it("a missing compiler", function()
       fails("LUA=lua5.4 CC=cc-of-nobody", "the C compiler cc-of-nobody is missing: install gcc")
     end)
 
-    it("a flag that the compiler does not know, in the compiler's words", function()
+    it("an unknown compiler flag, in the compiler's words", function()
       fails("LUA=lua5.4 CFLAGS=-fflag-of-nobody", "-fflag-of-nobody")
     end)
 
-    it("Lua's headers", function()
+    it("missing headers of Lua", function()
       local lua = own_lua "without-headers" .. "/bin/lua"
       fails("LUA=" .. lua, "headers of " .. lua .. " (5.4) are missing: install liblua5.4-dev ")
     end)
 
-    it("pkg-config, if the headers are not found otherwise", function()
+    it("a missing pkg-config if the headers are not found without it", function()
       local without = " PKG_CONFIG=pkg-config-of-nobody"
       fails("LUA=" .. own_lua "without-headers" .. "/bin/lua" .. without, "install pkg-config, liblua5.4-dev")
       fails("LUA=luajit-of-nobody" .. without, "install pkg-config, libluajit2-5.1-dev")
     end)
 
-    it("the headers in LUA_INCDIR", function()
+    it("missing headers in LUA_INCDIR", function()
       fails("LUA=lua5.4 LUA_INCDIR=/nowhere", "lua5.4 is Lua 5.4", "-I/nowhere")
     end)
 
-    it("the headers of the interpreter's version in LUA_INCDIR", function()
+    it("headers of another version in LUA_INCDIR", function()
       local other = dir .. "/other"
       shell(("mkdir -p %s && echo '#define LUA_VERSION_NUM 501' >%s/lua.h"):format(other, other))
       fails("LUA=lua5.4 LUA_INCDIR=" .. other, "lua5.4 is Lua 5.4", "-I" .. other)
     end)
 
-    it("libcurl's headers", function()
+    it("missing headers of libcurl", function()
       shell(("mkdir -p %s/no-curl/curl && echo '#error' >%s/no-curl/curl/curl.h"):format(dir, dir))
       fails(("LUA=lua5.4 CPPFLAGS=-I%s/no-curl"):format(dir),
         "headers of libcurl are missing: install libcurl4-openssl-dev")
     end)
 
-    it("the file of make spec", function() fails("spec", "FILE is missing: make spec FILE=spec/get_spec.lua") end)
+    it("a missing FILE of make spec", function() fails("spec", "FILE is missing: make spec FILE=spec/get_spec.lua") end)
   end)
 
   --- The value of a make variable.
@@ -110,30 +109,30 @@ describe("the Makefile", function()
     assert.equal("5.4", value("LUA_VERSION", "LUA=lua5.1", "PATH=" .. prefix .. "/bin:$PATH"))
   end)
 
-  it("takes the version from a name that cannot be run", function()
+  it("takes the version from the name of an interpreter that cannot be run", function()
     local versions = { ["lua5.9"] = "5.9", lua59 = "5.9", ["lua-5.9"] = "5.9", ["luajit-of-nobody"] = "5.1" }
     for name, version in pairs(versions) do
       assert.equal(version, value("LUA_VERSION", "LUA=" .. name))
     end
   end)
 
-  it("finds the headers beside an interpreter that is given by its path, and asks pkg-config for others", function()
+  it("finds the headers beside an interpreter given by its path, and otherwise asks pkg-config", function()
     local prefix = own_lua("with-headers", true)
     assert.equal(("-I%s/include"):format(prefix), value("LUA_CFLAGS", "LUA=" .. prefix .. "/bin/lua"))
     assert.equal("-I" .. headers, value("LUA_CFLAGS", "LUA=" .. own_lua "any-name" .. "/bin/lua"))
   end)
 
   describe("builds", function()
-    -- An object that is made quickly.
+    -- An object that compiles quickly.
     local TARGET = "LUA=lua5.4 build/lua5.4/core/utf8.o "
 
-    it("with a short line for each file, with whole commands if V=1, and silently with -s", function()
+    it("with a short line for each file, with full commands if V=1, and silently with -s", function()
       assert.equal("CC  src/core/utf8.c\n", made(TARGET .. "-B"))
       assert.truthy(made(TARGET .. "-B V=1"):find("^cc %-std=c11 .* %-o build/lua5.4/core/utf8.o src/core/utf8.c\n$"))
       assert.equal("", made(TARGET .. "-B -s"))
     end)
 
-    it("again what other flags have an effect on, and nothing else", function()
+    it("again what depends on changed flags, and nothing else", function()
       made(TARGET)
       assert.equal("", (made(TARGET):gsub("make: 'build/lua5.4/core/utf8.o' is up to date.\n", "")))
       local other = { "CFLAGS=-O1", "CPPFLAGS=-DNOTHING", "LDFLAGS=-Wl,-O1", "CC=gcc", "CURL_LIBDIR=/nowhere" }
@@ -143,7 +142,7 @@ describe("the Makefile", function()
       end
     end)
 
-    it("and asks pkg-config for each thing once", function()
+    it("with one call of pkg-config for each purpose", function()
       local log = dir .. "/pkg-config.log"
       shell(("printf '%%s\\n' '#!/bin/sh' 'echo \"$*\" >>%s' 'exec pkg-config \"$@\"' >%s/ask"):format(log, dir))
       shell(("chmod +x %s/ask"):format(dir))
@@ -163,9 +162,9 @@ describe("the Makefile", function()
 
     for what, prefix in pairs {
       ["in a folder whose name has blanks, commas and quotes"] = "/o'brien, 2 (x)",
-      ["in a folder of the current one"] = "below",
+      ["in a folder below the current one"] = "below",
     } do
-      it("gives a command that starts, " .. what, function()
+      it("installs a command that starts, " .. what, function()
         local path = prefix:find "^/" and dir .. prefix or dir .. "/tree/" .. prefix
         local given = prefix:find "^/" and path or prefix
         made("-s LUA=lua5.4 install PREFIX=" .. quoted(given))
@@ -173,14 +172,14 @@ describe("the Makefile", function()
       end)
     end
 
-    it("gives a command for an interpreter named by a path from the current folder", function()
+    it("installs a command for an interpreter given by a relative path", function()
       local prefix = own_lua("tree/relative", true)
       made("-s LUA=relative/bin/lua install PREFIX=" .. dir .. "/at")
       assert.equal("#!" .. prefix .. "/bin/lua", helper.read(dir .. "/at/bin/podero"):match("^[^\n]*"))
       assert.equal(podero._VERSION .. "\n", (shell(WITHOUT_PATHS .. dir .. "/at/bin/podero --version")))
     end)
 
-    it("is undone by make uninstall, and what others have installed stays", function()
+    it("is undone by make uninstall, which keeps other files", function()
       made(("-s LUA=lua5.4 install PREFIX=/usr DESTDIR=%s/dest"):format(dir))
       local other = dir .. "/dest/usr/share/lua/5.4/podero/other.lua"
       shell("touch " .. other)
@@ -193,7 +192,7 @@ describe("the Makefile", function()
   end)
 
   describe("make help", function()
-    it("fits 80 columns, in groups", function()
+    it("prints groups of lines of at most 80 columns", function()
       local groups = 0
       for line in made("help"):gmatch("[^\n]+") do
         assert.is_true(#line <= 80, line)
@@ -202,7 +201,7 @@ describe("the Makefile", function()
       assert.is_true(groups > 4)
     end)
 
-    it("names targets that there are", function()
+    it("names only existing targets", function()
       local makefile = "\n" .. helper.read "Makefile"
       for target in made("help"):gmatch("make (%l[%l%d-]*)") do
         assert.truthy(makefile:find("\n" .. target:gsub("%-", "%%-") .. "[^\n:]*:"), target)

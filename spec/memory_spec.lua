@@ -11,29 +11,29 @@ local SCENARIOS = {
   "rows of CSV and JSON",
 }
 
--- Where libcurl cannot go on, it says most often that memory is short, and else this.
+-- If libcurl cannot continue, it usually says that it is out of memory, and sometimes this.
 local WORDS_OF_LIBCURL = { "Could not resolve host", "getaddrinfo() thread failed to start" }
 
--- How often a scenario makes a Lua stack larger, at most.
+-- How often a scenario enlarges a Lua stack at most.
 local MAX_STACKS = 3
 
 local MODES = {
-  { which = "lua", how = "once", name = "when an allocation of Lua's fails" },
-  { which = "lua", how = "on", name = "when allocations of Lua's fail from one on" },
+  { which = "lua", how = "once", name = "when an allocation by Lua fails" },
+  { which = "lua", how = "on", name = "when all allocations by Lua fail after some" },
   { which = "own", how = "once", name = "when an allocation in C fails", tls = true },
-  { which = "own", how = "on", name = "when allocations in C fail from one on", tls = true },
-  -- Not over TLS and HTTP/2: there libcurl 7.88 itself frees TLS sessions twice, and keeps broken connections.
-  { which = "libcurl", how = "once", name = "when an allocation of libcurl's fails" },
-  { which = "libcurl", how = "on", name = "when allocations of libcurl's fail from one on" },
+  { which = "own", how = "on", name = "when all allocations in C fail after some", tls = true },
+  -- Not over TLS and HTTP/2, where libcurl 7.88 itself frees TLS sessions twice and keeps broken connections.
+  { which = "libcurl", how = "once", name = "when an allocation by libcurl fails" },
+  { which = "libcurl", how = "on", name = "when all allocations by libcurl fail after some" },
 }
 
--- Others do not collect garbage before they give up.
+-- Lua 5.1 and LuaJIT do not collect garbage before they give up.
 if _VERSION ~= "Lua 5.1" then
-  MODES[#MODES + 1] = { which = "lua", how = "retried", name = "when Lua finds memory only by collecting garbage",
+  MODES[#MODES + 1] = { which = "lua", how = "retried", name = "when Lua has to collect garbage for an allocation",
     succeeds = true }
 end
 
-describe("memory that is short", function()
+describe("a lack of memory", function()
   local server
 
   setup(function()
@@ -72,7 +72,7 @@ describe("memory that is short", function()
         assert.is_true(count <= MAX_STACKS, count)
       elseif mode.succeeds then
         assert.equal("success", outcome)
-      elseif mode.which == "lua" then -- an own or libcurl's allocation may be one that is not needed
+      elseif mode.which == "lua" then -- in C, an allocation may not be needed
         local may_succeed = scenario:find("store", 1, true) and outcome == "success" -- a store may fail
         assert.is_true(outcome == "memory" or outcome == "not enough memory" or may_succeed, outcome)
       elseif outcome ~= "success" and outcome ~= "memory" and outcome ~= "not enough memory" then
@@ -89,9 +89,9 @@ describe("memory that is short", function()
   for _, mode in ipairs(MODES) do
     describe(mode.name, function()
       for _, scenario in ipairs(SCENARIOS) do
-        local what = scenario == "close" and "is not missed by close"
+        local what = scenario == "close" and "makes no difference to close"
           or mode.succeeds and "makes no difference to " .. scenario
-          or "is an error of " .. scenario .. ", leaks nothing, and leaves the client usable"
+          or "is an error of " .. scenario .. " that leaks nothing and leaves the client usable"
         it(what, function() check(scenario, mode, false) end)
         if mode.tls then
           it(what .. ", over TLS", function() check(scenario, mode, true) end)

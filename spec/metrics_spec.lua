@@ -1,4 +1,4 @@
--- nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local http = require "socket.http"
@@ -8,7 +8,7 @@ local socket = require "socket"
 
 local root = nginx.output_of("pwd")
 
--- A location of the specs': what is posted to it is an event, as Lua.
+-- A location for the specs that reports a posted event, given as Lua.
 local EMIT = [[
     location = /emit {
       content_by_lua_block {
@@ -80,7 +80,7 @@ describe("the metrics of examples/metrics", function()
     return labels
   end
 
-  --- Checks what the text format demands of a histogram: its buckets rise up to +Inf, which is the count.
+  --- Checks that the buckets of a histogram rise up to +Inf, whose value is the count.
   local function check_histogram(family, samples)
     local below = {}
     for _, sample in ipairs(samples) do
@@ -100,7 +100,7 @@ describe("the metrics of examples/metrics", function()
     end
   end
 
-  --- Reads the text format and checks that it is that. The values by series, as their lines name them.
+  --- Parses and checks the text format. Returns the values by series, as their lines name them.
   local function parse(text)
     local values, families, samples, family = {}, {}, nil, nil
     assert.equal("\n", text:sub(-1))
@@ -139,7 +139,7 @@ describe("the metrics of examples/metrics", function()
     return values
   end
 
-  it("count what the client does", function()
+  it("count the client's exchanges", function()
     for _ = 1, 5 do assert.equal("25\n", (count_users())) end
     local text, fields = scrape()
     assert.equal("text/plain; version=0.0.4; charset=utf-8", fields["content-type"])
@@ -167,7 +167,7 @@ describe("the metrics of examples/metrics", function()
     assert.equal(1, values['podero_repeated_exchanges_total{purpose="api"}'])
   end)
 
-  it("put durations into buckets, a bound into its own", function()
+  it("count durations in buckets whose bounds are included", function()
     local event = '{ type = "exchange", purpose = "api", status = 200, attempt = 1, bytes = 1, seconds = %.17g }'
     for _, seconds in ipairs { 0, 0.01, 0.011, 2.5, 30, 31, 1e6 } do emit(event:format(seconds)) end
     local values = parse((scrape()))
@@ -179,7 +179,7 @@ describe("the metrics of examples/metrics", function()
     assert.equal(7, values['podero_exchange_seconds_count{purpose="api"}'])
   end)
 
-  it("know retries, the token store, kept connections and the first byte", function()
+  it("count retries, failures of the token store, reused connections and times to the first byte", function()
     emit '{ type = "retry", attempt = 1, pause = 0.25, error_kind = "network" }'
     emit '{ type = "retry", attempt = 2, pause = 0.5, error_kind = "http", status = 503 }'
     emit '{ type = "retry", attempt = 3, error_kind = "http", status = 503 }'
@@ -201,7 +201,7 @@ describe("the metrics of examples/metrics", function()
     assert.equal(0.35, values['podero_first_byte_seconds_sum{purpose="api"}'])
   end)
 
-  it("never have more series than there are names for, whatever events hold", function()
+  it("have a bounded number of series, whatever is in the events", function()
     local events = {}
     for status = 100, 599 do
       local event = '{ type = "exchange", purpose = "p%d", status = %d, error_kind = "k%d", attempt = 1e308 }'
@@ -232,7 +232,7 @@ describe("the metrics of examples/metrics", function()
     assert.is_nil(server:log():find("[error]", 1, true))
   end)
 
-  it("are those of all workers together, and outlive a reload", function()
+  it("are the sums of all workers, and survive a reload", function()
     for _ = 1, 20 do emit '{ type = "store", operation = "get", message = "x" }' end
     local function workers() return nginx.output_of(("pgrep -P %d | sort"):format(server:pid())) end
     local before = workers()
@@ -252,7 +252,7 @@ describe("the metrics of examples/metrics", function()
     assert.equal(21, parse((scrape()))['podero_store_failures_total{operation="get"}'])
   end)
 
-  it("are there before anything has happened, and for the server's own names only", function()
+  it("are served before any event, and only for the server's own host names", function()
     assert.same({}, parse((scrape())))
     for _, port in pairs(server.ports) do
       local status = select(2, http.request {

@@ -4,20 +4,20 @@ local mock = require "spec.support.mock"
 local podero = require "podero"
 
 describe("the module", function()
-  it("names its version and the two environments", function()
+  it("has its version and the URLs of the two environments", function()
     assert.equal("podero 0.2.0", podero._VERSION)
     assert.equal("https://app.podero.com", podero.PRODUCTION)
     assert.equal("https://sandbox-app.podero.com", podero.SANDBOX)
   end)
 
-  it("has no more than the contract says", function()
+  it("has exactly the names of the contract", function()
     local names = {}
     for name in pairs(podero) do names[#names + 1] = name end
     table.sort(names)
     assert.same({ "PRODUCTION", "Role", "SANDBOX", "_VERSION", "is_error", "new", "null", "time", "waits" }, names)
   end)
 
-  it("is one shared object, which needs no Lua file", function()
+  it("is one shared object that needs no Lua file", function()
     local text, code = helper.run("package.path = '' print(require('podero')._VERSION)")
     assert.equal("podero 0.2.0\n", text)
     assert.equal(0, code)
@@ -31,7 +31,7 @@ describe("the module", function()
     assert.same({ "T luaopen_podero", "T luaopen_podero_mock" }, exported)
   end)
 
-  it("is hardened: its stack is guarded, and its tables of addresses are closed to writes", function()
+  it("is built with stack protection and read-only relocations", function()
     local file = helper.quoted(helper.module_file())
     local text, code = helper.shell("nm -D --undefined-only " .. file .. " && readelf -dlW " .. file)
     assert.equal(0, code, text)
@@ -40,7 +40,7 @@ describe("the module", function()
     end
   end)
 
-  it("leaves no globals behind", function()
+  it("creates no globals", function()
     local text = helper.run([[
       local before = {}
       for name in pairs(_G) do before[name] = true end
@@ -67,11 +67,11 @@ describe("the module", function()
     assert.equal("true\ttrue\n", text)
   end)
 
-  it("has cjson's null as podero.null", function()
+  it("has cjson.null as podero.null", function()
     assert.equal(cjson.null, podero.null)
   end)
 
-  it("works where pcall was taken away", function()
+  it("works without the global pcall", function()
     local output = helper.run [[
       pcall = nil
       local podero = require "podero"
@@ -87,7 +87,7 @@ end)
 describe("podero.is_error", function()
   local _, err = podero.new {}
 
-  it("knows the module's errors, wherever they come from", function()
+  it("returns true for the module's errors, wherever they come from", function()
     assert.is_true(podero.is_error(err))
     local client = podero.new { access_token = "x" }
     assert.is_true(podero.is_error(select(2, client:list_users("no UUID"))))
@@ -99,7 +99,7 @@ describe("podero.is_error", function()
     assert.is_true(podero.is_error(select(2, client:token())))
   end)
 
-  it("takes nothing else for one", function()
+  it("returns false for anything else", function()
     local client = podero.new { access_token = "x" }
     local looks_alike = setmetatable({ kind = "auth", message = "x", attempts = 0, retryable = false },
       { __name = "podero.error", __tostring = function() return tostring(err) end })
@@ -113,13 +113,13 @@ describe("podero.is_error", function()
   end)
 end)
 
-describe("in nginx, which prints no errors that are objects,", function()
-  --- What a program prints that has this global ngx.
+describe("in nginx, which prints only strings,", function()
+  --- The output of a program with this global ngx.
   local function run(ngx)
     return (helper.run(("ngx = %s local _, err = require('podero').new {} print('returned', err)"):format(ngx)))
   end
 
-  it("podero.new names the directives that pass on the credentials' variables, if they are missing", function()
+  it("podero.new names the directives that pass on credentials from the environment if there are none", function()
     local nginx = "{ get_phase = function() return 'init' end }"
     assert.truthy(run(nginx):find(" env PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;", 1, true))
     assert.is_nil(run("{}"):find("nginx", 1, true))
@@ -130,7 +130,7 @@ describe("in nginx, which prints no errors that are objects,", function()
     assert.is_nil(output:find("nginx", 1, true), output)
   end)
 
-  it("podero.new writes the error that it returns to the log", function()
+  it("podero.new logs the error that it returns", function()
     local line = "podero: argument: no credentials[^\n]*\n"
     local output = run "{ ERR = 4, log = function(...) print('logged', ...) end }"
     assert.truthy(output:find("^logged\t4\t" .. line .. "returned\t" .. line .. "$"), output)
@@ -145,7 +145,7 @@ describe("an error", function()
   local _, err = podero.new { access_token = "a b" }
   local line = tostring(err)
 
-  it("can be put behind or before a text, a number or another error", function()
+  it("can be concatenated with strings, numbers and other errors", function()
     assert.equal("text: " .. line, "text: " .. err)
     assert.equal(line .. " (text)", err .. " (text)")
     assert.equal("1. " .. line .. ".", "1. " .. err .. ".")
@@ -155,7 +155,7 @@ describe("an error", function()
     assert.equal("\0" .. line, "\0" .. err)
   end)
 
-  it("cannot be put behind what is no text: that is an error, as it is for Lua's own values", function()
+  it("cannot be concatenated with other values, which raises an error as Lua does", function()
     for _, value in ipairs { {}, print, true } do
       helper.raises({ "concatenate", type(value) }, function() return value .. err end)
       helper.raises({ "concatenate", type(value) }, function() return err .. value end)
@@ -163,21 +163,21 @@ describe("an error", function()
     helper.raises({ "concatenate", "nil" }, function() return err .. nil end)
   end)
 
-  it("leaves the other's own __concat in charge if that comes first", function()
+  it("leaves concatenation to the first operand if that has a __concat", function()
     local other = setmetatable({}, { __concat = function() return "other" end })
     assert.equal("other", other .. err)
   end)
 end)
 
 describe("podero.Role", function()
-  it("has the schema's roles as strings", function()
+  it("has the roles of the schema as strings", function()
     assert.equal("admin", podero.Role.ADMIN)
     assert.equal("staff", podero.Role.STAFF)
     assert.equal("user", podero.Role.USER)
     assert.equal("guest", podero.Role.GUEST)
   end)
 
-  it("raises when it is written to", function()
+  it("raises an error if it is written to", function()
     helper.raises("Role", function() podero.Role.ADMIN = "root" end)
     helper.raises("Role", function() podero.Role.OWNER = "owner" end)
     helper.raises("Role", function() podero.Role.GUEST = nil end)
@@ -185,13 +185,13 @@ describe("podero.Role", function()
     assert.equal("guest", podero.Role.GUEST)
   end)
 
-  it("raises, with the name, when a name that it lacks is read", function()
+  it("raises an error that names the key if another key is read", function()
     helper.raises("OWNER", function() return podero.Role.OWNER end)
     helper.raises("admin", function() return podero.Role.admin end)
     helper.raises("Role", function() return podero.Role[1] end)
   end)
 
-  it("cannot be got at through its metatable", function()
+  it("hides its metatable", function()
     assert.is_not_table(getmetatable(podero.Role))
     assert.has_error(function() setmetatable(podero.Role, {}) end)
   end)
@@ -199,7 +199,7 @@ describe("podero.Role", function()
   local has_pairs = false
   pairs(setmetatable({}, { __pairs = function() has_pairs = true end }))
   if has_pairs then
-    it("can be walked with pairs", function()
+    it("can be traversed with pairs", function()
       local seen = {}
       for name, role in pairs(podero.Role) do seen[name] = role end
       assert.same({ ADMIN = "admin", STAFF = "staff", USER = "user", GUEST = "guest" }, seen)
@@ -212,7 +212,7 @@ describe("podero.time", function()
     return not math.type or math.type(value) == "integer"
   end
 
-  it("gives seconds since 1970, an integer where there is no fraction", function()
+  it("returns the seconds since 1970 as an integer if there is no fraction", function()
     for text, seconds in pairs {
       ["1970-01-01T00:00:00Z"] = 0,
       ["1969-12-31T23:59:59Z"] = -1,
@@ -228,7 +228,7 @@ describe("podero.time", function()
     end
   end)
 
-  it("knows offsets", function()
+  it("accepts offsets from UTC", function()
     assert.equal(851042397, podero.time("1996-12-19T16:39:57-08:00"))
     assert.equal(851042397, podero.time("1996-12-20T00:39:57+00:00"))
     assert.equal(851042397, podero.time("1996-12-20T00:39:57-00:00"))
@@ -237,7 +237,7 @@ describe("podero.time", function()
     assert.equal(86340, podero.time("1970-01-01T00:00:00-23:59"))
   end)
 
-  it("gives a float where the text has a fraction", function()
+  it("returns a float if there is a fraction", function()
     for text, seconds in pairs {
       ["1985-04-12T23:20:50.52Z"] = 482196050.52,
       ["1937-01-01T12:00:27.87+00:20"] = -1041337172.13,
@@ -252,7 +252,7 @@ describe("podero.time", function()
     if math.type then assert.equal("float", math.type(podero.time("1970-01-01T00:00:07.000Z"))) end
   end)
 
-  it("knows leap years", function()
+  it("accepts February 29 in leap years only", function()
     assert.equal(951782400, podero.time("2000-02-29T00:00:00Z"))
     assert.equal(1709208000, podero.time("2024-02-29T12:00:00Z"))
     assert.equal(1709251200, podero.time("2024-03-01T00:00:00Z"))
@@ -261,7 +261,7 @@ describe("podero.time", function()
     end
   end)
 
-  it("takes a leap second where one can be, as the second that follows", function()
+  it("accepts a leap second where one can be, as the following second", function()
     assert.equal(1483228800, podero.time("2016-12-31T23:59:60Z"))
     assert.equal(662688000, podero.time("1990-12-31T15:59:60-08:00"))
     assert.equal(1483228800.5, podero.time("2016-12-31T23:59:60.5Z"))
@@ -269,7 +269,7 @@ describe("podero.time", function()
     assert.is_nil((podero.time("2016-12-31T12:30:60Z")))
   end)
 
-  it("agrees with the C library on any moment", function()
+  it("agrees with os.date", function()
     local moment = 0
     for _ = 1, 3000 do
       moment = (moment * 16807 + 12345) % 2147483647
@@ -277,7 +277,7 @@ describe("podero.time", function()
     end
   end)
 
-  it("gives nil and a message for what is no RFC 3339 date-time", function()
+  it("returns nil and a message for a string that is not an RFC 3339 date-time", function()
     for _, text in ipairs {
       "", " ", "now", "2024", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01T00:00Z", "2024-13-01T00:00:00Z",
       "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-01-32T00:00:00Z", "2024-04-31T00:00:00Z",
@@ -297,7 +297,7 @@ describe("podero.time", function()
     end
   end)
 
-  it("raises on what is no string", function()
+  it("raises an error for a value that is not a string", function()
     for _, value in ipairs { 0, 1.5, true, {}, print } do
       helper.raises({ "time", "string", type(value) }, podero.time, value)
     end
@@ -306,7 +306,7 @@ describe("podero.time", function()
   end)
 end)
 
-describe("its JSON decoder", function()
+describe("the module's JSON decoder", function()
   local server
 
   setup(function() server = mock.start { tls = false } end)
@@ -314,7 +314,7 @@ describe("its JSON decoder", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  it("is its own: cjson's settings do not touch it", function()
+  it("is independent of cjson's settings", function()
     helper.static(server, { paths = { [helper.API .. "/deep"] = { body = "[[[[[[1e3, [true]]]]]]]" } } })
     local client = helper.client(server, { access_token = "static" })
     local depth, invalid = cjson.decode_max_depth(), cjson.decode_invalid_numbers()
@@ -331,7 +331,7 @@ describe("its JSON decoder", function()
     helper.failed("decode", client:get(helper.API .. "/deep"))
   end)
 
-  it("leaves cjson's settings alone", function()
+  it("does not change cjson's settings", function()
     local text = helper.run([[
       local cjson = require "cjson"
       local before = { cjson.decode_max_depth(), tostring(cjson.decode_invalid_numbers()) }

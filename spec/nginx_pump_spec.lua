@@ -1,4 +1,4 @@
--- How calls wait in nginx if something is not as usual: see src/lua/wait_nginx.lua for the words.
+-- How calls wait in nginx under unusual conditions. src/lua/wait_nginx.lua explains the words.
 if not rawget(_G, "jit") then return end
 
 local helper = require "spec.support.helper"
@@ -22,8 +22,8 @@ local function call(method)
   return "/call?method=" .. method
 end
 
---- What stands in for functions of nginx, before the module is loaded. `sleeps`: calls of ngx.sleep; the pump calls it
--- if it has no notifier. `address`: what the pump has last connected to. What `broken` names does not work.
+--- Replaces functions of nginx before the module is loaded. `sleeps` counts calls of ngx.sleep, which the pump makes if
+-- it has no notifier; `address` is what the pump last connected to; `broken` names what fails.
 local STAND_IN = [[
   state = { sleeps = 0 }
 
@@ -41,7 +41,7 @@ local STAND_IN = [[
 
   local tcp = ngx.socket.tcp
 
-  -- Connections of others, which come first: one says nothing, and one the wrong thing.
+  -- Connections of other programs before the pump's: one is silent, and one sends a wrong cookie.
   local function connect_strangers(...)
     assert(tcp():connect(...))
     local wrong = tcp()
@@ -129,7 +129,7 @@ describe("waiting in nginx", function()
     return api:counts().in_flight.api
   end
 
-  --- Sends a request whose call is answered after a while, and returns it when it is under way.
+  --- Sends a request whose call takes a while, and returns its connection when the call is in flight.
   local function send_slow(path, delay)
     api:configure { always_api = { delay = delay or DELAY } }
     local before, waiting = in_flight(), server:send(path)
@@ -139,13 +139,13 @@ describe("waiting in nginx", function()
 
   local function receive(waiting) return (server:receive(waiting)) end
 
-  -- There is none in a build for poll.
+  -- A build for poll has no notifier.
   local with_notifier = helper.POLLS and function(name) pending(name) end or it
 
   describe("has a notifier", function()
     local it = with_notifier
 
-    it("that is reached in a temporary folder, of which nothing is left once it is reached", function()
+    it("that the pump connects to in a temporary folder, which is removed at once", function()
       start {
         main = "env TMPDIR=${dir}/tmp;",
         before = "os.execute \"mkdir ${dir}/tmp && chmod 777 ${dir}/tmp\"",
@@ -160,7 +160,7 @@ describe("waiting in nginx", function()
     end)
 
     for _, folder in ipairs { "/nowhere", "/proc/1", "/" .. ("long/"):rep(30) } do
-      it("that is reached on 127.0.0.1 if nobody can write to the temporary folder: " .. folder:sub(1, 9), function()
+      it("that the pump connects to on 127.0.0.1 if it can write to no folder: " .. folder:sub(1, 9), function()
         start { main = "env TMPDIR=" .. folder .. ";" }
         for method, expected in pairs(METHODS) do assert.equal(expected, get(call(method))) end
         local waiting = send_slow(call "list_users")
@@ -172,7 +172,7 @@ describe("waiting in nginx", function()
     end
 
     for name, folder in pairs { ["in a folder"] = "/tmp", ["on 127.0.0.1"] = "/nowhere" } do
-      it("that takes no stranger for the pump: " .. name, function()
+      it("that does not mistake other connections for the pump's: " .. name, function()
         start { main = "env TMPDIR=" .. folder .. ";", after = "state.with_strangers = true" }
         local waiting = send_slow(call "list_users")
         assert.equal("25 users", receive(waiting))
@@ -180,7 +180,7 @@ describe("waiting in nginx", function()
       end)
     end
 
-    it("and does without it if it cannot be reached, until it can", function()
+    it("or polls until the pump can connect to it", function()
       start { after = "state.broken = \"connect\"" }
       for method, expected in pairs(METHODS) do assert.equal(expected, get(call(method))) end
       assert.is_true(tonumber(get("/sleeps")) > 0)
@@ -195,7 +195,7 @@ describe("waiting in nginx", function()
       assert.equal("25 users", receive(waiting))
     end)
 
-    it("and does without it if its connection breaks, until there is another", function()
+    it("or polls after its connection breaks until there is a new one", function()
       start {}
       local waiting = send_slow(call "list_users", 3)
       assert.equal("0", get("/sleeps"))
@@ -216,7 +216,7 @@ describe("waiting in nginx", function()
   end)
 
   describe("has one pump", function()
-    it("for all clients, and so does with two timers", function()
+    it("for all clients, which works with two timers", function()
       start {
         http = "lua_max_running_timers 2;",
         after = "clients = {} for i = 1, 20 do clients[i] = new_client() end",
@@ -230,14 +230,16 @@ describe("waiting in nginx", function()
         local waiting = {}
         api:configure { always_api = { delay = DELAY }, always_token = { delay = DELAY } }
         for i = 1, 20 do waiting[i] = server:send(("/nth?method=%s&n=%d"):format(method, i)) end
-        socket.sleep(0.1)
-        if method ~= "token" then assert.equal("1 running", get("/timers")) end
+        if method ~= "token" then -- the clients have tokens
+          eventually(function() return in_flight() > 0 end, "no request")
+          assert.equal("1 running", get("/timers"))
+        end
         for i = 1, 20 do assert.equal(expected, receive(waiting[i])) end
       end
       assert.equal("", server:complaints())
     end)
 
-    it("even if a second was started, since the first was late", function()
+    it("even if a second one was started because the first one was late", function()
       start {}
       get("/double")
       local waiting = send_slow(call "list_users")
@@ -249,7 +251,7 @@ describe("waiting in nginx", function()
       assert.equal("", server:complaints())
     end)
 
-    it("that gives each of many clients its share", function()
+    it("that serves many clients without delaying other requests", function()
       start {
         after = "clients = {} for i = 1, 8 do clients[i] = new_client() end",
         locations = [[
@@ -267,7 +269,7 @@ describe("waiting in nginx", function()
       assert.is_true(worst < 0.25, worst)
     end)
 
-    with_notifier("and goes on without it if it fails, until there is another", function()
+    with_notifier("or continues without it after it fails until there is a new one", function()
       start {}
       for method, expected in pairs(METHODS) do
         api:configure { always_api = { delay = 0.1 } }
@@ -308,7 +310,7 @@ describe("waiting in nginx", function()
       assert.equal("1 running", get("/occupy"))
     end
 
-    it("calls work all the same, a tenth of a second later", function()
+    it("completes calls, a tenth of a second later", function()
       occupy()
       for method, expected in pairs(METHODS) do
         local seconds, body = helper.timed(get, call(method))
@@ -324,15 +326,15 @@ describe("waiting in nginx", function()
       assert.equal("", server:complaints(TIMERS))
     end)
 
-    it("long lists come whole", function()
+    it("completes long lists", function()
       occupy()
       api:configure { organizations = { [ORG] = { users = 1000 } } }
       local path = "/whole?method=list_users"
-      local answers = server:load({ path }, 50, 5)
-      assert.same({ [path .. ": " .. worker.whole(1000, tonumber(ORG:sub(1, 6), 16))] = 50 }, answers)
+      local bodies = server:load({ path }, 50, 5)
+      assert.same({ [path .. ": " .. worker.whole(1000, tonumber(ORG:sub(1, 6), 16))] = 50 }, bodies)
     end)
 
-    it("a pump takes over when there is one again, also for calls that wait already", function()
+    it("starts a pump as soon as it can, for calls that already wait, too", function()
       occupy()
       assert.equal("25 users", get(call "list_users"))
       local waiting = send_slow(call "list_users", 3)
@@ -343,7 +345,7 @@ describe("waiting in nginx", function()
       assert.equal("25 users", receive(waiting))
     end)
 
-    it("whoever waits hears of a client that is closed", function()
+    it("ends calls at once if their client is closed", function()
       occupy()
       assert.equal("a token", get("/open"))
       local waiting = send_slow("/doomed?method=list_users", 5)
@@ -363,7 +365,7 @@ describe("waiting in nginx", function()
         api:configure { always_api = { delay = 5 }, always_token = { delay = 5 } }
         local waiting
         if method == "token" then
-          -- It waits for a token beside a call that has been refused.
+          -- It waits for the token request of a call that got a 401.
           api:configure { always_token = { delay = 5 } }
           local refused = server:send("/doomed?method=list_users")
           eventually(function() return api:counts().in_flight.token == 1 end, "no token request")
@@ -379,7 +381,7 @@ describe("waiting in nginx", function()
         assert.truthy(body:find("podero: closed", 1, true), body)
         assert.is_true(seconds < 1, seconds)
         local logged = server:complaints()
-        if method == "each_user" then -- what it raises is logged, once
+        if method == "each_user" then -- logs the error that it raises, once
           local count
           logged, count = logged:gsub("^[^\n]* %[lua%] [^\n]*podero: closed: the client was closed[^\n]*$", "")
           assert.equal(1, count)
@@ -411,7 +413,7 @@ describe("waiting in nginx", function()
     end)
   end)
 
-  it("a loop over users that comes to an end of what has arrived waits for no more than that", function()
+  it("does not delay each_user if the next users arrive while its loop is busy", function()
     local list = {}
     for i = 1, 40 do list[i] = users.user_json(1, i) end
     local first = "[" .. table.concat(list, ", ", 1, 16)
@@ -440,7 +442,7 @@ describe("waiting in nginx", function()
         { delay = 4 }, { fault = "drip", after = #first, chunk = 1000000, interval = 0.3 },
       } },
     }
-    local other = server:send "/other" -- keeps the pump
+    local other = server:send "/other" -- keeps the pump running
     eventually(function() return in_flight() == 1 end)
     local seconds, body = helper.timed(get, "/busy")
     assert.equal("40 users", body)
@@ -448,7 +450,7 @@ describe("waiting in nginx", function()
     other:close()
   end)
 
-  it("works with clients that are made for one request, killed or not, and leaves nothing of them", function()
+  it("works and leaks nothing with clients that are made for one request, aborted or not", function()
     start { locations = "location /once { content_by_lua_block { say(calls.list_users(nil, new_client())) } }" }
     assert.equal("25 users", get("/once"))
     get("/garbage")
@@ -468,7 +470,7 @@ describe("waiting in nginx", function()
     assert.equal("", server:complaints())
   end)
 
-  it("goes by the caller's function if there is one", function()
+  it("uses the option wait if there is one", function()
     start {
       after = [[
         waiting = new_client { wait = function(seconds)
@@ -488,13 +490,13 @@ describe("waiting in nginx", function()
     assert.equal("25 users", receive(slow))
   end)
 
-  it("blocks if nginx does not let it wait where it should", function()
+  it("blocks if nginx refuses to wait in a phase in which it should", function()
     start {}
     get("/break?what=semaphore")
     for method, expected in pairs(METHODS) do assert.equal(expected, get(call(method))) end
   end)
 
-  with_notifier("minds no child process of the worker", function()
+  with_notifier("ignores child processes of the worker", function()
     start {}
     local waiting = send_slow(call "list_users")
     for _ = 1, 5 do assert.equal("out of a child", get("/popen")) end
@@ -503,7 +505,7 @@ describe("waiting in nginx", function()
     assert.equal("0", get("/sleeps"))
   end)
 
-  it("works without a code cache, too", function()
+  it("works with lua_code_cache off", function()
     start {
       http = "lua_code_cache off;",
       before = "package.loaded.podero = nil",
@@ -519,7 +521,7 @@ describe("waiting in nginx", function()
     assert.equal("", server:complaints("lua_code_cache is off"))
   end)
 
-  it("ends with a worker that is told to stop, though a finalizer closes the client then", function()
+  it("ends when the worker is terminated, even if a finalizer closes the client", function()
     start {
       after = [[
         guard = newproxy(true)
@@ -536,7 +538,7 @@ describe("waiting in nginx", function()
     assert.equal("", server:complaints())
   end)
 
-  it("ends when nginx's patience with an exiting worker does", function()
+  it("ends after worker_shutdown_timeout", function()
     start { main = "worker_shutdown_timeout 500ms;" }
     assert.equal("25 users", get(call "list_users"))
     send_slow(call "list_users", 5)

@@ -1,4 +1,4 @@
--- nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local faults = require "spec.support.faults"
@@ -15,7 +15,7 @@ local SEED = tonumber(ORG:sub(1, 6), 16)
 
 local eventually = worker.eventually
 
---- What each method says of lists of 25 users.
+--- The response to a call of each method if lists have 25 users.
 local METHODS = {
   list_users = "25 users", each_user = "25 users", list_users_of = "50 users", get = "25 users", request = "25 users",
   token = "a token",
@@ -29,7 +29,7 @@ local function whole(method)
   return "/whole?method=" .. method
 end
 
---- What makes a server one with TLS.
+--- Directives for a server with TLS.
 local TLS_SERVER = [[
   listen 127.0.0.1:${tls} ssl;
   ssl_certificate ${certificate}.pem;
@@ -106,23 +106,23 @@ describe("in nginx", function()
     server:stop()
     api:stop()
   end)
-  -- No reset: the worker keeps its token, and so does the mock.
+  -- No reset, since the worker keeps its token.
   before_each(function() api:configure() end)
 
   local function get(path) return (server:get(path)) end
 
-  --- Visits a worker over TLS.
-  local function visit_over_tls(other)
+  --- Sends a request to a worker over TLS.
+  local function request_over_tls(other)
     local command = "curl -sS --noproxy '*' --cacert %s/ca.pem https://localhost:%s/quick"
     assert.equal("quick", helper.shell(command:format(api.dir, other.ports.tls)):match("^%a+"))
   end
 
-  --- How many requests of a kind the mock server is answering.
+  --- The number of requests of a kind that the mock server has not responded to.
   local function in_flight(kind)
     return api:counts().in_flight[kind]
   end
 
-  describe("a call gives way", function()
+  describe("a call lets other requests run", function()
     for _, phase in ipairs { "rewrite", "access" } do
       it("in phase " .. phase, function() assert.equal("25 users", get("/" .. phase)) end)
     end
@@ -140,7 +140,7 @@ describe("in nginx", function()
       end)
     end
 
-    it("and many run at once", function()
+    it("and runs at the same time as many others", function()
       api:configure { always_api = { delay = DELAY } }
       local start_time, waiting = socket.gettime(), {}
       for i = 1, 100 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
@@ -148,9 +148,9 @@ describe("in nginx", function()
       assert.is_true(socket.gettime() - start_time < 4 * DELAY)
     end)
 
-    it("from a coroutine in a coroutine", function() assert.equal("25 users", get("/coroutines")) end)
+    it("in a coroutine of a coroutine", function() assert.equal("25 users", get("/coroutines")) end)
 
-    it("from threads of which one is waited for", function()
+    it("in light threads of which one is waited for", function()
       for _ = 1, 5 do assert.equal("25 users", get("/threads")) end
       assert.equal("25 users", get(call "list_users"))
     end)
@@ -164,7 +164,7 @@ describe("in nginx", function()
       assert.is_true(socket.gettime() - start_time >= 1)
     end)
 
-    it("and a list beside one that waits for its answer takes no longer than alone", function()
+    it("and takes no longer if another one waits for a response", function()
       local script = { api = { { delay = 1.5 } } }
       for _, method in ipairs { "list_users", "each_user" } do
         api:configure { organizations = { [ORG] = { users = 10000 } }, script = script }
@@ -177,7 +177,7 @@ describe("in nginx", function()
       end
     end)
 
-    it("while long lists are read, and others are served in between", function()
+    it("while long lists are read", function()
       api:configure { organizations = { [ORG] = { users = 10000 } } }
       local waiting, worst = {}, 0
       for i = 1, 8 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
@@ -194,15 +194,15 @@ describe("in nginx", function()
   describe("long lists", function()
     for count, requests in pairs { [1000] = 200, [20000] = 15 } do
       for _, method in ipairs { "list_users", "each_user" } do
-        it(("of %d users come whole from %s, five at a time"):format(count, method), function()
+        it(("of %d users are returned completely by %s, five at a time"):format(count, method), function()
           api:configure { organizations = { [ORG] = { users = count } } }
-          local answers = server:load({ whole(method) }, requests, 5)
-          assert.same({ [whole(method) .. ": " .. worker.whole(count, SEED)] = requests }, answers)
+          local bodies = server:load({ whole(method) }, requests, 5)
+          assert.same({ [whole(method) .. ": " .. worker.whole(count, SEED)] = requests }, bodies)
         end)
       end
     end
 
-    it("of 20000 users take a fraction of a second, and two at once no more than about twice that", function()
+    it("of 20000 users take a fraction of a second, and two at once about twice that at most", function()
       api:configure { organizations = { [ORG] = { users = 20000 } } }
       for _, method in ipairs { "list_users", "each_user" } do
         local one, two = math.huge, math.huge
@@ -220,11 +220,11 @@ describe("in nginx", function()
     end)
   end)
 
-  it("init_by_lua and init_worker_by_lua block", function() assert.equal("25 users, 25 users", get("/init")) end)
+  it("calls block in init_by_lua and init_worker", function() assert.equal("25 users, 25 users", get("/init")) end)
 
-  describe("where a call can neither yield nor block", function()
+  describe("in a phase in which a call can neither yield nor block", function()
     for method in pairs(METHODS) do
-      it(method .. " names the phase and ngx.timer.at, and sends nothing", function()
+      it(method .. " returns an error that names the phase and ngx.timer.at, and sends nothing", function()
         local before = api:counts().api
         local _, header = server:get("/header_filter?method=" .. method)
         local told = header:match("X%-Told: ([^\r]*)")
@@ -235,13 +235,13 @@ describe("in nginx", function()
       end)
     end
 
-    it("like log, too", function()
+    it("such as log, a call returns an error that names the phase", function()
       get("/log")
       eventually(function() return get("/told?key=log"):find("'log'", 1, true) end, "no log")
     end)
   end)
 
-  it("nobody gets another's users", function()
+  it("each of many calls returns its own users", function()
     local waiting = {}
     for i = 1, 200 do
       local org = ("%08x-0000-4000-8000-%012x"):format(i * 7919, i)
@@ -250,31 +250,31 @@ describe("in nginx", function()
     for i = 1, 200 do assert.equal("25 users", (server:receive(waiting[i]))) end
   end)
 
-  it("callbacks run in the request that has made the call", function()
-    assert.equal("0 of others, 2 exchange", get("/callbacks?mine=0")) -- the token's, too
+  it("callbacks run in the request that made the call", function()
+    assert.equal("0 of others, 2 exchange", get("/callbacks?mine=0")) -- one for the token
     local waiting = {}
     api:configure { organizations = { [ORG] = { users = 1000 } } }
     for i = 1, 20 do waiting[i] = server:send("/callbacks?mine=" .. i) end
     for i = 1, 20 do assert.equal("0 of others, 1 exchange", (server:receive(waiting[i]))) end
   end)
 
-  describe("a handler that is killed", function()
-    it("does not hold up those who came after it", function()
+  describe("an aborted handler", function()
+    it("does not delay handlers that started after it", function()
       api:configure { always_api = { delay = DELAY } }
       for _ = 1, 3 do
-        local start_time = socket.gettime()
+        local start_time, before = socket.gettime(), api:counts().api
         local first = server:send(call "list_users")
-        socket.sleep(0.05)
+        eventually(function() return api:counts().api == before + 1 end, "no first request")
         local waiting = {}
         for i = 1, 10 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
-        socket.sleep(0.05)
+        eventually(function() return api:counts().api == before + 11 end, "no further requests")
         first:close()
         for i = 1, 10 do assert.equal("25 users", (server:receive(waiting[i]))) end
         assert.is_true(socket.gettime() - start_time < 3 * DELAY)
       end
     end)
 
-    it("at whatever time harms nobody else", function()
+    it("does not harm other handlers, whenever it is aborted", function()
       api:configure { organizations = { [ORG] = { users = 1000 } }, always_api = { delay = 0.01 } }
       for i = 0, 60 do
         local victims, waiting = {}, {}
@@ -286,12 +286,12 @@ describe("in nginx", function()
       end
     end)
 
-    it("as the one that has asked for the token leaves the request to the others", function()
+    it("leaves its token request to other handlers that wait for it", function()
       for _, method in ipairs { "list_users", "token" } do
         api:configure { always_token = { delay = DELAY } }
         api:revoke()
         local before = api:counts().token
-        local first = server:send(call "list_users") -- learns from the API that the token is no longer good
+        local first = server:send(call "list_users") -- gets a 401 and requests a new token
         eventually(function() return in_flight "token" == 1 end, "no token request")
         local waiting = {}
         for i = 1, 5 do waiting[i] = server:send(call(method)) end
@@ -304,7 +304,7 @@ describe("in nginx", function()
       end
     end)
 
-    it("leaves calls that end at their deadline, though nobody asks the worker for anything more", function()
+    it("leaves calls that end at their deadline, even if the worker gets no more requests", function()
       for _, method in ipairs { "list_users", "each_user", "list_users_of", "get", "request" } do
         assert.equal(METHODS[method], get("/short?method=" .. method))
         local start_time, victims = socket.gettime(), {}
@@ -319,7 +319,7 @@ describe("in nginx", function()
       end
     end)
 
-    it("with all the others leaves nothing that hangs", function()
+    it("leaves no hanging call if all others are aborted, too", function()
       api:configure { always_api = { delay = DELAY } }
       local waiting = {}
       for i = 1, 20 do waiting[i] = server:send(call "list_users") end
@@ -329,7 +329,7 @@ describe("in nginx", function()
       eventually(function() return in_flight "api" == 0 end, "requests go on")
     end)
 
-    it("a thousand times in a row leaks nothing", function()
+    it("leaks nothing, a thousand times", function()
       get(call "list_users")
       get("/garbage")
       local before = server:descriptors()
@@ -350,7 +350,7 @@ describe("in nginx", function()
     end)
   end)
 
-  it("a hundred handlers that wait cost next to nothing", function()
+  it("a hundred waiting handlers use almost no processor time", function()
     local waiting, SECONDS = {}, 2
     api:configure { always_api = { delay = SECONDS + 1 } }
     for i = 1, 100 do waiting[i] = server:send(call(i % 2 == 0 and "list_users" or "each_user")) end
@@ -363,7 +363,7 @@ describe("in nginx", function()
     assert.is_true(share < (helper.POLLS and 0.25 or 0.05), share) -- without a notifier, sockets are polled
   end)
 
-  describe("a pump that nobody needs", function()
+  describe("a pump without waiting calls", function()
     it("ends within a second", function()
       assert.equal("25 users", get(call "list_users"))
       assert.equal("1 running", get("/timers"))
@@ -372,7 +372,7 @@ describe("in nginx", function()
     end)
 
     for _, signal in ipairs { "QUIT", "HUP" } do
-      it("delays no exit: " .. signal, function()
+      it("does not delay the exit of the worker after " .. signal, function()
         local other = worker.start(api)
         finally(function() other:stop() end)
         assert.equal("25 users", (other:get(call "list_users")))
@@ -385,7 +385,7 @@ describe("in nginx", function()
     end
   end)
 
-  it("its errors are nobody's: no line of the log is of level warn or above, but that of each_user", function()
+  it("calls log nothing at level warn or above except an error that each_user raises", function()
     local raised = "podero: argument: a call can neither wait nor block in nginx's phase 'header_filter'"
     local count, others = 0, {}
     for line in server:complaints():gmatch("[^\n]+") do
@@ -400,22 +400,22 @@ describe("in nginx", function()
   end)
 
   describe("reload and quit", function()
-    it("leave lists under load whole", function()
+    it("let lists under load complete", function()
       local methods = { whole "list_users", whole "each_user" }
       local other = worker.start(api)
       finally(function() other:stop() end)
       api:configure { organizations = { [ORG] = { users = 1000 } } }
-      local answers = other:load(methods, 500, 5, function(received)
+      local bodies = other:load(methods, 500, 5, function(received)
         if received % 100 == 0 then other:signal(received < 500 and "HUP" or "QUIT") end
       end)
       local expected = worker.whole(1000, SEED)
-      assert.same({ [methods[1] .. ": " .. expected] = 250, [methods[2] .. ": " .. expected] = 250 }, answers)
+      assert.same({ [methods[1] .. ": " .. expected] = 250, [methods[2] .. ": " .. expected] = 250 }, bodies)
       eventually(function() return other.server:pid() == nil end, "nginx stays")
       assert.equal("", other:complaints())
     end)
 
     for _, signal in ipairs { "HUP", "QUIT" } do
-      it(signal .. " lets calls in flight end well, and those that begin later", function()
+      it("let calls in flight complete, and calls that start later: " .. signal, function()
         local other = worker.start(api, {
           locations = [[
             location /later {
@@ -445,7 +445,7 @@ describe("in nginx", function()
       end)
     end
 
-    it("wait for no call that nobody waits for", function()
+    it("do not wait for calls of aborted handlers", function()
       local other = worker.start(api)
       finally(function() other:stop() end)
       assert.equal("25 users", (other:get(call "list_users")))
@@ -461,7 +461,7 @@ describe("in nginx", function()
       assert.equal("", other:complaints())
     end)
 
-    it("exit_worker_by_lua blocks", function()
+    it("let calls in exit_worker_by_lua block", function()
       local other = worker.start(api, {
         level = "notice",
         http = "exit_worker_by_lua_block { ngx.log(ngx.NOTICE, \"at last: \", calls.list_users()) }",
@@ -486,7 +486,7 @@ describe("in nginx", function()
     end)
     teardown(function() several:stop() end)
 
-    it("a client of init_by_lua serves every one of them", function()
+    it("a client of init_by_lua works in each of them", function()
       for _ = 1, 40 do assert.equal("25 users", (several:get(call "list_users"))) end
     end)
 
@@ -503,8 +503,9 @@ describe("in nginx", function()
     end)
   end)
 
-  describe("a call gives way where there is such a phase:", function()
-    --- What a phase needs in the configuration, at which place; ${phase} stands for what it runs. How to enter it.
+  describe("a call lets other requests run in the following phases, if nginx has them:", function()
+    --- For each phase, its text in the configuration, with ${phase} for the code, the text's place, and how to enter
+    -- the phase.
     local PHASES = {
       server_rewrite = { place = "server", text = "server_rewrite_by_lua_block { ${phase} }" },
       precontent = { place = "location", text = "precontent_by_lua_block { ${phase} }", enter = "proxy" },
@@ -512,7 +513,7 @@ describe("in nginx", function()
       ssl_cert = { place = "server", text = "ssl_certificate_by_lua_block { ${phase} }", enter = "tls" },
       ssl_session_fetch = {
         place = "http", text = "ssl_session_fetch_by_lua_block { ${phase} }", enter = "tls_session",
-        -- Without a patch, OpenSSL lets nobody wait there: a handler that tries is killed.
+        -- Without a patch, OpenSSL does not allow waiting there, and a handler that tries is killed.
         refused = "ssl_session_fetch: podero: argument: .*'ssl_session_fetch'.*ngx%.timer%.at",
       },
       proxy_ssl_cert = {
@@ -536,7 +537,7 @@ describe("in nginx", function()
 
     function ENTER.proxy() other:get("/in") end
 
-    function ENTER.tls() visit_over_tls(other) end
+    function ENTER.tls() request_over_tls(other) end
 
     function ENTER.tls_session()
       local command = "echo | openssl s_client -connect 127.0.0.1:%s -tls1_2 -no_ticket -reconnect"
@@ -596,7 +597,7 @@ describe("in nginx", function()
     end
   end)
 
-  it("missing credentials are an error that names the directives which pass their variables on", function()
+  it("podero.new names the directives that pass on credentials from the environment if there are none", function()
     local other = worker.start(api, {
       locations = [[
         location /missing {
@@ -610,7 +611,7 @@ describe("in nginx", function()
   end)
 
   if worker.accepts("location", "content_by_lua_block { assert(ngx.run_worker_thread) }") then
-    it("a call blocks in a worker thread of nginx, which may tell no phase", function()
+    it("a call blocks in ngx.run_worker_thread, which may have no phase", function()
       local other = worker.start(api, {
         main = "thread_pool calls threads=2;",
         http = "lua_package_path \"${dir}/?.lua;;\";",
@@ -641,15 +642,15 @@ describe("in nginx", function()
         },
       })
       finally(function() other:stop() end)
-      local answer = other:get("/thread")
-      assert.equal("true: 25 and 25 users", answer)
+      local body = other:get("/thread")
+      assert.equal("true: 25 and 25 users", body)
       assert.equal("", other:complaints())
     end)
   end
 
-  -- nginx looks into OpenSSL's queue of errors whenever it reads a connection with TLS of its own, and takes what it
-  -- finds there for that visitor's.
-  describe("a visitor over TLS is not logged for what befell a call before:", function()
+  -- When nginx reads from a TLS connection, it checks OpenSSL's error queue, and attributes errors of others to that
+  -- connection.
+  describe("a later TLS connection is not logged for a failed call:", function()
     local TLS = { certificate = "server" }
     local good = faults.good.api[1]
     local remote, other
@@ -685,15 +686,15 @@ describe("in nginx", function()
 
     local ROWS = {
       ["a certificate that it does not trust"] = { tls = TLS, trusts = false, told = "certificate" },
-      ["no version of TLS in common"] = { tls = { certificate = "server", version = "1.1" }, told = "network" },
+      ["no common version of TLS"] = { tls = { certificate = "server", version = "1.1" }, told = "network" },
       ["a server without TLS"] = { accept = { { { "send", "HTTP/1.1 400 Bad\r\n\r\n" } } }, told = "network" },
-      ["a connection closed in the handshake"] = { tls = TLS, told = "network",
+      ["a connection closed during the handshake"] = { tls = TLS, told = "network",
         accept = { { { "pause", 0.02 }, faults.CLOSE } } },
       ["a handshake that takes too long"] = { tls = TLS, accept = { { faults.STALL } }, told = "timeout" },
       ["a response that takes too long"] = { tls = TLS, api = { { faults.STALL } }, told = "timeout" },
       ["a response that is cut short"] = { tls = TLS, api = { { { "send", "HTTP/1.1 200 OK\r\n" }, faults.CLOSE } },
         told = "network" },
-      ["an idle connection that the server has ended"] = { tls = TLS, api = { { good, { "end" } } },
+      ["an idle connection that the server has closed"] = { tls = TLS, api = { { good, { "end" } } },
         good_api = { good }, calls = 2, told = "^3 users, 3 users$" },
       ["a flood over HTTP/2"] = { tls = { certificate = "server", h2 = true },
         told = versions.returns_between_frames and "timeout" or "network",
@@ -710,7 +711,7 @@ describe("in nginx", function()
         local before = other:complaints()
         local told = other:get(path)
         assert.truthy(told:find(row.told), told)
-        visit_over_tls(other)
+        request_over_tls(other)
         assert.equal(before, other:complaints())
       end)
     end

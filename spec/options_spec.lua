@@ -18,7 +18,7 @@ local function with(name, value)
 end
 
 describe("podero.new", function()
-  it("raises on a name that it does not know, and names it", function()
+  it("raises an error that names an unknown option", function()
     for _, name in ipairs { "clientid", "Base_url", "time_out", "", "retries", "verify", "ca_file" } do
       helper.raises({ "unknown option", "'" .. name .. "'" }, podero.new, with(name, "x"))
     end
@@ -27,13 +27,13 @@ describe("podero.new", function()
     helper.raises("strings", podero.new, { [true] = "id" })
   end)
 
-  it("raises on what is no table", function()
+  it("raises an error if its argument is not a table", function()
     for _, value in ipairs { "https://app.podero.com", 42, true, print } do
       helper.raises({ "new", "table", type(value) }, podero.new, value)
     end
   end)
 
-  it("blames the line that calls it", function()
+  it("raises errors with the position of the caller", function()
     local message = helper.raises("timeout", function() podero.new { timeout = "x" } end)
     assert.truthy(message:find("options_spec.lua:%d+:"), message)
   end)
@@ -58,7 +58,7 @@ describe("podero.new", function()
     wrong[name] = { 42, true, false, {}, "x\0y", name ~= "proxy" and "" or a_function, a_function }
   end
   for name, values in pairs(wrong) do
-    it("raises on a wrong " .. name .. ", and names it", function()
+    it("raises an error that names a wrong " .. name, function()
       for _, value in ipairs(values) do
         helper.raises("option '" .. name .. "'", podero.new, with(name, value))
       end
@@ -69,20 +69,20 @@ describe("podero.new", function()
     ca_file = { 1, true, {}, "" }, ca_path = { 1, true, {}, "" }, cert = { 1, true, {}, "" }, key = { 1, true, {}, "" },
     key_password = { 1, true, {}, "", "x\0y" }, verify = { 0, 1, "false", {} },
   } do
-    it("raises on a wrong tls." .. name .. ", and names it", function()
+    it("raises an error that names a wrong tls." .. name, function()
       for _, value in ipairs(values) do
         helper.raises("option 'tls." .. name .. "'", podero.new, with("tls", { [name] = value }))
       end
     end)
   end
 
-  it("says what type was given", function()
+  it("raises errors that name the type of the value", function()
     helper.raises({ "timeout", "got string" }, podero.new, with("timeout", "30"))
     helper.raises({ "base_url", "got table" }, podero.new, with("base_url", {}))
     helper.raises({ "validate", "got number" }, podero.new, with("validate", 1))
   end)
 
-  it("never repeats a secret in what it raises", function()
+  it("raises errors without secrets", function()
     for _, name in ipairs { "client_secret", "password", "access_token" } do
       local message = helper.raises(name, podero.new, with(name, "hushhush\0more"))
       assert.is_nil(message:find("hushhush", 1, true))
@@ -91,7 +91,7 @@ describe("podero.new", function()
     assert.is_nil(helper.raises("tls.key_password", podero.new, with("tls", tls)):find("hushhush", 1, true))
   end)
 
-  it("takes every number that makes sense", function()
+  it("accepts every possible number", function()
     for name, values in pairs {
       timeout = { 0.001, 1, 1e9, 1e300, 1 / 0 }, connect_timeout = { 0.001, 1, 1e300, 1 / 0 },
       max_retries = { 0, 1, 100 }, max_connections = { 1, 256, 1e6 }, max_response_bytes = { 1, 1e9, 1e300, 1 / 0 },
@@ -107,7 +107,7 @@ describe("podero.new", function()
     client:close()
   end)
 
-  it("returns an error that names what is missing of a pair of credentials, and repeats none", function()
+  it("returns an error that names the missing one of a pair of credentials, without secrets", function()
     for missing, options in pairs {
       client_secret = { client_id = "hushhush" }, client_id = { client_secret = "hushhush" },
       password = { username = "hushhush" }, username = { password = "hushhush" },
@@ -123,7 +123,7 @@ describe("podero.new", function()
     assert(podero.new { username = "ada", password = "pass", client_id = "public" }):close()
   end)
 
-  it("returns an error if there are no credentials, and names those that it takes", function()
+  it("returns an error that names the possible credentials if there are none", function()
     for _, options in ipairs { {}, { base_url = "http://127.0.0.1:1" }, { timeout = 3 } } do
       local err = helper.failed("argument", podero.new(options))
       for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do
@@ -133,10 +133,10 @@ describe("podero.new", function()
     end
     helper.failed("argument", podero.new())
     helper.failed("argument", podero.new(nil))
-    helper.raises("timeout", podero.new, { timeout = "x" }) -- what is wrong with an option comes first
+    helper.raises("timeout", podero.new, { timeout = "x" }) -- errors in options come first
   end)
 
-  it("returns an error for a text with a line end, another control character or a byte order mark", function()
+  it("returns an error for a string with a line end, another control character or a byte order mark", function()
     local function refused(options, name, word)
       local err = helper.failed("argument", podero.new(options))
       assert.truthy(err.message:find(name .. " contains a " .. word .. ": remove it", 1, true), err.message)
@@ -153,7 +153,7 @@ describe("podero.new", function()
         for text, word in pairs(texts) do refused(with(name, text), name, word) end
       end
     end
-    -- These may have anything inside, but what a file or a shell has left at an end of it is no part of them.
+    -- These may contain anything, except at an end, where it comes from a file or a shell.
     for text, word in pairs(at_an_end) do
       refused({ username = text, password = "hush" }, "username", word)
       refused({ username = "ada", password = text }, "password", word)
@@ -164,16 +164,16 @@ describe("podero.new", function()
     end
   end)
 
-  it("raises on a second argument, and on a call with a colon", function()
+  it("raises an error for a second argument, and for a call with a colon", function()
     helper.raises({ "#2", "'new'" }, podero.new, { access_token = "x" }, { timeout = 3 })
     helper.raises({ "#2", "'new'" }, podero.new, podero, { access_token = "x" })
     assert(podero.new({ access_token = "x" }, nil)):close()
   end)
 
-  describe("takes options that a metatable's __index gives", function()
+  describe("accepts options that are inherited through __index", function()
     local function inherits(defaults, own) return setmetatable(own or {}, { __index = defaults }) end
 
-    it("as if they were the table's own", function()
+    it("like those in the table itself", function()
       local client = assert(podero.new(inherits { access_token = "x", base_url = "https://127.0.0.1:1" }))
       assert.truthy(tostring(client):find("https://127.0.0.1:1", 1, true))
       client:close()
@@ -186,7 +186,7 @@ describe("podero.new", function()
       for _, name in ipairs(STRINGS) do assert.equal(1, asked[name], name) end
     end)
 
-    it("and holds them to the same rules", function()
+    it("and checks them by the same rules", function()
       helper.raises("option 'timeout'", podero.new, inherits({ timeout = "x" }, { access_token = "x" }))
       helper.raises("option 'scope'", podero.new, inherits({ scope = "" }, { access_token = "x" }))
       helper.raises("unknown option 'time_out'", podero.new, inherits({ access_token = "x" }, { time_out = 3 }))
@@ -198,14 +198,14 @@ describe("podero.new", function()
       assert.same({ false, "mine" }, { ok, raised })
     end)
 
-    it("though the table's own come first", function()
+    it("but prefers those in the table itself", function()
       local client = assert(podero.new(inherits({ base_url = "https://127.0.0.1:1", access_token = "x" },
         { base_url = "https://127.0.0.1:2" })))
       assert.truthy(tostring(client):find("https://127.0.0.1:2", 1, true))
       client:close()
     end)
 
-    it("but not what a table without one has elsewhere", function()
+    it("but not from a metatable without __index", function()
       helper.failed("argument", podero.new(setmetatable({}, { access_token = "x" })))
     end)
   end)
@@ -227,7 +227,7 @@ describe("base_url and token_url", function()
       "app.podero.com", "127.0.0.1.example.com", "localhost.example.com", "notlocalhost", "192.168.0.1", "0.0.0.0",
       "10.0.0.1", "128.0.0.1", "[::2]", "[::]", "[::ffff:8.8.8.8]", "xn--localhost",
       versions.address_may_end_with_dot and "10.0.0.1." or "127.0.0.1.",
-      "api.localhost", -- some resolvers leave such names to name servers
+      "api.localhost", -- some resolvers ask name servers for such names
     } do
       for _, name in ipairs { "base_url", "token_url" } do
         local err = refused(name, "http://" .. host .. "/x")
@@ -249,7 +249,7 @@ describe("base_url and token_url", function()
     refused("base_url", "http://app.podero.com", { allow_http = false })
   end)
 
-  it("must be an absolute URL with a host, and no more than that", function()
+  it("must be an absolute URL without user, query or fragment", function()
     for _, url in ipairs {
       "app.podero.com", "//app.podero.com", "https://", "https:///x", "ftp://localhost", "file:///etc/passwd",
       "gopher://localhost/", "javascript:alert(1)", "https://user@app.podero.com", "https://user:pass@app.podero.com",
@@ -262,7 +262,7 @@ describe("base_url and token_url", function()
     end
   end)
 
-  it("are refused in each spelling that libcurl would take for a URL", function()
+  it("are refused in spellings that only libcurl accepts as URLs", function()
     for _, scheme in ipairs { "http", "https", "HTTP", "hTTps" } do
       for _, url in ipairs {
         ":/127.0.0.1", ":127.0.0.1", ":///127.0.0.1", ":////127.0.0.1", ":/127.0.0.1/x", ":", ":/", "://", ":///",
@@ -283,14 +283,14 @@ describe("base_url and token_url", function()
     end
   end)
 
-  it("may name the scheme in either case, and a port", function()
+  it("may have a scheme in upper or lower case, and a port", function()
     for _, url in ipairs { "HTTPS://app.podero.com", "Https://app.podero.com:8443/x", "https://[::1]:443",
       "https://app.podero.com:0443/", "https://a-b_c.example/x/y", "http://127.0.0.1" } do
       for _, name in ipairs { "base_url", "token_url" } do assert(podero.new(with(name, url))):close() end
     end
   end)
 
-  it("have paths without dot segments, separators, control characters or empty segments, in any spelling", function()
+  it("may not have dot segments, encoded separators, control characters or empty segments", function()
     for _, path in ipairs {
       "/../x", "/x/..", "/./x", "/x/%2e%2E", "/%2e", "/.%2e/x", "/x%2fy", "/x%2Fy", "/x%5cy", "/x%5Cy", "/%252e%252e/x",
       "/x%252fy", "/..;/x", "/..;a=b/x", "/%2e%2e%3b/x", "/x%00", "/x%0ay", "/x%7fy", "//x", "/x//y", "/%c0%ae%c0%ae/x",
@@ -302,8 +302,8 @@ describe("base_url and token_url", function()
     end
   end)
 
-  it("do not let a host in through a path", function()
-    -- The path is put behind base_url: it must not move the border between host and path.
+  it("may not change the host through a path", function()
+    -- The path is appended to base_url, and must not extend the host.
     for _, path in ipairs { "/x?y=1", "/x#y", "/../x", "/x y", "/x\\y", "/x\r\nHost: elsewhere.example",
       "//elsewhere.example/token" } do
       refused("token_url", path)
@@ -311,7 +311,7 @@ describe("base_url and token_url", function()
   end)
 end)
 
-describe("with a server,", function()
+describe("with a server", function()
   local server
 
   setup(function() server = mock.start() end)
@@ -319,8 +319,8 @@ describe("with a server,", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  describe("text options", function()
-    it("let no line break or NUL into a request", function()
+  describe("string options", function()
+    it("put no line break or NUL into a request", function()
       for _, name in ipairs(STRINGS) do
         for _, line_break in ipairs { "\r\n", "\n", "\r", "\0" } do
           local bad = "x" .. line_break .. "X-Injected: yes"
@@ -342,17 +342,17 @@ describe("with a server,", function()
       end
       for _, request in ipairs(server:requests()) do
         assert.is_nil(request.headers["x-injected"])
-        assert.equal("token", request.kind) -- of a user name or password, which go into a body, encoded
+        assert.equal("token", request.kind) -- for user names and passwords, which are encoded in a body
       end
     end)
 
-    it("raise where they hold a NUL", function()
+    it("raise an error if they contain a NUL", function()
       for _, name in ipairs(STRINGS) do
         helper.raises("option '" .. name .. "'", podero.new, with(name, "x\0y"))
       end
     end)
 
-    it("are refused where a header field could not carry them", function()
+    it("are refused if they cannot be in a header field", function()
       for name, value in pairs {
         user_agent = "x\ry", client_id = "x\ny", client_secret = "x\1y", access_token = "x\ny", scope = "x\127y",
       } do
@@ -365,7 +365,7 @@ describe("with a server,", function()
       end
     end)
 
-    it("of a password may hold anything that its encoding can carry", function()
+    it("may contain any characters if they are passwords", function()
       local password = "a&b=c+d e%20\r\n\tü\"\\/😀"
       for _, encoding in ipairs { "form", "json" } do
         server:configure { password = password, encoding = encoding }
@@ -376,7 +376,7 @@ describe("with a server,", function()
   end)
 
   describe("access_token", function()
-    it("is sent as it is, and makes no token requests", function()
+    it("is sent unchanged, without a token request", function()
       helper.static(server, {})
       local client = helper.client(server, { access_token = "static" })
       assert.equal(25, #assert(client:list_users(ORG)))
@@ -385,7 +385,7 @@ describe("with a server,", function()
       assert.equal("Bearer static", helper.last(server, "api").headers.authorization)
     end)
 
-    it("makes no token request even when it is refused", function()
+    it("is sent without a token request even if it is refused", function()
       local client = helper.client(server, { access_token = "made-up", client_id = "demo-client",
         client_secret = "demo-secret" })
       local err = helper.failed("auth", client:list_users(ORG))
@@ -394,7 +394,7 @@ describe("with a server,", function()
       assert.equal(1, server:counts().api)
     end)
 
-    it("may be given beside half of other credentials", function()
+    it("may be given with half of other credentials", function()
       assert(podero.new { access_token = "x", client_secret = "y" }):close()
       assert(podero.new { access_token = "x", username = "y" }):close()
     end)
@@ -434,14 +434,14 @@ describe("with a server,", function()
       assert.equal(helper.users_path(), helper.last(server, "api").uri)
     end)
 
-    it("may hold a name", function()
+    it("may have a host name", function()
       assert(helper.client(server, { base_url = ("http://localhost:%d"):format(server.port) }):list_users(ORG))
       assert.equal(1, server:counts().api)
     end)
   end)
 
   describe("token_url", function()
-    it("is the specification's unless given", function()
+    it("is the specification's by default", function()
       assert(helper.client(server):list_users(ORG))
       assert.equal(helper.TOKEN_PATH, helper.last(server, "token").uri)
     end)
@@ -457,7 +457,7 @@ describe("with a server,", function()
   end)
 
   describe("timeout", function()
-    it("is for the whole call, and can be given to one", function()
+    it("applies to the whole call, and can be set for one call", function()
       helper.static(server, { always_api = { delay = 5 } })
       local client = helper.client(server, { access_token = "static", timeout = 0.3 })
       local seconds, result, err = helper.timed(client.list_users, client, ORG)
@@ -474,8 +474,8 @@ describe("with a server,", function()
   end)
 
   describe("connect_timeout", function()
-    it("bounds an attempt to connect, which is then repeated", function()
-      -- A queue of connections that is full and that nobody takes from: further ones get no answer.
+    it("limits an attempt to connect, which is then retried", function()
+      -- A listener with a full queue that accepts no connection: further ones get no response.
       local listener = assert(socket.tcp())
       assert(listener:bind("127.0.0.1", 0))
       assert(listener:listen(0))
@@ -509,14 +509,14 @@ describe("with a server,", function()
 
     before_each(function() helper.static(server, {}) end)
 
-    it("ca_file says whom to trust", function()
+    it("ca_file has the trusted authorities", function()
       assert(tls_client(server.tls_url, { ca_file = server.ca_file }):list_users(ORG))
       assert.equal("https", helper.last(server, "api").scheme)
       local version = helper.last(server, "api").tls
       assert.is_true(version == "TLSv1.2" or version == "TLSv1.3", version)
     end)
 
-    it("ca_path says whom to trust, too", function()
+    it("ca_path has the trusted authorities", function()
       local folder = server.dir .. "/hashed"
       local text, code = helper.shell(("mkdir %s && cp %s %s/$(openssl x509 -hash -noout -in %s).0"):format(folder,
         server.ca_file, folder, server.ca_file))
@@ -547,7 +547,7 @@ describe("with a server,", function()
       end
     end)
 
-    it("cert and key show who the client is", function()
+    it("cert and key authenticate the client", function()
       helper.static(server, { require_client_cert = true })
       local err = helper.failed("http", tls_client(server.tls_url, { ca_file = server.ca_file }):list_users(ORG))
       assert.equal(403, err.status)
@@ -568,7 +568,7 @@ describe("with a server,", function()
   end)
 
   describe("proxy", function()
-    it("takes the requests", function()
+    it("gets the requests", function()
       local options = { base_url = "http://api.podero.test", proxy = server.url, allow_http = true }
       local client = helper.client(server, options)
       assert(client:list_users(ORG))
@@ -576,14 +576,14 @@ describe("with a server,", function()
         helper.last(server, "api").request_line)
     end)
 
-    it("is the environment's, as libcurl reads it, unless given", function()
+    it("is that of the environment, as libcurl reads it, by default", function()
       local program = ("print(#require('podero').new { base_url = 'http://api.podero.test', allow_http = true, "
         .. "client_id = 'demo-client', client_secret = 'demo-secret'%s }:list_users('%s'))")
       assert.equal("25\n", helper.run(program:format("", ORG), { http_proxy = server.url }))
       assert.equal(1, server:counts().api)
     end)
 
-    it("of the environment is not used for plain http to this machine", function()
+    it("is not that of the environment for plain http to a loopback address", function()
       local program = ("local c = require('podero').new{base_url=%q, access_token='static'} print(c:list_users(%q))")
         :format(server.url, ORG)
       helper.static(server, {})
@@ -593,7 +593,7 @@ describe("with a server,", function()
   end)
 
   describe("validate", function()
-    it("is on unless it is turned off", function()
+    it("is on by default", function()
       helper.static(server, { organizations = { [ORG] = { raw = "[{\"id\": 5}]" } } })
       helper.failed("schema", helper.client(server, { access_token = "static" }):list_users(ORG))
       local options = { access_token = "static", validate = true }
@@ -604,7 +604,7 @@ describe("with a server,", function()
   end)
 
   describe("opts of a call", function()
-    it("raise on a name that they do not know, and on a wrong type, and send nothing", function()
+    it("raise an error that names an unknown or wrong option, and nothing is sent", function()
       local client = helper.client(server)
       local function raises(texts, method, ...) helper.raises(texts, client[method], client, ...) end
       for _, name in ipairs { "include_delete", "validate", "concurrency", "" } do
@@ -631,7 +631,7 @@ describe("with a server,", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("may come from a metatable's __index", function()
+    it("may be inherited through __index", function()
       helper.static(server, { always_api = { delay = 5 } })
       local client = helper.client(server, { access_token = "static", max_retries = 0 })
       local opts = setmetatable({}, { __index = { timeout = 0.1 } })
@@ -650,7 +650,7 @@ describe("with a server,", function()
       assert.equal(#users, told[2])
     end)
 
-    it("blame the line that calls", function()
+    it("raise errors with the position of the caller", function()
       local client = helper.client(server)
       local message = helper.raises("timeout", function() client:list_users(ORG, { timeout = "x" }) end)
       assert.truthy(message:find("options_spec.lua:%d+:"), message)
@@ -680,7 +680,7 @@ describe("with a server,", function()
     local CLIENT = { CLIENT_ID = "demo-client", CLIENT_SECRET = "demo-secret" }
     local PERSON = { USERNAME = "ada@example.com", PASSWORD = "correct horse" }
 
-    it("gives what is not given as an option", function()
+    it("replaces options that are not given", function()
       for _, options in ipairs { "", "nil", "{}" } do
         server:reset()
         assert.equal("25", run(options, environment(CLIENT)))
@@ -697,14 +697,14 @@ describe("with a server,", function()
       assert.equal("/oauth2/token/", helper.last(server, "token").uri)
     end)
 
-    it("yields to options", function()
+    it("is overridden by options", function()
       local options = ("{ base_url = '%s', token_url = '%s', client_id = 'demo-client', "
         .. "client_secret = 'demo-secret' }"):format(server.url, helper.TOKEN_PATH)
       assert.equal("25", run(options, { PODERO_BASE_URL = "https://127.0.0.1:1", PODERO_TOKEN_URL = "/elsewhere",
         PODERO_CLIENT_ID = "other", PODERO_CLIENT_SECRET = "other" }))
     end)
 
-    it("never mixes its credentials with those given as options", function()
+    it("does not add credentials to those given as options", function()
       local all = environment(CLIENT)
       for name, value in pairs(environment(PERSON)) do all[name] = value end
       assert.equal("25", run("{ username = 'ada@example.com', password = 'correct horse' }", all))
@@ -734,7 +734,7 @@ describe("with a server,", function()
       assert.same({ "form basic client_credentials" }, helper.token_requests(server))
     end)
 
-    it("without any credentials makes podero.new return an error that says which are needed", function()
+    it("without credentials makes podero.new return an error that says which are needed", function()
       local message = run("{}", {})
       assert.truthy(message:find("^failed.*argument"), message)
       for _, name in ipairs { "client_id", "client_secret", "username", "password", "access_token" } do
@@ -742,7 +742,7 @@ describe("with a server,", function()
       end
     end)
 
-    it("is held to the same rules, and is named", function()
+    it("is checked by the same rules, in errors that name the variable", function()
       for variable, value in pairs {
         PODERO_BASE_URL = "http://app.podero.com", PODERO_TOKEN_URL = "https:/host/token",
       } do
@@ -755,7 +755,7 @@ describe("with a server,", function()
       end
     end)
 
-    it("that has half of a pair is named", function()
+    it("with half of a pair gives an error that names both variables", function()
       for _, pair in ipairs { { "CLIENT_ID", "CLIENT_SECRET" }, { "USERNAME", "PASSWORD" } } do
         for i = 1, 2 do
           local message = run("{}", environment { [pair[i]] = "hushhush" })
@@ -790,7 +790,7 @@ describe("with a server,", function()
     end)
   end)
 
-  it("max_response_bytes bounds what is kept", function()
+  it("max_response_bytes limits what is kept", function()
     helper.static(server, {})
     local client = helper.client(server, { access_token = "static", max_response_bytes = 1000 })
     helper.failed("too_large", client:list_users(ORG))

@@ -1,10 +1,10 @@
--- .ci/packages, with programs of the specs in place of apt's and dpkg's, and with its files in a temporary folder.
+-- .ci/packages with fake programs of apt and dpkg, and with its files in a temporary folder.
 local helper = require "spec.support.helper"
 
--- Nothing here depends on the Lua.
+-- Nothing here depends on the version of Lua.
 if _VERSION ~= "Lua 5.4" then return end
 
--- Each has the folder in $DIR. The files `installed` and `not-offered` there list packages, one a line.
+-- Each has the folder in $DIR, whose files `installed` and `not-offered` list packages, one a line.
 local PROGRAMS = {
   ["dpkg-query"] = [[case "$*" in
     *db:Status*) sed 's/^/installed /' "$DIR/installed" ;;
@@ -14,7 +14,7 @@ local PROGRAMS = {
     madison) grep -qx -- "$2" "$DIR/not-offered" || echo "$2 | 1 | mirror" ;;
     *) echo "Depends: $(cat "$DIR/clang-depends")" ;;
     esac]],
-  -- Installs when $DIR/go is there, if it is asked to wait. Notes what the policy says of three services meanwhile.
+  -- Installs, after waiting for $DIR/go if $WAIT is set. Logs what the policy says about three services meanwhile.
   ["apt-get"] = [[
     case "$1" in
     update) echo "E: a repository cannot be reached"; exit "${UPDATE:-0}" ;;
@@ -80,7 +80,7 @@ describe(".ci/packages", function()
 
   local function log() return exists "log" and helper.read(dir .. "/log") or "" end
 
-  --- The packages that the n-th installation has asked for.
+  --- The packages of the n-th installation.
   local function installed(n)
     local index = 0
     for line in log():gmatch "install ([^\n]*)" do
@@ -114,14 +114,14 @@ describe(".ci/packages", function()
       assert.truthy(installed():find(" clang libclang-rt-19-dev ", 1, true), installed())
     end)
 
-    it("nothing for what can be done without", function()
+    it("no packages that are optional and not offered", function()
       write("not-offered", "lua-binaryheap\nlua-coxpcall\n")
       assert.equal(0, select(2, run "test"))
       assert.truthy(installed():find(" lua-copas pandoc mandoc ", 1, true), installed())
     end)
   end)
 
-  it("names a package that is not offered, and installs none", function()
+  it("names a package that is not offered, and installs nothing", function()
     write("not-offered", "make\n")
     local output, code = run "build"
     assert.equal(1, code)
@@ -129,13 +129,13 @@ describe(".ci/packages", function()
     assert.equal("", log())
   end)
 
-  it("is not stopped by a repository that cannot be reached", function()
+  it("continues if a repository cannot be reached", function()
     local output, code = run("build", { UPDATE = "100" })
     assert.equal(0, code, output)
     assert.truthy(installed():find(" gcc ", 1, true))
   end)
 
-  it("shows what apt has said if it fails, and leaves no policy behind", function()
+  it("prints apt's output if apt fails, and removes its policy", function()
     local output, code = run("build", { INSTALL = "100" })
     assert.equal(1, code)
     assert.truthy(output:find("a repository cannot be reached", 1, true), output)
@@ -147,7 +147,7 @@ describe(".ci/packages", function()
     assert.truthy(log():find("^sudo\ninstall "), log())
   end)
 
-  it("only names what is missing if INSTALL_PACKAGES is no", function()
+  it("only names missing packages if INSTALL_PACKAGES is no", function()
     write("installed", "gcc\n")
     local output, code = run("build", { INSTALL_PACKAGES = "no" })
     assert.equal(0, code)
@@ -155,20 +155,20 @@ describe(".ci/packages", function()
     assert.equal("", log())
   end)
 
-  --- On a system without apt.
+  --- Runs it as on a system without apt.
   local function run_without_apt(target)
     helper.shell(("cd %s; rm -f apt-get; for name in sh env cat tr; do ln -sf $(command -v $name); done"):format(dir))
     return helper.shell(("env DIR=%s PATH=%s %s/packages %s"):format(dir, dir, dir, target))
   end
 
-  it("only names what is needed if there is no apt", function()
+  it("only names the needed packages if there is no apt", function()
     local output, code = run_without_apt "build"
     assert.equal(0, code)
     assert.equal("not a Debian system; these packages are needed (Debian's names): "
       .. "gcc libc6-dev make pkg-config liblua5.4-dev libcurl4-openssl-dev\n", output)
   end)
 
-  it("says nothing and installs nothing if nothing is missing", function()
+  it("prints and installs nothing if nothing is missing", function()
     assert.equal(0, select(2, run "build"))
     os.remove(dir .. "/log")
     local output, code = run "build"
@@ -180,13 +180,13 @@ describe(".ci/packages", function()
   describe("keeps servers from being started", function()
     local HELD = "policy nginx 101\npolicy redis-server 101\npolicy ssh 0\nend\n"
 
-    it("while it installs, and then no more", function()
+    it("during the installation only", function()
       assert.equal(0, select(2, run "build"))
       assert.truthy(log():find(HELD, 1, true), log())
       assert.is_false(exists "policy-rc.d")
     end)
 
-    it("and leaves a policy of the system's alone", function()
+    it("and keeps an existing policy", function()
       local policy = "#!/bin/sh\nexit 104\n"
       write("policy-rc.d", policy)
       helper.shell(("chmod 755 %s/policy-rc.d"):format(dir))
@@ -195,7 +195,7 @@ describe(".ci/packages", function()
       assert.equal(policy, helper.read(dir .. "/policy-rc.d"))
     end)
 
-    --- Shell functions for what follows. `started N`: the N-th installation has begun.
+    --- Shell functions: `started N` waits until the N-th installation has begun.
     local SHELL = [[
       started() {
         for _ in $(seq 500); do
@@ -209,7 +209,7 @@ describe(".ci/packages", function()
     local function shell(text) return helper.shell(("export DIR=%s\n%s\n%s"):format(dir, SHELL, text)) end
 
     for name, number in pairs { HUP = 1, INT = 2, QUIT = 3, PIPE = 13, TERM = 15 } do
-      it("until SIG" .. name .. " ends it", function()
+      it("until it ends by SIG" .. name, function()
         local output = shell(([[
           env --default-signal=INT,QUIT,PIPE %s >/dev/null 2>&1 &
           started 1
@@ -224,7 +224,7 @@ describe(".ci/packages", function()
       end)
     end
 
-    it("not after it was killed, when apt has ended; and the next run tidies up", function()
+    it("until apt ends if it is killed, and the next run removes its policy", function()
       shell(([[
         %s >/dev/null 2>&1 &
         started 1
@@ -240,7 +240,7 @@ describe(".ci/packages", function()
       assert.is_false(exists "policy-rc.d")
     end)
 
-    it("for each of two at once, one after the other, and installs nothing twice", function()
+    it("for two runs at once, which install one after the other and nothing twice", function()
       local output = shell(([[
         %s >/dev/null 2>&1 &
         first=$!
@@ -259,7 +259,7 @@ describe(".ci/packages", function()
     end)
   end)
 
-  it("has a list for each target of the Makefile that asks for one", function()
+  it("has a list of packages for each target of the Makefile that needs one", function()
     for target in helper.read("Makefile"):gmatch ": packages%-([%w-]+)" do
       local output, code = run_without_apt(target)
       assert.equal(0, code, target .. ": " .. output)

@@ -23,7 +23,7 @@ local function user_json(changes, extra)
   return "{" .. table.concat(members, ", ") .. "}"
 end
 
--- A client of a server whose list is these users, as JSON.
+-- A client of a server whose list has these users, given as JSON.
 local function client_of(list, options)
   server:configure { organizations = { [ORG] = { raw = "[" .. table.concat(list, ",") .. "]" } } }
   return helper.client(server, options)
@@ -35,7 +35,7 @@ local function emails(list)
   return table.concat(result, " ")
 end
 
--- The users that each of the methods gives.
+-- For each method, a function that returns its users.
 local METHODS = {
   list_users = function(client, opts) return assert(client:list_users(ORG, opts)) end,
   each_user = function(client, opts)
@@ -64,20 +64,20 @@ for name, list_of in pairs(METHODS) do
   describe(name .. " delivers", function()
     local function found(opts, options) return emails(list_of(client_of(LIST, options), opts)) end
 
-    it("only the keys that are named in fields, the schema's or not", function()
+    it("only the keys in fields, whether the schema has them or not", function()
       local list = list_of(client_of(LIST), { fields = { "email", "tags", "zip_code", "email", "absent" } })
       assert.same({ email = "a@x.at", zip_code = "1010" }, list[1])
       assert.same({ email = "b@x.at", zip_code = "1010", tags = { "x", podero.null, { y = 1 } } }, list[2])
       assert.same({ email = "c@x.at", zip_code = "020" }, list[3])
     end)
 
-    it("users of a role, or of one of several", function()
+    it("users with a role, or with one of several", function()
       assert.equal("a@x.at", found { role = "admin" })
       assert.equal("a@x.at b@x.at", found { role = { "staff", "admin" } })
       assert.equal("", found { role = podero.Role.GUEST })
     end)
 
-    it("users in whose name, address or number a text occurs, ignoring case", function()
+    it("users whose name, e-mail or external_user_id contains a text, ignoring case", function()
       assert.equal("a@x.at", found { search = "zo\195\171 m\195\188" })
       assert.equal("a@x.at", found { search = "c-1" })
       assert.equal("b@x.at", found { search = "\207\131\206\177\207\130" }) -- final sigma
@@ -86,7 +86,7 @@ for name, list_of in pairs(METHODS) do
       assert.equal("a@x.at b@x.at c@x.at", found { search = "" })
     end)
 
-    it("no users that lack the accents of the text, or have it in another field only", function()
+    it("no users without the accents of the text, or with the text in another field only", function()
       assert.equal("", found { search = "zoe" })
       assert.equal("", found { search = "wien" })
       assert.equal("", found { search = "a@x.at c-1" })
@@ -109,11 +109,11 @@ for name, list_of in pairs(METHODS) do
       assert.equal("", found { where = { num_inverters = "2" } })
     end)
 
-    it("users that all filters accept", function()
+    it("users that match all filters", function()
       assert.equal("b@x.at", found { role = { "admin", "staff" }, where = { zip_code = "1010" }, search = "B@" })
     end)
 
-    it("fields that are not looked at, and looks at fields that are not delivered", function()
+    it("fields that no filter uses, filtered by fields that are not delivered", function()
       local list = list_of(client_of(LIST), { fields = { "email" }, where = { tags = podero.null, town = "Linz" } })
       assert.same({ { email = "c@x.at" } }, list)
     end)
@@ -125,12 +125,12 @@ for name, list_of in pairs(METHODS) do
       assert.equal("a@x.at b@x.at c@x.at", found { limit = 1e12 })
     end)
 
-    it("numbers as they are if validate is false", function()
+    it("users whose numbers match as numbers if validate is false", function()
       assert.equal("a@x.at", found({ where = { zip_code = 1010 }, limit = 1 }, { validate = false }))
       assert.equal("b@x.at", found({ where = { zip_code = "1010" }, limit = 1 }, { validate = false }))
     end)
 
-    it("and validates the users that are left out", function()
+    it("an error if a user that is filtered out violates the schema", function()
       local bad = user_json { role = '"guest"', email = "true" }
       local client = client_of { LIST[1], bad, LIST[2] }
       local ok, err = pcall(list_of, client, { role = "admin", fields = { "id" } })
@@ -138,7 +138,7 @@ for name, list_of in pairs(METHODS) do
       assert.truthy(tostring(err):find("[2].email: expected string, got boolean", 1, true), tostring(err))
     end)
 
-    it("users that violate the schema, and tells on_invalid of them", function()
+    it("users that violate the schema, and reports them to on_invalid", function()
       local bad = user_json({ email = "true", num_inverters = "[1, {}]", role = '"guest"' })
       local client = client_of({ LIST[1], bad, "{}", LIST[2] })
       local told = {}
@@ -155,7 +155,7 @@ for name, list_of in pairs(METHODS) do
       assert.equal("3 [3].num_wallboxes: missing", told[10])
     end)
 
-    it("nothing more once on_invalid has raised an error", function()
+    it("the error that on_invalid raises", function()
       local problem = {}
       local client = client_of { "{}", LIST[1] }
       local ok, err = pcall(list_of, client, { on_invalid = function() error(problem) end })
@@ -187,7 +187,7 @@ describe("an option of a list", function()
     assert.equal(0, #server:requests())
   end
 
-  it("that is malformed raises an error that names it", function()
+  it("raises an error that names it if it is malformed", function()
     refused("fields", {}, "not empty")
     refused("fields", "email", "array of names")
     refused("fields", { 1 }, "names must be strings, got number")
@@ -216,7 +216,7 @@ describe("an option of a list", function()
     refused("on_invalid", true, "function")
   end)
 
-  it("may be given by an __index of the options", function()
+  it("may be inherited through __index", function()
     local opts = setmetatable({}, { __index = { role = "staff", limit = 1 } })
     assert.equal("b@x.at", emails(assert(client_of(LIST):list_users(ORG, opts))))
   end)
@@ -240,13 +240,13 @@ describe("find_user", function()
     assert.truthy(err.url:find(ORG, 1, true))
   end)
 
-  it("fails as list_users does otherwise", function()
+  it("fails as list_users does for other errors", function()
     helper.failed("argument", client_of(LIST):find_user("x", { id = "x" }))
     server:configure { always_api = { status = 404 } }
     helper.failed("http", helper.client(server):find_user(ORG, { id = "x" }))
   end)
 
-  it("raises an error without conditions, and for options that it lacks", function()
+  it("raises an error without conditions, and for unknown options", function()
     local client = helper.client(server)
     helper.raises({ "find_user", "where: expected a table, got nil" }, client.find_user, client, ORG)
     helper.raises({ "#2", "find_user", "where: expected at least one field" }, client.find_user, client, ORG, {})
@@ -256,7 +256,7 @@ describe("find_user", function()
     helper.raises({ "#4" }, client.find_user, client, ORG, { id = "x" }, {}, 1)
   end)
 
-  it("keeps nothing of a long list, whatever max_response_bytes of the client says", function()
+  it("reads a long list whatever the client's max_response_bytes is", function()
     server:configure { organizations = { [ORG] = { users = 20000, seed = 3 } } }
     local last = helper.oracle(users.list_json(3, 20000, false))[20000].id
     local client = helper.client(server, { max_response_bytes = 100000 })
@@ -267,7 +267,7 @@ describe("find_user", function()
   end)
 end)
 
-describe("a list that is filtered", function()
+describe("a filtered list", function()
   it("counts only what is delivered towards max_response_bytes", function()
     server:configure { organizations = { [ORG] = { users = 5000, seed = 4 } } }
     local client = helper.client(server, { max_response_bytes = 300000 })
@@ -279,7 +279,7 @@ describe("a list that is filtered", function()
     helper.failed("too_large", client:list_users(ORG, { fields = { "id" }, max_response_bytes = 100000 }))
   end)
 
-  it("tells on_progress of the users that were read", function()
+  it("reports all users that were read to on_progress", function()
     local read
     server:configure { organizations = { [ORG] = { users = 5000, seed = 4 } } }
     assert(helper.client(server):list_users(ORG, { where = { email = "nobody" },
@@ -287,7 +287,7 @@ describe("a list that is filtered", function()
     assert.equal(5000, read)
   end)
 
-  it("ends the transfer at its limit, and the next call has a connection", function()
+  it("ends the transfer at its limit, and the next call works", function()
     server:configure { organizations = { [ORG] = { users = 200000, seed = 4 } } }
     local bytes = {}
     local client = helper.client(server, {
@@ -308,7 +308,7 @@ describe("a list that is filtered", function()
     assert.equal(3, #assert(client:list_users(ORG, { limit = 3 })))
   end)
 
-  it("is the same for each organization of list_users_of", function()
+  it("applies to each organization of list_users_of", function()
     server:configure { organizations = {
       [ORG] = { raw = "[" .. table.concat(LIST, ",") .. "]" }, [OTHER] = { raw = "[" .. LIST[2] .. "]" } } }
     local results, errors = helper.client(server):list_users_of({ ORG, OTHER },
@@ -317,7 +317,7 @@ describe("a list that is filtered", function()
     assert.same({}, errors)
   end)
 
-  it("counts a long array of values no slower than a short one", function()
+  it("accepts an array of 20,000 values in where", function()
     local ids = {}
     for i = 1, 20000 do ids[i] = "id-" .. i end
     ids[#ids + 1] = "4711"

@@ -2,7 +2,7 @@ local command = require "spec.support.command"
 local helper = require "spec.support.helper"
 local picture = require "spec.support.picture"
 
--- The picture was made with this Lua.
+-- The picture is made with Lua 5.4.
 if _VERSION ~= "Lua 5.4" then return end
 
 describe("the picture of the command", function()
@@ -15,10 +15,10 @@ describe("the picture of the command", function()
       return (command.line("", environment):gsub("src/command/podero", root .. "/src/command/podero"))
     end)
     command.close()
-    assert.same(picture.lines(rows), picture.lines(picture.rows(svg)), "make it anew: make picture")
+    assert.same(picture.lines(rows), picture.lines(picture.rows(svg)), "run `make picture`")
   end)
 
-  it("needs no baseline but its own, keeps blanks, and cuts nothing off", function()
+  it("sets positions and blanks explicitly, and fits its size", function()
     assert.is_nil(svg:find("dominant-baseline", 1, true))
     local width, height = svg:match 'viewBox="0 0 (%d+) (%d+)"'
     local count = 0

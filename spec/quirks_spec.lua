@@ -2,7 +2,7 @@
 local helper = require "spec.support.helper"
 local preload = require "spec.support.preload"
 
--- Nothing here depends on the Lua.
+-- Nothing here depends on the version of Lua.
 if _VERSION ~= "Lua 5.4" then return end
 
 describe("the list of workarounds for libcurl", function()
@@ -17,7 +17,7 @@ describe("the list of workarounds for libcurl", function()
     return list
   end
 
-  it("names a spec for each that exists, or says why there is none", function()
+  it("names an existing spec for each, or says why there is none", function()
     local list = entries()
     assert.is_true(#list > 15)
     for _, entry in ipairs(list) do
@@ -40,14 +40,14 @@ describe("the list of workarounds for libcurl", function()
     end
   end)
 
-  it("is the only place that depends on the version", function()
+  it("is the only place in src that depends on libcurl's version", function()
     local found = helper.shell("grep -rlE 'LIBCURL_VERSION|CURL_AT_LEAST|version_num|curl_version' src | sort")
     assert.equal("src/core/http/libcurl.c\nsrc/core/http/quirks.h\n", found)
   end)
 end)
 
 describe("libcurl", function()
-  --- Lets curl_version_info report VERSION in place of its own.
+  --- Makes curl_version_info report $VERSION.
   local LIBRARY = [[
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -72,14 +72,14 @@ curl_version_info_data *curl_version_info(CURLversion age) {
   setup(function() library, remove_library = preload(LIBRARY) end)
   teardown(function() remove_library() end)
 
-  --- What podero.new says with a libcurl of this version.
+  --- The results of podero.new with a libcurl of this version.
   local function new_with(version)
     return (helper.run("print(require('podero').new { access_token = 'x' })",
       { LD_PRELOAD = library, VERSION = version }))
   end
 
-  it("is refused if it is older than 7.76.1, when a client is made", function()
-    if os.getenv "VARIANT" == "-sanitized" then return pending "a sanitizer wants to be the first library" end
+  it("is refused by podero.new if it is older than 7.76.1", function()
+    if os.getenv "VARIANT" == "-sanitized" then return pending "no library can be preloaded" end
     for _, version in ipairs { "7.68.0", "7.74.0", "7.76.0" } do
       assert.equal(("nil\tpodero: argument: libcurl %s is too old: 7.76.1 or newer is needed\n"):format(version),
         new_with(version))
@@ -89,7 +89,7 @@ curl_version_info_data *curl_version_info(CURLversion age) {
     end
   end)
 
-  it("is as old in the documents as in the source", function()
+  it("has the same minimum version in the documents and in the source", function()
     local oldest = helper.read("src/core/http/quirks.h"):match("QUIRKS_OLDEST_NAME \"([%d.]+)\"")
     for _, document in ipairs { "README.md", "SECURITY.md", "docs/install.md", "docs/guide/questions.md" } do
       local text = helper.read(document)

@@ -1,5 +1,4 @@
--- The event loop by itself, with each of its two back ends: events, timers, forks, and descriptors whose numbers are
--- given to other files.
+-- The event loop with each of its two back ends: events, timers, forks, and descriptors whose numbers are reused.
 local compile = require "spec.support.compile"
 local process = require "spec.support.process"
 
@@ -115,22 +114,6 @@ static int l_move(lua_State *L) { /* gives one descriptor's file another number 
   close(integer(L, 1));
   return 0;
 }
-
-static const luaL_Reg functions[] = {
-    {"open", l_open}, {"free", l_free}, {"watch", l_watch}, {"forget", l_forget}, {"replace", l_replace},
-    {"set_timer", l_set_timer}, {"run", l_run}, {"timers", l_timers}, {"progress", l_progress},
-    {"timeout", l_timeout}, {"wait", l_wait},
-    {"descriptor", l_descriptor}, {"survived_fork", l_survived_fork}, {"is_readable", l_is_readable},
-    {"pair", l_pair}, {"send", l_send}, {"close", l_close}, {"move", l_move}, {NULL, NULL}};
-
-int luaopen_reactor(lua_State *L) {
-  lua_newtable(L);
-  for (const luaL_Reg *f = functions; f->name != NULL; f++) {
-    lua_pushcfunction(L, f->func);
-    lua_setfield(L, -2, f->name);
-  }
-  return 1;
-}
 ]]
 
 local SOURCES = "src/core/loop/reactor.c src/core/loop/reactor_epoll.c src/core/loop/reactor_poll.c src/core/fork.c"
@@ -158,18 +141,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       return one, other
     end
 
-    -- Runs `f` in a child, and fails if it does.
-    local function in_child(f)
-      local pid = process.fork()
-      if pid == 0 then
-        local ok, problem = pcall(f)
-        if not ok then io.stderr:write(tostring(problem), "\n") end
-        process.leave(ok and 0 or 1)
-      end
-      assert.equal(0, process.wait(pid))
-    end
-
-    it("reports the events that are waited for, and no others", function()
+    it("reports only the requested events", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       assert.same({}, c.run(0))
@@ -227,7 +199,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       c.forget(0, one)
     end)
 
-    it("stops a run whose time is up, and continues in the next one", function()
+    it("stops a run when its time is up, and continues in the next one", function()
       local one, one_other = pair()
       local second, second_other = pair()
       assert.is_true(c.watch(0, one, READ))
@@ -239,7 +211,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       assert.equal(0, c.timeout())
       local rest = first == one and second or one
       assert.same({ [rest] = READ }, c.run(0, 0))
-      -- What is forgotten between two runs is not reported any more.
+      -- A descriptor that is forgotten between two runs is not reported.
       first = next(c.run(0, 0))
       rest = first == one and second or one
       c.forget(0, rest)
@@ -248,7 +220,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       c.forget(0, first)
     end)
 
-    it("watches a duplicate, and closes it", function()
+    it("watches a duplicate on request, and closes it", function()
       local before, unused = c.pair()
       c.close(before)
       c.close(unused)
@@ -265,7 +237,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       assert.same({ one + 2, other + 2 }, { next_one, next_other })
     end)
 
-    it("watches the file that a number was given to", function()
+    it("watches the new file of a reused number", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       local second, second_other = pair()
@@ -276,7 +248,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       c.send(other)
     end)
 
-    it("waits on a new file with the same number for the same events", function()
+    it("watches a replacement with the same number for the same events", function()
       for _, how in ipairs { READ, READ + DUP } do
         local one = pair()
         assert.is_true(c.watch(0, one, how))
@@ -290,7 +262,7 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       end
     end)
 
-    it("leaves a number alone that another watcher watches by now", function()
+    it("keeps watching a number that another watcher has taken over", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       assert.is_true(c.watch(1, one, READ))
@@ -313,21 +285,22 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       c.forget(0, one)
     end)
 
-    it("does not spin on a file that was closed, and is still open in a child", function()
+    it("does not spin on a file that was closed but is still open in a child", function()
       for _, watched in ipairs { READ, 0 } do
+        local gate = process.gate()
         local one, other = c.pair()
         assert.is_true(c.watch(0, one, READ))
         local pid = process.fork()
         if pid == 0 then
           c.close(other)
-          os.execute("sleep 1")
+          gate.wait()
           process.leave(0)
         end
         c.watch(0, one, watched)
         c.close(one)
         c.forget(0, one)
         c.send(other)
-        local third, third_other = pair() -- gets the number, and is watched all the time
+        local third, third_other = pair() -- has the same number, and stays watched
         assert.equal(one, third)
         assert.is_true(c.watch(1, third, READ))
         c.run(0)
@@ -338,16 +311,17 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
         assert.same({ [third] = READ }, c.run(1))
         c.forget(1, third)
         c.close(other)
+        gate.open()
         assert.equal(0, process.wait(pid))
       end
     end)
 
-    it("has no descriptors in a child, and leaves the parent's alone", function()
+    it("watches no descriptors in a child, and keeps watching the parent's", function()
       local one, other = pair()
       assert.is_true(c.watch(0, one, READ))
       c.send(other)
       assert.is_true(c.survived_fork())
-      in_child(function()
+      process.in_child(function()
         assert.is_true(c.survived_fork())
         assert.same({}, c.run(0))
         assert.is_true(c.watch(0, one, READ))
@@ -358,9 +332,9 @@ for name, flags in pairs { epoll = "", poll = " -DPODERO_POSIX_ONLY" } do
       c.forget(0, one)
     end)
 
-    it("finds out that a child has closed its descriptor, and leaves the new file alone", function()
+    it("detects that a child has closed its descriptor, and does not touch the new file", function()
       local descriptor = c.descriptor()
-      in_child(function()
+      process.in_child(function()
         if name == "epoll" then
           c.close(descriptor)
           assert.equal(descriptor, process.epoll())

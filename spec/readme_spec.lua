@@ -1,5 +1,5 @@
--- Every command of README and site, pasted in its order into one shell for each page, in a copy of the tree. What would
--- change the machine, or needs another one, is stood in for: see PRELUDE.
+-- Runs the commands of README and site in order, in one shell for each page, in a copy of the tree. PRELUDE replaces
+-- commands that would change the machine or need another one.
 
 local documents = require "spec.support.documents"
 local helper = require "spec.support.helper"
@@ -8,8 +8,8 @@ local mock = require "spec.support.mock"
 -- The README installs for Lua 5.4.
 if _VERSION ~= "Lua 5.4" or helper.CHECKED then return end
 
--- The tree is there already, packages are too (.ci/packages), what is installed goes below $TREE, and the credentials
--- are those of the mock Partner API.
+-- The tree exists, packages are installed (.ci/packages), installations go below $TREE, and the credentials are those
+-- of the mock Partner API.
 local PRELUDE = [[
 set -e
 git() { [ "$1" = clone ] || [ "$1" = tag ] || [ "$1" = diff ]; }
@@ -24,17 +24,17 @@ luarocks() {
 }
 make() {
   case "$*" in
-    *LUA=luajit* | *documentation_spec*) command make -n "$@" >/dev/null ;; # not built in the copy; runs already
+    *LUA=luajit* | *documentation_spec*) command make -n "$@" >/dev/null ;; # not built in the copy; other specs run it
     spec\ *) env -u PODERO_BASE_URL -u PODERO_CLIENT_ID -u PODERO_CLIENT_SECRET make "$@" ;;
     demo | LUA=lua5.4 | 'install LUA=lua5.4 '*) command make "$@" PREFIX="$TREE" ;;
-    *) command make -n "$@" >/dev/null ;; # too long for this place, or a server that does not end
+    *) command make -n "$@" >/dev/null ;; # takes too long, or is a server that does not end
   esac
 }
 export() { :; }
 nginx() { :; } # spec/site_spec.lua starts it
 ]]
 
-describe("README.md", function()
+describe("the repository", function()
   local server, folder
   local readme = helper.read("README.md")
 
@@ -49,12 +49,12 @@ describe("README.md", function()
     helper.shell("rm -rf " .. folder)
   end)
 
-  --- Runs the commands of a page, all in one shell. Returns what they print.
+  --- Runs the commands of a page in one shell. Returns their output.
   local function pasted(name)
     local script = { PRELUDE }
     for _, block in ipairs(documents.blocks_in(name, "sh")) do
       for line in block.text:gsub("\\\n%s*", ""):gmatch("[^\n]+") do
-        -- The line is shown, so that a failure tells which it was.
+        -- Prints each line, so that a failure shows which one it was.
         script[#script + 1] = ("echo %s\n%s"):format(helper.quoted("$ " .. line), line)
       end
     end
@@ -69,7 +69,7 @@ describe("README.md", function()
       PODERO_CLIENT_SECRET = mock.credentials.client_secret,
       TREE = installed,
       INSTALL_PACKAGES = "no",
-      WERROR = "-Werror", -- as in the build that is copied, which otherwise would be made anew
+      WERROR = "-Werror", -- as in the copied build, so that it is not built again
       LUA_PATH = installed .. "/rocks/share/lua/5.4/?.lua;;",
       LUA_CPATH = installed .. "/rocks/lib/lua/5.4/?.so;;",
       PATH = installed .. "/rocks/bin:" .. installed .. "/bin:" .. os.getenv("PATH"),
@@ -83,7 +83,7 @@ describe("README.md", function()
     return output
   end
 
-  it("has commands that work when pasted in their order", function()
+  it("has commands in README.md that work in order", function()
     local output = pasted "README.md"
     assert.truthy(output:find("--role admin\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
     assert.truthy(output:find("anna.gruber.100001@example.com\nROLE [^\n]+\nadmin +Anna Gruber", 1), output)
@@ -93,21 +93,21 @@ describe("README.md", function()
 
   for _, name in ipairs(documents.names()) do
     if name ~= "README.md" and documents.blocks_in(name, "sh")[1] then
-      it("is not alone: " .. name .. " has commands that work, too", function() pasted(name) end)
+      it("has commands in " .. name .. " that work in order", function() pasted(name) end)
     end
   end
 
-  it("has at most 1,200 words", function()
+  it("has a README.md of at most 1,200 words", function()
     assert.is_true(select(2, readme:gsub("%S+", "")) <= 1200)
   end)
 
-  it("is not alone: SECURITY.md names specs that exist, and tests of theirs", function()
+  it("has the specs and tests that SECURITY.md names", function()
     local text = helper.read("SECURITY.md"):gsub("%s+", " ")
     local specs, tests = 0, 0
     for name, rest in text:gmatch("`(spec/[%w_/.]+)`()") do
       local source = helper.read(name)
       specs = specs + 1
-      -- After a colon: beginnings or parts of names, in quotes, with commas between.
+      -- After a colon: parts of names, in quotes, separated by commas.
       local from = text:match("^: ()\"", rest)
       while from do
         local test, after = text:match("^\"([^\"]+)\"()", from)
@@ -118,7 +118,7 @@ describe("README.md", function()
     assert.is_true(specs > 40 and tests > 40, ("%d specs, %d tests"):format(specs, tests))
   end)
 
-  it("and CONTRIBUTING.md names the folders that there are", function()
+  it("has the folders that CONTRIBUTING.md names", function()
     local layout = helper.read("CONTRIBUTING.md"):match("\n## The layout\n(.-)\n## ")
     local count = 0
     for cell in layout:gmatch("\n| ([^|\n]+) |") do
@@ -130,7 +130,7 @@ describe("README.md", function()
     assert.is_true(count > 15)
   end)
 
-  it("and CONTRIBUTING.md name files that exist, and targets that make has", function()
+  it("has the files and make targets that README.md and CONTRIBUTING.md name", function()
     local makefile = helper.read("Makefile")
     for _, name in ipairs { "README.md", "CONTRIBUTING.md" } do
       local text = helper.read(name)

@@ -1,4 +1,4 @@
--- The store is for nginx, which brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- The store is for nginx, which contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local http = require "socket.http"
@@ -27,7 +27,7 @@ local HTTP = [[
 describe("the token store on Redis", function()
   local root = nginx.output_of("pwd")
 
-  describe("behaves as ngx.shared.DICT:", function()
+  describe("behaves as ngx.shared.DICT and", function()
     local server, handlers
 
     setup(function()
@@ -46,29 +46,28 @@ describe("the token store on Redis", function()
     end)
     before_each(function() server:command("flushall") end)
 
-    --- What a program returns in a handler; there, `store` is a store on the server, or one with other options.
+    --- Returns the result of a program in a handler. In it, `store` is a store on the server, or with other options.
     local function run(program, options)
       local text = ("local store = Store.new { %s }\n%s"):format(options or ("path = %q"):format(server.path), program)
-      local answer, status = http.request("http://127.0.0.1:" .. handlers.ports.listen, text)
-      assert.equal(200, status, answer .. handlers:log())
-      return answer
+      local body, status = http.request("http://127.0.0.1:" .. handlers.ports.listen, text)
+      assert.equal(200, status, body .. handlers:log()) return body
     end
 
-    it("gets what was set, and nil for what was not", function()
+    it("returns what was set, and otherwise nil", function()
       assert.equal("nil nil", run [[local value, err = store:get "a" return tostring(value) .. " " .. tostring(err)]])
       assert.equal("true one", run [[return tostring(store:set("a", "one")) .. " " .. store:get "a"]])
       assert.equal("two", run [[store:set("a", "two", 60) return store:get "a"]])
       assert.equal("podero:a", server:command("keys '*'"))
     end)
 
-    it("forgets after the time to live, which may be a fraction of a second", function()
+    it("forgets values after their time to live, which may be a fraction of a second", function()
       assert.equal("nil", run [[store:set("a", "one", 0.05) ngx.sleep(0.1) return store:get "a"]])
       assert.equal("true", run [[store:add("a", "one", 0.05) ngx.sleep(0.1) return store:add("a", "two", 60)]])
       local left = tonumber(server:command("pttl podero:a"))
       assert.is_true(left > 50000 and left <= 60000)
     end)
 
-    it("adds what is not there, and says that it exists", function()
+    it("adds a value only if the key is new, and otherwise returns \"exists\"", function()
       assert.equal("true", run [[return store:add("a", "one", 60)]])
       assert.equal("nil exists one", run [[
         local ok, err = store:add("a", "two", 60)
@@ -77,7 +76,7 @@ describe("the token store on Redis", function()
       assert.equal("true", run [[store:delete "a" return store:add("a", "two")]])
     end)
 
-    it("adds for one only of many at once", function()
+    it("adds a value for only one of many callers at the same time", function()
       assert.equal("1", run [[
         local threads, added = {}, 0
         for i = 1, 50 do
@@ -97,10 +96,10 @@ describe("the token store on Redis", function()
       local before = tonumber(server:command("info stats"):match("total_connections_received:(%d+)"))
       run(program)
       local after = tonumber(server:command("info stats"):match("total_connections_received:(%d+)"))
-      assert.equal(before + 1, after) -- redis-cli's own
+      assert.equal(before + 1, after) -- that of redis-cli
     end)
 
-    it("returns nil and a message where there is no Redis, or one that refuses", function()
+    it("returns nil and a message if Redis is missing or refuses", function()
       local program = [[
         local texts = {}
         for _, name in ipairs { "get", "set", "add", "delete" } do
@@ -126,7 +125,7 @@ describe("the token store on Redis", function()
       strict:command("-a secret --no-auth-warning acl setuser bob on '>pw' '~*' +@all -set")
       local path = ("path = %q"):format(strict.path)
       local set = [[local ok, err = store:set("a", "one") return tostring(ok) .. " " .. tostring(err)]]
-      -- The worker keeps the connection of each that is right; none of the next ones may be given it.
+      -- The worker keeps the connection of each store that works; others may not get it.
       assert.equal("true nil", run(set, path .. ', password = "secret"'))
       assert.truthy(run(set, path .. ', password = "wrong"'):find("^nil WRONGPASS"))
       assert.truthy(run(set, path):find("^nil NOAUTH"))
@@ -142,11 +141,11 @@ describe("the token store on Redis", function()
       assert.equal("three", run(get, path .. ', password = "secret", database = 3'))
     end)
 
-    it("closes a connection that was refused at once, and keeps none of them", function()
+    it("closes a refused connection at once", function()
       local strict = redis.start("--requirepass secret")
       finally(function() strict:stop() end)
       local path = ("path = %q"):format(strict.path)
-      -- Beside it, one of our own looks who is connected; Redis notices the end of a connection in its own time.
+      -- Another connection lists those that are open, until Redis has noticed that the other one is closed.
       local program = [[
         local ok, err = store:get "a"
         local watch = (pcall(require, "resty.redis") and require "resty.redis" or require "nginx.redis"):new()
@@ -166,7 +165,7 @@ describe("the token store on Redis", function()
       assert.truthy(run(program, path):find("^nil NOAUTH.*, 1 connected$"))
     end)
 
-    it("takes any time to live that a server can bring about", function()
+    it("accepts any time to live that a server can cause", function()
       local set = [[return tostring(store:set("a", "one", %s))]]
       for _, ttl in ipairs { "1e308", "math.huge", "2 ^ 63", "1e-300" } do
         assert.equal("true", run(set:format(ttl)), ttl)
@@ -181,7 +180,7 @@ describe("the token store on Redis", function()
       end
     end)
 
-    it("raises where its options cannot be used, and leaves them as they were", function()
+    it("raises an error if its options cannot be used, and does not modify them", function()
       local program = [[
         local texts = {}
         for _, options in ipairs {
@@ -217,7 +216,7 @@ describe("the token store on Redis", function()
       api:stop()
     end)
 
-    --- `options`: more of its client's that are to be other ones, as Lua.
+    --- Starts a site. `options`: further options of its client, as Lua.
     local function start(options)
       local all = { token_store = ("require('site.redis_store').new { path = %q }"):format(server.path) }
       for name, value in pairs(options or {}) do all[name] = value end
@@ -233,7 +232,7 @@ describe("the token store on Redis", function()
       assert.equal(200, status, body .. one:log())
     end
 
-    it("has a token fetched once, and a new one when that is refused", function()
+    it("makes them fetch a token once, and a new one if it is refused", function()
       local first, second = start(), start()
       for _ = 1, 5 do
         list(first)
@@ -247,7 +246,7 @@ describe("the token store on Redis", function()
       assert.equal(2, api:counts().token)
     end)
 
-    it("brings a token to a site whose own request for one stays silent", function()
+    it("gives a token to a site whose token request gets no response", function()
       local first, second = start { timeout = "4" }, start { timeout = "2" }
       api:configure { script = { token = { { delay = 10 } } } }
       local waiting = assert(socket.connect("127.0.0.1", first.ports.site))
@@ -258,13 +257,13 @@ describe("the token store on Redis", function()
         assert.is_true(socket.gettime() < ends, first:log())
         socket.sleep(0.01)
       end
-      list(second) -- it waits for the lock for a second, and does without
+      list(second) -- waits for the lock for a second, and continues without it
       assert.truthy(waiting:receive("*l"):find(" 200 ", 1, true), first:log())
       waiting:close()
       assert.equal(2, api:counts().token)
     end)
 
-    it("costs a token request, and no answer, where it has nonsense or is gone", function()
+    it("costs a token request, but fails no call, if its values are invalid or it is down", function()
       list(start())
       server:command [[eval "for _, key in ipairs(redis.call('keys', '*')) do redis.call('set', key, 'x') end" 0]]
       list(start())

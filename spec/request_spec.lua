@@ -1,4 +1,4 @@
---- client:request: any method of the API, and what the server receives of it.
+--- client:request: every HTTP method, and what the server receives.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -29,7 +29,7 @@ describe("client:request", function()
     return helper.last(server, "api")
   end
 
-  it("sends each method, and gives the decoded answer, its status and headers", function()
+  it("sends each method, and returns the decoded body with status and headers", function()
     for _, method in ipairs(METHODS) do
       local value, response = client:request(method, PAGE)
       if method == "HEAD" then
@@ -51,7 +51,7 @@ describe("client:request", function()
     end
   end)
 
-  it("raises on any other method, and on what is no path", function()
+  it("raises an error for other methods, and if the path is not a string", function()
     for _, method in ipairs { "get", "OPTIONS", "CONNECT", "TRACE", "", "GET /x HTTP/1.1\r\nX: y", 5, true } do
       helper.raises({ "request", "method", "\"PATCH\"" }, client.request, client, method, PAGE)
     end
@@ -69,7 +69,7 @@ describe("client:request", function()
     assert.equal(0, #server:requests())
   end)
 
-  it("gives true if the answer has no body", function()
+  it("returns true if the response has no body", function()
     for status, body in pairs { [204] = "", [200] = "", [201] = "" } do
       helper.static(server, { paths = { [PAGE] = { status = status, body = body, headers = { ["X-A"] = "1" } } } })
       for _, method in ipairs(METHODS) do
@@ -81,7 +81,7 @@ describe("client:request", function()
     end
   end)
 
-  it("gives false and null as such", function()
+  it("returns false and podero.null for these values", function()
     helper.static(server, { paths = { [PAGE] = { body = "false" } } })
     local value, response = client:request("GET", PAGE)
     assert.is_false(value)
@@ -90,7 +90,7 @@ describe("client:request", function()
     assert.equal(podero.null, (client:request("POST", PAGE)))
   end)
 
-  it("has the errors of get", function()
+  it("returns the errors of get", function()
     helper.static(server, { paths = { [PAGE] = { status = 422, headers = { ["X-Request-Id"] = "17" },
       body = "{\"detail\": [{\"loc\": [\"body\", \"email\"], \"msg\": \"field required\"}]}" } } })
     for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE" } do
@@ -118,7 +118,7 @@ describe("client:request", function()
     assert.same(METHODS, methods)
   end)
 
-  it("has the limits of get: 16 MiB, each JSON value counting 16, unless options say otherwise", function()
+  it("has the limits of get, where each JSON value counts 16 bytes", function()
     helper.static(server, { paths = { [PAGE] = { body = "[" .. ("1,"):rep(99) .. "1]" } } })
     assert(client:request("POST", PAGE, { max_response_bytes = 16 * 101 }))
     helper.failed("too_large", client:request("POST", PAGE, { max_response_bytes = 16 * 100 }))
@@ -127,7 +127,7 @@ describe("client:request", function()
   end)
 
   describe("raw", function()
-    it("gives the body as text, whatever it is, and response", function()
+    it("returns any body as a string, and response", function()
       local text = "<p>\0 no JSON \255\r\n"
       helper.static(server, { paths = { [PAGE] = { body = text, content_type = "text/html" } } })
       for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE" } do
@@ -141,7 +141,7 @@ describe("client:request", function()
       assert.equal("", (client:request("HEAD", PAGE, { raw = true })))
     end)
 
-    it("gives the empty text if there is no body", function()
+    it("returns an empty string if there is no body", function()
       helper.static(server, { paths = { [PAGE] = { status = 204, body = "" } } })
       local value, response = client:get(PAGE, nil, { raw = true })
       assert.equal("", value)
@@ -149,7 +149,7 @@ describe("client:request", function()
       assert.equal("", (client:request("POST", PAGE, { raw = true })))
     end)
 
-    it("gives megabytes, and errors as ever", function()
+    it("returns megabytes, and does not change errors", function()
       local text = ("0123456789abcdef"):rep(256 * 1024)
       helper.static(server, { paths = { [PAGE] = { body = text } } })
       assert.equal(text, (client:get(PAGE, nil, { raw = true })))
@@ -160,7 +160,7 @@ describe("client:request", function()
   end)
 
   describe("query", function()
-    it("is encoded as that of get", function()
+    it("is encoded as it is by get", function()
       for _, method in ipairs(METHODS) do
         assert(client:request(method, PAGE, { query = { a = { 1, "x y", 0.5, true } } }))
         assert.equal(PAGE .. "?a=1&a=x+y&a=0.5&a=true", received().uri, method)
@@ -170,7 +170,7 @@ describe("client:request", function()
       helper.raises({ "request", "'query'", "table" }, client.request, client, "GET", PAGE, { query = "a=b" })
     end)
 
-    it("is an option of the methods that list, beside include_deleted", function()
+    it("is an option of the list methods, along with include_deleted", function()
       local opts = { query = { a = { 1, 2 } } }
       assert(client:list_users(helper.ORG, opts))
       assert.equal(helper.users_path() .. "?a=1&a=2", received().uri)
@@ -187,7 +187,7 @@ describe("client:request", function()
   end)
 
   describe("body", function()
-    --- The body that the server received, and its content type.
+    --- Sends a body. Returns the body and content type that the server received.
     local function sent(body, more)
       local opts = { body = body }
       for name, value in pairs(more or {}) do opts[name] = value end
@@ -198,7 +198,7 @@ describe("client:request", function()
       return request.body, request.headers["content-type"]
     end
 
-    it("of a table is written as JSON, by every method that has one", function()
+    it("is written as JSON if it is a table, for every method with a body", function()
       for _, method in ipairs { "POST", "PUT", "PATCH", "DELETE" } do
         assert(client:request(method, PAGE, { body = { email = "a/b@example.com", list = { 1, "x", true } } }))
         assert.equal(method, received().method)
@@ -207,7 +207,7 @@ describe("client:request", function()
       end
     end)
 
-    it("of an empty table is an object; other tables are arrays or objects by their keys", function()
+    it("is an object for an empty table, and otherwise an array or object by the keys", function()
       assert.equal("{}", (sent {}))
       assert.equal("{\"a\":{}}", (sent { a = {} }))
       assert.equal("[1,2,3]", (sent { 1, 2, 3 }))
@@ -219,7 +219,7 @@ describe("client:request", function()
       assert.equal("[[],[[]]]", (sent({ { podero.null }, { { podero.null } } }):gsub("null", "")))
     end)
 
-    it("has numbers exactly, integers without fraction", function()
+    it("has exact numbers, and integers without a fraction", function()
       assert.equal("[5,1700000000123456,9007199254740991,0.1,1e+300,-0.5,0.30000000000000004,48.20817653000123]",
         (sent { 10 / 2, 1700000000123456, 9007199254740991, 0.1, 1e300, -0.5, 0.1 + 0.2, 48.20817653000123 }))
       if math.type then
@@ -227,7 +227,7 @@ describe("client:request", function()
       end
     end)
 
-    it("has texts with what JSON escapes", function()
+    it("has strings with JSON's escapes", function()
       local characters = {}
       for code = 0, 127 do characters[#characters + 1] = string.char(code) end
       local text = table.concat(characters) .. "\195\164\240\159\152\128"
@@ -235,7 +235,7 @@ describe("client:request", function()
       assert.equal(1, cjson.decode((sent { [text] = 1 }))[text])
     end)
 
-    it("raises on what is no JSON, and sends nothing", function()
+    it("raises an error for what cannot be JSON, and nothing is sent", function()
       local loop = {}
       loop[1] = loop
       local sparse = { [1000] = 1 }
@@ -256,12 +256,12 @@ describe("client:request", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("is not made of what metatables say", function()
+    it("ignores metatables", function()
       local body = setmetatable({ a = 1 }, { __index = { b = 2 }, __pairs = error, __tojson = error })
       assert.equal("{\"a\":1}", (sent(body)))
     end)
 
-    it("that is a string needs its content type, and is sent as it is", function()
+    it("needs content_type if it is a string, which is sent unchanged", function()
       local body, content_type = sent("\0\255 any bytes \r\n", { content_type = "text/plain; charset=utf-8" })
       assert.equal("\0\255 any bytes \r\n", body)
       assert.equal("text/plain; charset=utf-8", content_type)
@@ -274,25 +274,25 @@ describe("client:request", function()
         { content_type = "text/plain" })
     end)
 
-    it("that is an empty string is empty, and has its content type", function()
+    it("is sent with its content type if it is an empty string", function()
       local body, content_type = sent("", { content_type = "text/plain" })
       assert.is_nil(body)
       assert.equal("text/plain", content_type)
     end)
 
-    it("that is a table may have its own content type", function()
+    it("may have another content type if it is a table", function()
       local _, content_type = sent({ a = 1 }, { content_type = "application/merge-patch+json" })
       assert.equal("application/merge-patch+json", content_type)
     end)
 
-    it("is not for GET and HEAD", function()
+    it("is refused for GET and HEAD", function()
       for _, method in ipairs { "GET", "HEAD" } do
         helper.raises({ "request", "'body'", method }, client.request, client, method, PAGE, { body = {} })
       end
       assert.equal(0, #server:requests())
     end)
 
-    it("of any size arrives", function()
+    it("may have any size", function()
       for _, size in ipairs { 1, 1023, 16384, 65536, 1048577, 9 * 1048576 } do
         local text = ("0123456789abcdef"):rep(math.ceil(size / 16)):sub(1, size)
         assert(client:request("PUT", PAGE, { body = text, content_type = "text/plain" }))
@@ -301,7 +301,7 @@ describe("client:request", function()
       end
     end)
 
-    it("is sent again with each attempt", function()
+    it("is sent with each attempt", function()
       helper.static(server, { script = { api = { { status = 503, headers = SOON }, { status = 429, headers = SOON } } },
         paths = { [PAGE] = { body = "1" } } })
       for _, method in ipairs { "PUT", "POST" } do
@@ -313,7 +313,7 @@ describe("client:request", function()
     end)
   end)
 
-  describe("is tried again", function()
+  describe("is retried", function()
     it("with a new token after a 401, once, whatever its method", function()
       server:configure { paths = { [PAGE] = { body = "1" } } }
       for _, method in ipairs(METHODS) do
@@ -335,7 +335,7 @@ describe("client:request", function()
       end
     end)
 
-    it("by GET, HEAD, PUT and DELETE as by get", function()
+    it("for GET, HEAD, PUT and DELETE as for get", function()
       for _, method in ipairs(SAFE_TO_REPEAT) do
         for _, status in ipairs { 408, 429, 500, 502, 503, 504 } do
           server:patch { script = { api = { { status = status, headers = SOON } } } }
@@ -346,7 +346,7 @@ describe("client:request", function()
       end
     end)
 
-    it("by POST and PATCH after 429, and after 503 with Retry-After", function()
+    it("for POST and PATCH after 429, and after 503 with Retry-After", function()
       for _, method in ipairs(UNSAFE) do
         server:patch { script = { api = { { status = 429 }, { status = 503, headers = SOON } } } }
         local before = server:counts().api
@@ -355,7 +355,7 @@ describe("client:request", function()
       end
     end)
 
-    it("by POST and PATCH after no other answer, and then it is not retryable", function()
+    it("for POST and PATCH after no other response or failure, and the error is not retryable", function()
       for _, method in ipairs(UNSAFE) do
         for _, status in ipairs { 408, 500, 502, 503, 504 } do
           server:patch { script = { api = { { status = status, headers = status ~= 503 and SOON or nil } } } }
@@ -377,7 +377,7 @@ describe("client:request", function()
       end
     end)
 
-    it("by POST and PATCH never after the time is up", function()
+    it("for POST and PATCH never after a timeout, and the error is not retryable", function()
       helper.static(server, { always_api = { delay = 5 } })
       for _, method in ipairs(UNSAFE) do
         local err = helper.failed("timeout", client:request(method, PAGE, { timeout = 0.2 }))
@@ -388,7 +388,7 @@ describe("client:request", function()
     end)
   end)
 
-  it("of POST and PATCH has its own connection", function()
+  it("uses a new connection for POST and PATCH", function()
     assert(client:get(PAGE))
     for i, method in ipairs { "POST", "PATCH", "POST" } do
       assert(client:request(method, PAGE))
@@ -399,7 +399,7 @@ describe("client:request", function()
     assert.equal(before, server:counts().connections)
   end)
 
-  it("runs beside other calls with wait", function()
+  it("calls the option wait", function()
     local turns = 0
     local other = helper.client(server, { access_token = "static", wait = function() turns = turns + 1 end })
     helper.static(server, { always_api = { delay = 0.1, body = "{\"a\": 1}" } })
@@ -408,7 +408,7 @@ describe("client:request", function()
   end)
 end)
 
-describe("client:request of a peer", function()
+describe("client:request", function()
   local server = one_listener()
 
   setup(server.start)
@@ -417,7 +417,7 @@ describe("client:request of a peer", function()
 
   local GOOD = { { "respond", 200, {}, "[]" } }
 
-  --- How often the server has received a request of this method.
+  --- The number of requests with this method that the server has received.
   local function count(method)
     local n = 0
     for _, request in ipairs((server.listener:received())) do
@@ -426,7 +426,7 @@ describe("client:request of a peer", function()
     return n
   end
 
-  it("that reads and closes receives POST and PATCH once, and the others again", function()
+  it("sends POST and PATCH once to a server that reads and closes, and retries the others", function()
     for _, tls in ipairs { false, { certificate = "server" }, { certificate = "server", h2 = true } } do
       local client = server.client({ tls = tls or nil, good_api = { { "close" } } }, { max_retries = 1 })
       for _, method in ipairs(UNSAFE) do
@@ -442,7 +442,7 @@ describe("client:request of a peer", function()
     end
   end)
 
-  it("that closes idle connections gets a PUT again over a new one, and a POST once", function()
+  it("sends PUT and POST once each over a new connection if the server has closed an idle one", function()
     local client = server.client({ good_api = { { "respond", 200, {}, "[]" }, { "end" } } }, { max_retries = 0 })
     assert(client:get("/x"))
     server.listener:wait_for_ended(1)
@@ -457,7 +457,7 @@ describe("client:request of a peer", function()
     end
   end)
 
-  it("that reads a PUT on a kept connection and closes gets it again at once, body and all", function()
+  it("resends a PUT with its body if the server closes a kept connection after reading it", function()
     local client = server.client({ good_api = GOOD }, { max_retries = 0 })
     assert(client:get("/x"))
     server.listener:set { api = { { { "close" } } } }
@@ -469,7 +469,7 @@ describe("client:request of a peer", function()
     assert.equal("{\"a\":1}", requests[3].body)
   end)
 
-  it("that cannot be reached is tried again, by every method", function()
+  it("retries every method if it cannot connect", function()
     for _, method in ipairs(METHODS) do
       local attempts = 0
       local client = helper.client({ url = "http://127.0.0.1:" .. helper.closed_port() },
@@ -488,7 +488,7 @@ describe("client:request of a peer", function()
     assert.equal(2, select(2, server.listener:received()))
   end)
 
-  it("that answers before it has read the body is understood", function()
+  it("accepts a response that comes before the server has read the body", function()
     local client = server.client({ good_api = GOOD, accept = { { { "send",
       "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" }, { "close" } } } })
     local err = select(2, client:request("POST", "/x",
@@ -497,7 +497,7 @@ describe("client:request of a peer", function()
     assert.is_false(err.retryable)
   end)
 
-  it("that speaks HTTP/2 receives method, body and fields, and gives status and headers", function()
+  it("sends method, body and headers over HTTP/2, and returns status and headers", function()
     local client = server.client { tls = { certificate = "server", h2 = true },
       good_api = { { "respond", 201, { ["X-Request-Id"] = "9" }, "{\"id\": 5}" } } }
     for _, method in ipairs { "POST", "PUT", "PATCH", "DELETE" } do
@@ -514,7 +514,7 @@ describe("client:request of a peer", function()
     end
   end)
 
-  it("that redirects a POST is an error, and the target gets nothing", function()
+  it("returns an error for a redirect of a POST, and sends nothing to the target", function()
     local client = server.client { good_api = { { "respond", 307, { Location = "/elsewhere" }, "" } } }
     local err = helper.failed("http", client:request("POST", "/x", { body = {} }))
     assert.equal(307, err.status)
@@ -522,7 +522,7 @@ describe("client:request of a peer", function()
     assert.equal(1, #server.listener:received())
   end)
 
-  it("answers HEAD with a length and no body", function()
+  it("accepts a response to HEAD that has a length and no body", function()
     local client = server.client { good_api = { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" } } }
     for _ = 1, 2 do
       local value, response = client:request("HEAD", "/x")

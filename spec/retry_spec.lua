@@ -26,7 +26,7 @@ describe("a call", function()
     return os.date("!%a, %d %b %Y %H:%M:%S GMT", math.floor(seconds))
   end
 
-  describe("is tried again", function()
+  describe("is retried", function()
     for _, status in ipairs { 408, 429, 500, 502, 503, 504 } do
       it("after " .. status, function()
         helper.static(server, { script = { api = { { status = status, headers = AT_ONCE, times = 2 } } } })
@@ -79,7 +79,7 @@ describe("a call", function()
       end
     end
 
-    it("after a connection that could not be made", function()
+    it("after a connection that failed", function()
       local client = static_client { base_url = ("http://127.0.0.1:%d"):format(helper.closed_port()), max_retries = 1 }
       local err = helper.failed("network", client:list_users(ORG))
       assert.equal(2, err.attempts)
@@ -96,7 +96,7 @@ describe("a call", function()
       end
     end)
 
-    it("when its connection was closed between two calls", function()
+    it("if its connection was closed between two calls", function()
       helper.static(server, { always_api = { fault = "close_after" } })
       local client = static_client()
       for _ = 1, 5 do assert(client:list_users(ORG)) end
@@ -104,7 +104,7 @@ describe("a call", function()
     end)
   end)
 
-  describe("is not tried again", function()
+  describe("is not retried", function()
     for _, status in ipairs { 400, 402, 403, 404, 405, 406, 409, 410, 413, 415, 418, 421, 422, 425, 428, 451, 501, 505,
       507, 511, 301, 302, 303, 304, 307, 308 } do
       it("after " .. status, function()
@@ -117,7 +117,7 @@ describe("a call", function()
       end)
     end
 
-    it("after a whole response that is not what was asked for", function()
+    it("after a complete response that is not JSON or not a list of users", function()
       for kind, step in pairs {
         decode = { body = "<html>", content_type = "text/html" }, schema = { body = "{}" },
       } do
@@ -162,7 +162,7 @@ describe("a call", function()
   end)
 
   describe("pauses between attempts", function()
-    it("within bounds that grow", function()
+    it("for less than 2 s in all with two retries", function()
       helper.static(server, { always_api = { status = 503 } })
       local seconds = helper.timed(function()
         helper.failed("http", static_client():list_users(ORG))
@@ -171,7 +171,7 @@ describe("a call", function()
       assert.equal(3, server:counts().api)
     end)
 
-    it("by chance, so that clients which failed together come back apart", function()
+    it("for random times, so that clients that failed together retry at different times", function()
       helper.static(server, { always_api = { status = 503 } })
       local pauses = {}
       for i = 1, 4 do
@@ -185,7 +185,7 @@ describe("a call", function()
     end)
   end)
 
-  describe("heeds Retry-After", function()
+  describe("obeys Retry-After", function()
     local function pause_after(value)
       helper.static(server, { script = { api = { { status = 503, headers = { ["Retry-After"] = value } } } } })
       assert(static_client():list_users(ORG))
@@ -214,7 +214,7 @@ describe("a call", function()
       assert.is_true(seconds >= 0.99 and seconds < 1.5, tostring(seconds))
     end)
 
-    it("and ends at once if it does not fit into the deadline, with that error", function()
+    it("and ends at once with the error if it ends after the deadline", function()
       for _, value in ipairs { "3600", "31", "99999999999999999999" } do
         server:reset()
         helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = value } } })
@@ -229,7 +229,7 @@ describe("a call", function()
       end
     end)
 
-    it("of the token endpoint if it does not fit into the deadline", function()
+    it("of the token endpoint if it ends after the deadline", function()
       server:configure { always_token = { status = 429, headers = { ["Retry-After"] = "3600" } } }
       local seconds, result, err = helper.timed(function() return helper.client(server):list_users(ORG) end)
       err = helper.failed("auth", result, err)
@@ -238,7 +238,7 @@ describe("a call", function()
       assert.is_true(seconds < 0.5, tostring(seconds))
     end)
 
-    it("in all the forms of a date, and shows it as retry_after", function()
+    it("in all date formats, and has it as err.retry_after", function()
       local when = math.floor(socket.gettime()) + 86400
       for _, format in ipairs { "!%a, %d %b %Y %H:%M:%S GMT", "!%A, %d-%b-%y %H:%M:%S GMT", "!%a %b %d %H:%M:%S %Y" } do
         helper.static(server, { always_api = { status = 503, headers = { ["Retry-After"] = os.date(format, when) } } })
@@ -261,7 +261,7 @@ describe("a call", function()
       end
     end)
 
-    it("of the last response alone", function()
+    it("of the last response only", function()
       helper.static(server, { script = { api = {
         { status = 503, headers = AT_ONCE }, { status = 500 }, { fault = "close" },
       } } })
@@ -271,7 +271,7 @@ describe("a call", function()
     end)
   end)
 
-  describe("keeps its deadline", function()
+  describe("ends at its deadline", function()
     local function in_time(timeout, f, ...)
       local seconds, result, err = helper.timed(f, ...)
       err = helper.failed("timeout", result, err)
@@ -291,12 +291,12 @@ describe("a call", function()
         server:configure(settings)
         local client = helper.client(server, { timeout = 0.4 })
         in_time(0.4, client.list_users, client, ORG)
-        server:reset() -- ends the silence
+        server:reset() -- ends the stall
         assert(client:list_users(ORG, { timeout = 5 }))
       end)
     end
 
-    it("over all of its attempts", function()
+    it("whatever the number of attempts", function()
       helper.static(server, { always_api = { status = 503, headers = AT_ONCE, delay = 0.15 } })
       local client = static_client { timeout = 0.5, max_retries = 100 }
       local err = in_time(0.5, client.list_users, client, ORG)
@@ -304,7 +304,7 @@ describe("a call", function()
       assert.equal(server:counts().api, err.attempts)
     end)
 
-    it("and does not pause beyond it", function()
+    it("or before it if the next pause would end later", function()
       helper.static(server, { always_api = { status = 503 } })
       local client = static_client { timeout = 0.6, max_retries = 1000 }
       local seconds, result, err = helper.timed(client.list_users, client, ORG)
@@ -314,7 +314,7 @@ describe("a call", function()
       assert.is_true(seconds < 1.1, tostring(seconds))
     end)
 
-    it("however fast bytes come", function()
+    it("however fast bytes arrive", function()
       helper.static(server, { organizations = { [ORG] = { users = 200000, seed = 3 } } })
       local client = helper.client(server, { access_token = "static", timeout = 0.15 })
       local seconds, result, err = helper.timed(client.list_users, client, ORG)

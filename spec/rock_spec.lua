@@ -4,7 +4,7 @@ local podero = require "podero"
 local VERSION = podero._VERSION:match("^podero (%d+%.%d+%.%d+)$")
 local RELEASE, SCM = ("rockspec/podero-%s-1.rockspec"):format(VERSION), "rockspec/podero-scm-1.rockspec"
 
---- A shell command that has to succeed; what it printed.
+--- Runs a shell command that has to succeed. Returns its output.
 local function shell(command, ...)
   local output, code = helper.shell(command:format(...))
   assert.equal(0, code, output)
@@ -12,21 +12,21 @@ local function shell(command, ...)
 end
 
 describe("the release", function()
-  it("has one version: in the module, the rockspec and the change log", function()
+  it("has the same version in the module, the rockspec and the change log", function()
     local rockspec = helper.read(RELEASE)
     assert.equal(VERSION .. "-1", rockspec:match("version = \"(.-)\""))
     assert.equal("v" .. VERSION, rockspec:match("tag = \"(.-)\""))
     assert.equal(VERSION, helper.read("CHANGELOG.md"):match("\n## (%d+%.%d+%.%d+)"))
   end)
 
-  it("has a rockspec of the same content for the development version", function()
+  it("has a rockspec with the same content for the development version", function()
     local expected = helper.read(RELEASE):gsub("version = \"[%d.]+%-1\"", "version = \"scm-1\"")
       :gsub("tag = \"v[%d.]+\"", "branch = \"main\"")
     assert.equal(expected, helper.read(SCM))
   end)
 end)
 
---- A folder with what is in the tree, but for what builds have made.
+--- A copy of the tree without build files.
 local function copy_of_tree()
   local dir = shell("mktemp -d \"${TMPDIR:-/tmp}/podero-rock.XXXXXX\"")
   shell("cp -R Makefile src tools rockspec docs types packaging %s", dir)
@@ -41,7 +41,7 @@ local function version_of(lua)
   return lua == "luajit" and "5.1" or lua:match("%d.%d")
 end
 
---- What both ways of installing have to give: module and command below `prefix`, types and man page at `files`.
+--- Checks the result of both ways of installing: module and command below `prefix`, types and man page at `files`.
 local function check_installed(prefix, lua, files)
   local version = version_of(lua)
   local environment = ("%s LUA_PATH='%s/share/lua/%s/?.lua;;' LUA_CPATH='%s/lib/lua/%s/?.so;;'"):format(
@@ -64,16 +64,16 @@ describe("make install", function()
   end)
   teardown(function() helper.shell("rm -rf " .. dir) end)
 
-  -- The options of a make above are not for this one.
+  -- The options of an outer make must not reach this one.
   local MAKE = "cd %s && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s LUA=%s "
 
-  it("makes a command that finds its modules by itself, wherever PREFIX is", function()
+  it("installs a command that finds its modules, wherever PREFIX is", function()
     local prefix = dir .. "/anywhere"
     shell(MAKE .. "install PREFIX=%s CFLAGS=-O0", dir, lua, prefix)
     assert.equal(podero._VERSION, shell("%s %s/bin/podero --version", WITHOUT_PATHS, prefix))
   end)
 
-  it("puts everything where PREFIX and DESTDIR say, built with CFLAGS and LDFLAGS", function()
+  it("installs everything below DESTDIR and PREFIX, built with CFLAGS and LDFLAGS", function()
     shell(MAKE .. "install PREFIX=/opt/x DESTDIR=%s/dest CFLAGS=-O0 LDFLAGS=-Wl,-soname,ours.so", dir, lua, dir)
     local prefix = dir .. "/dest/opt/x"
     check_installed(prefix, lua, {
@@ -91,7 +91,7 @@ describe("make install", function()
   end)
 end)
 
--- LuaRocks builds for other Luas than the one that runs it: once is enough, and it takes a while.
+-- LuaRocks builds for any version of Lua, whichever runs this. It takes a while.
 if _VERSION ~= "Lua 5.4" then return end
 
 describe("the rock", function()
@@ -101,16 +101,16 @@ describe("the rock", function()
   teardown(function() helper.shell("rm -rf " .. dir) end)
 
   for _, rockspec in ipairs { RELEASE, SCM } do
-    it("has a rockspec that luarocks finds nothing wrong with: " .. rockspec, function()
+    it("has a rockspec that passes luarocks lint: " .. rockspec, function()
       shell("luarocks lint %s", rockspec)
     end)
   end
 
   for _, version in ipairs { "5.4", "5.1" } do
-    -- Debian's lua-cjson is no rock that LuaRocks knows of, and the network is not for specs.
+    -- LuaRocks does not know Debian's lua-cjson, and specs do not use the network.
     local luarocks = "cd %s && luarocks --lua-version " .. version .. " --tree %s/%s %s --deps-mode none"
 
-    --- What the tree holds after an installation of this version of the rock.
+    --- Checks the content of the tree after an installation of this version of the rock.
     local function check_tree(tree, rock_version)
       local rock = ("%s/lib/luarocks/rocks-%s/podero/%s"):format(tree, version, rock_version)
       check_installed(tree, "lua" .. version, {
@@ -124,16 +124,16 @@ describe("the rock", function()
         ("podero-%s.rockspec"):format(rock_version), "rock_manifest", "types/podero.lua",
         "types/podero/mock.lua",
       }, "\n"), shell("cd %s && find * -type f | LC_ALL=C sort", rock))
-      -- `sudo luarocks make` would leave root's files in a build folder.
+      -- `sudo luarocks make` would leave a build folder that belongs to root.
       assert.equal("", shell("find %s -name build", dir))
     end
 
-    it("is made by `luarocks make` without further arguments, on Lua " .. version, function()
+    it("is installed by `luarocks make` without arguments, on Lua " .. version, function()
       shell(luarocks, dir, dir, "made" .. version, "make")
       check_tree(("%s/made%s"):format(dir, version), "scm-1")
     end)
 
-    it("is packed, and installed from the packed file into an empty tree, on Lua " .. version, function()
+    it("can be packed, and installed from the packed file into an empty tree, on Lua " .. version, function()
       shell(luarocks, dir, dir, "release" .. version, "make " .. RELEASE)
       shell("cd %s && luarocks --lua-version %s --tree %s/release%s pack podero %s", dir, version, dir, version,
         VERSION)

@@ -10,8 +10,7 @@ local ROUNDS = tonumber(os.getenv "SPARSE") and 100 or 1500
 
 -- random users --------------------------------------------------------------------------------------------------------
 
--- Where texts are made of more than letters: what JSON, CSV, spreadsheets and terminals treat in a way of their own,
--- whole, cut off, and beside each other.
+-- Parts of texts: characters that JSON, CSV, spreadsheets or terminals treat specially, some cut off.
 local PIECES = {
   "a", "zz", "\195\164", "\240\159\153\130", " ", "  ", "'", "''", "\"", ",", ";", "\t", "\r", "\n", "\r\n", "|", "\\",
   "/", "=", "+", "-", "@", "\239\188\139", "\239\188\141", "\239\188\157", "\239\188\160", "\239\188\161", "\194\160",
@@ -72,7 +71,7 @@ function value(depth)
   return maker(depth)
 end
 
---- A user with some of the fields, mostly of the right types, and often others.
+--- A user with some fields, mostly of the right type, and often with other keys.
 local function user()
   local result = {}
   for _, name in ipairs(FIELDS) do
@@ -87,7 +86,7 @@ local function user()
   return result
 end
 
---- Compares what a writer makes of these users with `lines`.
+--- Compares a writer's output for these users with `lines`.
 local function compare(writer, users, lines)
   for i, one in ipairs(users) do
     writer:add(one)
@@ -111,11 +110,11 @@ describe("rows", function()
 
   local COLUMNS = { "email", "more", "first_name", "nothing", "", "a,b", "=x" }
 
-  it("are JSON with the fields of the schema, and with others", function()
+  it("are JSON with the fields of the schema and other keys", function()
     compare(rows.json {}, users, lines(expected.json_line, nil, FIELDS))
   end)
 
-  it("are JSON with the columns that are wanted", function()
+  it("are JSON with the requested columns", function()
     compare(rows.json { columns = COLUMNS }, users, lines(expected.json_line, COLUMNS))
   end)
 
@@ -141,7 +140,7 @@ describe("rows", function()
     assert.equal("", writer:take())
   end)
 
-  it("are one array, which has an end only if it was finished", function()
+  it("are one array, which ends when it is finished", function()
     local writer = rows.json { is_array = true, columns = { "id" } }
     writer:add { id = "a" }
     assert.equal('[\n{"id":"a"}', writer:take())
@@ -153,11 +152,11 @@ describe("rows", function()
     assert.equal("[]\n", writer:take())
   end)
 
-  it("begin with a byte order mark if it is wanted", function()
+  it("begin with a byte order mark on request", function()
     assert.equal("\239\187\191id\r\n", rows.csv({ columns = { "id" }, bom = true }):take())
   end)
 
-  it("are left out as a whole if an error is raised", function()
+  it("are left out completely if they raise an error", function()
     local deep = {}
     for _ = 1, 600 do deep = { deep } end
     local loop = {}
@@ -175,7 +174,7 @@ describe("rows", function()
     end
   end)
 
-  it("refuse what they cannot be made of", function()
+  it("raise an error for wrong options and values", function()
     assert.has_error(function() rows.csv() end)
     assert.has_error(function() rows.csv { delimiter = "" } end)
     assert.has_error(function() rows.csv { delimiter = "ab" } end)
@@ -188,7 +187,7 @@ describe("rows", function()
     assert.has_error(function() rows.encode() end)
   end)
 
-  it("do not lose memory, neither when they are dropped nor when errors are raised", function()
+  it("leak no memory if a writer is dropped or raises an error", function()
     local long, loop = ("x"):rep(1e6), {}
     loop[1] = loop
     local function use()
@@ -202,13 +201,13 @@ describe("rows", function()
     local function size() return tonumber(helper.read("/proc/self/status"):match("VmRSS:%s+(%d+)")) end
     for _ = 1, 5 do use() end
     local before = size()
-    for _ = 1, 100 do use() end -- at least 500 MB, if one buffer of each were lost
+    for _ = 1, 100 do use() end -- at least 500 MB if one buffer of each leaked
     assert.is_true(size() - before < 50000, size() - before)
   end)
 end)
 
 describe("a value as JSON", function()
-  it("is that of the rows", function()
+  it("is the same as in rows", function()
     for _ = 1, ROUNDS do
       local one = value(0)
       local json = expected.encode(one)
@@ -232,7 +231,7 @@ describe("a date-time", function()
 end)
 
 describe("a text for a spreadsheet", function()
-  it("is guarded as in the rows", function()
+  it("is guarded as in rows", function()
     for _ = 1, ROUNDS do
       local one = text()
       assert.equal(expected.guarded(one), rows.guarded(one))

@@ -1,5 +1,5 @@
---- Calls in schedulers that others have made, with podero.waits and with functions of one's own. Each runs in a process
--- of its own. Debian's Copas is old: PODERO_TEST_COPAS names a folder with a newer one, and what that needs.
+--- Calls in schedulers, with podero.waits and with custom functions, each in a new process. Debian's Copas is old:
+-- PODERO_TEST_COPAS names a folder with a newer one and its dependencies.
 
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
@@ -9,11 +9,11 @@ local ORG = mock.ORG
 local DELAY = 0.3
 local unpack = table.unpack or unpack
 
--- Of three coroutines that wait for two answers each. Looking every millisecond would take six times as many.
+-- For three coroutines that wait for two responses each. Polling every millisecond would take six times as many.
 local MANY_WAITS = 300
 
---- How each scheduler is used. `program`: see spec/support/schedulers.lua. `watches`: it takes descriptors.
--- `failed`: what a program prints in which a coroutine has raised "of the coroutine".
+--- How each scheduler is used. `program`: see spec/support/schedulers.lua. `watches`: it can watch descriptors.
+-- `failed`: what a program prints if a coroutine raises "of the coroutine".
 local SCHEDULERS = {
   cqueues = {
     watches = true,
@@ -42,7 +42,8 @@ local function missing(name)
 end
 
 --- What every program begins with: `new(wait, options)` makes a client whose waits are counted in `waits`, `read_all()`
--- goes through users with each_user (plain Lua 5.1 cannot yield within a for's iterator), `since()` tells the time.
+-- counts users with each_user (plain Lua 5.1 cannot yield in the iterator of a for loop), `since()` returns the elapsed
+-- seconds.
 local HEAD = [[
   package.path = %q .. package.path
   %s
@@ -73,7 +74,7 @@ describe("a scheduler", function()
   teardown(function() server:stop() end)
   before_each(function() server:reset() end)
 
-  --- Runs a program; its output and its exit code.
+  --- Runs a program. Returns its output and its exit code.
   local function run(name, program)
     local path = name == "copas" and new_copas and ("%s/?.lua;%s/?/init.lua;"):format(new_copas, new_copas) or ""
     local scheduler = SCHEDULERS[name]
@@ -81,7 +82,7 @@ describe("a scheduler", function()
       .. program:gsub("WAIT", "podero.waits." .. name))
   end
 
-  --- The same where it prints what a pattern finds in its output.
+  --- Runs a program. Returns the captures of a pattern, which has to match its output.
   local function outcome(pattern, name, program)
     local output = run(name, program)
     local results = { output:match(pattern) }
@@ -102,7 +103,7 @@ describe("a scheduler", function()
     print(("ended %d after %.3f with %d waits"):format(ended, since(), waits))
   ]]
 
-  --- Two calls one after the other in each of three coroutines, which run at the same time.
+  --- Checks a program with three coroutines at the same time that make two calls each.
   local function check_three(name, program)
     server:configure { always_api = { delay = DELAY } }
     local ended, seconds, waits = outcome("ended (%d+) after (%S+) with (%d+) waits", name, program)
@@ -124,12 +125,12 @@ describe("a scheduler", function()
       if not reason then it("with podero.waits." .. name .. " " .. what, f) end
     end
 
-    with_it("runs several calls at once" .. (scheduler.watches and ", without polling" or ""), function()
+    with_it("runs several calls at the same time" .. (scheduler.watches and ", without polling" or ""), function()
       local waits = check_three(name, "local client = new(WAIT)" .. THREE)
       assert.is_true(waits < MANY_WAITS, waits .. " waits")
     end)
 
-    with_it("lets others run while a call waits", function()
+    with_it("runs other coroutines while a call waits", function()
       server:configure { always_api = { delay = DELAY } }
       local ticks = outcome("(%d+) ticks", name, [[
         local client, over, ticks = new(WAIT), false, 0
@@ -149,7 +150,7 @@ describe("a scheduler", function()
       assert.is_true(tonumber(ticks) >= 5, ticks)
     end)
 
-    with_it("finds each of many clients, one after the other and some at once", function()
+    with_it("works with many clients, and keeps few descriptors", function()
       local count, seconds, descriptors = outcome("(%d+) lists after (%S+) with (%d+) descriptors", name, [[
         local helper = require "spec.support.helper"
         local before, count = helper.descriptors(), 0
@@ -175,7 +176,7 @@ describe("a scheduler", function()
       assert.is_true(tonumber(descriptors) <= 16, descriptors .. " descriptors more")
     end)
 
-    with_it("holds time limits", function()
+    with_it("keeps time limits", function()
       server:configure { always_api = { delay = 5 } }
       local kind, seconds = outcome("(%a+) after (%S+)", name, [[
         local client = new(WAIT)
@@ -190,7 +191,7 @@ describe("a scheduler", function()
       assert.is_true(seconds >= 0.4 and seconds < 0.9, seconds)
     end)
 
-    with_it("hears of an error in the coroutine that calls", function()
+    with_it("gets the error of a coroutine that has made a call", function()
       server:configure { always_api = { delay = 0.05 } }
       local object = "setmetatable({}, { __tostring = function() return 'of the coroutine' end })"
       for _, value in ipairs { "'of the coroutine'", object } do
@@ -207,7 +208,7 @@ describe("a scheduler", function()
       end
     end)
 
-    with_it("goes on at once with a call that is stopped by another coroutine", function()
+    with_it("resumes a call at once that another coroutine has stopped", function()
       server:configure { always_api = { fault = "stall", after = 0 } }
       local first, second, seconds = outcome("(%a+) (%a+) after (%S+)", name, [[
         local client, other, results = new(WAIT), new(WAIT), {}
@@ -234,7 +235,7 @@ describe("a scheduler", function()
       assert.is_true(tonumber(seconds) < 0.8, seconds)
     end)
 
-    with_it("blocks outside of it", function()
+    with_it("blocks outside of its loop", function()
       server:configure { always_api = { delay = 0.05 } }
       assert.equal("25 25 and then 25", outcome("(.-)\n", name, [[
         local client = new(WAIT)
@@ -249,14 +250,14 @@ describe("a scheduler", function()
     if not missing(library) then it("with " .. what, f) end
   end
 
-  with("cqueues", "a custom function for cqueues waits by descriptor, without polling", function()
+  with("cqueues", "a custom function for cqueues waits for the descriptor, without polling", function()
     local waits = check_three("cqueues", [[
       local client = new(function(seconds, fd) cqueues.poll({ pollfd = fd, events = "r" }, seconds) end)
     ]] .. THREE)
     assert.is_true(waits < MANY_WAITS, waits .. " waits")
   end)
 
-  with("luv", "a custom function for luv waits by descriptor, without polling", function()
+  with("luv", "a custom function for luv waits for the descriptor, without polling", function()
     local waits = check_three("luv", [[
       local client = new(function(seconds, fd)
         local running = coroutine.running()
@@ -274,7 +275,7 @@ describe("a scheduler", function()
     assert.is_true(waits < MANY_WAITS, waits .. " waits")
   end)
 
-  with("luv", "podero.waits.luv refuses to block the loop from a callback, and says what to do", function()
+  with("luv", "podero.waits.luv raises an error in a callback, where it would block the loop", function()
     local output = run("luv", [[
       local client, timer = new(WAIT), uv.new_timer()
       timer:start(1, 0, function()
@@ -289,7 +290,7 @@ describe("a scheduler", function()
     assert.truthy(output:find("25 users", 1, true), output)
   end)
 
-  with("luv", "podero.waits.luv bears that others resume the coroutine, or never do", function()
+  with("luv", "podero.waits.luv works if others resume the coroutine, or never do", function()
     helper.static(server, { always_api = { delay = 0.1 } })
     assert.equal("25 users, 25 users", outcome("(%d+ users, %d+ users)", "luv", [[
       local client = new(WAIT, { access_token = "static" })
@@ -309,7 +310,7 @@ describe("a scheduler", function()
   end)
 
   if coroutine.close then
-    with("luv", "podero.waits.luv bears that a waiting coroutine is closed, and its wakeup used by another", function()
+    with("luv", "podero.waits.luv works if a waiting coroutine is closed and another one reuses its wakeup", function()
       helper.static(server, { always_api = { delay = 0.2 } })
       local seconds, count = outcome("after (%S+) (%d+)", "luv", [[
         local client = new(WAIT, { access_token = "static" })
@@ -332,14 +333,14 @@ describe("a scheduler", function()
     end)
   end
 
-  -- Debian has Copas 1.2 for these alone; it is to be loaded before LuaSocket's http.
+  -- Debian has Copas 1.2 for these only. It has to be loaded before LuaSocket's http.
   if _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2" then
     local OLD = [[
       package.path = %q
       local copas = require "copas"
     ]]
 
-    it("with podero.waits.copas is told if it is a Copas without pause and sleep", function()
+    it("with podero.waits.copas gets an error if it is a Copas without pause and sleep", function()
       local output = run("none", OLD:format(package.path) .. [[
         local client = new(podero.waits.copas)
         copas.addthread(function() client:list_users(ORG) end)
@@ -348,8 +349,8 @@ describe("a scheduler", function()
       assert.truthy(output:find(words), output)
     end)
 
-    -- It has no sleep: here one waits for a datagram, which the loop sends when the time has come.
-    it("like an old Copas waits by sleeping", function()
+    -- It has no sleep. Here a coroutine waits for a datagram, which the loop sends when its time is over.
+    it("such as an old Copas works with a custom function that sleeps", function()
       check_three("none", OLD:format(package.path) .. [[
         local sleepers = {}
         local function sleep(seconds)
@@ -398,7 +399,7 @@ describe("podero.waits", function()
     assert.same({ "copas", "cqueues", "luv" }, names)
   end)
 
-  it("raises, with the name, when a name that it lacks is read: else a client would block", function()
+  it("raises an error that names the key if another key is read, since a client would block", function()
     helper.raises({ "podero.waits has no 'libuv'", "luv" }, function() return podero.waits.libuv end)
     helper.raises("podero.waits has no", function() return podero.waits[1] end)
   end)

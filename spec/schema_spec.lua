@@ -1,8 +1,8 @@
--- The schema of users is written down once, in src/lua/user_schema.h. What else names its fields agrees with it.
+-- The schema of users is defined in src/lua/user_schema.h. Everything else that names its fields agrees with it.
 local helper = require "spec.support.helper"
 local users = require "spec.support.mock.users"
 
--- In the order of the schema: name, type in Lua, and whether it may be nil.
+-- The fields in the order of the schema: name, type in Lua, and whether it may be nil.
 local function schema()
   local types = { STRING = "string", ROLE = "podero.Role", INTEGER = "integer", NUMBER = "number", BOOLEAN = "boolean" }
   local fields = {}
@@ -19,7 +19,7 @@ local function names()
 end
 
 describe("the fields of the schema", function()
-  it("are all there is in openapi.yaml", function()
+  it("are the 21 fields of the API's specification", function()
     assert.equal(21, #schema())
   end)
 
@@ -35,7 +35,7 @@ describe("the fields of the schema", function()
     assert.same(names(), users.FIELDS)
   end)
 
-  it("have the types that editors are told", function()
+  it("have the types of types/podero.lua", function()
     local class = helper.read("types/podero.lua"):match("\n%-%-%-@class podero%.User\n(.-)\n\n")
     local expected, told = {}, {}
     for i, field in ipairs(schema()) do

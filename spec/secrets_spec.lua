@@ -1,4 +1,4 @@
--- Secrets are shown to nobody, and do not outlive what they are kept for. SECURITY.md says what is promised.
+-- Secrets are not shown, and do not stay in memory longer than needed. SECURITY.md has the promises.
 local cjson = require "cjson"
 local decoder = require "decoder"
 local faults = require "spec.support.faults"
@@ -7,7 +7,7 @@ local mime = require "mime"
 local peer = require "spec.support.peer"
 local wiped = require "spec.support.wiped"
 
--- A program's use of a client: every method, again and again.
+-- Calls several methods of a client several times.
 local USE = ([[
 for _ = 1, 3 do
   print((client:list_users("ORG")))
@@ -15,7 +15,7 @@ for _ = 1, 3 do
   for user in client:each_user("ORG") do print(user.id) break end
 end]]):gsub("ORG", helper.ORG)
 
--- Several requests at once, and then some one after the other.
+-- Makes several calls at the same time, and then some one after the other.
 local function burst(at_once, then_more)
   return ([[
     local orgs = {}
@@ -32,15 +32,15 @@ describe("secrets", function()
 
   for _, encoding in ipairs { "form", "json" } do
     for _, auth in ipairs { "basic", "body" } do
-      it(("are gone from memory once the client is closed: %s, %s"):format(encoding, auth), function()
-        if helper.CHECKED then return pending("a checked build has memory of its own") end
+      it(("are erased from memory when the client is closed: %s, %s"):format(encoding, auth), function()
+        if helper.CHECKED then return pending("a checked build keeps copies of memory") end
         local refused = { { "respond", 401, {}, "{}" } }
         local listener = server:listen {
           api = { refused, refused, { faults.CLOSE }, refused },
           good_api = faults.good.api, good_token = faults.good.token,
         }
         finally(function() listener:close() end)
-        local texts = {} -- of memory that was freed, malloc itself writes over the beginning
+        local texts = {} -- malloc itself overwrites the beginning of freed memory
         for name, text in pairs(faults.forms) do texts[name] = text:sub(33) end
         local open, closed, printed = wiped.look({
           PODERO_BASE_URL = listener.url, PODERO_CLIENT_ID = faults.credentials.client_id,
@@ -50,7 +50,7 @@ describe("secrets", function()
         }, texts, USE)
         local names = table.concat(open, "\n")
         for name in pairs(faults.secrets) do assert.truthy(names:find(name, 1, true), names) end
-        assert.is_nil(names:find("password, ", 1, true), names) -- what was sent is gone already
+        assert.is_nil(names:find("password, ", 1, true), names) -- requests are erased already
         assert.same({}, closed)
         local output = table.concat(printed, "\n")
         assert.truthy(output:find("level=debug", 1, true), output)
@@ -59,8 +59,8 @@ describe("secrets", function()
     end
   end
 
-  it("from a file are gone from memory once the client is closed, old ones as well as new ones", function()
-    if helper.CHECKED then return pending("a checked build has memory of its own") end
+  it("from a file are erased from memory when the client is closed, old and new ones", function()
+    if helper.CHECKED then return pending("a checked build keeps copies of memory") end
     local refused = { { "respond", 401, {}, "{}" } }
     local listener = server:listen { token = { refused }, good_api = faults.good.api, good_token = faults.good.token }
     local path = os.tmpname()
@@ -68,7 +68,7 @@ describe("secrets", function()
       listener:close()
       os.remove(path)
     end)
-    -- The parts of the texts that the program below writes are not in its source in one piece.
+    -- The program below does not contain these texts in one piece.
     local first = ("first-%s-file"):rep(4):format("a", "b", "c", "d")
     local second = ("next-%s-file"):rep(4):format(1, 2, 3, 4)
     local function write(text)
@@ -87,7 +87,8 @@ describe("secrets", function()
     assert.same({}, closed)
   end)
 
-  -- Where the tokens lie that a server gives one after the other, while the client is open: how often each of them.
+  -- Returns how often memory contains each of the tokens that a server issues one after the other, while the client is
+  -- open, and the number of lines that `use` prints.
   local function count_tokens(count, api, use)
     local tokens, texts, found = {}, {}, {}
     for i = 1, count do
@@ -112,8 +113,8 @@ describe("secrets", function()
 
   local users, refused = faults.good.api[1], { { "respond", 401, {}, "{}" } }
 
-  it("that are tokens of before are gone from memory while the client is open, but for the last few", function()
-    if helper.CHECKED then return pending("a checked build has memory of its own") end
+  it("that are previous tokens are erased from memory while the client is open, except the last few", function()
+    if helper.CHECKED then return pending("a checked build keeps copies of memory") end
     local api = {}
     for _ = 1, 8 do api[#api + 1] = { { "pause", 0.2 }, users } end
     for _ = 1, 6 do
@@ -126,16 +127,16 @@ describe("secrets", function()
     assert.is_true(found[7] >= 1)
   end)
 
-  it("that are tokens of before do not lie with idle connections", function()
-    if helper.CHECKED then return pending("a checked build has memory of its own") end
+  it("that are previous tokens are not kept with idle connections", function()
+    if helper.CHECKED then return pending("a checked build keeps copies of memory") end
     local api = { { { "pause", 0.3 }, users }, refused, { { "pause", 0.8 }, users } }
     local found, printed = count_tokens(2, api, burst(2, 5))
     assert.equal(2 + 5, printed)
-    assert.equal(1, found[1]) -- it is remembered, to be found in what a server repeats
+    assert.equal(1, found[1]) -- remembered, to find it in what a server repeats
     assert.is_true(found[2] >= 1)
   end)
 
-  -- Every fault, in a process of its own, so that whatever it prints is seen, too.
+  -- Every fault, in a new process, so that its output can be checked, too.
   local PROGRAM = [[
     local faults = require "spec.support.faults"
     local helper = require "spec.support.helper"
@@ -169,19 +170,19 @@ describe("secrets", function()
     print("errors: " .. count)
   ]]
 
-  it("stand in nothing that a failure tells: errors, events, progress, the process's output", function()
+  it("are not in errors, events, progress or output after any fault", function()
     local output, code = helper.run(PROGRAM)
     assert.equal(0, code, output)
     local count = tonumber(output:match("errors: (%d+)"))
     assert.is_true(count > 200, count)
-    assert.truthy(output:find("***", 1, true)) -- some would have told them
+    assert.truthy(output:find("***", 1, true)) -- some were replaced
     for _, text in ipairs(faults.telltales) do
       local at = output:find(text, 1, true)
       assert.is_nil(at, at and output:sub(math.max(at - 300, 1), at + 100))
     end
   end)
 
-  -- The answer that repeats something, and what is left of it in err.detail, err.message and tostring(err).
+  -- Returns what is left of the body of a response in err.detail, and in err.message and tostring(err).
   local function echoed(options, body, status)
     local listener = server:listen {
       good_api = { { "respond", status or 403, { ["Content-Type"] = "application/json" }, body } },
@@ -197,7 +198,7 @@ describe("secrets", function()
     return err.detail, err.message .. tostring(err)
   end
 
-  it("that the caller has put into a path or a query are in no field of an error", function()
+  it("in a path or a query are in no field of an error", function()
     local listener = server:listen { good_api = { { "respond", 404, { ["X-A"] = "1" }, "" } } }
     local deaf = server:listen { good_api = { { "stall" } } }
     local cut = server:listen { good_api = { { "send", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" }, { "close" } } }
@@ -216,23 +217,23 @@ describe("secrets", function()
     end
     local client = helper.client(listener, { access_token = "told-to-nobody" })
     check(client:get("/x?token=told-to-nobody"))
-    check(client:get("/" .. ("y"):rep(590) .. "/told-to-nobody")) -- where a message cuts a URL
+    check(client:get("/" .. ("y"):rep(590) .. "/told-to-nobody")) -- the message cuts off the URL there
     check(client:list_users("told-to-nobody"))
   end)
 
-  describe("are not to be seen, though the caller has put one into a query or a path, in", function()
+  describe("in a query or a path are not in an error, caused by", function()
     local secret, nearly = "hunter2/hunter2", ("x"):rep(560)
 
-    local answers = {
-      ["an answer that is an error"] = { "respond", 404, {}, "" },
-      ["an answer that refuses the token"] = { "respond", 401, {}, "" },
+    local responses = {
+      ["an error response"] = { "respond", 404, {}, "" },
+      ["a response that refuses the token"] = { "respond", 401, {}, "" },
       ["a redirect"] = { "respond", 302, { Location = "/" }, "" },
-      ["an answer that is cut short"] = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[" },
-      ["no answer"] = { "stall" },
+      ["a response that is cut short"] = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[" },
+      ["no response"] = { "stall" },
     }
-    for name, answer in pairs(answers) do
+    for name, response in pairs(responses) do
       it(name, function()
-        local listener = server:listen { good_api = { answer, { "end" } }, good_token = faults.good.token }
+        local listener = server:listen { good_api = { response, { "end" } }, good_token = faults.good.token }
         finally(function() listener:close() end)
         local client = helper.client(listener, { client_id = "me", client_secret = secret, max_retries = 0,
           timeout = 0.5 })
@@ -248,7 +249,7 @@ describe("secrets", function()
     end
   end)
 
-  it("are not to be seen, though the caller has put one into an argument that is refused", function()
+  it("in a refused argument are not in the error", function()
     local secret = "hunter2?hunter2"
     local listener = server:listen {}
     finally(function() listener:close() end)
@@ -262,7 +263,7 @@ describe("secrets", function()
     assert.equal(0, #listener:received())
   end)
 
-  it("are not to be seen, though the server's certificate names one", function()
+  it("in the server's certificate are not in the error", function()
     local token = "tok3n-in-a-certificate"
     helper.shell(("cd %s && openssl req -new -config certificates.cnf -key server.key -subj /CN=%s -out named.csr && "
       .. "openssl x509 -req -in named.csr -CA ca.pem -CAkey ca.key -set_serial 9 -days 2 -out named.pem && "
@@ -280,7 +281,7 @@ describe("secrets", function()
     helper.without(tostring(helper.failed("network", list, err)), { token })
   end)
 
-  it("of digits are not to be seen as JSON numbers, however these are written", function()
+  it("of digits are replaced in JSON numbers, however these are written", function()
     local login = { username = "ada@example.com", password = "48151623" }
     for _, number in ipairs { "48151623", "48151623.0", "4.8151623e7", "4.8151623E+07", "-48151623", "148151623",
       "48151623000000000000000000", "4815162300e-2" } do
@@ -292,7 +293,7 @@ describe("secrets", function()
     assert.equal("***", (echoed(login, "48151623")))
     local detail = echoed(login, [[{"detail": [{"loc": ["body", 48151623], "msg": "is wrong"}]}]])
     assert.same({ "body", "***" }, detail.detail[1].loc)
-    -- Zeros at the beginning are lost, and so is what a double does not hold.
+    -- Leading zeros do not count, nor do digits beyond a double's precision.
     login.password = "0048151623"
     assert.same({ a = "***", b = 4815162 }, (echoed(login, [[{"a": 48151623, "b": 4815162}]])))
     login.password = "12345678901234567890"
@@ -301,7 +302,7 @@ describe("secrets", function()
     assert.same({ a = "***" }, (echoed({ access_token = "27182818" }, [[{"a": 27182818}]])))
   end)
 
-  it("and numbers that are none are left alone", function()
+  it("are replaced without changing other numbers", function()
     local login = { username = "ada@example.com", password = "48151623" }
     local detail = echoed(login, [[{"a": 4815162, "b": [0, -1, 1.5, 1e300, 8151623], "c": true}]])
     assert.same({ a = 4815162, b = { 0, -1, 1.5, 1e300, 8151623 }, c = true }, detail)
@@ -311,7 +312,7 @@ describe("secrets", function()
     assert.same({ a = 7 }, detail)
   end)
 
-  describe("of a proxy are not to be seen", function()
+  describe("of a proxy are not shown", function()
     local URL = "http://me:p%%40ss%%3Aword@127.0.0.1:%d"
     local BODY = cjson.encode { detail = "me:p@ss:word, p%40ss%3aword", basic = "Basic " .. mime.b64("me:p@ss:word") }
     local LEFT = { detail = "me:***, ***", basic = "Basic ***" }
@@ -322,7 +323,7 @@ describe("secrets", function()
       return listener
     end
 
-    it("if it is given as an option, and what it answers repeats them", function()
+    it("if it is given as an option, and its response repeats them", function()
       local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
         proxy = URL:format(proxy().port), max_retries = 0 })
       local err = helper.failed("http", client:list_users(helper.ORG))
@@ -330,7 +331,7 @@ describe("secrets", function()
       client:close()
     end)
 
-    it("if the environment names it", function()
+    it("if it is given in the environment", function()
       local program = ("local client = require('podero').new { base_url = 'http://api.podero.test', allow_http = true,"
         .. "access_token = 'static', max_retries = 0 } local _, err = client:list_users(%q)"
         .. "print(err.detail.detail) print(err.detail.basic) print(err)"):format(helper.ORG)
@@ -341,7 +342,7 @@ describe("secrets", function()
       end
     end)
 
-    it("in the error, if it cannot be used or reached", function()
+    it("in the error if it cannot be used or reached", function()
       for url, kind in pairs {
         ["http://user:s3cretword@127.0.0.1:99999"] = "argument", ["ftp://user:s3cretword@127.0.0.1:1"] = "argument",
         ["http://user:s3cretword@[::1:80"] = "argument", ["http://user:s3cretword@127.0.0.1:1"] = "network",
@@ -353,7 +354,7 @@ describe("secrets", function()
       end
     end)
 
-    it("whatever its URL looks like", function()
+    it("whatever the form of its URL", function()
       for _, url in ipairs { "me:p%%40ss%%3Aword@127.0.0.1:%d", "http://me:p%%40ss:word@127.0.0.1:%d/",
         "HTTP://me:p%%40ss%%3aword@127.0.0.1:%d" } do
         local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
@@ -370,27 +371,27 @@ describe("secrets", function()
     end)
   end)
 
-  describe("are looked for in time that grows no faster than the text:", function()
-    -- What a server can make of its tokens, and a person of a password.
+  describe("are searched for in time that grows no faster than the text:", function()
+    -- Tokens that a server can issue, and passwords that people can choose.
     local A, E = ("a"):rep(60000), ("\195\169"):rep(30000)
     local many = {}
     for i = 1, 14 do many[i] = A:sub(1, 50 + i) .. "b" .. A end
     local mixed = ("a\195\169"):rep(40)
     for name, case in pairs {
-      ["a secret that begins with letters beyond ASCII, among such"] = { { "\195\169abcd" }, "\195\169" },
+      ["a secret that begins with letters that are not ASCII, in a text of such"] = { { "\195\169abcd" }, "\195\169" },
       ["the same, with JSON's escapes"] = { { "\195\169abcd" }, "\\u00e9" },
       ["the same, percent-encoded"] = { { "\195\169abcd" }, "%C3%A9" },
       ["the same, percent-encoded escapes"] = { { "\195\169abcd" }, "%5Cu00e9" },
-      ["a secret of nothing else"] = { { E }, "\195\169" },
-      ["a secret of almost nothing else"] = { { "a" .. E .. "bcd" }, "a" },
-      ["a secret that repeats itself, never whole"] = { { A .. "b" }, A:sub(1, 63) .. "!" },
-      ["many of that kind"] = { many, A:sub(1, 50) .. "!" },
-      ["many of that kind, in a text that can be read in several ways"] = { many, A:sub(1, 50) .. "%!" },
-      ["secrets in the midst of letters that another may begin with"] = {
+      ["a secret of nothing but such letters"] = { { E }, "\195\169" },
+      ["a secret of almost nothing but such letters"] = { { "a" .. E .. "bcd" }, "a" },
+      ["a repetitive secret, of which the text has parts"] = { { A .. "b" }, A:sub(1, 63) .. "!" },
+      ["many such secrets"] = { many, A:sub(1, 50) .. "!" },
+      ["many such secrets, in a text with several interpretations"] = { many, A:sub(1, 50) .. "%!" },
+      ["secrets between letters with which another one begins"] = {
         { "\195\169abcd", "\195\169\195\169" }, "\195\169",
       },
-      ["letters between the others"] = { { mixed .. "b" }, "a\195\169\195\169\195\169" },
-      ["secrets that are found again and again"] = { { "abcd", "bcde", "a" .. E .. "bcd" }, "abcd" },
+      ["ASCII and other letters mixed"] = { { mixed .. "b" }, "a\195\169\195\169\195\169" },
+      ["secrets that are found many times"] = { { "abcd", "bcde", "a" .. E .. "bcd" }, "abcd" },
       ["secrets that almost overlap"] = { { "abcd", "bcd.abcd.abcd.abcd!" }, "abcd." },
     } do
       it(name, function()
@@ -405,18 +406,18 @@ describe("secrets", function()
           return best
         end
         local bytes, once = 16384, 0
-        while once < 0.01 and bytes < 8e6 do -- until it takes so long that it can be told from nothing
+        while once < 0.01 and bytes < 8e6 do -- until it takes long enough to be measured
           bytes = bytes * 2
           once = seconds(bytes)
         end
-        local ratio = math.huge -- the least of some: others use the machine, too
+        local ratio = math.huge -- the minimum, since other processes use the machine
         for _ = 1, 3 do ratio = math.min(ratio, seconds(bytes * 2) / seconds(bytes)) end
         assert.is_true(ratio < 3, ("%.1f times as long for %d bytes, %.3f s"):format(ratio, bytes * 2, once))
         assert.is_true(seconds(65536) < (helper.CHECKED and 10 or 1))
       end)
     end
 
-    it("an error body of 64 KB costs a call no time", function()
+    it("an error body of 64 KB delays no call", function()
       local limit = helper.CHECKED and 20 or 1
       for _, password in ipairs { "\195\169abcd", "abcd\195\169efgh", ("\195\169"):rep(30000) .. "abcd" } do
         for _, body in ipairs { ("\195\169"):rep(32000), cjson.encode { detail = ("\195\169"):rep(32000) },

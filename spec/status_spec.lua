@@ -1,5 +1,5 @@
--- What a response means is decided by its status first: whatever is wrong with the body of an error costs only
--- `err.detail`. And what is refused at the header, before anything is decoded.
+-- The status of a response decides first: if anything is wrong with the body of an error, only `err.detail` is missing.
+-- And what is refused after the header, before anything is decoded.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
@@ -46,12 +46,12 @@ describe("a client", function()
     return count, requests
   end
 
-  --- Ways in which the body of an error can be damaged: acts for a status, and whether it takes time to find out.
+  --- Ways in which the body of an error can be damaged: acts for a status, and whether detecting it takes time.
   local damages = {
     { "is not in the coding that it names", function(status, ...)
       return { head(status, "Content-Length: 8", "Content-Encoding: gzip", ...), { "send", "{\"a\": 1}" } }
     end },
-    { "is in a coding that nobody knows", function(status, ...)
+    { "is in an unknown coding", function(status, ...)
       return { head(status, "Content-Length: 8", "Content-Encoding: rot13", ...), { "send", "{\"a\": 1}" } }
     end },
     { "is in two codings", function(status, ...)
@@ -71,7 +71,7 @@ describe("a client", function()
     { "has a chunk without a size", function(status, ...)
       return { head(status, "Transfer-Encoding: chunked", ...), { "send", "zz\r\n" }, CLOSE }
     end },
-    { "unpacks to a lot", function(status, ...)
+    { "decompresses to several megabytes", function(status, ...)
       return { head(status, "Content-Encoding: gzip", ...), { "packed_body", "[", "{},", 3000000 }, CLOSE }
     end },
     { "stalls", function(status, ...)
@@ -86,8 +86,8 @@ describe("a client", function()
     local name, acts, slow = damage[1], damage[2], damage[3]
     local function in_time(seconds) assert.is_true(seconds < (slow and 3.5 or 1.5), seconds) end
 
-    describe("that gets an error whose body " .. name, function()
-      it("gets a new token after 401", function()
+    describe("that receives an error whose body " .. name, function()
+      it("fetches a new token after 401", function()
         local listener = listen { api = { acts(401) } }
         local seconds, list, err = helper.timed(function() return client_of(listener):list_users(helper.ORG) end)
         assert.equal(3, #assert(list, tostring(err)))
@@ -95,7 +95,7 @@ describe("a client", function()
         assert.same({ api = 2, token = 2, connect = 0 }, (requests_of(listener)))
       end)
 
-      it("tries again after 503", function()
+      it("retries after 503", function()
         local listener = listen { api = { acts(503, "Retry-After: 0") } }
         local client = client_of(listener, { max_retries = 1 })
         local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
@@ -103,7 +103,7 @@ describe("a client", function()
         in_time(seconds)
       end)
 
-      it("says 404, in each method", function()
+      it("returns an error with status 404 from each method", function()
         local listener = listen { api = { acts(404), acts(404), acts(404) } }
         local client = client_of(listener)
         for _, call in ipairs {
@@ -124,7 +124,7 @@ describe("a client", function()
         assert.equal(3, #assert(client:list_users(helper.ORG)))
       end)
 
-      it("says what it was from the token endpoint", function()
+      it("returns an error with the status of the token endpoint", function()
         local listener = listen { token = { acts(503, "Retry-After: 0"), acts(401) } }
         local client = client_of(listener, { max_retries = 1 })
         local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
@@ -138,17 +138,17 @@ describe("a client", function()
     end)
   end
 
-  describe("whose time is up while the body of an error stalls", function()
+  describe("that times out while the body of an error stalls", function()
     local stalled = damages[#damages - 1][2]
 
-    it("says the status", function()
+    it("returns an error with the status", function()
       local client = client_of(listen { api = { stalled(404) } }, { timeout = 0.4 })
       local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
       assert.equal(404, helper.failed("http", list, err).status)
       assert.is_true(seconds < 0.9, seconds)
     end)
 
-    it("asks for a new token in the next call after 401", function()
+    it("fetches a new token in the next call after 401", function()
       local listener = listen { api = { stalled(401) } }
       local client = client_of(listener, { timeout = 0.4 })
       local list, err = client:list_users(helper.ORG)
@@ -158,7 +158,7 @@ describe("a client", function()
       assert.same({ api = 2, token = 2, connect = 0 }, (requests_of(listener)))
     end)
 
-    it("says the status of the token endpoint", function()
+    it("returns an error with the status of the token endpoint", function()
       local client = client_of(listen { token = { stalled(401) } }, { timeout = 0.4 })
       local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
       assert.equal(401, helper.failed("auth", list, err).status)
@@ -166,10 +166,10 @@ describe("a client", function()
     end)
   end)
 
-  describe("whose response does not arrive whole", function()
+  describe("that receives part of a response returns an error with its status and headers", function()
     local begun = head(200, "Content-Length: 80", "X-Request-Id: 17")
 
-    --- Fails with this kind, and checks that the error and the only event of that transfer have status and header.
+    --- Makes a call that fails with this kind, and checks that the error and the last event have status and headers.
     local function fails(kind, listener, options)
       local last
       options.on_event = function(event) last = event end
@@ -180,27 +180,27 @@ describe("a client", function()
       assert.equal("17", (last.headers or {})["x-request-id"])
     end
 
-    it("in time, says its status and header fields", function()
+    it("after a timeout", function()
       fails("timeout", listen { api = { { begun, { "send", "[" }, STALL } } }, { timeout = 0.3 })
     end)
 
-    it("says its status and header fields", function()
+    it("after the connection is closed", function()
       fails("decode", listen { api = { { begun, { "send", "[" }, CLOSE } } }, {})
     end)
 
-    it("from the token endpoint, says its status and header fields", function()
+    it("after the token endpoint closes the connection", function()
       fails("decode", listen { token = { { begun, { "send", "{" }, CLOSE } } }, {})
     end)
   end)
 
-  it("that gets a token response without a token says its status and header fields", function()
-    local answer = { "respond", 200, { ["X-Request-Id"] = "17" }, "{}" }
-    local err = helper.failed("auth", client_of(listen { token = { { answer } } }):list_users(helper.ORG))
+  it("that receives a token response without a token returns an error with its status and headers", function()
+    local response = { "respond", 200, { ["X-Request-Id"] = "17" }, "{}" }
+    local err = helper.failed("auth", client_of(listen { token = { { response } } }):list_users(helper.ORG))
     assert.equal(200, err.status)
     assert.equal("17", (err.headers or {})["x-request-id"])
   end)
 
-  it("that is told that nothing has changed does not call this a redirect", function()
+  it("that receives status 304 does not report a redirect", function()
     local err = helper.failed("http", client_of(listen { api = { { head(304, "ETag: \"x\"") } } })
       :get("/x", nil, { headers = { ["If-None-Match"] = "\"x\"" } }))
     assert.equal(304, err.status)
@@ -208,7 +208,7 @@ describe("a client", function()
     assert.is_nil(err.message:find("redirect", 1, true), err.message)
   end)
 
-  it("whose own access token is refused says what to check", function()
+  it("whose option access_token is refused returns an error that says what to check", function()
     local listener = listen { good_api = { { "respond", 401, { ["X-A"] = "1" }, "" } } }
     for _, token in ipairs { "static", function() return "static" end } do
       local err = helper.failed("auth", client_of(listener, nil, { access_token = token }):get("/x"))
@@ -218,7 +218,7 @@ describe("a client", function()
     assert.is_nil(err.message:find("access_token", 1, true), err.message)
   end)
 
-  describe("that gets a success that is not JSON", function()
+  describe("that receives status 200 with a body that is not JSON", function()
     local PAGE = "\n<!doctype html><title>Welcome</title>"
     local WORDS = "by its Content-Type it is an HTML page: check base_url"
 
@@ -233,7 +233,7 @@ describe("a client", function()
       request = function(client) return client:request("POST", "/x") end,
     }
 
-    --- The message of each method's error after this answer, by the method's name.
+    --- The message of each method's error for this response, by the method's name.
     local function messages(headers, body)
       local listener = listen { good_api = { { "respond", 200, headers, body } } }
       local list = {}
@@ -245,7 +245,7 @@ describe("a client", function()
       return list
     end
 
-    it("says if it is a web site's page, and that base_url may be wrong", function()
+    it("says if it is an HTML page, and that base_url may be wrong", function()
       for _, content_type in ipairs { "text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml;x=y" } do
         for name, message in pairs(messages({ ["content-type"] = content_type }, PAGE)) do
           assert.truthy(message:find("^the response is not JSON: "), name .. ": " .. message)
@@ -254,7 +254,7 @@ describe("a client", function()
       end
     end)
 
-    it("does not call it a page if it has another type, or is the beginning of JSON, or cannot be decoded", function()
+    it("does not say so if it has another type, is the beginning of JSON, or cannot be decoded", function()
       for headers, body in pairs {
         [{ ["Content-Type"] = "text/plain" }] = PAGE, [{ ["Content-Type"] = "application/json" }] = PAGE, [{}] = PAGE,
         [{ ["Content-Type"] = "text/htmlx" }] = PAGE, [{ ["Content-Type"] = "text/html", ["X-A"] = "1" }] = "[",
@@ -266,7 +266,7 @@ describe("a client", function()
       end
     end)
 
-    it("does not take the type of an informational response for its own", function()
+    it("ignores the type of an informational response", function()
       local listener = listen { good_api = { send("HTTP/1.1 103 Early Hints", "Content-Type: text/html", "", ""),
         head(200, "Content-Length: 3"), { "send", "abc" } } }
       local err = helper.failed("decode", client_of(listener):list_users(helper.ORG))
@@ -286,16 +286,16 @@ describe("a client", function()
       assert.is_true(seconds < 0.5, seconds)
     end
 
-    it("does not read what it says, however long", function()
+    it("does not read the proxy's body, however long", function()
       ends_at_the_header("Content-Length: 99999999999", ("x"):rep(65536))
     end)
 
-    it("does not read what it says, however many chunks", function()
+    it("does not read the proxy's body, however many chunks", function()
       ends_at_the_header("Transfer-Encoding: chunked", "10000\r\n" .. ("x"):rep(65536) .. "\r\n")
     end)
   end)
 
-  describe("that gets a list in", function()
+  describe("that receives a list in", function()
     for name, fields in pairs {
       ["two codings"] = { "Content-Encoding: gzip, gzip" },
       ["three codings"] = { "Content-Encoding: gzip, gzip, gzip" },
@@ -315,7 +315,7 @@ describe("a client", function()
       local acts = { head(200, (table.unpack or unpack)(fields)), STALL }
       if fields.early then table.insert(acts, 1, head(103, fields.early)) end
 
-      it(name .. ", refuses it at the header", function()
+      it(name .. " fails after the header", function()
         local client = client_of(listen { api = { acts, acts, acts } })
         for _, method in ipairs { "list_users", "get" } do
           local seconds, list, err = helper.timed(client[method], client,
@@ -328,7 +328,7 @@ describe("a client", function()
         end
       end)
 
-      it(name .. " from the token endpoint, refuses it at the header", function()
+      it(name .. " from the token endpoint fails after the header", function()
         local client = client_of(listen { token = { acts } })
         local seconds, list, err = helper.timed(client.list_users, client, helper.ORG)
         err = helper.failed("decode", list, err)
@@ -340,7 +340,7 @@ describe("a client", function()
     for name, field in pairs { ["identity"] = "Content-Encoding: identity", ["no coding"] = "Content-Encoding: ",
       ["identity and no coding"] = "Content-Encoding: identity, ,", ["chunks"] = "X: y",
       ["identity twice"] = "Content-Encoding: Identity, identity" } do
-      it(name .. ", takes it", function()
+      it(name .. " decodes it", function()
         local body = faults.good.api[1][4]
         local client = client_of(listen { api = { { head(200, field, "Transfer-Encoding: Chunked"),
           { "send", ("%x\r\n%s\r\n0\r\n\r\n"):format(#body, body) } } } })
@@ -348,7 +348,7 @@ describe("a client", function()
       end)
     end
 
-    it("chunks with a trailer that names codings, takes it", function()
+    it("chunks with a trailer that names codings decodes it", function()
       local body = faults.good.api[1][4]
       local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
         send(("%x"):format(#body), body, "0", "Content-Encoding: gzip", "Content-Encoding: gzip",
@@ -356,14 +356,14 @@ describe("a client", function()
       assert.equal(3, #assert(client:list_users(helper.ORG)))
     end)
 
-    it("chunks with a trailer that looks like a status line, takes it", function()
+    it("chunks with a trailer that looks like a status line decodes it", function()
       local body = faults.good.api[1][4]
       local client = client_of(listen { api = { { head(200, "Transfer-Encoding: chunked"),
         send(("%x"):format(#body), body, "0", "HTTP/1.1: 500", "Retry-After: 5", "", "") } } })
       assert.equal(3, #assert(client:list_users(helper.ORG)))
     end)
 
-    it("a coding through a proxy that has named one, too, takes it", function()
+    it("a coding through a proxy that also named one decodes it", function()
       local packed = { "gzipped", faults.good.api[1][4], "" }
       local api = server:listen { good_api = { packed }, good_token = faults.good.token,
         tls = { certificate = "server" } }
@@ -373,11 +373,11 @@ describe("a client", function()
       assert.equal(3, #assert(client:list_users(helper.ORG)))
     end)
 
-    it("gzip that is cut short, gives no part of it as text", function()
+    it("gzip that is cut short returns no part of it as text", function()
       local cut = "\31\139\8\0\0\0\0\0\0\3" .. "\0\5\0\250\255hello" -- a block that is not the last one
-      local answer = { head(200, "Content-Encoding: gzip", "Content-Length: " .. #cut), { "send", cut } }
+      local response = { head(200, "Content-Encoding: gzip", "Content-Length: " .. #cut), { "send", cut } }
       local refused = { head(404, "Content-Encoding: gzip", "Content-Length: " .. #cut), { "send", cut } }
-      local listener = listen { api = { answer, answer, answer, refused } }
+      local listener = listen { api = { response, response, response, refused } }
       local client = client_of(listener)
       for _ = 1, 2 do
         local text, err = client:get("/page", nil, { raw = true })
@@ -397,7 +397,7 @@ describe("a client", function()
     end)
 
     for name, more in pairs { ["a second member"] = "member", ["padding"] = ("\0"):rep(64), ["a line feed"] = "\n" } do
-      it("gzip with " .. name .. " after it, says so", function()
+      it("gzip with " .. name .. " after it returns an error that says so", function()
         local client = client_of(listen { good_api = { { "gzipped", faults.good.api[1][4], more } } })
         for _, method in ipairs { "list_users", "get" } do
           local list, err = client[method](client, method == "get" and helper.users_path() or helper.ORG)
@@ -409,13 +409,13 @@ describe("a client", function()
     end
   end)
 
-  describe("that gets a header", function()
+  describe("that receives a header", function()
     local function fails_alone(acts, tls)
       local listener = listen { tls = tls, api = { acts }, good_api = { { "await_gone" }, faults.good.api[1] } }
       local client = client_of(listener, nil, { access_token = "static" })
       local ids = {}
       for i = 1, 6 do ids[i] = ("%d"):format(i):rep(8) .. helper.ORG:sub(9) end
-      -- The first request to arrive gets the header; the others are under way meanwhile.
+      -- The first request to arrive gets the header, while the others are in flight.
       local results, errors = client:list_users_of(ids)
       local good, bad = 0, nil
       for _, id in ipairs(ids) do
@@ -427,7 +427,7 @@ describe("a client", function()
 
     for protocol, tls in pairs { HTTP = false, HTTPS = { certificate = "server" } } do
       for _, kilobytes in ipairs { 70, 150, 400 } do
-        it(("with a field of %d KB over %s, fails that call alone"):format(kilobytes, protocol), function()
+        it(("with a field of %d KB over %s fails that call only"):format(kilobytes, protocol), function()
           local err = fails_alone({ { "meet", 6 }, { "flood", "HTTP/1.1 200 OK\r\nX: ", ("b"):rep(1024), kilobytes,
             "\r\nContent-Length: 2\r\n\r\n[]" } }, tls)
           assert.truthy(err.message:find("header", 1, true), err.message)
@@ -435,7 +435,7 @@ describe("a client", function()
       end
     end
 
-    it("with a field of 60 KB, takes it", function()
+    it("with a field of 60 KB accepts it", function()
       local body = faults.good.api[1][4]
       local client = client_of(listen { api = { { head(200, "X: " .. ("b"):rep(60 * 1024),
         "Content-Length: " .. #body), { "send", body } } } })
@@ -443,9 +443,9 @@ describe("a client", function()
     end)
   end)
 
-  describe("that gets a token of more than 64 KB", function()
+  describe("that receives a token of more than 64 KB", function()
     for _, member in ipairs { "access_token", "refresh_token" } do
-      it("as " .. member .. ", refuses it", function()
+      it("as " .. member .. " refuses it", function()
         local long = { "respond", 200, {}, faults.token_answer { [member] = ("x"):rep(65537) } }
         local client = client_of(listen { token = { { long } } })
         local err = helper.failed("auth", client:list_users(helper.ORG))
@@ -459,11 +459,11 @@ describe("a client", function()
   describe("whose proxy answers CONNECT with", function()
     for status, retryable in pairs { [400] = false, [403] = false, [407] = false, [302] = false, [408] = true,
       [429] = true, [500] = true, [502] = true, [503] = true } do
-      it(("%d, %s"):format(status, retryable and "tries again" or "fails at once, and names it"), function()
+      it(("%d, %s"):format(status, retryable and "retries" or "fails at once, and names the proxy"), function()
         local target = listen { tls = { certificate = "server" } }
-        local answer = { { "respond", status, { ["Proxy-Authenticate"] = "Basic realm=\"x\"", ["Retry-After"] = "0" },
+        local response = { { "respond", status, { ["Proxy-Authenticate"] = "Basic realm=\"x\"", ["Retry-After"] = "0" },
           "" }, CLOSE }
-        local proxy = listen { good_connect = answer }
+        local proxy = listen { good_connect = response }
         local client = client_of(target, { max_retries = 2,
           proxy = proxy.url:gsub("//", "//me:wrong-password@") }, { access_token = "static" })
         local err = helper.failed("network", client:list_users(helper.ORG))
@@ -478,7 +478,7 @@ describe("a client", function()
     end
   end)
 
-  it("whose proxy has an address of IPv6 is told it in brackets", function()
+  it("whose proxy has an IPv6 address names it in brackets", function()
     local made, proxy = pcall(listen, { host = "::1", good_connect = { { "respond", 403, {}, "" }, CLOSE } })
     if not made then return pending("this machine has no IPv6") end
     local client = assert(podero.new { base_url = "https://localhost:1", access_token = "static", max_retries = 0,
@@ -490,7 +490,7 @@ describe("a client", function()
   end)
 
   describe("that refreshes a token", function()
-    it("sends no scope, in either encoding, and keeps the scope that the server has granted", function()
+    it("sends no scope in either encoding, and keeps the granted scope", function()
       for _, encoding in ipairs { "form", "json" } do
         local first = { { "respond", 200, {},
           "{\"access_token\": \"one\", \"refresh_token\": \"ref-1\", \"scope\": \"read\", \"expires_in\": 0}" } }
@@ -512,7 +512,7 @@ describe("a client", function()
     end)
   end)
 
-  describe("that is told when to try again", function()
+  describe("that receives Retry-After", function()
     local function retry_after(acts)
       local err = helper.failed("http", client_of(listen { api = { acts } }):list_users(helper.ORG))
       assert.equal(503, err.status)
@@ -520,7 +520,7 @@ describe("a client", function()
     end
     local function date(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end
 
-    it("measures a date against the answer's own Date, wherever that is", function()
+    it("measures a date against the response's Date, wherever that is", function()
       for _, server_clock in ipairs { os.time() - 86400, os.time() + 3600, 784111777 } do
         local when, now = "Retry-After: " .. date(server_clock + 90), "Date: " .. date(server_clock)
         assert.equal(90, retry_after { head(503, now, when, "Content-Length: 0") })
@@ -532,21 +532,21 @@ describe("a client", function()
       assert.is_true(math.abs(seconds - 90) < 5, seconds)
     end)
 
-    it("waits for a year at most", function()
+    it("limits it to a year", function()
       local year = 365 * 86400
       for _, value in ipairs { ("9"):rep(60), "31536001", date(os.time() + 3 * year) } do
         assert.equal(year, retry_after { head(503, "Retry-After: " .. value, "Content-Length: 0") })
       end
     end)
 
-    it("does not heed a trailer", function()
+    it("ignores one in a trailer", function()
       assert.is_nil(retry_after { head(503, "Transfer-Encoding: chunked"),
         send("2", "{}", "0", "Retry-After: 60", "", "") })
       assert.equal(5, retry_after { head(503, "Transfer-Encoding: chunked", "Retry-After: 5"),
         send("2", "{}", "0", "Retry-After: 60", "", "") })
     end)
 
-    it("does not heed a trailer over HTTP/2", function()
+    it("ignores one in a trailer over HTTP/2", function()
       for field, expected in pairs { ["X-Other"] = false, ["Retry-After"] = 5 } do
         local listener = listen { tls = { certificate = "server", h2 = true }, api = { { { "head", 503,
           { [field] = "5" } }, { "data", "{}" }, { "trailer", { ["Retry-After"] = "60" } } } } }

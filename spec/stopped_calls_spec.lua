@@ -1,5 +1,5 @@
---- A call that is stopped, at any step of its life and by any means, ends in an error, or in nothing if nobody
--- waits for it any more: never in part of a result. The client goes on, and the server sees the request ended.
+--- A call that is stopped, at any step and in any way, ends in an error, or in nothing if nobody waits for it any more,
+-- but never in part of a result. The client stays usable, and the server sees the request end.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -21,7 +21,7 @@ local function head(size)
   return ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"):format(size)
 end
 
---- An answer in pieces, with an act before each.
+--- A response in pieces, with an act before each.
 local function in_pieces(act, text, pieces)
   local acts, size = { act, { "send", head(#text) } }, math.ceil(#text / pieces)
   for first = 1, #text, size do
@@ -31,9 +31,9 @@ local function in_pieces(act, text, pieces)
   return acts
 end
 
---- Answers with an act before each piece of them: a token, a list that is cut short before its first user ends, and
--- then, after a pause, lists in pieces. If only a token is asked for, the first answer with one is cut short. All that
--- come later are good.
+--- Responses in pieces, with an act before each: a token, a list that is cut short before its first user ends, and
+-- then, after a pause, complete lists. If only a token is requested, its first response is cut short. All later
+-- responses are good.
 local function script(act, only_token)
   local lists = { { act, { "send", head(#LIST) }, act, { "send", LIST:sub(1, 20) }, act, { "close" } } }
   for i = 2, 4 do lists[i] = in_pieces(act, LIST, 3) end
@@ -53,7 +53,7 @@ end
 
 local IDS = { ORG, helper.OTHER_ORG, "11111111-1111-4111-8111-111111111111" }
 
---- Whether two values of JSON are equal; lua-cjson has floats for all numbers.
+--- Whether two JSON values are equal; all numbers of lua-cjson are floats.
 local function is_equal(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then return a == b end
   for key, value in pairs(a) do
@@ -65,8 +65,7 @@ local function is_equal(a, b)
   return true
 end
 
---- How each method is called. `whole`: whether all that it gave is a whole result. `state` has the iterator and the
--- users that it gave.
+--- How each method is called. `whole`: whether its results are complete. `state` gets the iterator and its users.
 local METHODS = {
   {
     name = "list_users",
@@ -117,7 +116,7 @@ local function is_readable(fd, seconds)
   return socket.select({ watched }, nil, seconds)[1] ~= nil
 end
 
---- What a scheduler does: waits for the descriptor. Meanwhile, the server takes a step.
+--- Waits for the descriptor as a scheduler does, while the server takes a step.
 local function follow(listener, seconds, fd)
   local ends, stepped = socket.gettime() + seconds, false
   repeat
@@ -126,8 +125,8 @@ local function follow(listener, seconds, fd)
   until is_readable(fd, stepped and left or math.min(left, 0.001)) or left == 0
 end
 
---- Whether the server comes to an end of all requests: because the client has closed their connections, but for a
--- token request, which goes on without the call that has begun it.
+--- Waits until the server has no request in flight, because the client has closed their connections. A token request
+-- continues without the call that started it. Returns whether that happens within 10 s.
 local function is_idle(listener)
   local ends = socket.gettime() + 10
   repeat
@@ -139,7 +138,7 @@ local function is_idle(listener)
   return false
 end
 
---- How far a call has come, by what the server and on_event have seen of it.
+--- The stage that a call has reached, according to the server and on_event.
 local function stage(state)
   local requests = state.listener:received()
   local last = requests[#requests]
@@ -147,7 +146,8 @@ local function stage(state)
   return state.events == #requests and "pause" or last.kind
 end
 
---- Calls `check(n, listener)`, each with a new server, until it says that the call had ended before its step n.
+--- Calls `check(n, listener)` for n = 1, 2, ... with a new listener, until it returns that the call ended before step
+-- n.
 local function for_each_step(server, method, check)
   for n = 1, MOST_STEPS do
     local listener = server:listen(script({ "hold" }, method.name == "token"))
@@ -158,8 +158,7 @@ local function for_each_step(server, method, check)
   error("the call does not end")
 end
 
---- The same, and again if no step was in the pause between two attempts: that is drawn at random, and may be next to
--- nothing.
+--- As for_each_step, and again if no step was in the pause between two attempts, which is random and may be very short.
 local function for_all_stages(server, method, stages, check)
   local steps
   for _ = 1, 3 do
@@ -196,7 +195,7 @@ describe("a call that is stopped at any of its steps", function()
     return state
   end
 
-  --- A client whose calls yield in each wait, with `state.yields` unset they block.
+  --- A client whose calls yield in each wait while `state.yields` is set, and otherwise block.
   local function yielding(listener)
     local state = { yields = true }
     state.client = new_client(listener, { wait = function(seconds, fd)
@@ -222,8 +221,8 @@ describe("a call that is stopped at any of its steps", function()
     return nil
   end
 
-  --- The client has all of it the next time, and nothing of the call before is left.
-  local function goes_on(listener, method, client)
+  --- Checks that nothing is left of the stopped call, and that the next one is complete.
+  local function is_usable(listener, method, client)
     assert.is_true(is_idle(listener))
     listener:set { token = {}, api = {} }
     assert.is_true(method.whole(method.call(client, {})))
@@ -233,14 +232,14 @@ describe("a call that is stopped at any of its steps", function()
     describe("of " .. method.name, function()
       local is_api = method.name ~= "token"
 
-      --- That the steps were those that the script has. (Of several calls, one may pause while others go on.)
+      --- Checks that the steps include all stages. (Of several calls, one may pause while others continue.)
       local function check_stages(steps, stages)
         assert.is_true(steps >= (is_api and 10 or 4), steps)
         assert.is_true(stages.token and (stages.pause or method.name == "list_users_of"))
         assert.equal(is_api and true or nil, stages.api)
       end
 
-      it("raises what wait has raised", function()
+      it("raises the error of wait", function()
         local problem, stages = {}, {}
         check_stages(for_all_stages(server, method, stages, function(n, listener)
           local state = stopping(listener, n, function(state)
@@ -254,20 +253,20 @@ describe("a call that is stopped at any of its steps", function()
             assert.is_false(ok)
             assert.equal(problem, first)
             if state.iterator then
-              -- It does not go on, nor does it end as if that had been all.
+              -- It neither continues nor ends as if the list were complete.
               local again, err = pcall(state.iterator)
               assert.is_false(again)
               assert.equal("closed", err.kind)
               assert.is_nil(state.iterator())
             end
-            goes_on(listener, method, state.client)
+            is_usable(listener, method, state.client)
           end
           state.client:close()
           return state.waits < n
         end), stages)
       end)
 
-      it("has an error of kind closed if the client was closed", function()
+      it("returns an error of kind closed if the client is closed", function()
         local stages = {}
         check_stages(for_all_stages(server, method, stages, function(n, listener)
           local state = stopping(listener, n, function(state)
@@ -305,7 +304,7 @@ describe("a call that is stopped at any of its steps", function()
         end), stages)
       end)
 
-      it("leaves nothing behind if its coroutine is dropped", function()
+      it("leaves nothing open if its coroutine is dropped", function()
         local before
         local steps = for_each_step(server, method, function(n, listener)
           local state = yielding(listener)
@@ -315,7 +314,7 @@ describe("a call that is stopped at any of its steps", function()
           collectgarbage()
           collectgarbage()
           state.yields = false
-          goes_on(listener, method, state.client)
+          is_usable(listener, method, state.client)
           state.client:close()
           before = before or helper.descriptors()
           assert.equal(before, helper.descriptors())
@@ -332,10 +331,10 @@ describe("a call that is stopped at any of its steps", function()
             local state = yielding(listener)
             local thread = run_to(listener, state, method, n)
             if not thread then return true end
-            if state.iterator then state.iterator:close() end -- its loop is not one that closes it by itself
+            if state.iterator then state.iterator:close() end -- its loop does not close it
             assert.is_true(coroutine.close(thread))
             state.yields = false
-            goes_on(listener, method, state.client)
+            is_usable(listener, method, state.client)
             state.client:close()
           end)
           assert.is_true(steps >= (is_api and 10 or 4), steps)
@@ -343,7 +342,7 @@ describe("a call that is stopped at any of its steps", function()
       end
 
       for _, waiting in ipairs { "blocks", "waits" } do
-        --- A client that calls `act` as its n-th event comes.
+        --- A client that calls `act` at its n-th event.
         local function telling(listener, n, act)
           local state = { events = 0 }
           state.client = new_client(listener, {
@@ -356,7 +355,7 @@ describe("a call that is stopped at any of its steps", function()
           return state
         end
 
-        it("raises what on_event has raised, if it " .. waiting, function()
+        it("raises the error of on_event if it " .. waiting, function()
           local problem, ended, n = {}, false, 0
           while not ended do
             n = n + 1
@@ -369,7 +368,7 @@ describe("a call that is stopped at any of its steps", function()
             else
               assert.is_false(ok)
               assert.equal(problem, first)
-              goes_on(listener, method, state.client)
+              is_usable(listener, method, state.client)
             end
             state.client:close()
             listener:close()
@@ -377,7 +376,7 @@ describe("a call that is stopped at any of its steps", function()
           assert.is_true(n > (is_api and 3 or 2), n)
         end)
 
-        it("has an error, or all of it, if on_event closes the client and it " .. waiting, function()
+        it("returns an error or a complete result if on_event closes the client and it " .. waiting, function()
           for n = 1, is_api and 3 or 2 do
             local listener = server:listen(script({ "pause", 0 }, not is_api))
             local state = telling(listener, n, function(state) state.client:close() end)
@@ -405,7 +404,7 @@ describe("a call that is stopped at any of its steps", function()
   describe("of each_user", function()
     local method = METHODS[2]
 
-    --- That it has ended without an error, with whole users, and stays over.
+    --- Checks that the loop has ended without an error, with complete users, and stays ended.
     local function check_closed(state, ok, list)
       assert.is_true(ok, tostring(list))
       assert.equal(state.list, list)
@@ -417,7 +416,7 @@ describe("a call that is stopped at any of its steps", function()
       assert.is_nil(state.iterator())
     end
 
-    it("is over if the iterator is closed within wait", function()
+    it("ends the loop if wait closes the iterator", function()
       local stages = {}
       local steps = for_all_stages(server, method, stages, function(n, listener)
         local state = stopping(listener, n, function(state)
@@ -429,7 +428,7 @@ describe("a call that is stopped at any of its steps", function()
           assert.is_true(ok and is_list(list))
         else
           check_closed(state, ok, list)
-          goes_on(listener, method, state.client)
+          is_usable(listener, method, state.client)
         end
         state.client:close()
         return state.waits < n
@@ -437,24 +436,24 @@ describe("a call that is stopped at any of its steps", function()
       assert.is_true(steps >= 10 and stages.token and stages.api and stages.pause)
     end)
 
-    it("is over at once if the iterator is closed by another coroutine", function()
+    it("ends the loop at once if another coroutine closes the iterator", function()
       local steps = for_each_step(server, method, function(n, listener)
         local state = yielding(listener)
         local thread, fd = run_to(listener, state, method, n)
         if not thread then return true end
         state.iterator:close()
-        assert.is_true(is_readable(fd, 0)) -- so that its coroutine is resumed
+        assert.is_true(is_readable(fd, 0)) -- so that its scheduler resumes the coroutine
         local ok, list = coroutine.resume(thread)
         assert.equal("dead", coroutine.status(thread))
         check_closed(state, ok, list)
         state.yields = false
-        goes_on(listener, method, state.client)
+        is_usable(listener, method, state.client)
         state.client:close()
       end)
       assert.is_true(steps >= 10, steps)
     end)
 
-    it("is over if on_event closes the iterator", function()
+    it("ends the loop if on_event closes the iterator", function()
       for _, wait in ipairs { false, function(seconds, fd) is_readable(fd, seconds) end } do
         for n = 1, 3 do
           local listener = server:listen(script { "pause", 0 })
@@ -468,7 +467,7 @@ describe("a call that is stopped at any of its steps", function()
           assert.is_true(state.events >= n)
           if n < 3 then assert.equal(0, #list) end
           assert.is_nil(state.iterator())
-          goes_on(listener, method, client)
+          is_usable(listener, method, client)
           listener:close()
         end
       end
@@ -476,7 +475,7 @@ describe("a call that is stopped at any of its steps", function()
   end)
 
   for _, method in ipairs { METHODS[1], METHODS[2] } do
-    it("of " .. method.name .. " raises what on_progress has raised", function()
+    it("of " .. method.name .. " raises the error of on_progress", function()
       local problem, ended, n = {}, false, 0
       while not ended do
         n = n + 1
@@ -500,7 +499,7 @@ describe("a call that is stopped at any of its steps", function()
         else
           assert.is_false(ok)
           assert.equal(problem, list)
-          goes_on(listener, method, client)
+          is_usable(listener, method, client)
         end
         client:close()
         listener:close()

@@ -1,4 +1,4 @@
---- The option token_store: what is kept there, and what calls make of what they find.
+--- The option token_store: what is kept there, and how calls use it.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -7,8 +7,8 @@ local socket = require "socket"
 
 local ORG = helper.ORG
 
---- A store in the manner of ngx.shared.DICT, in this process; `calls` tells what it was asked, `lives` for how long,
--- `deleted` which keys.
+--- A store in the manner of ngx.shared.DICT, in this process. `calls` counts the calls by method; `lives` has the
+-- lifetimes, and `deleted` the deleted keys.
 local function new_store(without)
   local store = { values = {}, lives = {}, calls = {}, deleted = {} }
 
@@ -64,14 +64,14 @@ describe("a token store", function()
     return helper.client(server, options)
   end
 
-  --- What one client has stored.
+  --- A store with the token of a client.
   local function filled(more)
     local store = new_store()
     assert(client_of(store, more):list_users(ORG))
     return store
   end
 
-  it("gives a client the token that another has fetched", function()
+  it("gives a client the token that another one has fetched", function()
     local store = filled()
     assert.equal(25, #assert(client_of(store):list_users(ORG)))
     assert.equal(1, server:counts().token)
@@ -79,7 +79,7 @@ describe("a token store", function()
     assert.equal(1, store.calls.set)
   end)
 
-  it("keeps one text for as long as the token lives, under a key that tells whose it is and no secret", function()
+  it("keeps one string for the token's lifetime, under a key that names the credentials without a secret", function()
     local store = filled { scope = "read users" }
     local key, value = kept(store)
     assert.truthy(key:find("demo-client", 1, true) and key:find("read+users", 1, true), key)
@@ -90,7 +90,7 @@ describe("a token store", function()
     assert.is_true(math.abs(store.lives[key] - 36000) < 10)
   end)
 
-  it("has other keys for other credentials, scopes and servers", function()
+  it("has different keys for different credentials and scopes", function()
     local store = filled()
     for _, more in ipairs { { scope = "read" }, helper.PASSWORD } do
       assert(client_of(store, more):list_users(ORG))
@@ -101,7 +101,7 @@ describe("a token store", function()
     assert.equal(3, count)
   end)
 
-  it("has a key that distinguishes grants, and missing values from given ones", function()
+  it("has different keys for different grants, and for missing and given values", function()
     local keys, count = {}, 0
     for _, more in ipairs {
       { client_id = "x", client_secret = "demo-secret" }, { username = "x", password = "demo-secret" },
@@ -121,7 +121,7 @@ describe("a token store", function()
     assert.equal(8, count)
   end)
 
-  it("whose refresh token is empty has none", function()
+  it("counts an empty refresh token as none", function()
     local key, value = kept(filled())
     local all = cjson.decode(value)
     all.refresh_token, all.expires_at = "", 1
@@ -132,7 +132,7 @@ describe("a token store", function()
     assert.equal("client_credentials", helper.last(server, "token").grant)
   end)
 
-  it("keeps a token of unknown life for good, and none that expires at once", function()
+  it("keeps a token of unknown lifetime for ever, and none that expires at once", function()
     server:configure { expires_in = "none" }
     local store = filled()
     assert.equal("for good", store.lives[kept(store)])
@@ -142,7 +142,7 @@ describe("a token store", function()
     assert.is_nil(next(filled().values))
   end)
 
-  it("is given the new token instead of one that the API has refused", function()
+  it("gets the new token in place of one that the API has refused", function()
     local store = filled()
     local key, first = kept(store)
     local client = client_of(store)
@@ -152,7 +152,7 @@ describe("a token store", function()
     local second = select(2, kept(store))
     assert.are_not.equal(first, second)
     assert.equal(2, server:counts().token)
-    -- Found there once more, the refused one is not used.
+    -- If it contains the refused one again, that is not used.
     server:revoke()
     store.values[key] = first
     local before = server:counts().api
@@ -161,7 +161,7 @@ describe("a token store", function()
     assert.equal(before + 2, server:counts().api)
   end)
 
-  it("has no token deleted, since it may be another's by then: only locks", function()
+  it("has only locks deleted, since a token may have been replaced", function()
     local store = filled()
     local key = kept(store)
     local client = client_of(store)
@@ -173,7 +173,7 @@ describe("a token store", function()
     for _, deleted in ipairs(store.deleted) do assert.equal(key .. "&lock", deleted) end
   end)
 
-  it("shares refresh tokens, too, beyond the token's life", function()
+  it("shares refresh tokens beyond the lifetime of the access token", function()
     server:configure { refresh = true, expires_in = 1 }
     local store = filled()
     assert.equal(30 * 86400, store.lives[kept(store)])
@@ -182,10 +182,10 @@ describe("a token store", function()
     assert.equal("refresh_token", helper.last(server, "token").grant)
   end)
 
-  it("is waited on while another fetches", function()
+  it("is polled while another client fetches a token", function()
     local key, value = kept(filled())
     local store, looks = new_store(), 0
-    function store.add() return false, "exists" end -- another has the lock
+    function store.add() return false, "exists" end -- another client has the lock
     function store.get()
       looks = looks + 1
       return looks > 3 and value or nil
@@ -196,7 +196,7 @@ describe("a token store", function()
     assert.is_nil(store.values[key])
   end)
 
-  it("whose lock stays held is waited on for half of the time that is left, then a token is fetched", function()
+  it("whose lock stays held delays a token request for half of the remaining time", function()
     local refusals = { function() return false end, function() return nil, "exists" end }
     for _, add in ipairs(refusals) do
       local store = new_store()
@@ -207,12 +207,12 @@ describe("a token store", function()
       assert.equal(25, #assert(users))
       assert.is_true(seconds >= 0.3 and seconds < 0.55, tostring(seconds))
       assert.equal(before + 1, server:counts().token)
-      assert.is_nil(store.calls.delete) -- the lock is another's
+      assert.is_nil(store.calls.delete) -- the lock belongs to another client
       assert.is_string(cjson.decode(select(2, kept(store))).access_token)
     end
   end)
 
-  it("whose lock stays held is waited on for 5 s at most", function()
+  it("whose lock stays held delays a token request for 5 s at most", function()
     local store = new_store()
     store.add = function() return false end
     local seconds, users = helper.timed(function() return client_of(store, { timeout = 30 }):list_users(ORG) end)
@@ -220,7 +220,7 @@ describe("a token store", function()
     assert.is_true(seconds >= 5 and seconds < 5.5, tostring(seconds))
   end)
 
-  it("whose lock stays held is waited on once for a token, however many requests that takes", function()
+  it("whose lock stays held delays only the first of the requests for a token", function()
     local store = new_store()
     store.add = function() return false end
     server:configure { script = { token = { { status = 503, headers = { ["Retry-After"] = "0" } } } } }
@@ -231,7 +231,7 @@ describe("a token store", function()
     assert.equal(2, server:counts().token)
   end)
 
-  it("whose lock stays held costs one token request, however many calls wait", function()
+  it("whose lock stays held does not increase the number of token requests", function()
     local store = new_store()
     store.add = function() return false end
     local client = client_of(store, { timeout = 0.6, max_retries = 0 })
@@ -242,14 +242,14 @@ describe("a token store", function()
     assert.equal(1, server:counts().token)
   end)
 
-  it("is not given back a lock that another may hold by now", function()
+  it("does not have a lock deleted that another client may hold", function()
     local store = new_store()
     server:configure { script = { token = { { delay = 4.2 } } } }
     assert(client_of(store):list_users(ORG))
-    assert.is_nil(store.calls.delete) -- it ends by itself, five seconds after it was taken
+    assert.is_nil(store.calls.delete) -- it expires five seconds after it was taken
   end)
 
-  it("that is slow to lock has the lock's time run from when it was asked for", function()
+  it("that is slow to lock has the lock's time measured from the call of add", function()
     local store = new_store()
     local add = store.add
     function store:add(...)
@@ -261,7 +261,7 @@ describe("a token store", function()
     assert.is_nil(store.calls.delete)
   end)
 
-  it("locks others out while a token is fetched, and lets them in again", function()
+  it("is locked while a token is fetched, and unlocked afterwards", function()
     local store = new_store()
     local locks = {}
     local add = store.add
@@ -272,14 +272,14 @@ describe("a token store", function()
     assert(client_of(store):list_users(ORG))
     assert.equal(1, #locks)
     assert.is_nil(store.values[locks[1]])
-    assert.equal(5, store.lives[locks[1]]) -- seconds for which one that dies holds up the others
+    assert.equal(5, store.lives[locks[1]]) -- seconds for which a client that dies delays the others
     server:configure { always_token = { status = 400 } }
     store = new_store()
     helper.failed("auth", client_of(store):list_users(ORG))
     assert.is_nil(next(store.values))
   end)
 
-  it("is settled though on_event raises at the token: the token is kept, and the lock given back", function()
+  it("keeps the token and is unlocked if on_event raises an error after the token request", function()
     local store = new_store()
     local client = client_of(store, { on_event = function(event)
       if event.purpose == "token" then error("mine", 0) end
@@ -294,7 +294,7 @@ describe("a token store", function()
     assert.equal(1, server:counts().token)
   end)
 
-  it("is given back the lock of a call that was cancelled", function()
+  it("is unlocked after a call was cancelled", function()
     local store = new_store()
     local now = true
     local client = client_of(store, { wait = function(seconds)
@@ -309,8 +309,9 @@ describe("a token store", function()
     assert.is_nil(store.values[lock])
   end)
 
-  describe("that is given a token while the client's own request for one stays silent", function()
-    --- Calls of one client at once, in coroutines; `turns`: called between their steps. Their errors are raised.
+  describe("that gets a token while the client's token request is not answered", function()
+    --- Makes calls of one client at the same time, in coroutines, and calls `turn` between their steps. Raises their
+    -- errors.
     local function together(client, count, turn)
       local threads, ended = {}, 0
       for i = 1, count do
@@ -336,7 +337,7 @@ describe("a token store", function()
       return client_of(store, options)
     end
 
-    it("has it used by all who wait, and the request is abandoned", function()
+    it("gives it to all waiting calls, and the request is abandoned", function()
       local key, fresh = kept(filled())
       server:patch { script = { token = { { delay = 10 } } } }
       local store, events = new_store(), {}
@@ -348,14 +349,14 @@ describe("a token store", function()
       assert.equal(2, server:counts().token)
       assert.same({ "token", "timeout" }, { events[1].purpose, events[1].error_kind })
       assert.equal(4, #events)
-      local only, value = kept(store) -- the lock is given back
+      local only, value = kept(store) -- the lock was deleted
       assert.same({ key, fresh }, { only, value })
       server:revoke()
-      assert.is_true(together(client, 3, function() end) < 0.4) -- the silent request is no hindrance
+      assert.is_true(together(client, 3, function() end) < 0.4) -- the abandoned request does not delay them
       assert.equal(3, server:counts().token)
     end)
 
-    it("has it used by a call that blocks", function()
+    it("gives it to a call that blocks", function()
       local key, fresh = kept(filled())
       server:patch { script = { token = { { delay = 10 } } } }
       local store, looks = new_store(), 0
@@ -372,14 +373,14 @@ describe("a token store", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("is looked into every half second, however many wait", function()
+    it("is polled every half second, however many calls wait", function()
       local store = new_store()
       server:configure { script = { token = { { delay = 1.3 } } } }
       together(yielding(store), 20, function() end)
       assert.equal(4, store.calls.get)
     end)
 
-    it("has it from another worker, for which the lock has been held too long", function()
+    it("gets it from another worker that has waited long enough for the lock", function()
       local store = new_store()
       server:configure { script = { token = { { delay = 10 } } } }
       local silent, other = yielding(store, { timeout = 3 }), yielding(store, { timeout = 1 })
@@ -394,15 +395,15 @@ describe("a token store", function()
     end)
   end)
 
-  describe("and refresh tokens:", function()
-    --- A value of the store with other members.
+  describe("with refresh tokens:", function()
+    --- A value of the store with changed members.
     local function changed(value, changes)
       local all = cjson.decode(value)
       for name, change in pairs(changes) do all[name] = change end
       return cjson.encode(all)
     end
 
-    --- The grants of the token requests, and the refresh tokens that were sent.
+    --- For each token request, its refresh token or otherwise its grant.
     local function sent()
       local list = {}
       for i, request in ipairs(server:requests("token")) do
@@ -411,7 +412,7 @@ describe("a token store", function()
       return list
     end
 
-    it("one that arrives while another is being refused is kept, and used next", function()
+    it("one that arrives while another one is refused is kept and used next", function()
       server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
       local store, other = new_store(), new_store()
       local client = client_of(store, { max_retries = 0 })
@@ -421,7 +422,7 @@ describe("a token store", function()
       local key, value = kept(other)
       local old = changed(value, { renew_at = 1, expires_at = 2 })
       server:patch { script = { token = { { delay = 0.8, status = 400, body = '{"error": "invalid_grant"}' } } } }
-      function store.get(_, name) -- while the request with the first one is under way
+      function store.get(_, name) -- while the request with the first one is in flight
         assert.equal(key, name)
         return server:counts().token == 3 and old or nil
       end
@@ -432,7 +433,7 @@ describe("a token store", function()
       assert.equal(cjson.decode(value).refresh_token, tokens[4])
     end)
 
-    it("one that a call finds which waits for the lock is kept, though another's request is refused", function()
+    it("one that is found by a call that waits for the lock is kept if another request is refused", function()
       server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
       local store, other = new_store(), new_store()
       local client = client_of(store, { wait = function() coroutine.yield() end, max_retries = 0 })
@@ -474,7 +475,7 @@ describe("a token store", function()
       assert.equal(cjson.decode(value).refresh_token, tokens[4])
     end)
 
-    it("one that was refused is not taken from the store again", function()
+    it("one that was refused is not read from the store again", function()
       server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
       local store, other = new_store(), new_store()
       assert(client_of(other, { timeout = 5 }):list_users(ORG))
@@ -494,7 +495,7 @@ describe("a token store", function()
       assert.equal(5, #tokens)
     end)
 
-    it("one that was replaced does not displace the one after it, and serves if that is refused", function()
+    it("one that was replaced does not replace its successor, and is not used if that is refused", function()
       server:configure { refresh = true, expires_in = 0, token_lifetime = 60 }
       local store = new_store()
       local client = client_of(store)
@@ -524,26 +525,26 @@ describe("a token store", function()
     end)
   end)
 
-  it("may give a token that was in use before: it was replaced, not refused", function()
+  it("may contain a previous token, which was replaced, not refused", function()
     server:configure {
       token_raw = cjson.encode { access_token = "same", token_type = "Bearer", expires_in = 0 },
       accept_tokens = { "same", "other" },
     }
     local store = new_store()
     local client = client_of(store)
-    for _ = 1, 2 do assert(client:list_users(ORG)) end -- it is fetched for each call
+    for _ = 1, 2 do assert(client:list_users(ORG)) end -- fetched for each call
     server:patch { token_raw = cjson.encode { access_token = "other", token_type = "Bearer", expires_in = 0 } }
     assert(client:list_users(ORG))
     assert.equal(3, server:counts().token)
     server:patch { token_raw = cjson.encode { access_token = "same", token_type = "Bearer", expires_in = 3600 } }
-    assert(client_of(store):list_users(ORG)) -- another stores it
+    assert(client_of(store):list_users(ORG)) -- another client stores it
     for _ = 1, 2 do assert(client:list_users(ORG)) end
     assert.equal(4, server:counts().token)
     assert.equal("Bearer same", helper.last(server, "api").headers.authorization)
     assert.is_string(select(2, kept(store)))
   end)
 
-  it("may give a token that was refused and that the server has handed out once more", function()
+  it("may contain a refused token that the server has handed out once more", function()
     local body = { access_token = "same", token_type = "Bearer", expires_in = 0 }
     server:configure { token_raw = cjson.encode(body), accept_tokens = { "same" },
       script = { api = { { status = 401 } } } }
@@ -568,7 +569,7 @@ describe("a token store", function()
     assert.equal(2, server:counts().token)
   end)
 
-  it("may fail: calls go on as without it", function()
+  it("may fail, and calls continue without it", function()
     local failures = {
       function() error("the store is down") end,
       function() return nil, "timeout" end,
@@ -581,7 +582,7 @@ describe("a token store", function()
     assert.equal(#failures, server:counts().token)
   end)
 
-  it("may hold anything: what is no token that serves is replaced", function()
+  it("may contain anything: what is not a usable token is replaced", function()
     local key, value = kept(filled())
     local now = os.time()
     local function token(changes)
@@ -605,7 +606,7 @@ describe("a token store", function()
     end
   end)
 
-  it("may hold an access token and a refresh token of 64 KB each", function()
+  it("may contain an access token and a refresh token of 64 KB each", function()
     local key, value = kept(filled())
     local long = cjson.decode(value)
     long.access_token, long.refresh_token = ("a"):rep(65536), ("r"):rep(65536)
@@ -615,7 +616,7 @@ describe("a token store", function()
     assert.equal(1, server:counts().token)
   end)
 
-  it("serves every method", function()
+  it("is used by every method", function()
     local store = filled()
     assert.is_string(client_of(store):token())
     assert.is_table(client_of(store):get(helper.users_path()))
@@ -626,7 +627,7 @@ describe("a token store", function()
     assert.equal(1, server:counts().token)
   end)
 
-  it("is not asked where the token is the caller's own", function()
+  it("is not used with the option access_token", function()
     local store = new_store()
     helper.static(server, {})
     assert(client_of(store, { access_token = "static" }):list_users(ORG))

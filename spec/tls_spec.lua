@@ -1,4 +1,4 @@
---- The option tls: whom to trust, and keys and files that cannot be used.
+--- The option tls: trusted authorities, and keys and files that cannot be used.
 local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
@@ -12,8 +12,8 @@ local function shell(command)
   return text
 end
 
---- A program that lists the users of an organization with these options, which are Lua source, and prints how many they
--- are, or what went wrong.
+--- A program that lists the users of an organization with these options, given as Lua source, and prints their number
+-- or the error.
 local function program(url, options)
   return ([[
     local client = assert(require("podero").new { base_url = "%s", access_token = "static", timeout = 5,
@@ -55,7 +55,7 @@ describe("tls", function()
   local function file(name) return folder .. "/" .. name end
 
   describe("key_password", function()
-    it("opens a key that is encrypted", function()
+    it("decrypts an encrypted key", function()
       helper.static(server, { require_client_cert = true })
       for _, key in ipairs { "encrypted.key", "traditional.key" } do
         local client = client_with { cert = server.client_cert, key = file(key), key_password = "sesame" }
@@ -63,11 +63,11 @@ describe("tls", function()
         assert.equal("CN=mock client", helper.last(server, "api").client_cert)
       end
       assert(client_with { cert = file "both.pem", key_password = "sesame" }:list_users(ORG))
-      -- A key that needs none does not mind one.
+      -- A key without a password may be given one.
       assert(client_with { cert = server.client_cert, key = server.client_key, key_password = "x" }:list_users(ORG))
     end)
 
-    it("that is wrong or missing fails the first call at once, and names the option", function()
+    it("fails the first call at once if it is wrong or missing, and is named", function()
       for _, tls in ipairs {
         { key = file "encrypted.key" }, { key = file "traditional.key" }, { cert = file "both.pem" },
         { key = file "encrypted.key", key_password = "open" }, { key = file "traditional.key", key_password = "open" },
@@ -88,15 +88,15 @@ describe("tls", function()
 
     local OPTIONS = "tls = { ca_file = '%s', cert = '%s', key = '%s' }"
 
-    it("that is missing is not read from the program's input", function()
+    it("is not read from standard input if it is missing", function()
       local code = program(server.tls_url, OPTIONS:format(server.ca_file, server.client_cert, file "encrypted.key"))
-      -- Without a terminal, OpenSSL would ask there.
+      -- Without a terminal, OpenSSL would read it there.
       local output = shell("printf 'sesame\\nnext line\\n' | setsid -w "
         .. helper.command(code .. " print(io.read()) print(io.read())"))
       assert.truthy(output:find("^argument\t[^\n]*tls.key_password[^\n]*\nsesame\nnext line\n$"), output)
     end)
 
-    it("that is missing is not asked for on a terminal", function()
+    it("is not requested on a terminal if it is missing", function()
       local code = program(server.tls_url, OPTIONS:format(server.ca_file, server.client_cert, file "encrypted.key"))
       local output = shell(("/usr/bin/env python3 - %s <<'END'\n%s\nEND"):format(
         quoted("exec " .. helper.command(code)), [=[
@@ -120,7 +120,7 @@ print(output.decode())
   end)
 
   describe("files that cannot be used", function()
-    --- The error of the first call, which is not tried again, though there are retries left; and a second call's.
+    --- Checks that the first call fails without a retry, and the second, too. Returns the message of the first.
     local function fails(tls, url)
       local client = client_with(tls, { base_url = url, max_retries = 5 })
       local seconds, users, err = helper.timed(client.list_users, client, ORG)
@@ -132,7 +132,7 @@ print(output.decode())
       return err.message
     end
 
-    it("fail the first call, with the option's name and the reason", function()
+    it("fail the first call with the name of the option and the reason", function()
       local missing, below_a_file = file "no-such-file", server.ca_file .. "/x"
       for _, name in ipairs { "ca_file", "ca_path", "cert", "key" } do
         for path, reason in pairs { [missing] = "No such file", [below_a_file] = "Not a directory" } do
@@ -147,7 +147,7 @@ print(output.decode())
       assert.equal(0, #server:requests())
     end)
 
-    it("fail it though nobody listens at the other end, and though the token is to be asked for first", function()
+    it("fail the first call even if nothing listens at the URL, and before a token request", function()
       local url = ("https://127.0.0.1:%d"):format(helper.closed_port())
       assert.truthy(fails({ ca_file = file "no-such-file" }, url):find("tls.ca_file", 1, true))
       local client = helper.client(server, { base_url = url, tls = { ca_path = file "no-such-folder" } })
@@ -155,11 +155,11 @@ print(output.decode())
       assert.truthy(err.message:find("tls.ca_path", 1, true), err.message)
     end)
 
-    it("fail it if they may not be read", function()
+    it("fail the first call if they are not readable", function()
       local name = file "secret"
       shell(("mkdir -m 0 %s && echo x >%s/x"):format(quoted(name), quoted(name)))
       local code = program(server.tls_url, ("tls = { ca_file = '%s/x' }"):format(name))
-      -- root may read everything, unless it is told not to.
+      -- root may read everything unless it drops its capabilities.
       local as_nobody = "setpriv --bounding-set=-all --inh-caps=-all "
       local output = helper.shell(as_nobody .. helper.command(code))
       shell(("chmod 700 %s"):format(quoted(name)))
@@ -167,7 +167,7 @@ print(output.decode())
       assert.truthy(output:find("^argument\t[^\n]*tls.ca_file[^\n]*Permission denied"), output)
     end)
 
-    it("fail it if they are folders, or no folder", function()
+    it("fail the first call if they are folders, or if ca_path is a file", function()
       for _, name in ipairs { "ca_file", "cert", "key" } do
         local tls = { cert = server.client_cert, key = server.client_key }
         tls[name] = folder
@@ -178,7 +178,7 @@ print(output.decode())
       assert.truthy(message:find("tls.ca_path", 1, true), message)
     end)
 
-    it("fail it if they hold something else", function()
+    it("fail the first call if they contain something else", function()
       for _, name in ipairs { "ca_file", "cert", "key" } do
         for _, content in ipairs { "rubbish", "empty" } do
           local tls = { cert = server.client_cert, key = server.client_key }
@@ -191,23 +191,23 @@ print(output.decode())
       assert.truthy(fails { cert = server.client_cert, key = server.client_cert }:find("tls.key", 1, true))
     end)
 
-    it("fail it if the key is that of another certificate", function()
+    it("fail the first call if the key belongs to another certificate", function()
       assert.truthy(fails { cert = server.client_cert, key = file "other.key" }:find("tls.key", 1, true))
     end)
 
-    it("fail it if there is a key, or its password, without a certificate", function()
+    it("fail the first call if there is a key or its password without a certificate", function()
       for _, tls in ipairs { { key = server.client_key }, { key_password = "sesame" } } do
         local message = fails(tls)
         assert.truthy(message:find("tls.cert", 1, true), message)
       end
     end)
 
-    it("do not matter to a server without TLS", function()
+    it("are not read for a URL without TLS", function()
       local tls = { ca_file = file "no-such-file", cert = file "no-such-file" }
       assert.equal(25, #assert(client_with(tls, { base_url = server.url }):list_users(ORG)))
     end)
 
-    it("are looked at again in the next call", function()
+    it("are read again in the next call", function()
       local name = file "later.pem"
       local client = client_with { ca_file = name }
       helper.failed("argument", client:list_users(ORG))
@@ -216,7 +216,7 @@ print(output.decode())
     end)
   end)
 
-  it("needs no file to be there any more once a connection is open", function()
+  it("needs no file while a connection is open", function()
     local name = file "gone.pem"
     shell(("cp %s %s"):format(quoted(server.ca_file), quoted(name)))
     local client = client_with { ca_file = name }
@@ -226,7 +226,7 @@ print(output.decode())
   end)
 end)
 
-describe("a server that asks for a client certificate", function()
+describe("an error of a server that requests a client certificate", function()
   local servers
 
   setup(function()
@@ -263,7 +263,7 @@ describe("a server that asks for a client certificate", function()
     return helper.shell("curl-config --ssl-backends"):find("OpenSSL", 1, true) ~= nil
   end
 
-  it("is said to ask for one if none is given", function()
+  it("says so if none is given", function()
     if not is_openssl() then return pending "known with OpenSSL only" end
     try({ ca_file = servers.ca_file }, function(version, users, err)
       err = helper.failed("network", users, err)
@@ -272,18 +272,18 @@ describe("a server that asks for a client certificate", function()
     end)
   end)
 
-  it("is said to have refused one that it does not know", function()
+  it("says that the server has refused an unknown one", function()
     if not is_openssl() then return pending "known with OpenSSL only" end
     try(tls_of "nobody", function(version, users, err)
       err = helper.failed("network", users, err)
-      -- With TLS 1.3, the connection can end before the client has read why.
+      -- With TLS 1.3, the connection can end before the client has read the alert.
       local said = err.message:find("the server has refused tls.cert: .*alert")
         or version == "1.3" and err.message:find("the server may have refused tls.cert: ", 1, true)
       assert.truthy(said, version .. ": " .. err.message)
     end)
   end)
 
-  it("is not said to have refused one if it answers, or closes the connection later", function()
+  it("does not say so if the server responds, or closes the connection later", function()
     local tls = tls_of "client"
     try(tls, function(_, users, err) assert.truthy(users, tostring(err)) end)
     local listener = servers:listen { api = { faults.good.api, { faults.RESET } }, good_api = faults.good.api,
@@ -296,8 +296,8 @@ describe("a server that asks for a client certificate", function()
   end)
 end)
 
--- Whatever is below /etc/ssl/certs, the folder that Debian's libcurl is built with, comes from another one: so a
--- program believes that an authority of ours is one of the system's.
+-- Redirects /etc/ssl/certs, the default folder of Debian's libcurl, to another folder, so that a program takes a test
+-- authority for one of the system's.
 local SYSTEM = [[
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -355,7 +355,7 @@ describe("the system's authorities", function()
   end)
   teardown(function() servers:stop() end)
 
-  --- What the program prints whose system trusts the peer's authority, and how many requests of this kind have come.
+  --- Runs a program whose system trusts the peer's authority. Returns its output and the number of such requests.
   local function run(options, settings, url, kind, folder)
     settings.tls = { certificate = "server" }
     local listener = servers:listen(settings)
@@ -372,11 +372,11 @@ describe("the system's authorities", function()
   local function api(tls) return run("proxy = '', tls = " .. tls, { good_api = faults.good.api }, nil, "api") end
 
   local function is_elsewhere()
-    if helper.CHECKED then return "a sanitizer wants to be the first library" end
+    if helper.CHECKED then return "no library can be preloaded" end
     if not api("{}"):find("^%d+\t") then return "this libcurl's authorities are not in /etc/ssl/certs" end
   end
 
-  it("are trusted as long as there are no others", function()
+  it("are trusted by default", function()
     local reason = is_elsewhere()
     if reason then return pending(reason) end
     local output, requests = api "{ verify = true }"
@@ -384,7 +384,7 @@ describe("the system's authorities", function()
     assert.equal(1, requests)
   end)
 
-  it("are replaced by ca_file and by ca_path: nobody is trusted whom these do not know", function()
+  it("are replaced by ca_file and by ca_path", function()
     local reason = is_elsewhere()
     if reason then return pending(reason) end
     local other = servers.folder .. "/other_ca.pem"
@@ -404,7 +404,7 @@ describe("the system's authorities", function()
     end
   end)
 
-  it("that are missing fail the call, with the option to give instead", function()
+  it("that are missing fail the call with an error that names tls.ca_file", function()
     local reason = is_elsewhere()
     if reason then return pending(reason) end
     local output = run("proxy = ''", { good_api = faults.good.api }, nil, "api", empty)

@@ -1,5 +1,5 @@
---- The option token_url and its "auto": which token endpoint is asked, how, and what is remembered of it; which answer
--- an error reports; and what is said of answers that no token endpoint gives.
+--- The option token_url and its "auto": which token endpoint gets requests, in which form, and what is remembered;
+-- which response an error reports; and messages about responses that are not a token endpoint's.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -13,7 +13,7 @@ local ORG = helper.ORG
 local A, B = "/api/partners/v2.0/auth/token", "/oauth2/token/"
 local NAMES = { [A] = "A", [B] = "B" }
 
--- Podero's own stack: A reads JSON and has no client credentials; B reads forms, or JSON, as it is set up.
+-- Podero's own servers: A reads JSON and has no client credentials grant; B reads forms or JSON.
 local PODERO_A = { encoding = "json", encoding_refusal = "ninja_400", grants = { "password", "refresh_token" },
   grant_refusal = "ninja_422" }
 local FORM_B, JSON_B = { encoding = "form", encoding_refusal = "dot" }, { encoding = "json", encoding_refusal = "dot" }
@@ -46,7 +46,7 @@ describe("token_url", function()
   before_each(function() server:reset() end)
   after_each(helper.close_clients)
 
-  --- "A form", "B json in body" and so on, for each token request since the last reset.
+  --- "A form", "B json body" and so on, for each token request since the last reset.
   local function asked()
     local list = {}
     for i, request in ipairs(server:requests("token")) do
@@ -72,25 +72,26 @@ describe("token_url", function()
   end
 
   describe("\"auto\" is the default:", function()
-    -- What the endpoints are like, and the requests that it takes to find that out.
+    -- The two endpoints, and the requests that are needed to find the right one.
     local FOUND = {
       ["Podero's, B with forms"] = { PODERO_A, FORM_B, "A form", "A json", "B form" },
       ["Podero's, B with JSON"] = { PODERO_A, JSON_B, "A form", "A json", "B form", "B json" },
-      ["as the specification has it"] = { { encoding = "both" }, NONE, "A form" },
-      ["the same, with JSON"] = { { encoding = "json", encoding_refusal = "ninja_422" }, NONE, "A form", "A json" },
-      ["B alone, with forms"] = { NONE, FORM_B, "A form", "B form" },
-      ["B alone, with JSON"] = { NONE, JSON_B, "A form", "B form", "B json" },
-      ["B alone, with JSON and the client in the body"] = {
+      ["as in the specification"] = { { encoding = "both" }, NONE, "A form" },
+      ["as in the specification with JSON"] = {
+        { encoding = "json", encoding_refusal = "ninja_422" }, NONE, "A form", "A json" },
+      ["only B, with forms"] = { NONE, FORM_B, "A form", "B form" },
+      ["only B, with JSON"] = { NONE, JSON_B, "A form", "B form", "B json" },
+      ["only B, with JSON and the client in the body"] = {
         NONE, { encoding = "json", client_auth = "body" }, "A form", "B form", "B json", "B json body" },
       ["A without the grant, with its OAuth code"] = {
         { grants = { "password" } }, FORM_B, "A form", "A json", "B form" },
       ["A forbidden"] = { { always = { status = 403, body = "<html><title>Forbidden" } }, FORM_B, "A form", "B form" },
-      ["A where this client may not use the grant"] = {
+      ["A that does not allow this client the grant"] = {
         { always = { status = 400, body = "{\"error\": \"unauthorized_client\"}" } }, FORM_B, "A form", "B form" },
-      ["A that wants another method"] = { { always = { status = 405 } }, FORM_B, "A form", "B form" },
+      ["A that requires another method"] = { { always = { status = 405 } }, FORM_B, "A form", "B form" },
     }
     for name, case in pairs(FOUND) do
-      it("finds the endpoint and the way to ask, " .. name, function()
+      it("finds endpoint, encoding and authentication: " .. name, function()
         local expected = { unpack(case, 3) }
         assert.is_true(#expected <= 4)
         configure(case[1], case[2])
@@ -106,7 +107,7 @@ describe("token_url", function()
       end)
     end
 
-    it("may be said, too, also in the environment", function()
+    it("may be given explicitly, also in the environment", function()
       configure(PODERO_A, FORM_B)
       assert(helper.client(server, { token_url = "auto" }):list_users(ORG))
       assert.same({ "A form", "A json", "B form" }, asked())
@@ -118,7 +119,7 @@ describe("token_url", function()
       assert.same({ "A form", "A json", "B form" }, { select(4, unpack(asked())) })
     end)
 
-    it("is paths on base_url, below its own path", function()
+    it("uses paths below the path of base_url", function()
       local client = helper.client(server, { base_url = server.url .. "/prefix" })
       local _, err = client:token()
       assert.equal(server.url .. "/prefix" .. A, err.url)
@@ -127,7 +128,7 @@ describe("token_url", function()
       assert.same({ "/prefix" .. A, "/prefix" .. B }, uris)
     end)
 
-    it("is A alone for the password grant", function()
+    it("uses only A for the password grant", function()
       configure(NONE, { encoding = "both" })
       local err = failure(helper.PASSWORD)
       assert.equal(404, err.status)
@@ -140,7 +141,7 @@ describe("token_url", function()
       assert.same({ "A form", "A json" }, { select(3, unpack(asked())) })
     end)
 
-    -- Answers of A that say that it is the right one.
+    -- Responses of A that show that it is the right one.
     for _, step in ipairs {
       { status = 401 }, { status = 407 }, { status = 408 }, { status = 429 }, { status = 500 }, { status = 503 },
       { status = 302 }, { status = 200, body = "<html>" },
@@ -158,7 +159,7 @@ describe("token_url", function()
       end)
     end
 
-    it("continues where it was if an endpoint was busy meanwhile", function()
+    it("continues with the same request after an endpoint was busy", function()
       configure(PODERO_A, FORM_B, { script = { token = {
         { status = 400, body = "{\"detail\": \"Cannot parse request body\"}" }, { status = 422, body = "{}" },
         { status = 503, headers = { ["Retry-After"] = "0" } },
@@ -167,7 +168,7 @@ describe("token_url", function()
       assert.same({ "A form", "A json", "B form", "B form" }, asked())
     end)
 
-    it("keeps to an encoding and an authentication that are given", function()
+    it("uses only the given encoding and authentication", function()
       configure(NONE, JSON_B)
       assert(helper.client(server, { token_encoding = "json" }):list_users(ORG))
       assert.same({ "A json", "B json" }, asked())
@@ -177,7 +178,7 @@ describe("token_url", function()
       assert.same({ "A json body", "B json body" }, asked())
     end)
 
-    it("needs at most five requests for credentials that are refused", function()
+    it("needs at most five requests for refused credentials", function()
       for _, case in ipairs {
         { PODERO_A, FORM_B }, { PODERO_A, JSON_B }, { NONE, JSON_B }, { {}, {} }, { JSON_B, NONE }, { NONE, NONE },
         { { encoding = "json", client_auth = "body" }, JSON_B }, { { grants = {} }, { grants = {} } },
@@ -196,7 +197,7 @@ describe("token_url", function()
       end
     end)
 
-    it("asks Podero's own hosts at B first, with JSON, then with a form, and then at A", function()
+    it("tries B first on Podero's own hosts, with JSON, then with a form, and then A", function()
       local tls = mock.start()
       finally(function() tls:stop() end)
       local odd = peer.start()
@@ -223,7 +224,7 @@ describe("token_url", function()
       assert.same({ "A form body", "A json body" }, asked())
     end)
 
-    it("tells events and errors by the URL that was asked", function()
+    it("gives events and errors the requested URL", function()
       configure(PODERO_A, FORM_B)
       local urls = {}
       local client = helper.client(server, { on_event = function(event)
@@ -247,8 +248,8 @@ describe("token_url", function()
     end)
   end)
 
-  describe("\"auto\", what has worked,", function()
-    it("is forgotten as soon as it stops working", function()
+  describe("\"auto\" remembers what has worked,", function()
+    it("until it stops working", function()
       configure(PODERO_A, JSON_B)
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -265,7 +266,7 @@ describe("token_url", function()
       end
     end)
 
-    it("is not doubted because credentials are refused, and looked for anew in the next call", function()
+    it("and tries nothing else if credentials are refused, before the next call", function()
       configure(PODERO_A, JSON_B)
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -287,7 +288,7 @@ describe("token_url", function()
       return cjson.decode(value), key
     end
 
-    it("spares the next client all requests, and after the token's life all but one", function()
+    it("spares the next client all token requests, and after the token expires all but one", function()
       for _, b in ipairs { FORM_B, JSON_B } do
         server:reset()
         configure(PODERO_A, b)
@@ -310,7 +311,7 @@ describe("token_url", function()
       end
     end)
 
-    it("keeps nothing there that goes without saying", function()
+    it("stores nothing else if the first request works", function()
       local store = new_store()
       assert(helper.client(server, { token_store = store }):list_users(ORG))
       local value, key = value_of(store)
@@ -319,7 +320,7 @@ describe("token_url", function()
       has(key, "token_url=auto")
     end)
 
-    it("believes a store only these two endpoints, these encodings and these ways", function()
+    it("accepts only its two endpoints, encodings and authentications from the store", function()
       configure(PODERO_A, JSON_B)
       local good = new_store()
       assert(helper.client(server, { token_store = good }):list_users(ORG))
@@ -341,7 +342,7 @@ describe("token_url", function()
       end
     end)
 
-    it("cannot send a password to B", function()
+    it("never sends a password to B", function()
       configure(PODERO_A, { encoding = "both" })
       local store = new_store()
       assert(helper.client(server, { token_store = store, username = helper.PASSWORD.username,
@@ -355,7 +356,7 @@ describe("token_url", function()
       for _, request in ipairs(asked()) do has(request, "A ") end
     end)
 
-    it("does not believe it once more what has failed here", function()
+    it("does not accept from the store what has failed before", function()
       configure(PODERO_A, JSON_B)
       local store = new_store()
       assert(helper.client(server, { token_store = store }):list_users(ORG))
@@ -372,7 +373,7 @@ describe("token_url", function()
       assert.is_nil(value_of(store).endpoint)
     end)
 
-    it("is overruled by options of the client's own", function()
+    it("prefers the client's options", function()
       configure(PODERO_A, JSON_B)
       local store = new_store()
       assert(helper.client(server, { token_store = store }):list_users(ORG))
@@ -385,7 +386,7 @@ describe("token_url", function()
       assert.same({ "A form", "B form" }, asked())
     end)
 
-    it("shares encoding and authentication for a token_url that is given, too", function()
+    it("shares encoding and authentication of a given token_url, too", function()
       configure({}, { encoding = "json", client_auth = "body" })
       local store = new_store()
       assert(helper.client(server, { token_store = store, token_url = B }):list_users(ORG))
@@ -397,14 +398,14 @@ describe("token_url", function()
       configure({}, { encoding = "json", client_auth = "body" })
       assert(helper.client(server, { token_store = store, token_url = B }):list_users(ORG))
       assert.same({ "B json body" }, asked())
-      value.endpoint = A -- no store can move a token_url that is given
+      value.endpoint = A -- a store cannot change a given token_url
       store.values[key] = cjson.encode(value)
       assert(helper.client(server, { token_store = store, token_url = B }):list_users(ORG))
       for _, request in ipairs(asked()) do has(request, "B ") end
     end)
   end)
 
-  describe("\"auto\", a refresh token", function()
+  describe("\"auto\" sends a refresh token", function()
     local function grants()
       local list = {}
       for i, request in ipairs(server:requests("token")) do
@@ -413,7 +414,7 @@ describe("token_url", function()
       return list
     end
 
-    it("goes to the endpoint that gave it", function()
+    it("to the endpoint that issued it", function()
       configure(PODERO_A, JSON_B, { refresh = true })
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -422,7 +423,7 @@ describe("token_url", function()
       assert.same({ "B client_credentials", "B refresh_token" }, { select(4, unpack(grants())) })
     end)
 
-    it("goes there from a store, too, and nowhere else if it is refused", function()
+    it("from a store to that endpoint, too, and to no other if it is refused", function()
       configure(PODERO_A, JSON_B, { refresh = true })
       local store = new_store()
       assert(helper.client(server, { token_store = store }):list_users(ORG))
@@ -438,7 +439,7 @@ describe("token_url", function()
       assert.same({ "B refresh_token", "B client_credentials" }, { select(6, unpack(grants())) })
     end)
 
-    it("is not reported if the credentials are refused after it", function()
+    it("whose refusal is not reported if the credentials are refused, too", function()
       configure(PODERO_A, JSON_B, { refresh = true })
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -461,7 +462,7 @@ describe("token_url", function()
     local INVALID_REQUEST = { status = 400, body = "{\"error\": \"invalid_request\"}" }
     local UNREADABLE = { status = 400, body = "{\"detail\": \"Cannot parse request body\"}" }
 
-    it("the first answer that judged the credentials", function()
+    it("the first response about the credentials", function()
       for _, token_url in ipairs { A, "auto" } do
         for _, steps in ipairs {
           { UNSUPPORTED, INVALID_CLIENT, INVALID_REQUEST }, { UNREADABLE, INVALID_CLIENT, INVALID_REQUEST },
@@ -480,7 +481,7 @@ describe("token_url", function()
       assert.same({ detail = "Unauthorized" }, failure().detail)
     end)
 
-    it("else the first with an OAuth error code", function()
+    it("otherwise the first response with an OAuth error code", function()
       script(UNSUPPORTED, ONLY_FORMS)
       local err = failure()
       assert.equal("unsupported_grant_type", err.code)
@@ -494,8 +495,8 @@ describe("token_url", function()
       has(err.message, server.url .. B)
     end)
 
-    it("else the first", function()
-      script({ status = 404, body = "{\"error\": \"Not Found\"}" }, UNSUPPORTED) -- that is no code of OAuth's
+    it("otherwise the first response", function()
+      script({ status = 404, body = "{\"error\": \"Not Found\"}" }, UNSUPPORTED) -- not an OAuth code
       assert.equal("unsupported_grant_type", failure().code)
       server:reset()
       script(UNREADABLE, { status = 422, body = "{\"detail\": \"more\"}" })
@@ -505,7 +506,7 @@ describe("token_url", function()
       has(err.message, "Cannot parse request body")
     end)
 
-    it("that the other endpoint was asked, too", function()
+    it("that the other endpoint was tried, too", function()
       configure({ always = { status = 404 } }, { always = { status = 410 } })
       local err = failure()
       assert.equal(404, err.status)
@@ -513,7 +514,7 @@ describe("token_url", function()
       has(err.message, server.url .. B .. " (HTTP 410)")
     end)
 
-    it("an answer that may be another one later, and is retried for it", function()
+    it("a response that is retried, since it may change", function()
       script(UNREADABLE, { status = 404 }, { status = 503, headers = { ["Retry-After"] = "0" } })
       local _, err = helper.client(server, { max_retries = 0 }):list_users(ORG)
       assert.equal(503, err.status)
@@ -522,28 +523,28 @@ describe("token_url", function()
     end)
   end)
 
-  describe("whose response is not a token endpoint's says so:", function()
+  describe("whose response is not a token endpoint's gives an error that says so:", function()
     local PAGES = {
       ["a 404 page"] = { status = 404, title = "Page not found at /x",
         body = "<!DOCTYPE html>\n<html lang=\"en\"><head>\n  <meta charset=\"utf-8\">\n<title>\n Page not found at "
           .. "&#x2F;x\n</title></head><body><h1>Page not found</h1>" },
-      ["a page in DEBUG about a host name that the server does not know"] = { status = 400,
+      ["a page of DEBUG about an unknown host name"] = { status = 400,
         title = "DisallowedHost at /oauth2/token/", more = "the server may not accept this host name",
         body = "DisallowedHost at /oauth2/token/\nInvalid HTTP_HOST header: 'x'. You may need to add it to "
           .. "ALLOWED_HOSTS.\nCSRF_COOKIE_NAME = 'csrftoken'" },
-      ["a page of a CSRF check"] = { status = 403, title = "403 Forbidden", more = "CSRF check",
+      ["a page about a CSRF check"] = { status = 403, title = "403 Forbidden", more = "CSRF check",
         body = "\n<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>403 Forbidden</title></head>\n<body>\n"
           .. "<h1>Forbidden <span>(403)</span></h1>\n<p>CSRF verification failed. Request aborted.</p>" },
-      ["a page about a host name that the server does not know"] = { status = 400, title = "Bad Request (400)",
+      ["a page about an unknown host name"] = { status = 400, title = "Bad Request (400)",
         more = "the server may not accept this host name",
         body = "\n<!doctype html>\n<html lang=\"en\">\n<head>\n  <title>Bad Request (400)</title>\n</head>" },
       ["an old page without a title"] = { status = 400, title = "Bad Request (400)",
         body = "<html><h1 class=\"x\">Bad Request (400)</h1></html>" },
       ["a proxy's page"] = { status = 403, title = "ERROR: The requested URL could not be retrieved",
         body = "<html><head><TITLE>ERROR: The requested URL could not be retrieved</TITLE></head>" },
-      ["a proxy that wants a password of its own"] = { status = 401, title = "401 Authorization Required",
+      ["a proxy that requires a password"] = { status = 401, title = "401 Authorization Required",
         body = "<html>\r\n<head><title>401 Authorization Required</title></head>" },
-      ["a page without anything"] = { status = 404, body = "<html>" },
+      ["an empty page"] = { status = 404, body = "<html>" },
       ["text"] = { status = 404, title = "404 page not found", body = "\n\n404 page not found\nmore of it\n" },
       ["JSON"] = { status = 404, title = "Not Found", body = "{\"detail\": \"Not Found\"}" },
       ["JSON of another kind of server"] = { status = 404, title = "Not Found",
@@ -570,7 +571,7 @@ describe("token_url", function()
       end)
     end
 
-    it("a gateway's page is quoted, and retried", function()
+    it("a gateway's page, which is quoted and retried", function()
       server:configure { always_token = { status = 502, headers = { ["Retry-After"] = "0" },
         body = "<html>\r\n<head><title>502 Bad Gateway</title></head>" } }
       local err = failure()
@@ -580,7 +581,7 @@ describe("token_url", function()
       assert.is_true(err.retryable)
     end)
 
-    it("a page of DEBUG about a missing slash is quoted, and says what to change", function()
+    it("a page of DEBUG about a missing slash, with what to change", function()
       server:configure { always_token = { status = 500, headers = { ["Retry-After"] = "0" },
         body = "RuntimeError at /oauth2/token\nYou called this URL via POST, but the URL doesn't end in a slash and "
           .. "you have APPEND_SLASH set." } }
@@ -589,7 +590,7 @@ describe("token_url", function()
       has(err.message, "write token_url with the slash at its end")
     end)
 
-    it("what is quoted is short, of one line, without control characters and secrets", function()
+    it("any page, quoted in one short line without control characters and secrets", function()
       for _, body in ipairs {
         "<html><title>" .. ("x"):rep(100000) .. "</title>", ("x"):rep(60000), ("é"):rep(30000),
         "<title>\27[2J\7\0 demo-secret\194\155 de&#109;o-secret &#x64;emo-secret demo%2Dsecret</title>",
@@ -607,15 +608,15 @@ describe("token_url", function()
       end
     end)
 
-    it("nothing is quoted from a text with status 200, which may hold a token", function()
+    it("text with status 200, which is not quoted, since it may contain a token", function()
       server:configure { always_token = { status = 200, body = "access_token=gho-unknown&token_type=bearer" } }
       local err = failure()
-      has(err.message, "the answer is not a JSON object")
+      has(err.message, "the response is not a JSON object")
       has(err.message, NOT_A_TOKEN_ENDPOINT)
       lacks(err.message, "gho-unknown")
     end)
 
-    it("a redirect names its target, and what to change", function()
+    it("a redirect, with its target and what to change", function()
       for target, advice in pairs {
         [A .. "/"] = "write token_url with the slash at its end",
         ["/login?next=%2F"] = "check base_url and token_url",
@@ -651,7 +652,7 @@ describe("token_url", function()
       end)
     end
 
-    it("about the ways that are given", function()
+    it("about given client_auth and token_encoding", function()
       server:configure { client_auth = "body", client_secret = "another" }
       has(failure { client_auth = "basic" }.message, "check client_id, client_secret and client_auth")
       server:configure { encoding = "json" }
@@ -682,10 +683,10 @@ describe("the client's Basic credentials", function()
     return mime.unb64(helper.last(server, "token").headers.authorization:match("^Basic (%S+)$"))
   end
 
-  -- All that a password generator uses, but for "%" and "+".
+  -- All characters of password generators except "%" and "+".
   local ID, SECRET = "my client/1", "aZ09 !\"#$&'()*,-./:;<=>?@[\\]^_`{|}~"
 
-  it("reach servers that decode them, and servers that do not", function()
+  it("work with servers that decode them and with servers that do not", function()
     for _, decodes in ipairs { true, false } do
       server:reset()
       server:configure { client_id = ID, client_secret = SECRET, basic_decode = decodes, client_auth = "basic" }
@@ -695,14 +696,14 @@ describe("the client's Basic credentials", function()
     end
   end)
 
-  it("are encoded as far as servers that decode them need it", function()
+  it("are encoded only as far as servers that decode them need", function()
     local id, secret = "a:b%c +é", "s:%41 +é"
     server:configure { client_id = id, client_secret = secret, client_auth = "basic" }
     assert(helper.client(server, { client_id = id, client_secret = secret }):list_users(ORG))
     assert.equal("a%3Ab%25c %2B%C3%A9:s:%2541 %2B%C3%A9", sent())
   end)
 
-  it("with a percent or plus sign go into the body if a server does not decode them", function()
+  it("with a percent or plus sign are sent in the body if a server does not decode them", function()
     for _, secret in ipairs { "100%41", "a+b" } do
       server:reset()
       server:configure { client_secret = secret, basic_decode = false }

@@ -1,4 +1,4 @@
---- One fetch of a token, however many calls wait for it: how long it may take, and what becomes of those who wait.
+--- One fetch of a token for all calls that wait for it: how long it may take, and how the waiting calls end.
 
 local cjson = require "cjson"
 local helper = require "spec.support.helper"
@@ -8,7 +8,7 @@ local socket = require "socket"
 
 local ORG = helper.ORG
 
--- Seconds: the client's timeout, an answer that comes too late for it, and a call that has time left after it.
+-- Seconds: the client's timeout, a delay that exceeds it, and the timeout of a call that exceeds it.
 local LIMIT, SILENT, LONG = 0.5, 5, 5
 local SLACK = os.getenv("SPARSE") and 4 or 0.4 -- seconds; SPARSE: under valgrind everything takes many times as long
 
@@ -22,14 +22,14 @@ describe("the fetch of a token", function()
   before_each(function() server:reset() end)
   after_each(helper.close_clients)
 
-  --- A client whose calls can run at once, in coroutines.
+  --- A client whose calls can run at the same time, in coroutines.
   local function yielding(more)
     local options = { wait = function() coroutine.yield() end, timeout = LIMIT, max_retries = 0 }
     for name, value in pairs(more or {}) do options[name] = value end
     return helper.client(server, options)
   end
 
-  --- A call that has begun, as far as it gets without waiting.
+  --- Starts a call, which runs until it has to wait.
   local function begin(client, opts)
     local call = { began = socket.gettime() }
     call.thread = coroutine.create(function()
@@ -42,7 +42,7 @@ describe("the fetch of a token", function()
     return call
   end
 
-  --- Lets the calls run until all of these have ended.
+  --- Runs the calls until all of them have ended.
   local function finish(...)
     local running = true
     while running do
@@ -68,8 +68,8 @@ describe("the fetch of a token", function()
     return list
   end
 
-  describe("that stays silent", function()
-    it("is abandoned after the client's timeout, and those who have time left start a new one, at no retry", function()
+  describe("that gets no response", function()
+    it("is abandoned after the client's timeout, and calls with time left start a new one without a retry", function()
       server:configure { script = { token = { { delay = SILENT } } } }
       local client = yielding()
       local first, second, third = begin(client), begin(client, { timeout = LONG }), begin(client, { timeout = LONG })
@@ -83,7 +83,7 @@ describe("the fetch of a token", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("is no outage: calls that overlap get a token", function()
+    it("does not delay overlapping calls for longer than the client's timeout", function()
       server:configure { script = { token = { { delay = SILENT } } } }
       local client = yielding()
       local calls = {}
@@ -103,7 +103,7 @@ describe("the fetch of a token", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("gives way to a new one in the same call, if that has longer", function()
+    it("is replaced by a new one in the same call if that has time left", function()
       server:configure { script = { token = { { delay = SILENT }, { delay = SILENT } } } }
       local client = helper.client(server, { timeout = LIMIT, max_retries = 0 })
       local seconds, users = helper.timed(client.list_users, client, ORG, { timeout = LONG })
@@ -112,7 +112,7 @@ describe("the fetch of a token", function()
       assert.equal(3, server:counts().token)
     end)
 
-    it("has that limit for all of its requests together", function()
+    it("is limited to the client's timeout for all of its requests together", function()
       server:configure { script = { token = { { status = 415, delay = 0.3 }, { delay = 0.3 } } } }
       local client = helper.client(server, { timeout = LIMIT, max_retries = 0 })
       local seconds, users = helper.timed(client.list_users, client, ORG, { timeout = LONG })
@@ -123,7 +123,7 @@ describe("the fetch of a token", function()
       assert.same({ "application/x-www-form-urlencoded", "application/json", "application/json" }, types)
     end)
 
-    it("is told to on_event, in the call that it ends with or that goes on after it", function()
+    it("is reported to on_event, in the call that ends or continues after it", function()
       server:configure { script = { token = { { delay = SILENT }, { delay = SILENT } } } }
       local events = {}
       local function on_event(event) events[#events + 1] = event end
@@ -137,7 +137,7 @@ describe("the fetch of a token", function()
   end)
 
   describe("continues for later calls", function()
-    it("when the time of all who wait is up", function()
+    it("if all waiting calls time out", function()
       server:configure { script = { token = { { delay = 0.4 } } } }
       local events = {}
       local client = helper.client(server, { on_event = function(event) events[#events + 1] = event end })
@@ -148,7 +148,7 @@ describe("the fetch of a token", function()
       assert.same({ "token 200 1 -", "api 200 1 -" }, summary(events))
     end)
 
-    it("when the only call that waits is cancelled by an error out of wait, or dropped", function()
+    it("if the only waiting call is cancelled by an error of wait, or dropped", function()
       server:configure { script = { token = { { delay = 0.2 } } } }
       local cancelled = true
       local client = helper.client(server, { wait = function(seconds)
@@ -181,7 +181,7 @@ describe("the fetch of a token", function()
       helper.failed("closed", client:list_users(ORG))
     end)
 
-    it("and if it failed meanwhile, its failure is theirs", function()
+    it("which get its error if it has failed", function()
       server:configure { script = { token = { { delay = 0.2, status = 403 } } } }
       local client = helper.client(server, { max_retries = 0, token_url = helper.TOKEN_PATH })
       helper.failed("timeout", client:list_users(ORG, { timeout = 0.1 }))
@@ -190,7 +190,7 @@ describe("the fetch of a token", function()
     end)
   end)
 
-  it("is done anew by a child that was forked during it, at no attempt", function()
+  it("is repeated by a child that was forked during it, which counts as no attempt", function()
     server:configure { script = { token = { { delay = 0.5 } } } }
     local client = helper.client(server, { max_retries = 0 })
     helper.failed("timeout", client:list_users(ORG, { timeout = 0.1 }))
@@ -201,18 +201,18 @@ describe("the fetch of a token", function()
   end)
 
   describe("has a separate outcome for each waiting call", function()
-    it("success, though another fetch has failed before it asks", function()
+    it("success, even if another fetch has failed before it is resumed", function()
       server:configure { script = { token = { { delay = 0.1 }, INVALID_GRANT }, api = { { status = 401 } } } }
       local client = yielding { timeout = LONG }
       local first, second = begin(client), begin(client)
-      finish(first) -- its token is refused, and so is another
+      finish(first) -- its token is refused, and the next request, too
       helper.failed("auth", first.users, first.err)
       assert.equal(2, server:counts().token)
       finish(second)
       succeeded(second)
     end)
 
-    it("failure, though another fetch has brought a token before it asks", function()
+    it("failure, even if another fetch has succeeded before it is resumed", function()
       server:configure { script = { token = { { delay = 0.1, status = 403 } } } }
       local client = yielding { timeout = LONG, token_url = helper.TOKEN_PATH }
       local first, second = begin(client), begin(client)
@@ -228,7 +228,7 @@ describe("the fetch of a token", function()
   end)
 
   describe("after a refusal by the API", function()
-    it("is one for all whose token that was", function()
+    it("is made once for all calls with the refused token", function()
       server:configure { script = { api = {
         { ok = true }, { status = 401, delay = 0.1 }, { status = 401, delay = 0.4 },
       } } }
@@ -239,13 +239,13 @@ describe("the fetch of a token", function()
       succeeded(first)
       assert.is_false(second.has_ended())
       local renewed = client:token()
-      finish(second) -- it hears of the old token's end, and goes on with the new one
+      finish(second) -- the old token is refused, and it continues with the new one
       succeeded(second)
       assert.equal(renewed, (client:token()))
       assert.equal(2, server:counts().token)
     end)
 
-    it("may bring the same token once more, which is good again", function()
+    it("may return the same token, which is used again", function()
       server:configure {
         token_raw = cjson.encode { access_token = "same", token_type = "Bearer", expires_in = 3600 },
         accept_tokens = { "same" }, script = { api = { { ok = true }, { status = 401 } } },

@@ -1,4 +1,4 @@
--- How handlers of nginx wait for a token. nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- How handlers of nginx wait for a token. nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local mock = require "spec.support.mock"
@@ -6,7 +6,7 @@ local nginx = require "spec.support.nginx"
 local socket = require "socket"
 local worker = require "spec.support.worker"
 
--- Seconds: an answer that comes too late for every client.
+-- Seconds: a delay that exceeds the timeout of every client.
 local SILENT = 10
 
 local HTTP = [[
@@ -61,7 +61,7 @@ describe("handlers of nginx that wait for a token", function()
     receive(send "/flush")
   end)
 
-  --- Waits until the API has been asked for so many tokens.
+  --- Waits until the API has received `count` token requests.
   local function await_token_requests(count)
     local ends = socket.gettime() + 10
     while api:counts().token < count do
@@ -70,7 +70,7 @@ describe("handlers of nginx that wait for a token", function()
     end
   end
 
-  it("share a request that goes on though the visitor who has caused it is gone", function()
+  it("share a token request, which continues if the client that caused it has disconnected", function()
     api:configure { script = { token = { { delay = 0.6 } } } }
     local path = "/list?client=visited&timeout=5"
     local gone = send(path)
@@ -82,7 +82,7 @@ describe("handlers of nginx that wait for a token", function()
     assert.equal(1, api:counts().token)
   end)
 
-  it("outlive a request that stays silent", function()
+  it("get a token if the first token request gets no response", function()
     api:configure { script = { token = { { delay = SILENT } } } }
     local path = "/list?client=patient&timeout=1"
     local first = send(path)
@@ -95,7 +95,7 @@ describe("handlers of nginx that wait for a token", function()
     assert.equal(2, api:counts().token)
   end)
 
-  it("use a token that another worker stores while their own request stays silent", function()
+  it("use a token that another worker stores while their token request gets no response", function()
     api:configure { script = { token = { { delay = SILENT } } } }
     local waiting = {}
     for i = 1, 3 do waiting[i] = send "/list?client=silent&timeout=3&store=1" end
@@ -107,7 +107,7 @@ describe("handlers of nginx that wait for a token", function()
     assert.equal(2, api:counts().token)
   end)
 
-  it("leave no line in nginx's log", function()
+  it("write nothing to nginx's log", function()
     assert.equal("", server:log())
   end)
 end)

@@ -15,13 +15,13 @@ describe("tokens", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  --- Every token request in the order it came, as "encoding authentication grant".
+  --- Checks the token requests in order, each as "encoding authentication grant".
   local function asked(expected)
     assert.same(expected, helper.token_requests(server))
   end
 
-  describe("client credentials grant", function()
-    it("is RFC 6749's form with Basic authentication", function()
+  describe("of the client credentials grant", function()
+    it("are requested with RFC 6749's form and Basic authentication", function()
       assert(helper.client(server):list_users(ORG))
       asked { "form basic client_credentials" }
       local request = helper.last(server, "token")
@@ -34,7 +34,7 @@ describe("tokens", function()
       assert.is_nil(request.headers.expect)
     end)
 
-    it("encodes of id and secret what RFC 6749 2.3.1 needs to be told apart", function()
+    it("are requested with id and secret encoded as far as RFC 6749, section 2.3.1, requires", function()
       local id, secret = "a:b%c d+é", "s/=&é +%:\"\\*-._~"
       server:configure { client_id = id, client_secret = secret }
       assert(helper.client(server, { client_id = id, client_secret = secret }):list_users(ORG))
@@ -46,7 +46,7 @@ describe("tokens", function()
       assert.equal("s/=&%c3%a9 %2b%25:\"\\*-._~", (second:gsub("%%%x%x", string.lower)))
     end)
 
-    it("works with a secret of any length", function()
+    it("may be requested with a secret of any length", function()
       local secret = ("s3cr%t "):rep(500)
       server:configure { client_secret = secret }
       for _, auth in ipairs { "basic", "body" } do
@@ -55,8 +55,8 @@ describe("tokens", function()
     end)
   end)
 
-  describe("password grant", function()
-    it("sends the user name and password in the body, and no client if there is none", function()
+  describe("of the password grant", function()
+    it("are requested with user name and password in the body, and no client if there is none", function()
       assert(helper.client(server, helper.PASSWORD):list_users(ORG))
       asked { "form none password" }
       local request = helper.last(server, "token")
@@ -65,7 +65,7 @@ describe("tokens", function()
       assert.is_nil(request.headers.authorization)
     end)
 
-    it("authenticates the client where its id and secret are given too", function()
+    it("are requested with the client's id and secret if there are any", function()
       server:configure { client_required = true }
       local options = helper.options(server, CREDENTIALS)
       assert(helper.client(server, options):list_users(ORG))
@@ -73,7 +73,7 @@ describe("tokens", function()
       assert.equal("demo-client", helper.last(server, "token").client_id)
     end)
 
-    it("names a client that has an id alone", function()
+    it("are requested with the client's id if it has no secret", function()
       assert(helper.client(server, { username = CREDENTIALS.username, password = CREDENTIALS.password,
         client_id = "public", client_auth = "body" }):get(helper.API .. "/none") == nil)
       local request = helper.last(server, "token")
@@ -111,7 +111,7 @@ describe("tokens", function()
     helper.without(server:requests(), { "demo-secret", mime.b64("demo-client:demo-secret") })
   end)
 
-  it("and secrets stand in no URL, and no request that does not need them", function()
+  it("and secrets are in no URL, and in no request that does not need them", function()
     local options = helper.options(server, CREDENTIALS)
     server:configure { refresh = true }
     local client = helper.client(server, options)
@@ -127,7 +127,7 @@ describe("tokens", function()
     assert.is_nil(helper.last(server, "token").body:find("correct", 1, true)) -- the refresh token sufficed
   end)
 
-  it("are asked for with the scope given, and with none otherwise", function()
+  it("are requested with the given scope, and otherwise with none", function()
     assert(helper.client(server, { scope = "read write:all" }):list_users(ORG))
     local body = "&" .. helper.last(server, "token").body:gsub("%%20", "+") .. "&"
     assert.truthy(body:find("&scope=read+write%3Aall&", 1, true), body)
@@ -138,7 +138,7 @@ describe("tokens", function()
     assert.is_nil(helper.last(server, "token").body:find("scope", 1, true))
   end)
 
-  -- Each kind of server with what it refuses, and how many token requests a client may need to find that out.
+  -- Kinds of servers: encoding, client authentication, how they refuse others, and the maximum number of requests.
   local kinds = { { "both", "both", 1 } }
   for _, how in ipairs { "ninja_422", "ninja_400", "415", "dot", "invalid_request" } do
     kinds[#kinds + 1] = { "json", "both", 2, encoding_refusal = how }
@@ -151,7 +151,7 @@ describe("tokens", function()
     kinds[#kinds + 1] = { "form", "basic", 1, client_refusal = how }
   end
 
-  describe("without any option, work with a server that takes", function()
+  describe("without any option work with a server that accepts", function()
     for _, kind in ipairs(kinds) do
       local settings = { encoding = kind[1], client_auth = kind[2] }
       local name = ("%s as encoding and %s as client authentication"):format(kind[1], kind[2])
@@ -167,7 +167,7 @@ describe("tokens", function()
         local client = helper.client(server, options)
         assert.equal(25, #assert(client:list_users(ORG)))
         assert.is_true(server:counts().token <= kind[3], table.concat(helper.token_requests(server), ", "))
-        -- None more after the first time, also when the token is renewed.
+        -- Later, one request renews the token.
         for _ = 1, 2 do
           local before = server:counts().token
           server:revoke()
@@ -178,13 +178,13 @@ describe("tokens", function()
 
       it(name, function() check() end)
 
-      -- A bare 401 may also mean a wrong password; another try would be another wrong one.
+      -- A 401 without a code may mean a wrong password, which must not be sent again.
       if settings.client_refusal ~= "unauthorized" or kind[3] == 1 then
-        it(name .. ", also with the password grant", function() check(helper.options(server, CREDENTIALS)) end)
+        it(name .. " for the password grant, too", function() check(helper.options(server, CREDENTIALS)) end)
       end
     end
 
-    it("JSON only, where there is no client", function()
+    it("JSON only, without a client", function()
       server:configure { encoding = "json" }
       assert(helper.client(server, helper.PASSWORD):list_users(ORG))
       asked { "form - password", "json none password" }
@@ -207,8 +207,8 @@ describe("tokens", function()
     end)
   end)
 
-  describe("with a fixed option", function()
-    it("are asked for in that encoding alone", function()
+  describe("with a given option", function()
+    it("are requested in that encoding only", function()
       for _, encoding in ipairs { "form", "json" } do
         server:reset()
         server:configure { encoding = encoding }
@@ -219,11 +219,11 @@ describe("tokens", function()
         server:configure { encoding = other }
         helper.failed("auth", helper.client(server, { token_encoding = encoding,
           token_url = helper.TOKEN_PATH }):list_users(ORG))
-        asked { encoding .. " - client_credentials" } -- refused before the client was looked at
+        asked { encoding .. " - client_credentials" } -- refused before the client was authenticated
       end
     end)
 
-    it("authenticate the client in that way alone", function()
+    it("are requested with that client authentication only", function()
       for _, auth in ipairs { "basic", "body" } do
         server:reset()
         server:configure { client_auth = auth }
@@ -236,7 +236,7 @@ describe("tokens", function()
       end
     end)
 
-    it("in the body: id and secret stand there and not in a header", function()
+    it("are requested with id and secret in the body, not in the header", function()
       for _, encoding in ipairs { "form", "json" } do
         assert(helper.client(server, { client_auth = "body", token_encoding = encoding }):list_users(ORG))
         local request = helper.last(server, "token")
@@ -248,7 +248,7 @@ describe("tokens", function()
   end)
 
   describe("that are refused:", function()
-    it("invalid_grant is final, and never tried in another form", function()
+    it("invalid_grant is final, and nothing else is tried", function()
       for _, more in ipairs { {}, { client_id = "demo-client", client_secret = "demo-secret" } } do
         server:reset()
         local options = { username = "ada@example.com", password = "wrong pass" }
@@ -285,16 +285,16 @@ describe("tokens", function()
       end
     end)
 
-    it("a wrong password is sent once, where the server reads only JSON", function()
+    it("a wrong password is sent once in JSON if the server reads only JSON", function()
       server:configure { encoding = "json" }
       local client = helper.client(server, { username = "ada@example.com", password = "wrong pass" })
       helper.failed("auth", client:list_users(ORG))
-      asked { "form - password", "json none password" } -- the first could not be read
+      asked { "form - password", "json none password" } -- the server could not read the first
       helper.failed("auth", client:list_users(ORG))
       assert.equal(3, server:counts().token)
     end)
 
-    it("a bare 401 with a password at stake is not tried in another form", function()
+    it("nothing else is tried after a 401 without a code if there is a password", function()
       server:configure { always_token = { status = 401 } }
       helper.failed("auth", helper.client(server, helper.options(server, CREDENTIALS)):list_users(ORG))
       assert.equal(1, server:counts().token)
@@ -315,7 +315,7 @@ describe("tokens", function()
       end
     end)
 
-    it("what worked once is not doubted for a refusal", function()
+    it("nothing else is tried if it has worked before", function()
       local client = helper.client(server)
       assert(client:list_users(ORG))
       server:revoke()
@@ -326,7 +326,7 @@ describe("tokens", function()
       assert(client:list_users(ORG))
     end)
 
-    it("a client whose server comes right later works then", function()
+    it("a client works as soon as its server accepts it", function()
       server:configure { client_secret = "another" }
       local client = helper.client(server)
       helper.failed("auth", client:list_users(ORG))
@@ -334,7 +334,7 @@ describe("tokens", function()
       assert(client:list_users(ORG))
     end)
 
-    it("a grant that the server does not have is not tried for ever", function()
+    it("an unsupported grant is tried at most three times", function()
       server:configure { grants = { "password" } }
       local err = helper.failed("auth", helper.client(server, { token_url = helper.TOKEN_PATH }):list_users(ORG))
       assert.equal("unsupported_grant_type", err.code)
@@ -344,12 +344,12 @@ describe("tokens", function()
 
   describe("with a refresh token", function()
     for name, credentials in pairs { ["the client's grant"] = {}, ["the password grant"] = CREDENTIALS } do
-      it("are renewed by it, after " .. name, function()
+      it("are renewed with it after " .. name, function()
         server:configure { refresh = true }
         local client = helper.client(server, helper.options(server, credentials))
         assert(client:list_users(ORG))
         local first = helper.last(server, "token").grant
-        for _ = 1, 3 do -- each refresh token is good for one use
+        for _ = 1, 3 do -- each refresh token can be used once
           server:revoke()
           assert(client:list_users(ORG))
           assert.equal("refresh_token", helper.last(server, "token").grant)
@@ -358,7 +358,7 @@ describe("tokens", function()
         assert.same({ [first] = 1, refresh_token = 3 }, server:counts().tokens_by_grant)
       end)
 
-      it("that is refused, are asked for with the first grant again, after " .. name, function()
+      it("that is refused are requested with the first grant again, after " .. name, function()
         for _, step in ipairs {
           { status = 400, body = "{\"error\": \"invalid_grant\"}" }, { status = 401 },
           { status = 400, body = "{\"error\": \"unsupported_grant_type\"}" },
@@ -382,7 +382,7 @@ describe("tokens", function()
       end)
     end
 
-    it("that the server did not renew, use the old one again", function()
+    it("that the server does not replace are renewed with it again", function()
       local body = "{\"access_token\": \"static\", \"token_type\": \"Bearer\", \"expires_in\": 0%s}"
       server:configure { accept_tokens = { "static" }, script = { token = {
         { body = body:format(", \"refresh_token\": \"ref-one\"") }, { body = body:format(""), times = 3 },
@@ -393,7 +393,7 @@ describe("tokens", function()
       for i = 2, 4 do assert.truthy(list[i].body:find("refresh_token=ref-one", 1, true), list[i].body) end
     end)
 
-    it("are given up if the API refuses the first use of what they are renewed to", function()
+    it("are not renewed with it again if the API refuses the first use of a renewed token", function()
       local body = "{\"access_token\": \"%s\", \"token_type\": \"Bearer\", \"refresh_token\": \"ref-one\"}"
       server:configure { accept_tokens = { "good" }, script = { token = {
         { body = body:format("old") }, { body = body:format("useless") }, { body = body:format("good") },
@@ -406,7 +406,7 @@ describe("tokens", function()
       assert.same({ "client_credentials", "refresh_token", "client_credentials" }, grants)
     end)
 
-    it("survive a server that is busy while they are renewed", function()
+    it("are renewed with it even if the server is busy at first", function()
       server:configure { refresh = true }
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -417,7 +417,7 @@ describe("tokens", function()
       assert.equal("refresh_token", helper.last(server, "token").grant)
     end)
 
-    it("that has characters to be encoded, send it whole", function()
+    it("that needs encoding are renewed with it", function()
       local refresh = "r+/= &%é\"\\"
       local body = "{\"access_token\": \"static\", \"refresh_token\": %s}"
       server:configure { script = { token = { { body = body:format(cjson.encode(refresh)) } } } }
@@ -425,7 +425,7 @@ describe("tokens", function()
       assert.equal(refresh, cjson.decode(server:requests("token")[2].body).refresh_token)
     end)
 
-    it("that is refused with status 200, are asked for with the first grant", function()
+    it("that is refused with status 200 are requested with the first grant again", function()
       server:configure { refresh = true }
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -446,7 +446,7 @@ describe("tokens", function()
     end
 
     for name, value in pairs { ["a number"] = 3600, ["a numeric string"] = "\"3600\"", ["a fraction"] = "3600.5" } do
-      it("as " .. name .. ", tell when they expire", function()
+      it("as " .. name .. " expire after it", function()
         local client, expires_at = fetch(value)
         local expected = socket.gettime() + 3600
         assert.is_true(math.abs(expires_at - expected) < 2, tostring(expires_at))
@@ -459,7 +459,7 @@ describe("tokens", function()
       null = "null", ["no value"] = "none", ["no number"] = "\"soon\"", ["an object"] = "{}", ["a boolean"] = "true",
       ["an empty string"] = "\"\"",
     } do
-      it("of " .. name .. ", are kept until refused", function()
+      it("of " .. name .. " are kept until they are refused", function()
         local client, expires_at = fetch(value)
         assert.is_nil(expires_at)
         for _ = 1, 3 do assert(client:list_users(ORG)) end
@@ -471,7 +471,7 @@ describe("tokens", function()
     end
 
     for _, value in ipairs { "0", "-1", "-1e300", "\"0\"" } do
-      it("of " .. value .. ", serve the call that waited for them", function()
+      it("of " .. value .. " are used by the call that waited for them", function()
         local client, expires_at = fetch(value)
         assert.is_true(expires_at == nil or expires_at <= socket.gettime() + 1)
         assert(client:list_users(ORG))
@@ -482,7 +482,7 @@ describe("tokens", function()
     end
 
     for _, value in ipairs { "1e300", "\"1e300\"", "99999999999999999999" } do
-      it("of " .. value .. ", are kept, and expire some day", function()
+      it("of " .. value .. " are kept, and expire some day", function()
         local client, expires_at = fetch(value)
         assert.is_true(expires_at == nil or expires_at > socket.gettime() + 86400 and expires_at < 1e300)
         assert(client:list_users(ORG))
@@ -490,7 +490,7 @@ describe("tokens", function()
       end)
     end
 
-    it("are renewed shortly before they expire, not after", function()
+    it("are renewed shortly before they expire", function()
       server:configure { expires_in = "1.0" }
       local client = helper.client(server)
       assert(client:list_users(ORG))
@@ -502,7 +502,7 @@ describe("tokens", function()
       assert.is_nil(server:counts().statuses["401"])
     end)
 
-    it("have an hour's and a minute's life of which no more than a minute is given away", function()
+    it("of a minute and a half or an hour are not renewed at once", function()
       for _, life in ipairs { 90, 3600 } do
         server:reset()
         local client = fetch(life)
@@ -513,7 +513,7 @@ describe("tokens", function()
   end)
 
   describe("that the API refuses", function()
-    it("are dropped, and the call is tried once more with a new one", function()
+    it("are dropped, and the call is retried once with a new one", function()
       local client = helper.client(server)
       assert(client:list_users(ORG))
       local old = client:token()
@@ -528,14 +528,14 @@ describe("tokens", function()
       assert.equal(2, server:counts().token)
     end)
 
-    it("are tried once more even with max_retries = 0", function()
+    it("are replaced even with max_retries = 0", function()
       local client = helper.client(server, { max_retries = 0 })
       assert(client:list_users(ORG))
       server:revoke()
       assert(client:list_users(ORG))
     end)
 
-    it("for ever, make an error of kind auth", function()
+    it("again after renewal make the call fail with kind auth", function()
       server:configure { always_api = { status = 401 } }
       local client = helper.client(server)
       local err = helper.failed("auth", client:list_users(ORG))
@@ -548,7 +548,7 @@ describe("tokens", function()
       assert(client:list_users(ORG))
     end)
 
-    it("with 403 are kept", function()
+    it("with status 403 are kept", function()
       server:configure { always_api = { status = 403 } }
       local client = helper.client(server)
       helper.failed("http", client:list_users(ORG))
@@ -557,7 +557,7 @@ describe("tokens", function()
       assert.equal(2, server:counts().api)
     end)
 
-    it("between two attempts are renewed once a call", function()
+    it("after a retry are renewed once", function()
       server:configure { script = { api = {
         { status = 503, headers = { ["Retry-After"] = "0" } }, { revoke = true }, { status = 503,
           headers = { ["Retry-After"] = "0" } },
@@ -568,7 +568,7 @@ describe("tokens", function()
     end)
   end)
 
-  describe("are refused, and sent nowhere, when", function()
+  describe("are refused, and never sent, if", function()
     for name, body in pairs {
       ["they have a line break"] = [[{"access_token": "a\r\nX-Injected: yes"}]],
       ["they have a line feed at the end"] = [[{"access_token": "abc\n"}]],
@@ -583,11 +583,11 @@ describe("tokens", function()
       ["they are absent"] = [[{"token": "abc"}]],
       ["they are of another type"] = [[{"access_token": "abc", "token_type": "mac"}]],
       ["they need a proof of possession"] = [[{"access_token": "abc", "token_type": "DPoP"}]],
-      ["the answer is an array"] = [=[["abc"]]=],
-      ["the answer is a string"] = [["abc"]],
-      ["the answer is HTML"] = "<html><body>Welcome</body></html>",
-      ["the answer is empty"] = "",
-      ["the answer is cut short"] = "{\"access_token\": \"ab",
+      ["the response is an array"] = [=[["abc"]]=],
+      ["the response is a string"] = [["abc"]],
+      ["the response is HTML"] = "<html><body>Welcome</body></html>",
+      ["the response is empty"] = "",
+      ["the response is cut short"] = "{\"access_token\": \"ab",
     } do
       it(name, function()
         server:configure { token_raw = body }
@@ -599,7 +599,7 @@ describe("tokens", function()
       end)
     end
 
-    it("an error comes with status 200", function()
+    it("the response with status 200 is an error", function()
       server:configure { token_raw = [[{"error": "access_denied", "error_description": "not today"}]] }
       local err = helper.failed("auth", helper.client(server):list_users(ORG))
       assert.truthy(err.message:find("access_denied", 1, true), err.message)
@@ -607,7 +607,7 @@ describe("tokens", function()
     end)
   end)
 
-  it("may be of type Bearer in any case, or of none", function()
+  it("may have the type Bearer in upper or lower case, or none", function()
     for _, member in ipairs { "\"token_type\": \"bearer\"", "\"token_type\": \"BEARER\"", "\"token_type\": null",
       "\"scope\": null" } do
       server:configure { token_raw = "{\"access_token\": \"static\", " .. member .. "}", accept_tokens = { "static" } }
@@ -616,7 +616,7 @@ describe("tokens", function()
     end
   end)
 
-  it("may be of any length and of all the characters that a header can carry", function()
+  it("may have thousands of characters, of all that are valid in a header", function()
     local characters = {}
     for code = 33, 126 do characters[#characters + 1] = string.char(code) end
     local token = table.concat(characters):gsub("[\"\\]", "") .. ("x"):rep(6000)
@@ -624,7 +624,7 @@ describe("tokens", function()
     assert(helper.client(server):list_users(ORG))
   end)
 
-  it("may be written with JSON's escapes; of equal names the last one counts, inner ones do not", function()
+  it("may be in JSON with escapes, equal names, of which the last one counts, and nested names", function()
     server:configure { accept_tokens = { "a/b+c=" .. ("d/"):rep(300) }, token_raw = [[ {"access_token": "first",
       "more": [{"access_token": "inner", "expires_in": 1}], "access_\u0074oken": "a\/\u0062+c=]] .. ("d\\/"):rep(300)
       .. [[", "expires_in": 9, "expires_in": " 600 ", "token_type": "Bearer", "scope": {"token_type": "mac"}} ]] }
@@ -636,41 +636,41 @@ describe("tokens", function()
     assert.equal(1, server:counts().token)
   end)
 
-  describe("that come with empty texts", function()
-    local function answer(more)
+  describe("in a response with empty strings", function()
+    local function response(more)
       local text = { access_token = "static", expires_in = 0 }
       for name, value in pairs(more) do text[name] = value end
       return { body = cjson.encode(text) }
     end
 
-    it("are good: such a text is as if it were not there", function()
-      helper.static(server, { always_token = answer { token_type = "", scope = "", error = "", refresh_token = "" } })
+    it("are used, since an empty string counts as absent", function()
+      helper.static(server, { always_token = response { token_type = "", scope = "", error = "", refresh_token = "" } })
       local client = helper.client(server, { scope = "read" })
       assert.equal(25, #assert(client:list_users(ORG)))
       assert.equal("read", select(3, client:token()))
       assert.equal(2, server:counts().token)
-      helper.static(server, { always_token = answer { expires_in = "" } })
+      helper.static(server, { always_token = response { expires_in = "" } })
       assert.same({ "static" }, { helper.client(server):token() })
     end)
 
-    it("keep the refresh token that there is", function()
-      helper.static(server, { always_token = answer { refresh_token = "good" } })
+    it("are renewed with the previous refresh token", function()
+      helper.static(server, { always_token = response { refresh_token = "good" } })
       local client = helper.client(server)
       assert(client:list_users(ORG))
-      server:patch { always_token = answer { refresh_token = "" } }
+      server:patch { always_token = response { refresh_token = "" } }
       for _ = 1, 3 do
         assert(client:list_users(ORG))
         assert.truthy(helper.last(server, "token").body:find("refresh_token=good", 1, true))
       end
     end)
 
-    it("are none if the token itself is empty", function()
-      server:configure { always_token = answer { access_token = "" } }
+    it("are refused if the token itself is empty", function()
+      server:configure { always_token = response { access_token = "" } }
       local err = helper.failed("auth", helper.client(server):token())
       assert.truthy(err.message:find("no access_token", 1, true), err.message)
     end)
 
-    it("show no empty code or description", function()
+    it("give errors without code and description", function()
       server:configure { always_token = { status = 400,
         body = cjson.encode { error = "", error_description = "", detail = "not today" } } }
       local client = helper.client(server, { token_encoding = "form", client_auth = "basic" })
@@ -681,8 +681,8 @@ describe("tokens", function()
     end)
   end)
 
-  it("come from /oauth2/token/ as well", function()
-    server:configure { encoding = "json", client_auth = "basic" } -- as the service's own guide has it
+  it("may be requested from /oauth2/token/", function()
+    server:configure { encoding = "json", client_auth = "basic" } -- as in the service's guide
     local client = helper.client(server, { token_url = "/oauth2/token/" })
     assert(client:list_users(ORG))
     local request = helper.last(server, "token")
@@ -691,8 +691,8 @@ describe("tokens", function()
     assert.equal(2, server:counts().token)
   end)
 
-  describe("client:token()", function()
-    it("gives the token and when it expires, and fetches it once", function()
+  describe("of client:token()", function()
+    it("are returned with their expiry, and fetched once", function()
       server:configure { expires_in = 600 }
       local client = helper.client(server)
       local token, expires_at = client:token()
@@ -704,7 +704,7 @@ describe("tokens", function()
       assert.equal(1, server:counts().token)
     end)
 
-    it("gives the scope that the server said, or else the one that was asked for", function()
+    it("are returned with the scope from the server, or otherwise the requested one", function()
       assert.equal("read write", (select(3, helper.client(server):token())))
       server:configure { token_raw = '{"access_token": "x", "token_type": "Bearer", "scope": null}' }
       assert.same({ "x", nil, "users:read" }, { helper.client(server, { scope = "users:read" }):token() })
@@ -716,7 +716,7 @@ describe("tokens", function()
       assert.equal(1, select("#", helper.client(server, { access_token = "mine" }):token()))
     end)
 
-    it("gives nil and an error where there is none to be had", function()
+    it("are nil with an error if the request is refused", function()
       server:configure { always_token = { status = 403 } }
       local client = helper.client(server)
       assert.equal(2, select("#", client:token()))

@@ -1,11 +1,11 @@
--- The names of the interface are in several places: in the module, in types/podero.lua, in the reference, and those of
--- users in the command and in README.md, too. All have to agree.
+-- The names of the interface are in the module, in types/podero.lua and in the reference, and the fields of users also
+-- in the command and in README.md. All have to agree.
 
 local helper = require "spec.support.helper"
 local mock_users = require "spec.support.mock.users"
 local podero = require "podero"
 
--- UserOutput of the API's specification: type, "?" where it is nullable; the others are required.
+-- UserOutput of the API's specification: types, with "?" if nullable; the others are required.
 local SCHEMA = {
   id = "string", organization_id = "string", external_user_id = "string?", role = "Role", email = "string",
   first_name = "string?", last_name = "string?", is_onboarded = "boolean?", street_and_number = "string?",
@@ -34,7 +34,7 @@ local function block(name)
   return assert(types:match("\n%-%-%-@%l+ " .. name:gsub("%.", "%%.") .. "%f[%W][^\n]*\n(.-)\n[^-]"), name)
 end
 
---- Name to type of the fields of a class; a "?" at the end of the type where there may be none.
+--- The types of a class's fields by name, with "?" at the end if the field is optional.
 local function fields(class)
   local found = {}
   for name, optional, kind in ("\n" .. block(class)):gmatch("\n%-%-%-@field ([%a_]+)(%??) (%S+)") do
@@ -57,8 +57,8 @@ local function functions(prefix)
   return found
 end
 
---- The names in the first column of the tables of a page of the reference, `pattern` picking them from a cell. With a
--- heading: only of the section below it.
+--- The names in the first column of the tables on a page of the reference; `pattern` matches them in a cell. With a
+-- heading, only in its section.
 local function column(page, pattern, heading)
   local found = {}
   local section = reference[page]
@@ -69,7 +69,7 @@ local function column(page, pattern, heading)
   return found
 end
 
---- The methods of a page that have a heading and a line with their syntax.
+--- The methods of a page, each of which needs a heading, a line with its syntax, and an example.
 local function described(page, prefix)
   local found = {}
   for heading in reference[page]:gmatch("\n## ([^\n]+)") do
@@ -92,7 +92,7 @@ local function options_in_source(list)
   return found
 end
 
---- What a function says about an option that has a value of no use.
+--- The error of a function for an option with an invalid value.
 local function complaint(call, name)
   local ok, message = pcall(call, { [name] = coroutine.create(function() end) })
   assert.is_false(ok, name)
@@ -109,7 +109,7 @@ describe("types/podero.lua", function()
   setup(function() client = podero.new { access_token = "x" } end)
   teardown(function() client:close() end)
 
-  it("has a text for each field, argument and return", function()
+  it("describes each field, argument and result", function()
     local count = 0
     for line in types:gmatch("\n%-%-%-@(%l+ [^\n]+)") do
       local tag, rest = line:match("^(%l+) (.*)$")
@@ -126,23 +126,23 @@ describe("types/podero.lua", function()
     assert.is_true(count > 120)
   end)
 
-  it("is Lua", function() assert.is_function(loadfile("types/podero.lua")) end)
+  it("is valid Lua", function() assert.is_function(loadfile("types/podero.lua")) end)
 
-  it("has what the module has, and so has the reference", function()
+  it("has the names of the module, as has the reference", function()
     local declared = fields "podero"
     for _, name in ipairs(functions "podero.") do declared[name] = "function" end
     assert.same(sorted(podero), sorted(declared))
     assert.same(sorted(podero), sorted(column("module", "`podero%.([%w_]+)")))
   end)
 
-  it("has the methods that a client has, and so has the reference", function()
+  it("has the methods of a client, as has the reference", function()
     local methods = debug.getmetatable(client).__index
     assert.same(sorted(methods), sorted(functions "Client:"))
     assert.same(sorted(methods), sorted(column("methods", "`client:([%w_]+)")))
     assert.same(sorted(methods), sorted(described("methods", "client:")))
   end)
 
-  it("has the options of podero.new, and so has the reference", function()
+  it("has the options of podero.new, as has the reference", function()
     local declared = fields "podero.Options"
     assert.same(sorted(options_in_source "client_options"), sorted(declared))
     assert.same(sorted(declared), sorted(column("options", "`([%l_]+)`", "All options")))
@@ -161,7 +161,7 @@ describe("types/podero.lua", function()
     assert.truthy(complaint(new, "no_such_option"):find("unknown option", 1, true))
   end)
 
-  it("has the options of TLS, and so has the reference", function()
+  it("has the options of tls, as has the reference", function()
     local declared = fields "podero.TlsOptions"
     assert.same(sorted(options_in_source "tls_options"), sorted(declared))
     local row = reference.options:match("\n| `tls` [^\n]+")
@@ -204,7 +204,7 @@ describe("types/podero.lua", function()
     assert.same(with "podero.ListOptions", sorted(column("methods", "`([%l_]+)`", "Options of the lists")))
   end)
 
-  it("has the fields of a user, and so have the reference and the README", function()
+  it("agrees with the reference and the README about the fields of a user", function()
     local WORDS = { ["string"] = "string", integer = "integer", Role = "string", boolean = "boolean", number = "float" }
     local expected = {}
     for name, kind in pairs(SCHEMA) do
@@ -218,7 +218,7 @@ describe("types/podero.lua", function()
     end
   end)
 
-  it("has the kinds and the fields of errors, and so has the reference", function()
+  it("has the kinds and the fields of errors, as has the reference", function()
     local kinds = {}
     for name in helper.read("src/core/failure.c"):gmatch("case FAILURE_[%u_]+: return \"([%l_]+)\"") do
       kinds[#kinds + 1] = name
@@ -238,7 +238,7 @@ describe("types/podero.lua", function()
     end
   end)
 
-  it("has the fields of an event, and so has the reference", function()
+  it("has the fields of events, as has the reference", function()
     for kind, class in pairs { exchange = "Exchange", retry = "Retry", store = "Store" } do
       local names, row = { "type" }, reference.events:match(("\n| `\"%s\"` |([^\n]+)"):format(kind))
       for name in row:gmatch("`([%l_]+)`") do
@@ -260,7 +260,7 @@ describe("types/podero.lua", function()
     assert.same(sorted(ROLES), sorted(names))
   end)
 
-  it("has the fields of a user with the schema's types, and so has the command", function()
+  it("has the fields of a user with the schema's types, as has the command", function()
     local expected = {}
     for name, kind in pairs(SCHEMA) do expected[name] = kind:gsub("Role", "podero.Role") end
     assert.same(expected, fields "podero.User")
@@ -270,7 +270,7 @@ describe("types/podero.lua", function()
     assert.same(sorted(SCHEMA), sorted(mock_users.FIELDS))
   end)
 
-  it("names the environment variables, and so do reference and man page", function()
+  it("names the environment variables, as do the reference and the man page", function()
     local man = helper.read("docs/podero.1")
     for name in helper.read("src/lua/options.c"):gmatch("\"(PODERO_[%u_]+)\"") do
       assert.truthy(types:find("`" .. name .. "`", 1, true), name)

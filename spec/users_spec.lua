@@ -6,7 +6,7 @@ local users = require "spec.support.mock.users"
 
 local ORG = helper.ORG
 
--- A user with the required fields alone, whose values can be replaced or left out (false).
+-- A user with the required fields only, whose values can be replaced or left out (false).
 local REQUIRED = {
   id = "\"9e3779b1-24f4-4062-82f8-000000707053\"", organization_id = "\"" .. ORG .. "\"", role = "\"user\"",
   email = "\"ada@example.com\"", num_inverters = "1", num_heat_pumps = "0", num_electric_vehicles = "2",
@@ -31,7 +31,7 @@ describe("list_users", function()
   before_each(function() server:reset() end)
   after_each(function() helper.close_clients() end)
 
-  --- Lists what a server with this answer gives.
+  --- Lists the users of a server that sends this text.
   local function list(raw, options)
     helper.static(server, { organizations = { [ORG] = { raw = raw } } })
     options = options or {}
@@ -45,7 +45,7 @@ describe("list_users", function()
     return result and result[2], err
   end
 
-  it("gives an array of users, with the fields of the schema", function()
+  it("returns an array of users with the fields of the schema", function()
     server:configure { organizations = { [ORG] = { users = 1, seed = 4 } } }
     local list_of_one = assert(helper.client(server):list_users(ORG))
     assert.equal(1, #list_of_one)
@@ -60,7 +60,7 @@ describe("list_users", function()
     assert.equal("application/json", request.headers.accept)
   end)
 
-  it("gives every user as another decoder reads it, with nulls left out", function()
+  it("returns every user as another decoder reads it, without nulls", function()
     for seed = 1, 5 do
       server:configure { organizations = { [ORG] = { users = 700, seed = seed } } }
       local expected = helper.oracle(users.list_json(seed, 700, false))
@@ -69,7 +69,7 @@ describe("list_users", function()
     end
   end)
 
-  it("has no key for a nullable field that is null or absent", function()
+  it("returns no key for a nullable field that is null or absent", function()
     server:configure { organizations = { [ORG] = { users = 3, seed = 1 } } }
     local three = assert(helper.client(server):list_users(ORG))
     local names = {}
@@ -83,7 +83,7 @@ describe("list_users", function()
     end
   end)
 
-  it("gives num_* as integers and coordinates as floats", function()
+  it("returns num_* as integers and coordinates as floats", function()
     local user = assert(list_changed { latitude = "48", longitude = "-9", num_inverters = "3.0", num_wallboxes = "2e1",
       num_heat_pumps = "-0" })
     assert.equal(48, user.latitude)
@@ -130,7 +130,7 @@ describe("list_users", function()
     assert.equal(1, user["ü \n"])
   end)
 
-  it("lets what follows a null in an array keep its place", function()
+  it("keeps the positions of elements after a null in an array", function()
     local user = assert(list_changed { list = "[null, 1, null, [null, 2]]" })
     assert.equal(1, user.list[2])
     assert.equal(2, user.list[4][2])
@@ -141,21 +141,21 @@ describe("list_users", function()
     assert.equal("", assert(list_changed { role = "\"\"" }).role)
   end)
 
-  it("does not check more than types: the API's texts pass as they are", function()
+  it("checks only types, not the content of strings", function()
     local user = assert(list_changed { id = "\"no uuid\"", last_login = "\"yesterday\"", email = "\"?\"" })
     assert.equal("no uuid", user.id)
     assert.equal("yesterday", user.last_login)
     assert.equal("?", user.email)
   end)
 
-  it("gives an empty table for an empty list", function()
+  it("returns an empty table for an empty list", function()
     for _, raw in ipairs { "[]", " [ ]\r\n", "\t[\n\n]" } do assert.same({}, list(raw)) end
     server:configure { default_users = 0 }
     assert.same({}, helper.client(server):list_users(ORG))
   end)
 
   describe("with include_deleted", function()
-    it("asks for soft-deleted users and gives them too", function()
+    it("requests deleted users, and returns them, too", function()
       server:configure { organizations = { [ORG] = { users = 90, seed = 3 } } }
       local client = helper.client(server)
       local all = assert(client:list_users(ORG, { include_deleted = true }))
@@ -164,7 +164,7 @@ describe("list_users", function()
       assert.is_nil(helper.difference(helper.oracle(users.list_json(3, 90, true)), all))
     end)
 
-    it("off or absent, does not", function()
+    it("false or absent does not", function()
       server:configure { organizations = { [ORG] = { users = 90, seed = 3 } } }
       local client = helper.client(server)
       for _, opts in ipairs { {}, { include_deleted = false } } do
@@ -176,7 +176,7 @@ describe("list_users", function()
   end)
 
   describe("of an organization", function()
-    it("takes a UUID in capitals or not", function()
+    it("accepts a UUID in upper or lower case", function()
       local client = helper.client(server)
       for _, id in ipairs { helper.OTHER_ORG, helper.OTHER_ORG:upper() } do
         local result = assert(client:list_users(id))
@@ -185,7 +185,7 @@ describe("list_users", function()
       end
     end)
 
-    it("sends nothing for a text that is not a UUID", function()
+    it("returns an error for a string that is not a UUID, and sends nothing", function()
       local client = helper.client(server)
       for _, id in ipairs {
         "", "x", ORG:sub(1, 35), ORG .. "0", " " .. ORG, ORG .. " ", ORG:gsub("%-", "/"), ORG:gsub("^.", "g"),
@@ -202,7 +202,7 @@ describe("list_users", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("raises for what is no string", function()
+    it("raises an error if the id is not a string", function()
       local client = helper.client(server)
       for _, id in ipairs { 42, true, {}, print } do
         helper.raises({ "list_users", "string", type(id) }, client.list_users, client, id)
@@ -243,7 +243,7 @@ describe("list_users", function()
       end)
 
       if REQUIRED[name] then
-        it(name .. " must be there, and not null", function()
+        it(name .. " must be present, and not null", function()
           local err = helper.failed("schema", list_changed { [name] = false })
           assert.truthy(err.message:find("[2]." .. name .. ":", 1, true), err.message)
           err = helper.failed("schema", list_changed { [name] = "null" })
@@ -258,7 +258,7 @@ describe("list_users", function()
       end
     end
 
-    it("says which user it was", function()
+    it("the error gives the position of the user", function()
       local parts = {}
       for i = 1, 1000 do parts[i] = user_json(i == 777 and { email = "[]" } or {}) end
       local err = helper.failed("schema", list("[" .. table.concat(parts, ",") .. "]"))
@@ -273,7 +273,7 @@ describe("list_users", function()
       end
     end)
 
-    it("the whole must be an array", function()
+    it("the list must be an array", function()
       for got, value in pairs { object = "{\"detail\": \"x\"}", string = "\"x\"", number = "7", boolean = "false",
         null = "null" } do
         local err = helper.failed("schema", list(value))
@@ -284,7 +284,7 @@ describe("list_users", function()
       helper.failed("schema", list("{}"))
     end)
 
-    it("a number that no double holds is refused", function()
+    it("a number that is too large for a double is refused", function()
       for _, number in ipairs { "1e400", "-1e400" } do
         local result, err = list_changed { latitude = number }
         assert.is_nil(result)
@@ -295,7 +295,7 @@ describe("list_users", function()
   end)
 
   describe("with validate = false", function()
-    it("lets such values pass as they came", function()
+    it("returns such values unchanged", function()
       local user = assert(list_changed({
         id = false, email = "5", role = "null", num_inverters = "\"3\"", num_wallboxes = "1.5", latitude = "\"48.2\"",
         zip_code = "1010", first_name = "[\"a\", \"b\"]", town = "{\"name\": \"Wien\", \"code\": null}",
@@ -319,14 +319,14 @@ describe("list_users", function()
       end
     end)
 
-    it("gives the same users where nothing is wrong", function()
+    it("returns the same users if all are valid", function()
       server:configure { organizations = { [ORG] = { users = 300, seed = 2 } } }
       local actual = assert(helper.client(server, { validate = false }):list_users(ORG))
       assert.is_nil(helper.difference(helper.oracle(users.list_json(2, 300, false)), actual))
     end)
   end)
 
-  describe("of 10,000 users comes back whole", function()
+  describe("returns 10,000 users completely", function()
     local text, expected
 
     setup(function()
@@ -345,7 +345,7 @@ describe("list_users", function()
       return helper.last(server, "api")
     end
 
-    it("over plain HTTP, chunked or with its length", function()
+    it("over plain HTTP, chunked or with Content-Length", function()
       assert.is_true(#text > 5e6)
       local request = check(helper.client(server))
       assert.equal("http", request.scheme)

@@ -1,5 +1,4 @@
--- Descriptors for the event loops of others by themselves, with epoll and with pipes, and what a child knows of
--- descriptors that it has inherited.
+-- Descriptors for other event loops, with epoll and with pipes, and how a child recognizes inherited descriptors.
 local compile = require "spec.support.compile"
 local process = require "spec.support.process"
 
@@ -84,22 +83,6 @@ static int l_is_inherited(lua_State *L) {
 static int l_identify(lua_State *L) { file = fork_file_id(integer(L, 1)); return 0; }
 static int l_is_same(lua_State *L) { lua_pushboolean(L, fork_is_same_file(integer(L, 1), file)); return 1; }
 static int l_close_if_same(lua_State *L) { fork_close(integer(L, 1), file); return 0; }
-
-static const luaL_Reg functions[] = {
-    {"open", l_open}, {"close", l_close}, {"watch", l_watch}, {"forget", l_forget}, {"attach", l_attach},
-    {"detach", l_detach}, {"signal", l_signal}, {"clear", l_clear}, {"is_usable", l_is_usable},
-    {"descriptor", l_descriptor}, {"is_readable", l_is_readable}, {"pair", l_pair}, {"send", l_send},
-    {"close_file", l_close_file}, {"is_open", l_is_open}, {"is_inherited", l_is_inherited},
-    {"identify", l_identify}, {"is_same", l_is_same}, {"close_if_same", l_close_if_same}, {NULL, NULL}};
-
-int luaopen_wakeup(lua_State *L) {
-  lua_newtable(L);
-  for (const luaL_Reg *f = functions; f->name != NULL; f++) {
-    lua_pushcfunction(L, f->func);
-    lua_setfield(L, -2, f->name);
-  }
-  return 1;
-}
 ]]
 
 local SOURCES = "src/core/loop/reactor.c src/core/loop/reactor_epoll.c src/core/loop/reactor_poll.c "
@@ -116,17 +99,6 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
     before_each(function() assert.is_true(c.open()) end)
     after_each(function() c.close() end)
 
-    --- Runs `f` in a child, and fails if it does.
-    local function in_child(f)
-      local pid = process.fork()
-      if pid == 0 then
-        local ok, problem = pcall(f)
-        if not ok then io.stderr:write(tostring(problem), "\n") end
-        process.leave(ok and 0 or 1)
-      end
-      assert.equal(0, process.wait(pid))
-    end
-
     it("is readable from signal until clear, however often each is called", function()
       assert.is_false(c.is_readable())
       c.clear()
@@ -139,7 +111,7 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
       end
     end)
 
-    it("says whether it is readable while a watched descriptor is ready, and is so", function()
+    it("is readable while a watched descriptor is ready if it is attached to an epoll set", function()
       local one, other = c.pair()
       assert.is_true(c.watch(one))
       assert.equal(has_epoll, c.attach())
@@ -161,7 +133,7 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
       c.close_file(other)
     end)
 
-    it("has a descriptor that stays the same, and that programs do not inherit", function()
+    it("has a descriptor that stays the same, and that other programs do not inherit", function()
       local descriptor = c.descriptor()
       c.attach()
       c.signal()
@@ -180,10 +152,10 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
       assert.is_true(c.open())
     end)
 
-    it("cannot be used in a child, which leaves the parent's alone", function()
+    it("cannot be used in a child, and the parent's is not affected", function()
       c.attach()
       assert.is_true(c.is_usable())
-      in_child(function()
+      process.in_child(function()
         assert.is_false(c.is_usable())
         c.signal()
         c.clear()
@@ -195,13 +167,13 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
       end)
       assert.is_false(c.is_readable())
       c.signal()
-      in_child(function() c.clear() end)
+      process.in_child(function() c.clear() end)
       assert.is_true(c.is_readable())
     end)
 
-    it("does not close what a child has opened under the numbers of descriptors that it had closed", function()
+    it("does not close descriptors that a child has reused", function()
       local descriptor = c.descriptor()
-      in_child(function()
+      process.in_child(function()
         c.close_file(descriptor)
         c.close_file(descriptor + 1)
         local one, other = c.pair()
@@ -214,12 +186,12 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
     end)
   end)
 
-  describe("with " .. name .. ", an inherited socket", function()
+  describe("with " .. name .. " an inherited socket", function()
     local c
 
     setup(function() c = compile("wakeup", SOURCE, SOURCES .. FLAGS .. flags) end)
 
-    it("is known and closed in a child and in a child of that", function()
+    it("is recognized and closed in a child and in a grandchild", function()
       c.open()
       local one, other = c.pair()
       c.identify(one)
@@ -241,7 +213,7 @@ for name, flags in pairs { epoll = "", pipes = " -DPODERO_POSIX_ONLY" } do
       c.close()
     end)
 
-    it("is told from one that the child has opened with the same number", function()
+    it("is distinguished from one that the child has opened with the same number", function()
       c.open()
       local one, other = c.pair()
       c.identify(one)

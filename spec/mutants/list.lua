@@ -12,7 +12,7 @@ return {
     find = "  if (!object->completed) {", replace = "  if (false) {",
   },
   {
-    file = "core/http/transfer.c", spec = "status", filter = "gets an error whose body",
+    file = "core/http/transfer.c", spec = "status", filter = "receives an error whose body",
     find = "  if (has_error_status(x, code)) return false;\n", replace = "",
   },
   {
@@ -39,11 +39,11 @@ return {
     replace = "",
   },
   {
-    file = "lua/wait_nginx.lua", spec = "nginx", filter = "a pump that nobody needs", lua = "luajit",
+    file = "lua/wait_nginx.lua", spec = "nginx", filter = "a pump without waiting calls", lua = "luajit",
     find = "      if due <= 0 or exiting then return end", replace = "",
   },
   {
-    file = "lua/wait_nginx.lua", spec = "wait", filter = "an ngx that is not nginx's",
+    file = "lua/wait_nginx.lua", spec = "wait", filter = "global ngx that is not nginx's",
     find = 'local get_phase = type(ngx) == "table" and ngx.get_phase', replace = "local get_phase = ngx.get_phase",
   },
   {
@@ -51,17 +51,17 @@ return {
     find = "function Waiter.__close(waiter)\n  c.stop(waiter.calls)", replace = "function Waiter.__close(waiter)",
   },
   {
-    file = "lua/methods.lua", spec = "each_user", filter = "gives an iterator with close",
+    file = "lua/methods.lua", spec = "each_user", filter = "returns an iterator with close",
     find = "  iterator.is_over = true\n  c.stop(iterator.calls)", replace = "  iterator.is_over = true",
   },
   {
-    file = "lua/call_object.c", spec = "connections", filter = "gives the connections of loops that were left",
+    file = "lua/call_object.c", spec = "connections", filter = "reuses the connections of abandoned loops",
     find = "  if (session_lacks_descriptors(object->session))\n", replace = "  if (false)\n",
   },
 
   -- Sockets and connections -------------------------------------------------------------------------------------------
   {
-    file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the file that a number was given to",
+    file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the new file of a reused number",
     find = "return errno == ENOENT && add_to_set(b, r, events);", replace = "return false;",
   },
   {
@@ -69,7 +69,7 @@ return {
     find = "  if (stale) rebuild(b);\n", replace = "",
   },
   {
-    file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the file that a number was given to",
+    file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the new file of a reused number",
     find = "  return events == 0 || wait_for(b, r, watcher, events | duplicate);", replace = "  return duplicate >= 0;",
   },
   {
@@ -78,7 +78,7 @@ return {
     replace = "  if (others.count == 0) return CONNECTION_KEEP;",
   },
   {
-    file = "core/http/connection.c", spec = "connections", filter = "idle until the server closed",
+    file = "core/http/connection.c", spec = "connections", filter = "server has closed 40 idle connections",
     find = "  if (t->out_of_memory || !was_lost(x, code)) return false;", replace = "  return false;",
   },
   {
@@ -86,7 +86,7 @@ return {
     find = "      .fresh_connection = is_unsafe(call),\n", replace = "",
   },
   {
-    file = "core/http/connection_limit.c", spec = "connections", filter = "counts the connections of loops",
+    file = "core/http/connection_limit.c", spec = "connections", filter = "counts the connections of each_user",
     find = "  unsigned max_private = max > 1 ? max - 1 : 1;", replace = "  unsigned max_private = max;",
   },
   {
@@ -101,11 +101,11 @@ return {
 
   -- Tokens ------------------------------------------------------------------------------------------------------------
   {
-    file = "core/oauth2/token_source.c", spec = "token_fetch", filter = "stays silent",
+    file = "core/oauth2/token_source.c", spec = "token_fetch", filter = "gets no response",
     find = "  if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))", replace = "  if (false)",
   },
   {
-    file = "core/oauth2/token_source.c", spec = "store", filter = "and refresh tokens",
+    file = "core/oauth2/token_source.c", spec = "store", filter = "with refresh tokens",
     find = "  if (s->refresh_token != NULL && strcmp(s->refresh_token, s->refresh_token_sent) == 0) {",
     replace = "  if (s->refresh_token != NULL) {",
   },
@@ -119,7 +119,7 @@ return {
     replace = "token == &s->access_token ? s->generation : 0, true);",
   },
   {
-    file = "core/oauth2/token_source.c", spec = "token", filter = "give.* up if the API refuses the first use",
+    file = "core/oauth2/token_source.c", spec = "token", filter = "if the API refuses the first use",
     find = "  if (s->is_unproven) forget_refresh_token(s);\n", replace = "",
   },
   {
@@ -128,7 +128,7 @@ return {
     replace = "  return !token_refusal_is_temporary(r, t);",
   },
   {
-    file = "core/oauth2/token_response.c", spec = "token", filter = "come with empty texts",
+    file = "core/oauth2/token_response.c", spec = "token", filter = "with empty strings",
     find = "  if (event != JSON_STRING || r->size == 0) return true;",
     replace = "  if (event != JSON_STRING) return true;",
   },
@@ -142,7 +142,7 @@ return {
   },
   {
     file = "core/oauth2/token_refusal.c", spec = "token_endpoints", filter = "is not a token endpoint's",
-    find = "  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;\n", replace = "",
+    find = "  if (r->status == 404 || r->status == 405 || r->status == 410) return CLASS_FOREIGN;\n", replace = "",
   },
   {
     file = "lua/methods.lua", spec = "store", filter = "stays held",
@@ -150,7 +150,7 @@ return {
     replace = '  elseif err == nil or err == "exists" then\n    c.postpone(call, CHECK_SECONDS)',
   },
   {
-    file = "lua/methods.lua", spec = "store", filter = "not given back a lock",
+    file = "lua/methods.lua", spec = "store", filter = "does not have a lock deleted",
     find = "  if shared.can_delete and c.clock() - locked < UNLOCK_SECONDS then",
     replace = "  if shared.can_delete then",
   },
@@ -161,7 +161,7 @@ return {
     find = "++x->content_codings > 1)", replace = "++x->content_codings > 9)",
   },
   {
-    file = "core/http/receive.c", spec = "status", filter = "does not read what it says",
+    file = "core/http/receive.c", spec = "status", filter = "does not read the proxy",
     find = "  if (r->status < 200) return !is_tunnel_refused(x);", replace = "  if (r->status < 200) return true;",
   },
   {
@@ -170,7 +170,7 @@ return {
     replace = "  r->retry_after = seconds;",
   },
   {
-    file = "core/http/receive.c", spec = "status", filter = "told when to try again",
+    file = "core/http/receive.c", spec = "status", filter = "receives Retry%-After",
     find = "(now != -1 ? (double)now : clock_wall())", replace = "(now != -1 ? clock_wall() : clock_wall())",
   },
   {
@@ -178,7 +178,7 @@ return {
     find = "  bool is_due = !x->in_header && x->response.status < 200;", replace = "  bool is_due = true;",
   },
   {
-    file = "core/http/receive.c", spec = "status", filter = "that gets a header",
+    file = "core/http/receive.c", spec = "status", filter = "that receives a header",
     find = "  x->field_too_large = size > MAX_FIELD_BYTES;", replace = "  x->field_too_large = false;",
   },
   {
@@ -186,7 +186,7 @@ return {
     find = "  if (x->past_deadline) return 0;\n", replace = "",
   },
   {
-    file = "core/http/transfer.c", spec = "status", filter = "fails that call alone",
+    file = "core/http/transfer.c", spec = "status", filter = "fails that call only",
     find = "!x->out_of_memory && (x->paused || has_long_field(x));", replace = "false;",
   },
   {
@@ -213,22 +213,22 @@ return {
     find = "  if (v->reader.values > v->max_values) return too_large(v, JSON_VALUE_TOO_MANY);\n", replace = "",
   },
   {
-    file = "lua/user_decoder.h", spec = "decoder", filter = "bounds how many values",
+    file = "lua/user_decoder.h", spec = "decoder", filter = "limits a user to 65,536 values",
     find = "#define USER_MAX_VALUES 65536", replace = "#define USER_MAX_VALUES 655360",
   },
 
   -- Options, paths and TLS --------------------------------------------------------------------------------------------
   {
-    file = "core/http/url.c", spec = "options", filter = "are refused in each spelling",
+    file = "core/http/url.c", spec = "options", filter = "are refused in spellings",
     find = "  if (path == NULL) return not_absolute;", replace = "  if (path == NULL) path = \"\";",
   },
   {
-    file = "core/http/url.c", spec = "options", filter = "are refused in each spelling",
+    file = "core/http/url.c", spec = "options", filter = "are refused in spellings",
     find = "  if (memchr(text, '%', (size_t)(path - text)) != NULL) return \"has a percent sign in its host\";\n",
     replace = "",
   },
   {
-    file = "core/syntax.c", spec = "injection", filter = "however it is spelled",
+    file = "core/syntax.c", spec = "injection", filter = "however encoded",
     find = "#define MAX_DECODINGS 3", replace = "#define MAX_DECODINGS 0",
   },
   {

@@ -8,10 +8,22 @@ ${CC:-cc} -shared -fPIC $(tools/lua_cflags.sh %s %s) -o %s/%s.so %s/spec_%s.c %s
 
 local COVERAGE = " -O0 -g --coverage -fprofile-update=atomic -Wl,--exclude-libs,libgcov.a"
 
---- Compiles `source`, a C module with the function luaopen_NAME, and returns the module. `flags` are further arguments
--- of the compiler.
+--- The C function that opens a module as a table of its functions.
+local function opener(name, source)
+  local head = ("int luaopen_%s(lua_State *L)"):format(name)
+  local lines = { head .. ";\n" .. head .. " {\n  lua_newtable(L);\n" }
+  for f in source:gmatch("static int l_([%w_]+)%(lua_State %*L%)") do
+    lines[#lines + 1] = ("  lua_pushcfunction(L, l_%s);\n  lua_setfield(L, -2, \"%s\");\n"):format(f, f)
+  end
+  lines[#lines + 1] = "  return 1;\n}\n"
+  return table.concat(lines)
+end
+
+--- Compiles `source`, a C module, and returns the module: without a function luaopen_NAME, a table of all functions
+-- `static int l_FUNCTION(lua_State *L)` of the source. `flags` are further arguments of the compiler.
 return function(name, source, flags)
   flags = flags or ""
+  if not source:find("luaopen_" .. name, 1, true) then source = source .. opener(name, source) end
   -- gcov's files are written next to the module when the program ends.
   local coverage = flags:find("src/", 1, true) and package.cpath:match("([^;]*%-coverage)/%?%.so")
   local template = coverage and coverage .. "/compiled" or "${TMPDIR:-/tmp}"
