@@ -166,8 +166,8 @@ static void set_has_method(lua_State *L, int index, const char *method, const ch
   lua_pop(L, 1);
 }
 
-/* Pushes the table that the methods of a client share. The Lua files add fields of their own to
- * these: [-0, +1, e]
+/* Pushes the table that the methods of a client share, with these fields, to which the Lua files
+ * add others: [-0, +1, e]
  *   wait, token_store: the options, or nil
  *   credentials: see credentials_push
  * and if there is a token store:
