@@ -1,5 +1,5 @@
-/* Checks the arguments of the methods that make calls: for a client (client.c), and for a client of
- * podero.mock (mock.c), which refuses the same.
+/* Checks the arguments of the methods that make calls, both for a client (client.c) and for a
+ * client of podero.mock (mock.c), which refuses the same arguments.
  *
  *   call_arguments_read_list, call_arguments_read_get, call_arguments_read_request,
  *   call_arguments_read_token, call_arguments_push_org_ids
@@ -19,7 +19,7 @@
 /* The client at index 1. */
 struct call_client {
   struct session *session;                /* NULL for a client of podero.mock */
-  const struct session_options *defaults; /* of the options of methods; not read if is_closed */
+  const struct session_options *defaults; /* for options that are not given; unused if is_closed */
   bool is_closed;
   bool has_max_response_bytes; /* the option was given */
   bool has_headers;            /* index 1 has CLIENT_HEADERS */
@@ -28,21 +28,22 @@ struct call_client {
 /* "/api/partners/v2.0/org/", a UUID, "/users" and NUL. */
 #define CALL_USERS_PATH_BYTES (23 + 36 + 6 + 1)
 
-/* The arguments of one call. It must not be copied: `request` may refer to `users_path`. */
+/* The arguments of one call. Do not copy it: `request` may refer to `users_path`. */
 struct call_arguments {
   struct method_options options;
-  struct call_request request; /* its texts belong to values on the stack, or to users_path */
-  int opts;                    /* stack index of the options, as for call_push_new */
-  int filter;                  /* the same of the filter */
+  struct call_request request; /* refers to values on the stack, and to users_path */
+  int opts;                    /* stack index of the options, for call_push_new */
+  int filter;                  /* stack index of the filter, or 0, for call_push_new */
   char users_path[CALL_USERS_PATH_BYTES];
 };
 
-/* Each of these reads the arguments of one method into `out`, leaves what that refers to on the
- * stack, and returns true. If the call cannot be made, pushes nil and an error object (the client
- * is closed, an id is not a UUID, a path cannot be requested), and returns false. [-0, +n, v]
+/* Each of these functions reads the arguments of one method into `out`, leaves the values to which
+ * it refers on the stack, and returns true. If the client is closed, the id is not a UUID or the
+ * path cannot be used, returns false, with nil and an error object on top. [-0, +?, v]
  *
- * read_list reads (org_id [, where] [, opts]), and for METHOD_LIST_USERS_OF one id of
- * call_arguments_push_org_ids, (org_id, opts, fields, filter). */
+ * call_arguments_read_list reads (org_id [, opts]); for METHOD_FIND_USER (org_id, where [, opts]);
+ * for METHOD_LIST_USERS_OF (org_id, opts, fields, filter), with one id of
+ * call_arguments_push_org_ids. */
 bool call_arguments_read_list(lua_State *L, const struct call_client *client, enum method method,
                               struct call_arguments *out);
 bool call_arguments_read_get(lua_State *L, const struct call_client *client,

@@ -46,10 +46,10 @@ static int fail_closed(lua_State *L, const struct client *client) {
 /* No collection is run for this many calls or fewer. */
 #define MIN_UNFINISHED 64u
 
-/* Runs a full collection if more than MIN_UNFINISHED calls are unfinished, and twice as many as
- * after the last collection. A call that nobody refers to (its coroutine is not resumed, or its
- * loop was left early) holds connections and memory until Lua collects it. Lua may not do so soon,
- * since it does not count that memory. [-0, +0, m] */
+/* Runs a full collection if more than MIN_UNFINISHED calls are unfinished, and at least twice as
+ * many as after the last collection. A call that nobody refers to (its coroutine is not resumed, or
+ * its loop was left early) holds connections and memory until Lua collects it. Lua may not do so
+ * soon, since it does not count that memory. [-0, +0, m] */
 static void collect_unfinished(lua_State *L, struct client *client) {
   unsigned unfinished = session_count_calls(client->session);
   if (unfinished * 2 < client->collect_at) client->collect_at = unfinished * 2;
@@ -69,7 +69,7 @@ static struct call_client describe(const struct client *client) {
   };
 }
 
-/* Begins a call of the client at index 1; see call_push_new. [-0, +(1|2), m] */
+/* Begins a call of the client at index 1; see call_push_new. [-0, +(1..3), m] */
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct call_arguments *arguments) {
   collect_unfinished(L, client);
