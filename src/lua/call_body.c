@@ -147,7 +147,7 @@ void call_body_end_users(struct user_decoder *decoder, bool finds, struct failur
   if (!user_decode_end(decoder))
     call_body_set_users_failure(decoder, failure);
   else if (finds && decoder->delivered == 0)
-    failure_set(failure, FAILURE_NOT_FOUND, "none of the %llu users of the list has these values",
+    failure_set(failure, FAILURE_NOT_FOUND, "none of the %llu users in the list has these values",
                 (unsigned long long)decoder->users);
 }
 
