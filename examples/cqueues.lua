@@ -1,5 +1,5 @@
--- Lists organizations beside other work, with cqueues: while a call waits, other coroutines run. The
--- option `wait` is all that it takes.
+-- Lists organizations beside other work, with cqueues: while a call waits, other coroutines run. Only the option `wait`
+-- is needed for that.
 --
 --   lua5.4 examples/cqueues.lua ORGANIZATION_ID...
 local cqueues = require "cqueues"

@@ -1,10 +1,9 @@
--- Writes the users of an organization to a CSV file while they arrive: a list of any length takes a
--- few megabytes of memory. Standard error tells how far it has come.
+-- Writes the users of an organization to a CSV file while they arrive: a list of any length takes a few megabytes of
+-- memory. A line on standard error shows the progress.
 --
 --   lua5.4 examples/export_csv.lua ORGANIZATION_ID users.csv
 --
--- For all fields, and texts that a spreadsheet must not take for formulas, see the command
--- `podero users --format csv`.
+-- The command `podero users --format csv` writes all fields, and no text that a spreadsheet reads as a formula.
 local podero = require "podero"
 
 local org_id, name = arg[1], arg[2]
@@ -15,7 +14,7 @@ end
 
 local COLUMNS = { "id", "role", "email", "first_name", "last_name", "zip_code", "town", "num_wallboxes" }
 
--- RFC 4180: quotes around what needs them, and doubled inside.
+-- RFC 4180: a value that needs quotes is in quotes, and quotes in it are doubled.
 local function csv_line(values)
   for i, value in ipairs(values) do
     if value:find('[",\r\n]') then values[i] = '"' .. value:gsub('"', '""') .. '"' end
@@ -24,8 +23,8 @@ local function csv_line(values)
 end
 
 local client = assert(podero.new())
--- The file gets its name when all has come: until then, one that is there already stays as it was. (The command does
--- more: it keeps the file's mode, follows links, and removes what it has begun when it is interrupted.)
+-- The file gets its name after everything was received: until then, an existing file is left unchanged. (The command
+-- does more: it keeps the file's mode, follows links, and removes the temporary file when it is interrupted.)
 local part = ("%s.%s.part"):format(name, tostring(client):match("0x(%x+)") or os.time())
 local file = assert(io.open(part, "wb"))
 
@@ -50,7 +49,7 @@ client:close()
 io.stderr:write("\n")
 if not ok then
   if io.type(file) == "file" then file:close() end
-  os.remove(part) -- half a list looks like a whole one
+  os.remove(part) -- a part of a list looks like a whole one
   io.stderr:write(tostring(err), "\n")
   os.exit(1)
 end

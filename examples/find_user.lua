@@ -10,7 +10,7 @@ if not number then
   os.exit(2)
 end
 
---- A text from the server, for a terminal: control characters in it could do more than be seen.
+--- A text from the server, for a terminal, which would obey control characters in it.
 local function shown(value)
   return (value:gsub("\194[\128-\159]", "?"):gsub("%c", "?"))
 end

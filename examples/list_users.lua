@@ -2,9 +2,8 @@
 --
 --   lua5.4 examples/list_users.lua ORGANIZATION_ID [--include-deleted]
 --
--- Credentials come from the environment: PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or
--- PODERO_USERNAME and PODERO_PASSWORD, or PODERO_ACCESS_TOKEN; and PODERO_BASE_URL for another
--- environment than production.
+-- Credentials come from the environment: PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME and
+-- PODERO_PASSWORD, or PODERO_ACCESS_TOKEN. PODERO_BASE_URL selects another environment than production.
 local podero = require "podero"
 
 local org_id, flag = arg[1], arg[2]
@@ -24,7 +23,7 @@ if not users then
   os.exit(1)
 end
 
---- A text from the server, for a terminal: control characters in it could do more than be seen.
+--- A text from the server, for a terminal, which would obey control characters in it.
 local function shown(text)
   return (text:gsub("\194[\128-\159]", "?"):gsub("%c", "?"))
 end

@@ -1,5 +1,5 @@
--- Lists many organizations at once, on shared connections, and counts their users by role. An
--- organization that fails does not keep the others from being listed.
+-- Lists many organizations at once, on shared connections, and counts their users by role. If one fails, the others are
+-- listed nevertheless.
 --
 --   lua5.4 examples/many_organizations.lua ORGANIZATION_ID...
 local podero = require "podero"
@@ -24,7 +24,7 @@ for _, org_id in ipairs(org_ids) do
     local counts = { other = 0 }
     for _, role in ipairs(ROLES) do counts[role] = 0 end
     for _, user in ipairs(users) do
-      local role = counts[user.role] and user.role or "other" -- servers may come to know more roles
+      local role = counts[user.role] and user.role or "other" -- a server may have further roles
       counts[role] = counts[role] + 1
     end
     local texts = {}

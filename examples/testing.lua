@@ -1,10 +1,10 @@
--- A test of a function that uses a client, without a network: podero.mock answers in its place.
+-- A test of a function that uses a client, without a network: podero.mock replaces the client.
 --
 --   lua5.4 examples/testing.lua
 
 local mock = require "podero.mock"
 
--- What is tested: returns the e-mail addresses of the admins, or nil and a text for people.
+-- The function that is tested: returns the e-mail addresses of the admins, or nil and a text for people.
 local function admins(client, org_id)
   local users, err = client:list_users(org_id, { role = "admin", fields = { "email" } })
   if not users then return nil, err.retryable and "try again later" or tostring(err) end
@@ -32,7 +32,7 @@ client:fail_next { status = 503 }
 local none, problem = admins(client, ORG)
 assert(none == nil and problem == "try again later")
 
--- It has asked twice, for this organization.
+-- There were two calls, for this organization.
 assert(#client.calls == 2 and client.calls[2].org_id == ORG)
 
 print "3 tests passed"

@@ -8,9 +8,10 @@ source = {
 description = {
   summary = "Client for Podero's Partner API",
   detailed = [[
-    Lists the users of an organization, with OAuth2 (client credentials and password), retries and
-    one shared connection, as Lua tables of any number in bounded memory. A C module on libcurl, and
-    the command `podero`.
+    Lists the users of an organization from Podero's Partner API as Lua tables, and makes any other
+    call of that API. Handles OAuth2 tokens, retries, time limits and connections, and reads lists
+    of any length in bounded memory. In OpenResty and nginx, other requests are served while a call
+    waits. A C module on libcurl, with the command `podero`.
   ]],
   license = "MIT",
 }

@@ -170,11 +170,12 @@ describe("a call that nobody waits for", function()
     return (select(5, listener:received()))
   end
 
+  local TIMEOUT = helper.CHECKED and 2 or 0.3
   local yields
 
   local function new_client(listener, more)
     yields = true
-    local options = { timeout = 0.3, wait = function(seconds, fd)
+    local options = { timeout = TIMEOUT, wait = function(seconds, fd)
       if yields then return coroutine.yield(seconds, fd) end
       socket.sleep(seconds)
     end }
@@ -219,7 +220,7 @@ describe("a call that nobody waits for", function()
     local client, seen = new_client(listener, { access_token = "mine" }), {}
     local thread = coroutine.create(function() return call(client, seen) end)
     resume_until(thread, function() return in_flight(listener) == 1 and (not state.each_user or seen.users) end)
-    socket.sleep(0.35)
+    socket.sleep(TIMEOUT + 0.05)
     yields = false
     assert.equal(5, #assert(client:get("/y")))
     local ends = socket.gettime() + 3

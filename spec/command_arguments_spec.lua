@@ -254,7 +254,7 @@ describe("the arguments of the command", function()
       server:reset()
       assert.equal("3\n", output_of(("users --count --limit 3 %s %s"):format(mock.ORG, OTHER)))
       assert.equal(1, #server:requests("api"))
-      is_wrong("--limit '0': expected a whole number from 1 on", "users --limit 0 " .. mock.ORG)
+      is_wrong("--limit '0': expected a whole number above 0", "users --limit 0 " .. mock.ORG)
     end)
   end)
 

@@ -76,6 +76,9 @@ describe("completion", function()
     ["podero find x first_n"] = "first_name=\n",
     ["podero completion "] = "bash\nfish\nzsh\n",
     ["podero help tok"] = "token\n",
+    ["podero users --columns emai"] = "email\n",
+    ["podero users --columns id,num_h"] = "id,num_heat_pumps\n",
+    ["podero request PU"] = "PUT\n",
   }
 
   for shell, offered in pairs(offers) do
@@ -117,6 +120,7 @@ describe("completion", function()
     types(zsh, "podero users --output a\\\\ ", "a\\ file.csv ")
     types(zsh, "podero users --format nd", "ndjson ")
     types(zsh, "podero find x emai", "email=")
-    types(zsh, "podero request PO", "podero request PO")
+    types(zsh, "podero request PO", "podero request POST")
+    types(zsh, "podero users --columns id,emai", "id,email")
   end)
 end)

@@ -82,7 +82,7 @@ describe("podero doctor", function()
     fails(2, "settings", { "PODERO_BASE_URL 'x.example' has no scheme: https://x.example?" }, "",
       { PODERO_BASE_URL = "x.example" })
     fails(2, "settings", { "no credentials: set PODERO_CLIENT_ID" }, "", without_client {})
-    fails(2, "token", { "✘ token --ca-file /nope cannot be read: No such file" }, "--ca-file /nope",
+    fails(2, "settings", { "✘ settings --ca-file /nope cannot be read: No such file" }, "--ca-file /nope",
       { PODERO_BASE_URL = server.tls_url })
     fails(2, "settings", { "the client's secret is missing" }, "", { PODERO_CLIENT_SECRET = false })
   end)
@@ -111,9 +111,9 @@ describe("podero doctor", function()
 
     it("no response", function()
       server:configure { always_token = { delay = 2 } }
-      fails(4, "connection", { "timeout: ", "No answer came in time: check firewalls" }, "--timeout 0.5")
+      fails(4, "connection", { "timeout: ", "The server did not respond in time: check firewalls" }, "--timeout 0.5")
       server:configure { script = { api = { { delay = 2 } } } }
-      fails(4, "users", { "timeout: ", "The server answers, but too slowly" }, "--timeout 0.5 " .. mock.ORG)
+      fails(4, "users", { "timeout: ", "The server responds, but too slowly" }, "--timeout 0.5 " .. mock.ORG)
     end)
 
     it("a proxy", function()
@@ -149,7 +149,7 @@ describe("podero doctor", function()
     fails(3, "token", { "✔ connection", "Welcome",
       "this is not a token endpoint: check PODERO_BASE_URL and --token-url" }, "")
     fails(1, "token", { "✔ connection",
-      "is not of the Partner API (text/html): check the base URL (PODERO_BASE_URL)" }, "",
+      "does not come from the Partner API (text/html): check the base URL (PODERO_BASE_URL)" }, "",
       without_client { PODERO_ACCESS_TOKEN = "hush" })
   end)
 

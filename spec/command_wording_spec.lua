@@ -77,7 +77,7 @@ describe("the command's messages", function()
     local tls = { PODERO_BASE_URL = server.tls_url }
     says(2, "podero: --ca-file /nope cannot be read: No such file", "token --ca-file /nope", tls)
     says(2, "podero: --key is given without --cert", "token --key " .. write("key", "x"), tls)
-    says(2, "podero: --key-password-file cannot be used: /nope: No such file", "token --key-password-file /nope")
+    says(2, "podero: --key-password-file '/nope' cannot be read: No such file", "token --key-password-file /nope")
     says(2, "podero: --client-secret-file (/nope) cannot be used", "token --client-id x --client-secret-file /nope")
     says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. write("ca", "x"), tls)
   end)
@@ -139,7 +139,7 @@ describe("the command's messages", function()
 
   -- Texts that are not in messages of functions that the command calls.
   local OTHERS = {
-    ["the answer holds no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
+    ["the response has no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
     ["the access_token is empty or has characters that a header cannot carry"] = true,
   }
 

@@ -113,8 +113,9 @@ describe("requests", function()
     end
 
     it("proxy", function()
+      local closed = ("http://127.0.0.1:%d/"):format(helper.closed_port())
       for _, byte in ipairs(BYTES) do
-        local ok, client, err = pcall(podero.new, options_with("proxy", "http://127.0.0.1:1/" .. byte .. "x"))
+        local ok, client, err = pcall(podero.new, options_with("proxy", closed .. byte .. "x"))
         if byte:find(CONTROL) then
           assert.is_true(not ok or client == nil, ("%q"):format(byte))
           if ok then helper.failed("argument", client, err) end

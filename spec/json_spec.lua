@@ -693,7 +693,7 @@ describe("values that client:get returns", function()
       local ok, kind, message = decoder.value(("["):rep(100000), pieces)
       assert.is_false(ok)
       assert.equal("decode", kind)
-      assert.equal("too many arrays and objects inside each other at byte 512", message)
+      assert.equal("arrays and objects are nested too deeply at byte 512", message)
     end
   end)
 

@@ -278,7 +278,7 @@ describe("waiting in nginx", function()
         get("/mend")
       end
       local log = server.server:log()
-      assert.truthy(log:find("podero: waiting goes on without the pump, which has failed: .*injected"), log)
+      assert.truthy(log:find("podero: the pump has failed, calls wait without it: .*injected"), log)
       local waiting = send_slow(call "list_users", 2.5)
       eventually(function() return get("/timers") == "1 running" end, "no other pump", 2)
       assert.equal(1, in_flight())

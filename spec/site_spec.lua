@@ -172,6 +172,14 @@ describe("the site of examples/nginx", function()
       assert.same(emails(all()), filtered "")
     end)
 
+    it("filters by a role that the schema lacks, as the roster does", function()
+      local org_id = organization_of { role = "owner", email = "boss@example.com" }
+      for _, page in ipairs { "users", "users.csv", "roster" } do
+        assert.truthy(get(page, "?role=owner", org_id):find("boss", 1, true), page)
+        assert.is_nil(get(page, "?role=nobody", org_id):find("boss", 1, true), page)
+      end
+    end)
+
     it("searches in e-mail, names and external id, ignoring case", function()
       local first = { all()[1].email }
       assert.same(first, filtered "q=ANNA.GRUBER.100001%40")

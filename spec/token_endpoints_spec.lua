@@ -611,7 +611,7 @@ describe("token_url", function()
     it("text with status 200, which is not quoted, since it may contain a token", function()
       server:configure { always_token = { status = 200, body = "access_token=gho-unknown&token_type=bearer" } }
       local err = failure()
-      has(err.message, "the answer is not a JSON object")
+      has(err.message, "the response is not a JSON object")
       has(err.message, NOT_A_TOKEN_ENDPOINT)
       lacks(err.message, "gho-unknown")
     end)

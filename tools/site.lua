@@ -4,7 +4,8 @@
 -- names each link whose target or anchor does not exist. A line `!include FILE` in a page becomes a block with that
 -- file.
 
-local REPOSITORY = "https://github.com/podero/podero-lua/blob/main/"
+local HOMEPAGE = "https://github.com/podero/podero-lua"
+local REPOSITORY = HOMEPAGE .. "/blob/main/"
 
 local target_folder = arg[1] or error "the folder to write to is missing"
 local sections = dofile "tools/site/pages.lua"
@@ -90,6 +91,20 @@ local function picture_link(page, link)
   return root_of(page.name) .. "files/" .. source
 end
 
+--- Gives each cell after the first the name of its column: a phone shows a row as a block, without the column heads.
+local function label_cells(table_html)
+  local names = {}
+  for name in table_html:gmatch("<th[^>]*>(.-)</th>") do names[#names + 1] = name:gsub("<[^>]+>", "") end
+  return (table_html:gsub("<tr[^>]*>.-</tr>", function(row)
+    local column = 0
+    return (row:gsub("<td", function(cell)
+      column = column + 1
+      local has_label = column > 1 and column < #names
+      return has_label and ("%s data-label=\"%s\""):format(cell, names[column]) or cell
+    end))
+  end))
+end
+
 --- The HTML of a page's source, without a frame.
 local function body_of(page)
   if page.source:find("%.1$") then
@@ -112,7 +127,9 @@ local function body_of(page)
     return ("%shref=\"%s\""):format(before, site_link(page, link))
   end):gsub("(<img%s[^>]-)src=\"([^\"]*)\"", function(before, link)
     return ("%ssrc=\"%s\""):format(before, picture_link(page, link))
-  end):gsub("<pre>", "<pre tabindex=\"0\">")) -- so that the keyboard can scroll it
+  end):gsub("<table>.-</table>", label_cells)
+    :gsub("<pre><code>", "<pre tabindex=\"0\"><code>") -- so that the keyboard can scroll it
+    :gsub("<pre class=\"(%l+)\"><code>", "<pre class=\"%1\" tabindex=\"0\"><code>"))
 end
 
 --- The sidebar, as a page shows it: all pages, and the headings of this one.
@@ -182,7 +199,7 @@ for index, page in ipairs(pages) do
   local heading = page.body:match("<h1[^>]*>(.-)</h1>"):gsub("<[^>]+>", "")
   local values = {
     title = heading, version = version, root = root_of(page.name), body = page.body, menu = menu_of(page),
-    pager = pager_of(index),
+    pager = pager_of(index), homepage = HOMEPAGE,
   }
   page.html = frame:gsub("%${(%l+)}", values)
   shell("mkdir -p " .. quoted(target_folder .. "/" .. folder_of(page.name)))

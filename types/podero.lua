@@ -28,39 +28,39 @@ local podero = {}
 ---| "user" # an ordinary user
 ---| "guest" # a guest
 
---- The roles by name. Writing to it, or reading a name that it lacks, raises an error.
+--- The roles by name. Writing to this table, or reading any other key, raises an error.
 ---@class podero.Roles
 ---@field ADMIN "admin" An administrator.
 ---@field STAFF "staff" Staff of the organization.
 ---@field USER "user" An ordinary user.
 ---@field GUEST "guest" A guest.
 
---- Functions for the option `wait`, each for calls that are made in coroutines of that event loop. Outside of any
---- coroutine they block. Reading a name that it lacks raises an error.
+--- Functions for the option `wait`, each for calls made in coroutines of that event loop. Outside of coroutines they
+--- block. Reading any other key raises an error.
 ---@class podero.Waits
 ---@field cqueues fun(seconds: number, fd?: integer) For cqueues.
 ---@field luv fun(seconds: number, fd?: integer) For luv.
 ---@field copas fun(seconds: number, fd?: integer) For a Copas that has `pause` or `sleep`.
 
---- A user as the API lists it (the schema UserOutput). A nullable field that is null or absent has no key, so that
---- `user.first_name or "-"` does what it says. Keys that the schema lacks are kept as they come; tell your editor of one
---- that you use: `---@class podero.User` and `---@field country_iso2? string` in your own code.
+--- A user as the API lists it (the schema UserOutput). A nullable field that is null or absent has no key, so
+--- `user.first_name or "-"` works. Keys that the schema lacks are kept. To make your editor know one that you use,
+--- write `---@class podero.User` and `---@field country_iso2? string` in your own code.
 ---@class podero.User
 ---@field id string UUID of the user.
 ---@field organization_id string UUID of the organization.
----@field external_user_id? string The organization's own id of the user.
----@field role podero.Role The access level; compare it with `podero.Role`.
+---@field external_user_id? string The id that your own systems have for the user.
+---@field role podero.Role The access level: one of the values of `podero.Role`.
 ---@field email string The e-mail address.
 ---@field first_name? string The first name.
 ---@field last_name? string The last name.
----@field is_onboarded? boolean Whether the user is onboarded.
+---@field is_onboarded? boolean Whether the user has finished onboarding.
 ---@field street_and_number? string Street and house number.
 ---@field street_add_info? string An addition to the street.
----@field zip_code? string The postal code. A number in the JSON becomes its text.
+---@field zip_code? string The postal code. If the API sends a number, this is its text.
 ---@field town? string The town.
 ---@field country? string The country.
----@field latitude? number Degrees north, always a float.
----@field longitude? number Degrees east, always a float.
+---@field latitude? number Degrees north. Always a float.
+---@field longitude? number Degrees east. Always a float.
 ---@field last_login? string When the user last logged in: an RFC 3339 date-time, for `podero.time`.
 ---@field num_inverters integer The number of inverters.
 ---@field num_heat_pumps integer The number of heat pumps.
@@ -70,34 +70,34 @@ local podero = {}
 
 --- What went wrong: one of these words.
 ---@alias podero.ErrorKind
----| "argument" # an argument that cannot be used, such as an organization id that is not a UUID; nothing was sent
----| "auth" # no token could be obtained, or 401 with a new one
----| "http" # any other status that is not 2xx; redirects too
+---| "argument" # an argument or a setting that cannot be used, such as an organization id that is not a UUID
+---| "auth" # the token endpoint gave no token, or the API answered 401 to a new one
+---| "http" # any other status that is not 2xx, redirects included
 ---| "network" # no connection, or it was lost
----| "timeout" # the time limit of the call has passed
+---| "timeout" # the call's `timeout` has passed
 ---| "decode" # not JSON, or cut short
 ---| "schema" # does not match the API's schema; the message says where
----| "too_large" # more than max_response_bytes, or a user of more than 65,536 values
----| "not_found" # of `find_user`: the whole list has no such user
+---| "too_large" # the response exceeds `max_response_bytes` or another limit, such as 65,536 values for a user
+---| "not_found" # `find_user` only: the whole list has no such user
 ---| "closed" # the client is closed
 ---| "memory" # out of memory
 
---- A failure at run time. `tostring(err)` is one line for a person, without secrets and without control characters; so
---- is what `"text: " .. err` appends.
+--- A failure at run time. `tostring(err)` is one line for people, without secrets and control characters.
+--- `"text: " .. err` works, too.
 ---@class podero.Error
 ---@operator concat(any): string
 ---@field kind podero.ErrorKind What went wrong, in one word.
----@field message string What happened, for a person.
+---@field message string What happened, in one line for people.
 ---@field status? integer HTTP status, if there was one.
----@field code? string OAuth2's `error`.
----@field description? string OAuth2's `error_description`.
----@field detail? any The error body, decoded if it was JSON, else its first 1,024 bytes as text.
----@field retry_after? number Seconds, if the server said.
----@field attempts integer How many requests were sent to the API for this call; if it got no token, how many to the token endpoint.
+---@field code? string OAuth2's `error`, if the response has it.
+---@field description? string OAuth2's `error_description`, if the response has it.
+---@field detail? any The body of the response, decoded if it is JSON, otherwise its first 1,024 bytes as a string.
+---@field retry_after? number The seconds of `Retry-After`, if the response has it.
+---@field attempts integer How many requests the call sent to the API; if it got no token, how many to the token endpoint.
 ---@field retryable boolean Whether the same call may succeed later.
----@field url? string The URL that was requested last, even if no answer came: the API's or the token endpoint's.
----@field headers? table<string, string> Header fields of the answer, if one came: names in lower case, repeated fields joined with `, `, without `set-cookie`. Secrets are replaced.
----@field delivered? integer Of `each_user`: how many users the loop had received.
+---@field url? string The URL that was requested last, even if no response came: the API's or the token endpoint's.
+---@field headers? table<string, string> Header fields of the response, if one came: names in lower case, repeated fields joined with `, `, without `set-cookie`. Secrets are replaced.
+---@field delivered? integer `each_user` only: how many users the loop had received.
 
 --- What `on_event` gets. It contains no secrets.
 ---@alias podero.Event podero.ExchangeEvent|podero.RetryEvent|podero.StoreEvent
@@ -105,22 +105,22 @@ local podero = {}
 --- An HTTP transfer has ended.
 ---@class podero.ExchangeEvent
 ---@field type "exchange" The type of this event.
----@field purpose "token"|"api" Which endpoint it was with.
+---@field purpose "token"|"api" Whether it was a token request or an API request.
 ---@field method string HTTP method.
----@field url string Without credentials.
+---@field url string The URL, without secrets.
 ---@field status? integer HTTP status, if a response came.
----@field attempt integer From 1 on.
----@field seconds number How long it took.
+---@field attempt integer From 1; for token requests, since the last token.
+---@field seconds number How long the transfer took.
 ---@field seconds_to_first_byte? number From its start to the first byte of the response, if one came.
----@field bytes integer Of the decoded body.
+---@field bytes integer How many bytes of the decoded body were received.
 ---@field reused boolean Whether the connection had been used before.
----@field headers? table<string, string> Of the response, if one came: names in lower case, repeated fields joined with ", ", without set-cookie.
----@field error_kind? podero.ErrorKind What went wrong, if anything.
+---@field headers? table<string, string> Header fields of the response, if one came: names in lower case, repeated fields joined with `, `, without `set-cookie`. Secrets are replaced.
+---@field error_kind? podero.ErrorKind What went wrong; nil if the attempt succeeded.
 
 --- A call pauses before another attempt.
 ---@class podero.RetryEvent
 ---@field type "retry" The type of this event.
----@field attempt integer The attempt that has failed, from 1 on.
+---@field attempt integer The attempt that has failed, from 1.
 ---@field status? integer Its HTTP status, if a response came.
 ---@field error_kind podero.ErrorKind What went wrong.
 ---@field pause number Seconds until the next attempt.
@@ -129,28 +129,28 @@ local podero = {}
 ---@class podero.StoreEvent
 ---@field type "store" The type of this event.
 ---@field operation "get"|"set"|"add"|"delete" The operation that has failed.
----@field message string What it has raised or returned.
+---@field message string The error that it has raised or returned.
 
 --- A shared cache of tokens, in the manner of OpenResty's `ngx.shared.DICT`: `ngx.shared.tokens` is one.
 ---@class podero.TokenStore
----@field get fun(self: any, key: string): any Returns the value of a key, or nil.
----@field set fun(self: any, key: string, value: string, ttl: number): any Stores a value for `ttl` seconds.
----@field add? fun(self: any, key: string, value: any, ttl: number): any Lets one of many clients ask for a token while the others wait.
----@field delete? fun(self: any, key: string): any Removes a key. Only the lock that `add` has made is removed.
+---@field get fun(self: any, key: string): any Returns the value of a key, a string, or nil.
+---@field set fun(self: any, key: string, value: string, ttl?: number): any Stores a value for `ttl` seconds; for ever if that is nil, because the server has not said when the token expires.
+---@field add? fun(self: any, key: string, value: any, ttl: number): any Stores a value and returns true, unless the key exists; then it returns false and "exists". It is the lock with which one client requests a token while the others wait.
+---@field delete? fun(self: any, key: string): any Removes the lock that `add` has made.
 
---- A secret, or a function that is called when it is needed. It returns the secret, or nil and a message. It may yield if
---- calls may, and cannot call its own client.
+--- A secret, or a function that is called when it is needed. It returns the secret, or nil and a message. It may yield
+--- if calls may, and cannot call its own client.
 ---@alias podero.Secret string|fun(): string?, string?
 
---- Certificates. All files are PEM; the minimum version is TLS 1.2. Files are opened by the first call, not by
---- `podero.new`: one that cannot be used makes it fail at once, with kind "argument".
+--- Certificates. All files are PEM. The minimum version is TLS 1.2. Files are opened by the first call, not by
+--- `podero.new`: if one cannot be used, the call fails at once with kind "argument".
 ---@class podero.TlsOptions
----@field ca_file? string Certificates of authorities, in place of the system's.
----@field ca_path? string A folder of such certificates, in place of the system's.
----@field cert? string Certificate of the client.
----@field key? string Its private key; not needed if `cert` holds that too.
----@field key_password? podero.Secret Of a private key that is encrypted. Nothing ever asks for one on a terminal.
----@field verify? boolean Whether to check the server's certificate (true).
+---@field ca_file? string A file with certificates of authorities, which replace the system's.
+---@field ca_path? string A folder of such certificates, which replace the system's.
+---@field cert? string The client's certificate.
+---@field key? string The client's private key. Not needed if `cert` contains it.
+---@field key_password? podero.Secret The password of an encrypted key. Nothing ever asks for one on a terminal.
+---@field verify? boolean Whether to check the server's certificate and host name (true).
 
 --- Options of `podero.new`. One that is not given is read from its environment variable, if it has one:
 --- `PODERO_BASE_URL`, `PODERO_CLIENT_ID`, `PODERO_CLIENT_SECRET`, `PODERO_USERNAME`, `PODERO_PASSWORD`,
@@ -158,64 +158,65 @@ local podero = {}
 --- `PODERO_TOKEN_URL`, `PODERO_LOG`. Credentials given as options are never mixed with those of the environment.
 --- An empty string is an error, except for `proxy`; an empty variable counts as unset.
 ---@class podero.Options
----@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is set.
----@field client_id? string The application's id, for the client credentials grant; together with `username`, it authenticates the client.
----@field client_secret? podero.Secret The secret that belongs to `client_id`. A function is called once per token request, and once more if the server refuses what it gave.
+---@field base_url? string Scheme, host, optional port and path prefix (`podero.PRODUCTION`). `http://` is refused unless the host is loopback or `allow_http` is true.
+---@field client_id? string The application's id, for the client credentials grant; with the password grant, it authenticates the client.
+---@field client_secret? podero.Secret The secret that belongs to `client_id`. A function is called once per token request, and once more if the server refuses what it returned.
 ---@field username? string The user's name, for the password grant.
----@field password? podero.Secret The user's password. A function is called as that for `client_secret`.
----@field access_token? podero.Secret A bearer token that the caller supplies; no token requests are made. A function is called before the first call and after a 401.
----@field client_secret_file? string A file whose first line is the client secret; read anew for each token request, and if the server refuses it.
+---@field password? podero.Secret The user's password. A function is called as for `client_secret`.
+---@field access_token? podero.Secret An access token of your own. The client then requests no tokens. A function is called before the first call and after a 401.
+---@field client_secret_file? string A file whose first line is the client secret. It is read for each token request, and once more if the server refuses the secret.
 ---@field password_file? string The same for the password.
 ---@field access_token_file? string The same for the access token; read before the first call and after a 401.
 ---@field token_url? string Where tokens come from: an absolute URL, a path on `base_url`, or Podero's two token endpoints on `base_url`, whichever grants the token ("auto").
----@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or form first and JSON if the server shows that it cannot read the form ("auto").
----@field client_auth? "auto"|"basic"|"body" How the client authenticates itself (RFC 6749, 2.3.1); "auto": basic first, body if it was refused.
----@field scope? string Sent with token requests.
----@field timeout? number Seconds for one whole call (30). For `each_user`: until the first user; from then on, seconds without a byte while the loop waits for one.
----@field connect_timeout? number Seconds for making one connection (10).
----@field max_retries? integer Further attempts after the first (2).
----@field max_connections? integer How many connections the client has at the same time; further calls wait their turn (256).
----@field max_response_bytes? integer Of one response that is kept (256 MiB; of `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` and `find_user` keep none; of a list that is filtered only what is delivered counts.
+---@field token_encoding? "auto"|"form"|"json" How token requests are written: form (RFC 6749), JSON, or whichever the server can read ("auto").
+---@field client_auth? "auto"|"basic"|"body" How the client authenticates itself (RFC 6749, 2.3.1). "auto": HTTP Basic first, and the body if the client is refused.
+---@field scope? string The scope to ask for in token requests, unless a refresh token is sent.
+---@field timeout? number Seconds for one whole call: token, every attempt, every pause (30). For `each_user`: until the first user; from then on, how long the loop waits without receiving a byte.
+---@field connect_timeout? number Seconds for making one connection: looking up the name, TCP and TLS (10).
+---@field max_retries? integer How often a call tries again after the first attempt (2).
+---@field max_connections? integer How many connections the client has at the same time (256). Further calls wait their turn.
+---@field max_response_bytes? integer How large a response that is kept may be (256 MiB; `get` and `request` 16 MiB): decoded bytes, or 16 for each JSON value, whichever is more. `each_user` and `find_user` keep nothing. If a list is filtered, only what is delivered counts.
 ---@field validate? boolean Check users against the schema (true).
 ---@field allow_http? boolean Accept `http://` for any host (false).
 ---@field headers? podero.Headers Further header fields of API requests. Token requests do not get them.
 ---@field tls? podero.TlsOptions Certificates, and whether to check the server's ({}).
----@field proxy? string As libcurl reads it (its environment variables); `""` for none.
+---@field proxy? string The URL of a proxy, as libcurl reads it (libcurl's environment variables). `""` for none.
 ---@field http_version? "auto"|"1.1" "1.1" keeps API requests off HTTP/2 ("auto": HTTP/2 if the server offers it over TLS). Token requests always use HTTP/1.1.
 ---@field user_agent? string Text to put before the library's own user agent.
----@field token_store? podero.TokenStore Shared cache of tokens (none).
----@field wait? fun(seconds: number, fd?: integer) How a call waits, so that others can run: returns after `seconds` at the latest, and may return earlier when `fd` is readable; an error in it ends the call. `podero.waits` has some. Without it a call blocks its thread; in nginx it does not.
+---@field token_store? podero.TokenStore A shared cache of tokens (none).
+---@field wait? fun(seconds: number, fd?: integer) How a call waits, so that other coroutines can run: returns after `seconds` at the latest, and may return earlier if `fd` is readable. An error in it ends the call. `podero.waits` has some. Without this option a call blocks its thread; in nginx it yields.
 ---@field on_event? fun(event: podero.Event) Called after each HTTP transfer, before each retry, and if the token store fails. It cannot yield.
----@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Writes lines of `key=value` pairs about tokens, retries and failures ("info"), and about each HTTP transfer, too ("debug"), to standard error, or in nginx to its log at level notice; a function gets all lines. They contain no secrets.
+---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Logs tokens, retries and failures ("info"), or each HTTP transfer, too ("debug"), as lines of `key=value` pairs without secrets: to standard error, or in nginx to its log at level notice. A function gets all lines.
 
---- Further header fields of API requests, by name: a table, or a function that returns one, called once for each call
---- in the caller's context (it cannot yield). Fields that the library sets itself are refused, and so is what is not a
---- valid name or value: `Authorization`, `Host`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Connection`,
---- `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`, `Expect`, `Proxy-*`, `Cookie` and `User-Agent`.
+--- Further header fields of API requests, by name: a table, or a function that returns one. The function is called once
+--- for each call, by the coroutine that makes it, and cannot yield. Names and values that are not valid in HTTP are
+--- refused, and so are the fields that the library sets: `Authorization`, `Host`, `Content-Length`, `Content-Type`,
+--- `Transfer-Encoding`, `Connection`, `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`, `Expect`, `Proxy-*`,
+--- `Cookie` and `User-Agent`.
 ---@alias podero.Headers table<string, string> | fun(): table<string, string>?
 
 --- Parameters of a query. An array repeats the parameter. Numbers are written exactly.
 ---@alias podero.Query table<string, string|number|boolean|(string|number|boolean)[]>
 
---- Options of one call. What is not given is taken from the client's.
+--- Options of one call. Those that are not given are the client's.
 ---@class podero.CallOptions
----@field timeout? number As of `podero.new`.
----@field max_retries? integer As of `podero.new`.
----@field max_response_bytes? integer As of `podero.new`.
----@field headers? podero.Headers As of `podero.new`; these replace the client's of the same names, in any case.
+---@field timeout? number As for `podero.new`.
+---@field max_retries? integer As for `podero.new`.
+---@field max_response_bytes? integer As for `podero.new`.
+---@field headers? podero.Headers In addition to the client's. They replace those of the same name, in any case.
 
---- What a field must have: the value, or one of an array of values. `podero.null` matches a field that is null or absent.
+--- What a field must have: the value, or one of an array of values. `podero.null` matches a field that is null or
+--- absent.
 ---@alias podero.Condition string|number|boolean|lightuserdata|(string|number|boolean|lightuserdata)[]
 
---- Options of the methods that list users. Users that a filter leaves out are read and checked, but no table is made of
---- them.
+--- Options of the methods that list users. Users that a filter leaves out are read and checked, but get no table.
 ---@class podero.UsersOptions : podero.CallOptions
----@field include_deleted? boolean Whether users that are deleted are listed too (false).
----@field query? podero.Query Further parameters.
----@field fields? string[] The names of the keys that the users are to have; the schema may lack them (all).
+---@field include_deleted? boolean Whether to list deleted users, too (false).
+---@field query? podero.Query Further query parameters.
+---@field fields? string[] The users have only these keys (all). Names that the schema lacks are allowed.
 ---@field role? podero.Role|podero.Role[] Only users with this role, or with one of these.
----@field search? string Only users with this text in `email`, `first_name`, `last_name`, `first_name last_name` or `external_user_id`, ignoring the case of Latin, Greek and Cyrillic letters. `""` is no filter.
----@field on_invalid? fun(message: string, position: integer) Called for each violation of the schema, with the user's position in the list from 1 on; the user is delivered as it came. It cannot yield.
+---@field search? string Only users with this text in `email`, `external_user_id`, `first_name`, `last_name`, or first and last name with a space between them. The case of Latin, Greek and Cyrillic letters is ignored. `""` is no filter.
+---@field on_invalid? fun(message: string, position: integer) Called for each violation of the schema, with the user's position in the list from 1. The user is delivered unchanged. It cannot yield.
 
 --- Options of `client:find_user`.
 ---@class podero.FindOptions : podero.UsersOptions
@@ -224,7 +225,7 @@ local podero = {}
 --- Options of `client:list_users` and `client:each_user`.
 ---@class podero.ListOptions : podero.UsersOptions
 ---@field where? table<string, podero.Condition> Only users whose fields have these values.
----@field limit? integer Deliver at most this many users, and end the transfer then.
+---@field limit? integer Deliver at most this many users, then end the transfer.
 ---@field on_progress? fun(bytes: integer, users: integer) Called with how much has been read, at most about ten times a second, and once at the end. It cannot yield.
 
 --- Options of `client:list_users_of`.
@@ -241,10 +242,10 @@ local podero = {}
 ---@class podero.RequestOptions : podero.CallOptions
 ---@field raw? boolean Return the body as text instead of decoding it (false).
 ---@field query? podero.Query Parameters of the query.
----@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, else as an object; so is an empty one. Numbers are written exactly. A string is sent as it is. Not for GET and HEAD.
----@field content_type? string Of the body. A string needs one; that of a table is `application/json`.
+---@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, otherwise as an object. An empty table is an object. Numbers are written exactly. A string is sent unchanged. Not for GET and HEAD.
+---@field content_type? string The media type of the body. A string needs it. Default for a table: `application/json`.
 
---- A successful response, apart from its body.
+--- Status and header fields of a successful response.
 ---@class podero.Response
 ---@field status integer HTTP status.
 ---@field headers table<string, string> Names in lower case, repeated fields joined with `, `, without `set-cookie`.
@@ -252,53 +253,54 @@ local podero = {}
 --- Makes a client. Nothing is sent until the first call.
 ---
 --- An unknown option, a wrong type or an impossible value raises an error that names the option. Missing credentials, a
---- URL or a token that cannot be used, and whatever is wrong in the environment, is `nil, err` of kind "argument".
----@param options? podero.Options Options that a metatable's `__index` gives count, too.
----@return podero.Client? client # nil if credentials are missing, or a URL or a token cannot be used
+--- credential file, URL or token that cannot be used, and anything wrong in the environment return `nil, err` of kind
+--- "argument".
+---@param options? podero.Options Options that a metatable's `__index` returns count, too.
+---@return podero.Client? client # nil if there is an error
 ---@return podero.Error? err # of kind "argument"
 function podero.new(options) end
 
---- Reads an RFC 3339 date-time, such as `user.last_login`.
+--- Converts an RFC 3339 date-time, such as `user.last_login`, to seconds. Raises an error if `s` is not a string.
 ---@param s string The date-time
 ---@return number? seconds # since 1970 UTC; a float if the text has a fraction
----@return string? message # why it is not one
+---@return string? message # why `s` is not a date-time
 function podero.time(s) end
 
---- Whether a value is an error of this module.
+--- Returns whether a value is an error object of this module.
 ---@param v any A value of any type
----@return boolean is_error # true if it is
+---@return boolean is_error # true if it is an error object
 function podero.is_error(v) end
 
---- What `client:each_user` returns. Call it for the next user; it returns nil when there are no more. Several coroutines
---- may call it: each user goes to one of them.
+--- What `client:each_user` returns. Each call of it returns the next user, or nil when there are no more. Several
+--- coroutines may call it; each user goes to one of them.
 ---@class podero.Iterator
 ---@overload fun(): podero.User?
 local Iterator = {}
 
---- Ends the transfer, if it has not ended; the iterator then returns nil. Closing it twice is harmless.
+--- Ends the transfer, if it has not ended. Then the iterator returns nil. Closing it twice is harmless.
 function Iterator:close() end
 
---- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Every call
---- works from any coroutine, and several calls may run at once.
+--- A client: one set of credentials, its tokens and its connections. It belongs to the Lua state that made it. Methods
+--- may be called from any coroutine, and several calls may run at once.
 ---@class podero.Client
 local Client = {}
 
 --- Lists the users of an organization, in one table.
----@param org_id string UUID of the organization, in either case; it is sent in lower case
+---@param org_id string UUID of the organization, in either case
 ---@param opts? podero.ListOptions Filters and other options of this call
 ---@return podero.User[]? users # an array; nil if the call has failed
 ---@return podero.Error? err # what went wrong
 function Client:list_users(org_id, opts) end
 
---- Goes through the users of an organization while they arrive, in bounded memory:
+--- Loops over the users of an organization while they arrive, in bounded memory:
 ---
 --- ```lua
 --- for user in client:each_user(org_id) do print(user.email) end
 --- ```
 ---
---- A slow loop slows the download down. A failure raises a `podero.Error`; its `delivered` is the number of users that the
---- loop has received. Leaving the loop early ends the transfer: at once on Lua 5.4 and later, elsewhere when the iterator is closed
---- or collected.
+--- A slow loop slows the download down. A failure raises a `podero.Error`; its `delivered` is the number of users that
+--- the loop has received. Leaving the loop early ends the transfer: at once on Lua 5.4 and later; on other versions
+--- when the iterator is closed or collected.
 ---@param org_id string UUID of the organization
 ---@param opts? podero.ListOptions Filters and other options of this call
 ---@return podero.Iterator iterator # call it for the next user, or use it in a `for`; it has `close`
@@ -312,9 +314,9 @@ function Client:each_user(org_id, opts) end
 ---@return podero.Error? err # of kind "not_found" if the whole list has no such user
 function Client:find_user(org_id, where, opts) end
 
---- Lists the users of many organizations at once, on shared connections. One organization's failure does not touch the
---- others; each id is in exactly one of the two tables. Ids that differ in case alone are asked for once, and share the
---- result.
+--- Lists the users of many organizations at once, on shared connections. If one organization fails, the others are
+--- still returned. Each id is in exactly one of the two tables. Ids that differ only in case are requested once, and
+--- share the result.
 ---@param org_ids string[] UUIDs of the organizations
 ---@param opts? podero.ManyOptions Filters and other options of this call
 ---@return table<string, podero.User[]> results # by organization id, as given
@@ -322,24 +324,24 @@ function Client:find_user(org_id, where, opts) end
 function Client:list_users_of(org_ids, opts) end
 
 --- Makes any other GET of the Partner API, with the same tokens, retries and errors.
----@param path string Behind the host, with characters percent-encoded that a path cannot hold; without dot segments, empty segments, backslashes, control characters and escaped slashes, in any spelling
+---@param path string What follows `base_url`, percent-encoded if needed. Dot segments, empty segments, backslashes, control characters and escaped slashes are refused, in any spelling
 ---@param query? podero.Query Parameters of the query
 ---@param opts? podero.GetOptions Options of this call
----@return any answer # the decoded JSON: null is `podero.null`, and numbers without fraction and exponent are integers if Lua has them; nil if the call has failed
----@return podero.Response|podero.Error response # or the error
+---@return any value # the decoded JSON, with `podero.null` for null, and integers if Lua has them; nil if the call has failed
+---@return podero.Response|podero.Error response # the response; the error if the call has failed
 function Client:get(path, query, opts) end
 
 --- Makes any other call of the Partner API, with the same tokens, limits and errors.
 ---
---- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH use a separate connection, and are sent again
---- only if the server cannot have received the request, after 429, after 503 with `Retry-After`, and once with a new
---- token after a 401; any other failure of theirs has `err.retryable == false`: the server may have done what it was
---- asked to.
+--- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH use a separate connection, and are sent again only
+--- if the server cannot have received the request, after a 429, after a 503 with `Retry-After`, and once with a new
+--- token after a 401. After any other failure of theirs `err.retryable` is false, because the server may have acted on
+--- the request.
 ---@param method "GET"|"HEAD"|"POST"|"PUT"|"PATCH"|"DELETE" The HTTP method
----@param path string As of `client:get`
+---@param path string As for `client:get`
 ---@param opts? podero.RequestOptions Body, query and other options of this call
----@return any answer # as of `client:get`; true if the answer has no body
----@return podero.Response|podero.Error response # or the error
+---@return any value # as for `client:get`; true if the response has no body
+---@return podero.Response|podero.Error response # the response; the error if the call has failed
 function Client:request(method, path, opts) end
 
 --- Returns the current access token. If there is none, one is requested.
@@ -348,8 +350,8 @@ function Client:request(method, path, opts) end
 ---@return string? scope # the scope of the token, separated by spaces; nil if unknown
 function Client:token() end
 
---- Ends calls under way and frees everything; later calls return `nil, err` with kind "closed". Garbage collection, and
---- `<close>` in Lua 5.4 and later, do the same.
+--- Ends the calls under way and frees everything. Later calls return `nil, err` of kind "closed". Garbage collection,
+--- and `<close>` in Lua 5.4 and later, do the same.
 function Client:close() end
 
 return podero

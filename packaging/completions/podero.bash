@@ -46,12 +46,18 @@ _podero_complete()
         [[ $current == *=* ]] || COMPREPLY=($(compgen -W "id= organization_id= external_user_id= role= email= first_name= last_name= is_onboarded= street_and_number= street_add_info= zip_code= town= country= latitude= longitude= last_login= num_inverters= num_heat_pumps= num_electric_vehicles= num_wallboxes= joined_at=" -- "$current"))
         compopt -o nospace 2>/dev/null
         ;;
+    columns)
+        local before=
+        [[ $current == *,* ]] && before=${current%,*},
+        COMPREPLY=($(compgen -P "$before" -W "id organization_id external_user_id role email first_name last_name is_onboarded street_and_number street_add_info zip_code town country latitude longitude last_login num_inverters num_heat_pumps num_electric_vehicles num_wallboxes joined_at" -- "${current##*,}"))
+        compopt -o nospace 2>/dev/null
+        ;;
     files) IFS=$'\n'; compopt -o default 2>/dev/null || COMPREPLY=($(compgen -f -- "$current")) ;;
     folders) IFS=$'\n'; compopt -o dirnames 2>/dev/null || COMPREPLY=($(compgen -d -- "$current")) ;;
     esac
 }
 
-# The functions below set `kind` to words, fields, files, folders or any, and `words`.
+# The functions below set `kind` to words, fields, columns, files, folders or any, and `words`.
 
 # _podero_value OPTION: returns whether the option has a value.
 _podero_value()
@@ -59,10 +65,11 @@ _podero_value()
     kind=any words=
     case $1 in
     --role) kind=words words='admin staff user guest' ;;
-    --search | --limit | --columns | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --header | --query | --content-type | --port | --count) kind=any ;;
+    --search | --limit | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --header | --query | --content-type | --port | --count) kind=any ;;
     --where) kind=fields ;;
     --format | -f) kind=words words='table csv json ndjson' ;;
-    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data | --users) kind=files ;;
+    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data | --users | --deleted) kind=files ;;
+    --columns) kind=columns ;;
     --color) kind=words words='auto always never' ;;
     --errors) kind=words words='text json' ;;
     --token-encoding) kind=words words='auto form json' ;;
@@ -79,6 +86,7 @@ _podero_argument()
     kind=any words=
     case $1:$2 in
     find:[1-9]*) kind=fields ;;
+    request:0) kind=words words='GET HEAD POST PUT PATCH DELETE' ;;
     completion:0) kind=words words='bash zsh fish' ;;
     help:0) kind=words words='users find token get request doctor mock completion help' ;;
     esac
@@ -94,7 +102,7 @@ _podero_options()
     get) words="--query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     request) words="--data --content-type --query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     doctor) words="--sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
-    mock) words="--port --count --users --quiet --help --version" ;;
+    mock) words="--port --count --users --deleted --quiet --help --version" ;;
     completion) words="--help --version" ;;
     help) words="--help --version" ;;
     *) words="--help --version" ;;

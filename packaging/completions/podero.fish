@@ -1,4 +1,7 @@
 # Completes the words of podero, in fish. Made by `podero completion fish`.
+function __podero_fields
+    string split ' ' -- 'id organization_id external_user_id role email first_name last_name is_onboarded street_and_number street_add_info zip_code town country latitude longitude last_login num_inverters num_heat_pumps num_electric_vehicles num_wallboxes joined_at'
+end
 complete -c podero -f
 complete -c podero -n __fish_use_subcommand -a users -d 'List the users of organizations.'
 complete -c podero -n __fish_use_subcommand -a find -d 'Find one user of an organization.'
@@ -10,6 +13,7 @@ complete -c podero -n __fish_use_subcommand -a mock -d 'Serve made-up users on t
 complete -c podero -n __fish_use_subcommand -a completion -d 'Print a script that completes the command'\''s words in a shell.'
 complete -c podero -n __fish_use_subcommand -a help -d 'Print the help of a command.'
 complete -c podero -n '__fish_seen_subcommand_from find' -a 'id= organization_id= external_user_id= role= email= first_name= last_name= is_onboarded= street_and_number= street_add_info= zip_code= town= country= latitude= longitude= last_login= num_inverters= num_heat_pumps= num_electric_vehicles= num_wallboxes= joined_at='
+complete -c podero -n '__fish_seen_subcommand_from request' -a 'GET HEAD POST PUT PATCH DELETE'
 complete -c podero -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 complete -c podero -n '__fish_seen_subcommand_from help' -a 'users find token get request doctor mock completion help'
 complete -c podero -n '__fish_seen_subcommand_from users' -l role -x -a 'admin staff user guest' -d 'Only this role; may be repeated.'
@@ -19,7 +23,7 @@ complete -c podero -n '__fish_seen_subcommand_from users' -l limit -x -d 'At mos
 complete -c podero -n '__fish_seen_subcommand_from users' -l include-deleted -d 'Also those that are deleted.'
 complete -c podero -n '__fish_seen_subcommand_from users find' -l format -s f -x -a 'table csv json ndjson' -d 'Default: by the name given to --output, else table.'
 complete -c podero -n '__fish_seen_subcommand_from users find get request' -l output -s o -r -F -d 'Write to this file, replaced after the whole list has been received; - is standard output.'
-complete -c podero -n '__fish_seen_subcommand_from users find' -l columns -x -d 'These fields alone, in this order.'
+complete -c podero -n '__fish_seen_subcommand_from users find' -l columns -x -a '(__fish_complete_list , __podero_fields)' -d 'These fields alone, in this order.'
 complete -c podero -n '__fish_seen_subcommand_from users find' -l wide -d 'Cut nothing off to fit the terminal.'
 complete -c podero -n '__fish_seen_subcommand_from users find' -l color -x -a 'auto always never' -d 'Default: auto, which is for terminals; see NO_COLOR.'
 complete -c podero -n '__fish_seen_subcommand_from users find' -l delimiter -x -d 'Between the fields of CSV (a comma).'
@@ -66,4 +70,5 @@ complete -c podero -n '__fish_seen_subcommand_from request' -l content-type -x -
 complete -c podero -n '__fish_seen_subcommand_from mock' -l port -x -d 'Default: a free one.'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l count -x -d 'How many users (25).'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l users -r -F -d 'The users are in this file: a JSON array.'
+complete -c podero -n '__fish_seen_subcommand_from mock' -l deleted -r -F -d 'Users that only include_deleted lists, likewise.'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l quiet -s q -d 'Print no line for each request.'

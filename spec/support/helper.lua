@@ -194,12 +194,15 @@ function helper.static(server, settings)
   server:configure(settings)
 end
 
---- Returns a loopback port on which nothing listens.
+local holder
+
+--- Returns a loopback port on which nothing listens: a socket keeps it from others.
 function helper.closed_port()
-  local holder = assert(socket.bind("127.0.0.1", 0))
-  local _, port = holder:getsockname()
-  holder:close()
-  return tonumber(port)
+  if not holder then
+    holder = assert(socket.tcp())
+    assert(holder:bind("127.0.0.1", 0))
+  end
+  return tonumber((select(2, holder:getsockname())))
 end
 
 --- Seconds that a function takes, and its results.

@@ -1,4 +1,4 @@
---- What a person may do about an error of the module: for `podero doctor`.
+--- Says what to do about an error of the module: for `podero doctor`.
 
 local options = require "podero.command.options"
 
@@ -10,8 +10,8 @@ end
 
 local PROXY = "If this machine has to use a proxy: --proxy, or the variable https_proxy."
 
--- What libcurl and its TLS libraries say, in lower case, and what helps. In the latter, %s is where the base URL comes
--- from, and %t the time.
+-- Patterns of messages of libcurl and its TLS libraries, in lower case, and what helps. There, %s is where the base URL
+-- comes from, and %t the time.
 local NETWORK = {
   { { "resolve proxy" },
     "Check the name of the proxy: --proxy, or the variables https_proxy, http_proxy and all_proxy." },
@@ -53,8 +53,8 @@ end
 -- Codes of errors about credentials (RFC 6749, 5.2).
 local CREDENTIALS = { invalid_client = true, invalid_grant = true, unauthorized_client = true }
 
-local SLOW = "The server answers, but too slowly: try again later, or raise --timeout."
-local TIMEOUT = "No answer came in time: check firewalls. " .. PROXY
+local SLOW = "The server responds, but too slowly: try again later, or raise --timeout."
+local TIMEOUT = "The server did not respond in time: check firewalls. " .. PROXY
 
 local function of_users(err, url)
   if err.status == 403 then
@@ -67,7 +67,7 @@ local function of_users(err, url)
 end
 
 --- Returns a sentence, or nil if the error says everything. `step`: "token" or "users"; `has_answered`: whether the
--- server has sent a response before.
+-- server sent a response before.
 function advice.of(err, given, step, has_answered)
   local url, source = options.base_url(given)
   if err.kind == "network" or err.message:find("[Rr]esolv") then return of_network(err.message, given) end

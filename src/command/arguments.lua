@@ -1,19 +1,40 @@
 --- Parses the arguments of the command, much as getopt_long of the GNU C library does: options may come anywhere before
--- "--", also before the command's name; "--name VALUE" and "--name=VALUE"; "-o VALUE", "-oVALUE" and "-o=VALUE"; "-vq"
+-- "--", even before the command's name; "--name VALUE" and "--name=VALUE"; "-o VALUE", "-oVALUE" and "-o=VALUE"; "-vq"
 -- for "-v -q".
 
 local commands = require "podero.command.commands"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local options = require "podero.command.options"
+local where = require "podero.command.where"
 local words = require "podero.command.words"
 
 local arguments = {}
 
--- Secrets that people try to give. What they have typed is not repeated.
+-- Secrets that people try to give. Their values are not repeated in messages.
 local SECRETS = {
   ["--client-secret"] = "CLIENT_SECRET", ["--password"] = "PASSWORD", ["--access-token"] = "ACCESS_TOKEN",
 }
+
+-- What people know from curl, gh and others, and what it is called here.
+local FOREIGN = {
+  ["--json"] = "--format json", ["--csv"] = "--format csv", ["--ndjson"] = "--format ndjson", ["--jsonl"] =
+  "--format ndjson", ["--fields"] = "--columns", ["-n"] = "--limit", ["-L"] = "--limit", ["--max"] = "--limit",
+  ["--filter"] = "--where", ["-H"] = "--header", ["-d"] = "--data", ["--body"] = "--data", ["--input"] = "--data",
+  ["-s"] = "--quiet", ["--silent"] = "--quiet", ["--debug"] = "--verbose", ["-m"] = "--timeout",
+  ["--max-time"] = "--timeout", ["--retry"] = "--max-retries", ["--retries"] = "--max-retries",
+  ["--cacert"] = "--ca-file", ["-A"] = "--user-agent", ["-x"] = "--proxy", ["--url"] = "--base-url",
+  ["--host"] = "--base-url", ["--no-color"] = "--color never", ["--user"] = "--username", ["-V"] = "--version",
+}
+
+-- What there is no option for, and what to do.
+local ADVICE = {
+  ["-k"] = "certificates are always checked: give that of the server's authority with --ca-file",
+  ["-X"] = "podero request takes the method as its first argument",
+  ["--org"] = "the organization's id is an argument without an option",
+}
+ADVICE["--insecure"], ADVICE["--request"], ADVICE["--method"] = ADVICE["-k"], ADVICE["-X"], ADVICE["-X"]
+ADVICE["--organization"], ADVICE["--org-id"] = ADVICE["--org"], ADVICE["--org"]
 
 local function is_option(argument)
   return argument:find("^%-.") ~= nil
@@ -29,8 +50,8 @@ local function index_of(command)
   return index
 end
 
---- Returns the option that an argument begins with, the value in it (nil if there is none), and what is left of
--- combined flags. Returns nil if it is unknown.
+--- Returns the option that an argument begins with, the value in it (nil if there is none), and the rest of combined
+-- flags. Returns nil if the option is unknown.
 local function find_option(index, argument)
   local name, value = argument:match("^(%-%-[^=]*)=(.*)$")
   if argument:find("^%-%-") then return index[name or argument], value end
@@ -43,7 +64,8 @@ end
 
 -- the command's name ------------------------------------------------------------------------------------------------
 
---- Returns whether an option before the command's name is followed by its value: whatever command it is of.
+--- Returns whether the value of an option before the command's name is the next argument. The option may be one of any
+-- command.
 local function takes_next(argument)
   for _, name in ipairs(commands.NAMES) do
     local index = index_of(commands.find(name))
@@ -69,7 +91,7 @@ local function unknown_command(name, rest)
   if convert.organization(name) then
     failure.usage(("unknown command %s: did you mean 'podero users %s'?"):format(words.quoted(name), name))
   end
-  local hint = words.hint(name, commands.NAMES)
+  local hint = name == "version" and ": did you mean 'podero --version'?" or words.hint(name, commands.NAMES)
   for _, argument in ipairs(rest) do
     if hint == "" and commands.find(argument) then hint = (": did you mean 'podero %s'?"):format(argument) end
   end
@@ -125,6 +147,26 @@ end
 
 -- options -----------------------------------------------------------------------------------------------------------
 
+--- Returns the end of a message: which option, or what else, was meant.
+local function hint_for(given, index, name)
+  local known = FOREIGN[name]
+  if known and index[known:match("^%S+")] then return (": did you mean '%s'?"):format(known) end
+  if (name == "-f" or known and known:find("^%-%-format")) and index["--query"] then
+    return ": it prints the JSON as it came"
+  end
+  if ADVICE[name] then return ": " .. ADVICE[name] end
+  local field = name:match("^%-%-(.+)$")
+  if given.command == "find" and field and where.is_field(field:gsub("-", "_")) then
+    return (": did you mean '%s=VALUE'?"):format((field:gsub("-", "_")))
+  end
+  local names = {}
+  for long in pairs(index) do
+    if #long > 2 then names[#names + 1] = long end
+  end
+  table.sort(names)
+  return words.hint(name, names)
+end
+
 local function unknown_option(given, index, argument)
   local name = argument:match("^%-%-[^=]*") or argument:sub(1, 2)
   local with_dash = "-" .. argument:match("^[^=]*")
@@ -135,15 +177,10 @@ local function unknown_option(given, index, argument)
     failure.usage(("%s: a secret is never an argument, because other users can see arguments: give %s-file, or set "
       .. "PODERO_%s"):format(name, name, SECRETS[name]), given.label)
   end
-  local names = {}
-  for known in pairs(index) do
-    if #known > 2 then names[#names + 1] = known end
-  end
-  table.sort(names)
-  failure.usage(("unknown option %s%s"):format(words.quoted(name), words.hint(name, names)), given.label)
+  failure.usage(("unknown option %s%s"):format(words.quoted(name), hint_for(given, index, name)), given.label)
 end
 
---- Returns the value that follows an option. Another option there is more likely a value that was forgotten.
+--- Returns the value that follows an option. If another option follows, the value was most likely forgotten.
 local function next_value(given, index, one, label, list, i)
   local value = list[i + 1]
   local what = one.choices and words.any(one.choices) or one.value
@@ -155,7 +192,7 @@ local function next_value(given, index, one, label, list, i)
   return value
 end
 
---- Reads the option at position `i` of the list. Returns the position behind it.
+--- Reads the option at position `i` of the list. Returns the position of the next argument to read.
 local function read_option(given, index, list, i)
   local argument = list[i]
   repeat
@@ -182,7 +219,7 @@ end
 
 -- arguments ---------------------------------------------------------------------------------------------------------
 
---- Assigns what is no option to the arguments of the command, in their order.
+--- Assigns the values that belong to no option to the arguments of the command, in their order.
 local function assign(given, command, values)
   local at = 1
   for _, one in ipairs(command.arguments or {}) do
@@ -200,7 +237,7 @@ local function assign(given, command, values)
   if values[at] then failure.usage(("unexpected argument %s"):format(words.quoted(values[at])), given.label) end
 end
 
---- Returns the values that a command has if nothing is given.
+--- Returns the values of a command without arguments and options.
 local function defaults(name, command, label)
   local given = { command = name, label = label }
   for _, one in ipairs(command.arguments or {}) do
@@ -234,7 +271,7 @@ end
 
 -- rules of all commands ---------------------------------------------------------------------------------------------
 
---- Standard input can be read once only.
+--- Standard input can be read only once.
 local function check_standard_input(given)
   local first
   for _, name in ipairs { "client_secret_file", "password_file", "access_token_file", "key_password_file", "data" } do
@@ -246,10 +283,10 @@ local function check_standard_input(given)
   end
 end
 
--- What word processors make of "-" and "--": U+2010 to U+2015, U+2212.
+-- What word processors turn "-" and "--" into: U+2010 to U+2015, U+2212.
 local DASHES = { "^\226\128[\144-\149]%-?%f[%w]", "^\226\136\146%-?%f[%w]" }
 
---- What comes from other programs by mistake. An argument that may be a secret is not repeated.
+--- Refuses what other programs add or change by mistake. An argument that may be a secret is not repeated.
 local function check_text(list)
   for i, argument in ipairs(list) do
     if argument:find("\r$") then

@@ -12,14 +12,14 @@ local wording = require "podero.command.wording"
 
 local client = {}
 
---- For --verbose: prints a line for each HTTP request.
+--- Prints the line of --verbose for an HTTP exchange.
 local function print_event(event)
   if event.type ~= "exchange" then return end
   io.stderr:write(text.printable(("%s: %s %s: %s, attempt %d, %s in %.3f s"):format(event.purpose, event.method,
     event.url, event.status or event.error_kind or "-", event.attempt, text.bytes(event.bytes), event.seconds)), "\n")
 end
 
---- Calls a function of the module. An argument that it does not take is wrong use.
+--- Calls a function of the module. If it refuses an argument, that is wrong use of the command.
 function client.call(given, f, ...)
   local function check(ok, ...)
     if ok then return ... end
@@ -32,8 +32,8 @@ function client.call(given, f, ...)
   return check(pcall(f, ...))
 end
 
---- Returns a client. `shown`: the progress that is to show what it does (see progress.lua); `on_event`: is called with
--- its events. Both may be nil. Raises a failure if the options cannot be used.
+--- Returns a client. `shown`: the progress line (see progress.lua); `on_event`: a function that is called with the
+-- client's events. Both may be nil. Raises a failure if the options cannot be used.
 function client.new(given, shown, on_event)
   local settings = options.of_client(given)
   if given.token_cache then settings.token_store = token_cache.open(given.token_cache) end
@@ -49,14 +49,18 @@ function client.new(given, shown, on_event)
     if on_event then on_event(event) end
   end or nil
   local made, err = client.call(given, podero.new, settings)
-  if not made and err.kind == "argument" then failure.usage(wording.of("argument", err.message, given), given.label) end
+  if not made and err.kind == "argument" then
+    local message = wording.of("argument", err.message, given)
+    if message:find("PODERO_", 1, true) then failure.setup(message) end -- help on arguments would not help
+    failure.usage(message, given.label)
+  end
   if not made then error(err, 0) end
-  system.catch_signals() -- not before: a question on the terminal ends in its own way
+  system.catch_signals() -- not before: the prompt for a secret handles signals itself
   return made
 end
 
 --- Calls f(api, shown) with a client and a progress line, and closes both. `has_file`: the output goes to a file; see
--- progress.lua. Returns the first result of f, or raises what it has raised.
+-- progress.lua. Returns the first result of f, or raises what f raises.
 function client.use(given, has_file, f)
   local shown = progress.new(options.host(given), not given.quiet, has_file)
   local api = client.new(given, shown)
@@ -69,8 +73,8 @@ end
 
 local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
 
---- Finds out whether the API accepts the access token, if that is the caller's own: nothing else tells. It is asked for
--- an organization that does not exist. Returns true, or nil and an error.
+--- Finds out whether the API accepts an access token of the user's own: requests the list of an organization that does
+-- not exist. Returns true, or nil and an error.
 function client.try_token(api, given)
   local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
   if not podero.is_error(err) or err.kind == "too_large" then return true end -- not an error: the response
@@ -78,8 +82,8 @@ function client.try_token(api, given)
   local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
   if content_type:find("json", 1, true) then return true end
   local _, source = options.base_url(given)
-  failure.error(("HTTP %d from %s is not of the Partner API (%s): check the base URL (%s)"):format(err.status, err.url,
-    content_type, source), "http")
+  failure.error(("HTTP %d from %s does not come from the Partner API (%s): check the base URL (%s)"):format(err.status,
+    err.url, content_type, source), "http")
 end
 
 return client

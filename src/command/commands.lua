@@ -1,18 +1,19 @@
---- The commands. Each is a module podero.command.commands.NAME, which returns a table:
+--- The commands. Each is a module podero.command.commands.NAME that returns a table:
 --
 --   summary     one line for the list of commands
---   arguments   an array of what comes without a dash, in this order: { name, key, help }, and as with options (see
---               option.lua) `many`, `choices` and `convert`; `optional`
---   collect     function(given, values): returns an array of what came without a dash in that order; may be left out
+--   arguments   an array of the arguments that are no options, in their order: { name, key, help }; `optional`; and, as
+--               with options (see option.lua), `many`, `choices`, `words` and `convert`
+--   collect     function(given, values): returns the values of these arguments in the order of `arguments`; may be nil
 --   options     an array of groups: { title, options }, see option.lua
---   asks        whether it asks the API: then it has the common options, too (see options.lua)
---   examples    an array of { what it does, line }
---   notes       what its help says at the end
---   check       function(given): raises a failure if the values do not fit each other
---   run         function(given, report): does it, and returns its exit code, nil for 0. `given` has the values of
---               options by name, those of arguments by key, `command`, and `label` for failure.usage. See report.lua
+--   asks        whether it sends requests to the API: then it also has the common options (see options.lua)
+--   examples    an array of { description, line }
+--   notes       the end of its help
+--   check       function(given): raises a failure if values contradict each other
+--   run         function(given, report): runs it, and returns the exit code, nil for 0. `given` has the values of
+--               options by name, those of arguments by key, `command`, and `label` for failure.usage. `report`: see
+--               report.lua
 --
--- A new one also needs its place in docs/podero.1, and `make completions`.
+-- After adding one, describe it in docs/podero.1, and run `make completions`.
 
 local commands = {}
 

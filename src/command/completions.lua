@@ -1,5 +1,5 @@
---- Makes scripts that complete the command's words in bash, zsh and fish, from the declarations in commands.lua and
--- options.lua. They complete the names of files only for options whose values are files.
+--- Makes completion scripts for bash, zsh and fish from the declarations in commands.lua and options.lua. They complete
+-- names of files only for options whose values are files.
 
 local FIELDS = require "podero.command.columns"
 local commands = require "podero.command.commands"
@@ -9,12 +9,13 @@ local completions = {}
 
 local HEADER = "# Completes the words of podero, in %s. Made by `podero completion %s`.\n"
 
---- Returns what the value of an option or argument can be: an array of words and nil, or nil and "files", "folders",
--- "fields" or "any".
+--- Returns what the value of an option or argument can be: an array of words; or nil and "files", "folders", "fields"
+-- (FIELD=VALUE), "columns" (names of fields, separated by commas) or "any".
 local function values_of(one)
-  if one.choices then return one.choices end
+  if one.choices or one.words then return one.choices or one.words end
   if one.value == "FILE" then return nil, "files" end
   if one.value == "FOLDER" then return nil, "folders" end
+  if one.value == "NAME,..." then return nil, "columns" end
   return nil, (one.value or one.name) == "FIELD=VALUE" and "fields" or "any"
 end
 
@@ -92,12 +93,18 @@ _podero_complete()
         [[ $current == *=* ]] || COMPREPLY=($(compgen -W "@FIELDS@" -- "$current"))
         compopt -o nospace 2>/dev/null
         ;;
+    columns)
+        local before=
+        [[ $current == *,* ]] && before=${current%,*},
+        COMPREPLY=($(compgen -P "$before" -W "@NAMES@" -- "${current##*,}"))
+        compopt -o nospace 2>/dev/null
+        ;;
     files) IFS=$'\n'; compopt -o default 2>/dev/null || COMPREPLY=($(compgen -f -- "$current")) ;;
     folders) IFS=$'\n'; compopt -o dirnames 2>/dev/null || COMPREPLY=($(compgen -d -- "$current")) ;;
     esac
 }
 
-# The functions below set `kind` to words, fields, files, folders or any, and `words`.
+# The functions below set `kind` to words, fields, columns, files, folders or any, and `words`.
 
 # _podero_value OPTION: returns whether the option has a value.
 _podero_value()
@@ -185,7 +192,8 @@ end
 
 function completions.bash()
   local parts = {
-    COMMANDS = table.concat(commands.NAMES, " "), FIELDS = assignments(), VALUES = bash_values(),
+    COMMANDS = table.concat(commands.NAMES, " "), FIELDS = assignments(),
+    NAMES = table.concat(FIELDS, " "), VALUES = bash_values(),
     ARGUMENTS = bash_arguments(), OPTIONS = bash_options(), GENERAL = names_of(options.GENERAL),
   }
   return HEADER:format("bash", "bash") .. BASH:gsub("@(%u+)@", parts)
@@ -219,10 +227,16 @@ _podero_fields() {
   compset -P '*=' || compadd -S = -a fields
 }
 
+_podero_columns() {
+  local -a fields=(@FIELDS@)
+  compset -P '*,'
+  compadd -qS , -a fields
+}
+
 _podero "$@"
 ]==]
 
---- Escapes what _arguments would not take for text.
+--- Escapes the characters that are special in descriptions of _arguments.
 local function zsh_text(text)
   return (text:gsub("[%[%]:\\]", "\\%0"))
 end
@@ -230,7 +244,8 @@ end
 local function zsh_action(one)
   local values, kind = values_of(one)
   if values then return "(" .. table.concat(values, " ") .. ")" end
-  return ({ files = "_files", folders = "_files -/", fields = "_podero_fields", any = "()" })[kind]
+  return ({ files = "_files", folders = "_files -/", fields = "_podero_fields",
+    columns = "_podero_columns", any = "()" })[kind]
 end
 
 local function zsh_option(one)
@@ -271,11 +286,16 @@ local function fish_action(one)
   local values, kind = values_of(one)
   if values then return " -x -a " .. quoted(table.concat(values, " ")) end
   return ({ files = " -r -F", folders = " -x -a '(__fish_complete_directories)'", fields = " -x -a "
-    .. quoted(assignments()), any = " -x" })[kind]
+    .. quoted(assignments()), columns = " -x -a '(__fish_complete_list , __podero_fields)'", any = " -x" })[kind]
 end
 
 function completions.fish()
-  local lines = { "complete -c podero -f" }
+  local lines = {
+    "function __podero_fields",
+    "    string split ' ' -- " .. quoted(table.concat(FIELDS, " ")),
+    "end",
+    "complete -c podero -f",
+  }
   for _, name in ipairs(commands.NAMES) do
     lines[#lines + 1] = ("complete -c podero -n __fish_use_subcommand -a %s -d %s"):format(name,
       quoted(commands.find(name).summary))

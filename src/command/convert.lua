@@ -11,30 +11,19 @@ function convert.seconds(value)
   return nil, "a number of seconds above 0"
 end
 
-function convert.count(value)
-  local number = value:match("^%d+$") and tonumber(value)
-  if number and number <= 1e6 then return number end
-  return nil, "a whole number up to 1000000"
+--- Returns a function that converts a whole number in decimal digits.
+local function whole_number(minimum, maximum, expected)
+  return function(value)
+    local number = value:find("^%d+$") and tonumber(value)
+    if number and number >= minimum and number <= maximum then return number end
+    return nil, expected
+  end
 end
 
---- From 1 on.
-function convert.limit(value)
-  local number = value:match("^%d+$") and tonumber(value)
-  if number and number >= 1 and number <= 2 ^ 31 then return number end
-  return nil, "a whole number from 1 on"
-end
-
-function convert.port(value)
-  local number = value:match("^%d+$") and tonumber(value)
-  if number and number <= 65535 then return number end
-  return nil, "a port, from 0 to 65535"
-end
-
-function convert.bytes(value)
-  local number = value:match("^%d+$") and tonumber(value)
-  if number and number >= 1 and number <= 2 ^ 53 then return number end
-  return nil, "a number of bytes above 0"
-end
+convert.count = whole_number(0, 1e6, "a whole number up to 1000000")
+convert.limit = whole_number(1, 2 ^ 31, "a whole number above 0")
+convert.port = whole_number(0, 65535, "a port, from 0 to 65535")
+convert.bytes = whole_number(1, 2 ^ 53, "a number of bytes above 0")
 
 function convert.pair(value)
   local name, content = value:match("^([^=]+)=(.*)$")
@@ -53,29 +42,51 @@ end
 function convert.columns(value)
   local names, is_known, seen = {}, {}, {}
   for _, name in ipairs(FIELDS) do is_known[name] = true end
+  is_known.name = true -- of tables
   for entry in (value .. ","):gmatch(" *([^,]*),") do
     local name = entry:match("^(.-) *$")
     if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
     if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
-    local meant = not is_known[name] and words.closest(name, FIELDS)
-    if meant then return nil, nil, ("there is no field '%s': did you mean '%s'?"):format(name, meant) end
+    local hint = not is_known[name] and words.hint(name, FIELDS, true) or ""
+    if hint ~= "" then return nil, nil, ("there is no field '%s'%s"):format(name, hint) end
     names[#names + 1], seen[name] = name, true
   end
   return names
 end
 
---- A character that stands between fields of CSV: nothing that is part of values or of formulas.
+--- A character between fields of CSV: one that is no part of values or formulas.
 function convert.delimiter(value)
   if value == "\\t" or value == "tab" then return "\t" end
   if value:find("^[\t !#$%%&*,/:;<>?^_`{|}~]$") then return value end
   return nil, "a character such as ';', or tab"
 end
 
+--- Returns what is wrong with a path without its query, nil if it can be sent. The module has the same rules, but names
+-- them all at once.
+local function problem_of_path(path)
+  if path:find("#", 1, true) then return "a fragment ('#' and what follows) is never sent: leave it out" end
+  local wrong = path:match("[^%w/%%!$&'()*+,;=:._~-]")
+  if wrong and wrong:find("[%z\1-\31\127]") then return "it has a control character" end
+  if wrong == "\\" or path:find("%%5[Cc]") then return "a backslash is refused" end
+  if wrong == "@" then return "'@' is refused" end
+  if wrong then return ("a character has to be escaped: %s"):format(path:gsub("[^%w/%%!$&'()*+,;=:._~-]",
+    function(character) return ("%%%02X"):format(character:byte()) end)) end
+  if path:gsub("%%%x%x", ""):find("%", 1, true) then return "'%' is not followed by two hexadecimal digits" end
+  if path:find("//", 1, true) then return "it has an empty segment: '//'" end
+  local plain = path:gsub("%%2[Ee]", ".") .. "/"
+  if plain:find("/%.%.?/") then return "the segments '.' and '..' are refused" end
+  if path:find("%%2[Ff]") then return "an escaped slash (%2F) is refused" end
+end
+
 --- The path of a request, which may have a query.
 function convert.path(value)
   local path = value:match("^https?://[^/]+(/.*)$")
   if path then return nil, nil, ("the path alone is needed, without the host: did you mean '%s'?"):format(path) end
-  if value:find("^/") then return value end
+  if value:find("^/") then
+    local problem = problem_of_path(value:match("^[^?]*"))
+    if problem then return nil, nil, problem end
+    return value
+  end
   return nil, "a path that begins with '/', such as /api/partners/v2.0/org/ORG_ID/users"
 end
 
@@ -89,7 +100,7 @@ end
 
 local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
 
---- An organization's id. What is wrong with one is to be found before anything is requested.
+--- An organization's id.
 function convert.organization(value)
   if value:find(UUID) then return value end
   return nil, "an organization's UUID"

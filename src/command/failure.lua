@@ -21,7 +21,7 @@ function failure.usage(message, command)
   raise(failure.USAGE, "argument", message .. (" (see %s --help)"):format(command or "podero"))
 end
 
---- The same for what is wrong outside of the arguments: credentials that are missing, a file.
+--- Ends the command with exit code 2 for a fault outside of the arguments: missing credentials, a file.
 function failure.setup(message)
   raise(failure.USAGE, "argument", message)
 end
@@ -36,7 +36,7 @@ function failure.error(message, kind)
   raise(failure.OTHER, kind or "other", message)
 end
 
---- Ends the command without a message.
+--- Ends the command without a message. `code`: the exit code; 0 by default.
 function failure.quiet(code)
   error(setmetatable({ code = code or 0 }, Failure), 0)
 end
@@ -57,7 +57,7 @@ function failure.code(raised)
   return failure.OTHER
 end
 
---- Returns which of two exit codes counts. Either may be nil.
+--- Returns the one of two exit codes that comes first in CODES. Either may be nil.
 function failure.first(a, b)
   for _, code in ipairs(CODES) do
     if a == code or b == code then return code end

@@ -1,4 +1,4 @@
---- Opens files to write to. A regular file is replaced when all has come, and stays as it was until then.
+--- Opens files to write to. A regular file is left unchanged until everything was written; then it is replaced.
 --
 -- Functions that fail return nil, a message without the name of the file, and errno.
 
@@ -7,20 +7,20 @@ local system = require "podero.command.system"
 local file = {}
 
 local MAX_LINKS = 40
-local COPY_ATTEMPTS = 200 -- a hundredth of a second each, to lock a file that another run writes
+local LOCK_ATTEMPTS = 200 -- one every hundredth of a second, to lock a file that another run writes
 
 local function folder_of(path)
   local folder = path:match("^(.*/)[^/]*$") or "./"
   return folder:match("^(.-)/+$") or folder
 end
 
---- Returns which descriptor of this process a path stands for, such as 1 for /dev/fd/1; or nil.
+--- Returns the descriptor of this process that a path means, such as 1 for /dev/fd/1; or nil.
 local function descriptor_of(path)
   return tonumber(path:match("^/dev/fd/(%d+)$") or path:match("^/proc/self/fd/(%d+)$"))
 end
 
---- Follows symbolic links, also those that lead to a file that does not exist yet. Returns the path, and the descriptor
--- that it stands for, if it does (/dev/stdout).
+--- Follows symbolic links, even to a file that does not exist yet. Returns the path, and the descriptor that it means,
+-- if it means one (/dev/stdout).
 local function follow(path)
   for _ = 1, MAX_LINKS do
     local descriptor = descriptor_of(path)
@@ -34,7 +34,7 @@ end
 
 -- An open file. Fields:
 --   fd         where `write` writes to
---   target     descriptor of the file that is replaced, if there is one: it is written to if it cannot be renamed to
+--   target     descriptor of the file that is replaced, if there is one: to write it in place if rename fails
 --   path       path of the file that is replaced; nil if the file is written to directly
 --   temporary  name of the temporary file, while it has one
 local File = {}
@@ -47,11 +47,11 @@ end
 
 --- Waits until no other run writes to the file.
 local function lock(descriptor)
-  for attempt = 1, COPY_ATTEMPTS do
+  for attempt = 1, LOCK_ATTEMPTS do
     local ok, message, code = system.lock(descriptor)
     if ok then return true end
     if code ~= system.EAGAIN and code ~= system.EACCES then return true end -- this file system has no locks
-    if attempt == COPY_ATTEMPTS then return nil, message, code end
+    if attempt == LOCK_ATTEMPTS then return nil, message, code end
     system.sleep(0.01)
   end
 end
@@ -73,8 +73,8 @@ local function copy(from, to, position, finish)
   return true
 end
 
---- Replaces the content of the target by that of the temporary file. What goes beyond the old content is written first:
--- if the disk is full, the old content is still there. Signals wait meanwhile.
+--- Replaces the content of the target by that of the temporary file. The part beyond the old size is written first: if
+-- the disk is full, the old content is still intact. Signals must be held.
 local function write_in_place(self)
   local target = self.target
   local old, size = system.status(target).size, system.status(self.fd).size
@@ -135,7 +135,7 @@ local function close(self)
   return ok, message, code
 end
 
---- To be called after the last write: puts the file in its place, and closes it. On failure the old file is as it was.
+--- To be called after the last write: replaces the old file, and closes the file. On failure the old file is unchanged.
 function File:finish()
   local ok, message, code = true, nil, nil
   if self.path then
@@ -154,13 +154,13 @@ function File:finish()
   return closed, problem, number
 end
 
---- To be called in place of `finish`: leaves the old file as it was, and nothing else behind.
+--- To be called instead of `finish`: leaves the old file unchanged, and removes the temporary one.
 function File:discard()
   close(self)
 end
 
---- Creates the temporary file in the folder of the target; or, if there is a target to be written in place, without a
--- name elsewhere.
+--- Creates the temporary file in the folder of the target. If that fails and there is a target, which can be written in
+-- place, creates one without a name in TMPDIR.
 local function create_temporary(self)
   local folder, message, code = system.real_path(folder_of(self.path))
   if not folder then return nil, message, code end
@@ -201,8 +201,8 @@ local function open_directly(fd, message, code)
 end
 
 --- Opens a file to write to. A regular file is replaced by `finish`, with its mode and owner; a new one gets mode 0600.
--- Symbolic links are followed. Devices, pipes and sockets are written to directly. Whatever keeps the file from being
--- written is found here, but for what happens meanwhile.
+-- Symbolic links are followed. Devices, pipes and sockets are written to directly. A file that cannot be written is an
+-- error here already.
 function file.open(name)
   local path, descriptor, code = follow(name)
   if not path then return nil, descriptor, code end

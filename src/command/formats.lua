@@ -34,7 +34,7 @@ function formats.csv(sink, settings)
   return through(sink, rows.csv { columns = settings.columns, delimiter = settings.delimiter, bom = settings.bom })
 end
 
---- One array. If the list fails in the middle, the closing bracket is missing, so that no reader accepts the output.
+--- One array. If the list fails in the middle, the closing bracket is missing: no reader accepts the output.
 function formats.json(sink, settings)
   return through(sink, rows.json { columns = settings.columns, is_array = true })
 end

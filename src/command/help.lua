@@ -8,7 +8,7 @@ local text = require "podero.command.text"
 local help = {}
 
 local WIDEST, LEAST_TEXT = 100, 24 -- columns of a line; of the texts beside names
-local NAMES = 26 -- columns of the names, which the texts are beside
+local NAMES = 26 -- columns of the names
 
 -- lines -------------------------------------------------------------------------------------------------------------
 
@@ -19,12 +19,12 @@ local function new_page(columns)
   return setmetatable({ width = math.min(columns, WIDEST), lines = {} }, Page)
 end
 
---- Adds a line as it is, for what is to be copied.
+--- Adds a line without wrapping it: people copy it.
 function Page:line(line)
   self.lines[#self.lines + 1] = line
 end
 
---- Adds a text. Its lines begin with `first`, then with as many spaces.
+--- Adds a text. Its first line begins with `first`, the others with as many spaces.
 function Page:wrap(first, content)
   local line, begin = first, (" "):rep(text.width(first))
   local is_empty = true
@@ -39,7 +39,7 @@ function Page:wrap(first, content)
   self:line(line)
 end
 
---- Adds a text beside a name; below it, if there is no room.
+--- Adds a text beside a name, or below it if there is no room.
 function Page:entry(name, content)
   local left = "  " .. name
   if self.width - NAMES < LEAST_TEXT then

@@ -1,6 +1,6 @@
 /* podero.command.json_layout: JSON text (RFC 8259) as it came, for programs and for people. Numbers
- * and strings are not converted, so that large integers, 1e400, 1.0 and {} stay what they are; so
- * core/json.h, which refuses what it cannot convert, is not used.
+ * and strings are not converted: large integers, 1e400, 1.0 and {} are left unchanged. core/json.h
+ * is not used because it refuses what it cannot convert.
  *
  *   is_json(text)    whether a text is one JSON value
  *   lines(text)      the text with a line for each member, piece by piece */
@@ -129,7 +129,7 @@ static bool is_json(const char *p, const char *end) {
   }
 }
 
-/* is_json(text): whether it is. Bytes of strings need not be UTF-8. */
+/* is_json(text): whether the text is one JSON value. Strings need not be UTF-8. */
 static int layout_is_json(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
@@ -145,7 +145,7 @@ static void add_line_end(luaL_Buffer *out, lua_Integer depth) {
     luaL_addlstring(out, "  ", 2);
 }
 
-/* Returns the end of a string, number, true, false or null that is known to be right. */
+/* Returns the end of a string, number, true, false or null, which must be valid. */
 static const char *end_of_scalar(const char *p) {
   if (*p != '"') return p + strcspn(p, ",]} \t\r\n");
   for (p++; *p != '"'; p++)
@@ -153,7 +153,8 @@ static const char *end_of_scalar(const char *p) {
   return p + 1;
 }
 
-/* Appends the token at `p`, which is no space, and what is to be after it. Returns its end. */
+/* Appends the token at `p`, which is no space, and the line end and spaces that follow it. Returns
+ * the end of the token. */
 static const char *add_token(luaL_Buffer *out, const char *p, lua_Integer *depth) {
   const char *after = p + 1;
   switch (*p) {

@@ -1,12 +1,12 @@
---- Prints JSON as it came: the text is checked, but numbers and strings are not converted.
+--- Prints JSON as it came. The text is checked, but numbers and strings are not converted.
 
 local failure = require "podero.command.failure"
 local layout = require "podero.command.json_layout"
 
 local json_text = {}
 
---- Writes a text to a sink (see output.lua): as it is, or, if that is a terminal, with a line for each member. Raises a
--- failure if it is not JSON; then nothing is written.
+--- Writes a text to a sink (see output.lua): unchanged, or, if that is a terminal, with a line for each member. If the
+-- text is not JSON, raises a failure and writes nothing.
 function json_text.copy(sink, text)
   if not layout.is_json(text) then failure.error("decode: the response is not JSON", "decode") end
   if sink.is_terminal then

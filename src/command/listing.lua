@@ -1,6 +1,6 @@
 --- The format `table`: aligned columns for people. The first rows determine the widths. On a terminal the table fits:
--- cells that are too long are cut, and end in "…". Elsewhere, a longer cell further down, or one that is longer than
--- any column, is not cut, but moves the rest of its row to the right.
+-- cells that are too long are cut, and end in "…". Elsewhere no cell is cut: one that is wider than its column moves
+-- the rest of its row to the right.
 
 local rows = require "podero.command.rows"
 local terminal = require "podero.command.terminal"
@@ -9,12 +9,12 @@ local text = require "podero.command.text"
 local listing = {}
 
 local SAMPLE = 200 -- rows that are kept to find the widths
-local SAMPLE_BYTES = 1024 * 1024 -- fewer, if their cells are longer than this in sum
-local WIDEST = 80 -- of a column that is not cut: one long cell must not make all the other rows as long
+local SAMPLE_BYTES = 1024 * 1024 -- fewer, if their cells together are longer than this
+local WIDEST = 80 -- columns of a cell that widen its column if nothing is cut: one long cell must not widen all rows
 local GAP = "  "
 
--- What is cut first, to how many columns. Then all other texts are cut to OTHERS_LEAST, from the right; and if that is
--- not enough, every text to LEAST.
+-- What is cut first, and to how many columns. Then all other texts are cut to OTHERS_LEAST, from right to left; if that
+-- is not enough, every text to LEAST.
 local CUT = { { "external_user_id", 8 }, { "email", 12 }, { "name", 10 } }
 local OTHERS_LEAST, LEAST = 8, 2
 
@@ -33,7 +33,7 @@ local function full_name(user)
   return text.cell(rows.text(user.first_name) .. " " .. rows.text(user.last_name))
 end
 
---- Returns a function for a date-time: in UTC, to the minute. A value that is none is shown as it is.
+--- Returns a function that shows a date-time in UTC, to the minute. A value that is none is shown as it is.
 local function date_time(name)
   return function(user)
     local value = user[name]
@@ -106,7 +106,7 @@ local function cuts(columns)
   return steps
 end
 
---- Makes columns narrower, until the table takes `available` columns of the terminal or nothing is left to cut.
+--- Makes columns narrower until the table fits into `available` columns of the terminal, or nothing is left to cut.
 local function shrink(widths, columns, available)
   local total = #GAP * (#columns - 1)
   for _, width in ipairs(widths) do total = total + width end
@@ -129,7 +129,7 @@ end
 
 -- the format --------------------------------------------------------------------------------------------------------
 
---- Strings of so many spaces.
+--- Strings of N spaces, by N.
 local SPACES = setmetatable({}, { __index = function(spaces, count)
   spaces[count] = (" "):rep(count)
   return spaces[count]
@@ -146,10 +146,10 @@ function listing.new(sink, settings)
     return is_header and terminal.BOLD or column.name == "role" and ROLE_STYLES[value] or nil
   end
 
-  local current, pieces = {}, {} -- cells of the current row after the sample, and pieces of its line; reused for each
+  local current, pieces = {}, {} -- cells of a row after the sample, and pieces of its line; reused for each row
 
-  --- Appends a cell and the spaces that align it after `count` pieces of the line. Escape sequences have no width.
-  -- Returns how many pieces there are then.
+  --- Appends a cell and the spaces that align it to `count` pieces of the line. Escape sequences have no width.
+  -- Returns the new number of pieces.
   local function append(count, i, value, room, style)
     local padding = SPACES[math.max(0, room - text.width(value))]
     if style then value = style .. value .. terminal.RESET end

@@ -1,4 +1,4 @@
---- The command `podero`: runs what its arguments say, and returns an exit code.
+--- The command `podero`.
 
 local arguments = require "podero.command.arguments"
 local commands = require "podero.command.commands"
@@ -12,7 +12,7 @@ local main = {}
 
 local STANDARD = { [0] = "standard input", "standard output", "standard error" }
 
---- A descriptor that is closed would soon be a socket: what is printed would be sent there.
+--- Refuses closed standard descriptors. A socket would soon get the number of one, and receive what is printed.
 local function check_descriptors()
   for fd = 0, 2 do
     if not system.is_open(fd) then failure.error(STANDARD[fd] .. " is closed") end

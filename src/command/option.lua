@@ -2,13 +2,14 @@
 --
 --     option("-o --output FILE", "Write to this file.", { many = true })
 --
--- The text has the short name, if there is one, the long name and what the value is called, without which the option
--- is a flag. Values that are called FILE or FOLDER are completed as such. Further fields:
---   many       may be repeated: its value is an array of all that were given
---   choices    an array of the values that are possible
---   convert    function(value): returns what is to be used; or nil and what was expected, such as "a whole number"; or
+-- The text holds the short name, if there is one, the long name, and the name of the value. An option without a value
+-- is a flag. Shells complete values with the names FILE and FOLDER as such. Further fields:
+--   many       the option may be repeated: its value is an array
+--   choices    an array of the possible values
+--   words      an array of values that shells complete, if there are more than these
+--   convert    function(value): returns the value to use; or nil and what is expected, such as "a whole number"; or
 --              nil, nil and what is wrong
---   empty      the value may be ""
+--   empty      whether the value may be ""
 --   default    the value if the option is not given
 --
 -- Returns the fields, and `long`, `short`, `value`, `help`, and `name`: the key of its value, such as "client_id".

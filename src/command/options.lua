@@ -1,4 +1,4 @@
---- The options that all commands have which ask the API, and what becomes of them.
+--- The options of all commands that send requests to the API, and what they mean for the module.
 
 local convert = require "podero.command.convert"
 local option = require "podero.command.option"
@@ -6,7 +6,7 @@ local podero = require "podero"
 
 local options = {}
 
---- Those that the help of each command has.
+--- Options that the help of each command lists.
 options.COMMON = {
   { "Common options", {
     option("--sandbox", "Use Podero's sandbox, which needs separate credentials."),
@@ -20,7 +20,7 @@ options.COMMON = {
   } },
 }
 
---- Those that only the man page describes.
+--- Options that only the man page describes.
 options.CONNECTION = {
   { "Credentials", {
     option("--client-id ID", "Client credentials grant (PODERO_CLIENT_ID)."),
@@ -52,10 +52,10 @@ options.CONNECTION = {
   } },
 }
 
---- Of every command.
+--- Options of every command.
 options.GENERAL = { option("-h --help", "Print this help."), option("--version", "Print the version.") }
 
--- Options of podero.new whose values have the same name.
+-- Options of podero.new that have the same name here.
 local PASSED = {
   "base_url", "token_url", "token_encoding", "client_auth", "scope", "timeout", "connect_timeout", "max_retries",
   "max_response_bytes", "proxy", "http_version", "user_agent", "allow_http",
@@ -79,8 +79,8 @@ function options.of(command)
   return all
 end
 
---- Returns the header fields as a table; the values of one that is given twice are joined (RFC 9110, 5.3). nil if there
--- are none.
+--- Returns the header fields as a table, nil if there are none. The values of a repeated field are joined (RFC 9110,
+-- 5.3).
 local function headers(fields)
   if #fields == 0 then return nil end
   local made = {}
@@ -102,37 +102,82 @@ function options.of_client(given)
   return made
 end
 
---- Returns the value of a variable of the environment, nil if it is not set or empty.
+--- Returns the value of an environment variable, nil if it is not set or empty.
 function options.variable(name)
   local value = os.getenv(name)
   return value ~= "" and value or nil
 end
 
+-- Options of podero.new that hold credentials. Those that are true are secrets: each has an option NAME_file, too.
+local IS_SECRET = {
+  client_id = false, client_secret = true, username = false, password = true, access_token = true,
+}
+
+--- The names of these options, in the order in which the man page lists them.
+options.CREDENTIALS = { "client_id", "client_secret", "username", "password", "access_token" }
+
+--- Returns whether the arguments have credentials. If so, those of the environment are not used.
+function options.has_credentials(given)
+  for _, name in ipairs(options.CREDENTIALS) do
+    if given[name] ~= nil or given[name .. "_file"] ~= nil then return true end
+  end
+  return false
+end
+
+--- Returns where the value of an option of podero.new comes from: the name of the command's option or of the
+-- environment variable; nil if it is not given.
+function options.source(given, name)
+  local long, is_secret = "--" .. name:gsub("_", "-"), IS_SECRET[name]
+  if given[name] then return long end
+  if given[name .. "_file"] then return long .. "-file" end
+  if is_secret == nil and name ~= "base_url" and name ~= "token_url" then return nil end
+  if is_secret ~= nil and options.has_credentials(given) then return nil end
+  for _, suffix in ipairs(is_secret and { "", "_FILE" } or { "" }) do
+    local variable = "PODERO_" .. name:upper() .. suffix
+    if options.variable(variable) then return variable end
+  end
+end
+
 --- Returns the base URL, and where it comes from.
 function options.base_url(given)
   if given.sandbox then return podero.SANDBOX, "--sandbox" end
-  if given.base_url then return given.base_url, "--base-url" end
-  local url = options.variable "PODERO_BASE_URL"
-  if url then return url, "PODERO_BASE_URL" end
-  return podero.PRODUCTION, "the default"
+  local source = options.source(given, "base_url")
+  if not source then return podero.PRODUCTION, "the default" end
+  return given.base_url or options.variable "PODERO_BASE_URL", source
 end
 
-local PROXIES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" }
-
---- Returns the proxy for https, without a user name and a password, and where it comes from; nil if there is none.
-function options.proxy(given)
-  local proxy, source = given.proxy, "--proxy"
-  for _, name in ipairs(PROXIES) do
-    if proxy == nil then proxy, source = options.variable(name), name end
-  end
-  if proxy == nil or proxy == "" then return nil end
-  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
-end
-
---- Returns the name of the host that is asked.
+--- Returns the host of the base URL, with the port if it has one.
 function options.host(given)
   local url = options.base_url(given)
   return (url:match("^%a[%w+.-]*://([^/?#]*)") or url):match("[^@]*$")
+end
+
+-- The variables that libcurl reads, by the scheme of the base URL.
+local PROXIES = {
+  http = { "http_proxy", "all_proxy", "ALL_PROXY" },
+  https = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" },
+}
+
+--- Returns whether the variable no_proxy names a host, or a domain that it is in.
+local function is_excepted(host)
+  local name = host:lower():gsub(":%d+$", "")
+  for entry in (options.variable "no_proxy" or options.variable "NO_PROXY" or ""):lower():gmatch("[^%s,]+") do
+    entry = entry:gsub("^%.", "")
+    if entry == "*" or name == entry or name:sub(-#entry - 1) == "." .. entry then return true end
+  end
+  return false
+end
+
+--- Returns the proxy that requests go through, without a user name and a password, and where it comes from; nil if
+-- there is none.
+function options.proxy(given)
+  local proxy, source = given.proxy, "--proxy"
+  local scheme = options.base_url(given):match("^%a+"):lower()
+  for _, name in ipairs(PROXIES[scheme] or PROXIES.https) do
+    if proxy == nil then proxy, source = options.variable(name), name end
+  end
+  if proxy == nil or proxy == "" or is_excepted(options.host(given)) then return nil end
+  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
 end
 
 return options

@@ -1,4 +1,4 @@
---- Writes what the command prints: to standard output, or to a file that is replaced when all has come.
+--- Writes what the command prints: to standard output, or to a file that is replaced after everything was received.
 
 local failure = require "podero.command.failure"
 local file = require "podero.command.file"
@@ -9,8 +9,8 @@ local output = {}
 local STDOUT = 1
 local BUFFER_BYTES = 64 * 1024
 
--- Fields: `file` (see file.lua), `name` for messages, `is_terminal`, `before`, and what was not written yet: `pieces`,
--- of which there are `count`, with `bytes` in them; and what `writer` has, see `attach`.
+-- Fields: `file` (see file.lua), `name` for messages, `is_terminal`, `before`; `pieces` that are not written yet, their
+-- number `count` and their size `bytes`; and `writer`, see `attach`.
 local Sink = {}
 Sink.__index = Sink
 
@@ -39,7 +39,7 @@ function Sink:write(...)
   if self.bytes >= BUFFER_BYTES or (self.is_terminal and piece:find("\n$")) then flush(self) end
 end
 
---- What a writer (see rows.c) still has at the end is written then.
+--- Has `finish` and `discard` write the text that a writer (see rows.c) still has.
 function Sink:attach(writer)
   self.writer = writer
 end
@@ -61,8 +61,8 @@ function Sink:finish()
   self:check(self.file:finish())
 end
 
---- To be called in place of `finish` after a failure. Standard output, devices and pipes get what was written; a file
--- stays as it was.
+--- To be called instead of `finish` after a failure. Standard output, devices and pipes get what was written; a file is
+-- left unchanged.
 function Sink:discard()
   if not self.file.path then pcall(flush_all, self) end
   self.file:discard()
@@ -84,8 +84,8 @@ function output.open(name, before)
   return setmetatable(sink, Sink)
 end
 
---- Opens what is written to, as `output.open` does, calls f(sink), and finishes it; if f raises, discards it, and
--- raises that. Returns what f returns.
+--- Opens a sink as `output.open` does, calls f(sink), and finishes the sink. If f raises an error, discards the sink
+-- and raises the error. Returns what f returns.
 function output.use(name, before, f)
   local sink = output.open(name, before)
   local ok, result = pcall(function()

@@ -1,4 +1,4 @@
---- Takes a path as people paste it, with a query behind it, apart.
+--- Splits a path that people paste from its query.
 
 local path = {}
 
@@ -18,8 +18,8 @@ local function add(query, name, value)
   end
 end
 
---- Returns the path without its query, and all parameters as the module's methods take them: those of the path, then
--- `parameters`, an array of { name, value }.
+--- Returns the path without its query, and a table of all parameters as the module's methods take it: those of the
+-- path, then `parameters`, an array of { name, value }.
 function path.split(given, parameters)
   local query = {}
   local target, rest = given:match("^([^?]*)%??(.*)$")

@@ -1,4 +1,4 @@
---- The progress line on standard error: what is waited for, or how much of a list has come.
+--- The progress line on standard error: what the command waits for, or how much of a list it has received.
 
 local terminal = require "podero.command.terminal"
 local text = require "podero.command.text"
@@ -6,17 +6,17 @@ local tty = require "podero.command.tty"
 
 local progress = {}
 
-local INTERVAL = 0.2 -- seconds between two looks at the clock while nothing comes
+local INTERVAL = 0.2 -- seconds between two updates of the line
 local SILENCE = 2 -- seconds without a byte after which the line says so
 
 local REASONS = {
-  network = "connection failed", timeout = "no answer in time", decode = "answer cut short", auth = "no token",
+  network = "connection failed", timeout = "no response in time", decode = "response cut short", auth = "no token",
 }
 
 local Progress = {}
 Progress.__index = Progress
 
---- Returns the text of the line, "" if there is nothing to tell yet.
+--- Returns the text of the line, "" if there is nothing to tell yet; and whether it is about a list that is arriving.
 function Progress:line(now)
   local pause = self.pause_end and self.pause_end - now or 0
   if pause > 0 then return ("%s, trying again in %d s"):format(self.reason, math.ceil(pause)) end
@@ -26,16 +26,19 @@ function Progress:line(now)
   local bytes, users = self.before.bytes + self.current.bytes, self.before.users + self.current.users
   local rate = bytes / math.max(1, now - self.started)
   local received = ("%s, %s user%s, "):format(text.bytes(bytes), text.grouped(users), users == 1 and "" or "s")
-  return received .. (silent >= SILENCE and waiting or text.bytes(rate) .. "/s")
+  return received .. (silent >= SILENCE and waiting or text.bytes(rate) .. "/s"), true
 end
 
---- Shows the line, if it is to be shown and has changed.
+--- Shows the line if it has changed. The numbers of a list change all the time: they are updated once per INTERVAL.
 function Progress:draw()
   if not self.is_shown then return end
-  local line = text.fit(self:line(tty.clock()), terminal.columns(io.stderr) - 1)
+  local now = tty.clock()
+  local line, is_arriving = self:line(now)
+  if is_arriving and self.was_arriving and now - self.drawn_at < INTERVAL then return end
+  line = text.fit(line, terminal.columns(io.stderr) - 1)
   if line == self.drawn then return end
-  self.drawn = line
-  io.stderr:write("\r" .. line .. "\27[K") -- at once, so that nothing can come between
+  self.drawn, self.drawn_at, self.was_arriving = line, now, is_arriving
+  io.stderr:write("\r" .. line .. "\27[K") -- in one write, so that no other output can split it
   io.stderr:flush()
 end
 
@@ -65,7 +68,7 @@ function Progress:event(event)
   self:draw()
 end
 
---- To be called as on_progress: with bytes and users of the current list. Call `next_list` after each list.
+--- To be called as on_progress, with bytes and users of the current list. Call `next_list` after each list.
 function Progress:show(bytes, users)
   self.current = { bytes = bytes, users = users }
   self.heard, self.pause_end = tty.clock(), nil
@@ -78,7 +81,7 @@ function Progress:next_list()
   self.heard = tty.clock()
 end
 
---- Returns a function for the option `wait` of the client, which keeps the line up to date; nil if there is no line.
+--- Returns a function for the option `wait` of the client that updates the line; nil if there is no line.
 function Progress:wait()
   if not self.is_shown then return nil end
   return function(seconds, fd)
@@ -87,7 +90,7 @@ function Progress:wait()
   end
 end
 
---- Prints how many of the received users were written, and to which file.
+--- Prints how many of the received users were written, and the name of the file.
 function Progress:summary(written, name)
   if not self.has_summary then return end
   local total = self.before.users + self.current.users
@@ -96,9 +99,8 @@ function Progress:summary(written, name)
     name and " in " .. text.printable(name) or ""))
 end
 
---- Returns the progress of reading lists from `host`. The line is shown if it `is_wanted` and can disturb nothing:
--- standard error is a terminal on which lines can be overwritten, and standard output (unless the users go to a file,
--- `has_file`) is no pipe.
+--- Returns the progress of reading lists from `host`. The line is shown if it `is_wanted`, standard error is a terminal
+-- on which lines can be overwritten, and standard output is no pipe or the users go to a file (`has_file`).
 function progress.new(host, is_wanted, has_file)
   local now = tty.clock()
   local is_shown = is_wanted and terminal.can_overwrite() and (has_file or terminal.kind(io.stdout) ~= "pipe")

@@ -1,4 +1,4 @@
---- Tells on standard error what has failed: one line for people, or one JSON object on a line for programs.
+--- Reports errors on standard error: one line for people, or one JSON object on a line for programs.
 
 local failure = require "podero.command.failure"
 local podero = require "podero"
@@ -8,7 +8,7 @@ local wording = require "podero.command.wording"
 
 local report = {}
 
---- Returns whether the arguments have `--errors json`. They may be wrong otherwise, and that has to be reported, too.
+--- Returns whether the arguments have `--errors json`. It applies to errors in the other arguments, too.
 local function wants_json(arguments)
   for i, argument in ipairs(arguments) do
     if argument == "--" then return false end
@@ -23,6 +23,7 @@ local function as_line(raised, organization, given)
   if podero.is_error(raised) then
     line = "podero: " .. (raised.kind ~= "argument" and raised.kind .. ": " or "")
       .. wording.of(raised.kind, raised.message, given)
+    if raised.retry_after then line = ("%s (try again in %d s)"):format(line, math.ceil(raised.retry_after)) end
   end
   if organization and not line:find(organization:lower(), 1, true) then
     line = ("%s (organization %s)"):format(line, organization)
@@ -44,8 +45,8 @@ local function as_object(raised, organization, given)
   return object
 end
 
---- Returns a function that reports a value that was raised. `organization`: whose list has failed; may be nil. `given`:
--- what the arguments have given (see arguments.lua); may be nil.
+--- Returns a function that reports a value that was raised. `organization`: the one whose list failed; may be nil.
+-- `given`: the parsed arguments (see arguments.lua); may be nil.
 function report.new(arguments)
   local is_json = wants_json(arguments)
   return function(raised, organization, given)

@@ -14,21 +14,22 @@ local user_output = require "podero.command.user_output"
 local response = {}
 
 response.PATH = { name = "PATH", key = "path", convert = convert.path,
-  help = "For example /api/partners/v2.0/org/ORG_ID/users; may have a query behind it." }
+  help = "For example /api/partners/v2.0/org/ORG_ID/users; a query may follow." }
 
 response.OPTIONS = {
   option("--query NAME=VALUE", "A parameter; may be repeated.", { convert = convert.pair, many = true }),
   user_output.FILE,
 }
 
---- A page of a web site is no answer of the API.
+--- Refuses a page of a web site: the API does not send any.
 local function check_type(given, answer)
   if not (answer.headers["content-type"] or ""):find("^text/html") then return end
   local _, source = options.base_url(given)
   failure.error(("decode: the response is an HTML page: check the base URL (%s) and the path"):format(source), "decode")
 end
 
---- Prints what the API answers: as it came; for people, with a line for each value. `opts`: those of client:request.
+--- Sends a request and prints the body of the response: as it came; on a terminal, with a line for each value. `opts`:
+-- those of client:request.
 function response.print(given, method, opts)
   local target, query = path.split(given.path, given.query)
   opts.raw, opts.query = true, query

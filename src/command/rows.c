@@ -70,25 +70,25 @@ static inline const unsigned char *find(const struct byte_set *set, const unsign
   return p;
 }
 
-/* With what characters begin that JSON text has escaped: C0, quotes, backslashes, DEL, C1 and
- * what changes the order of text. */
+/* The first bytes of characters that are escaped in JSON: C0, quotes, backslashes, DEL, C1, and
+ * those that change the direction of text. */
 static const struct byte_set escaped = {
     {UINT64_C(0xFFFFFFFF) | BIT('"'), BIT('\\') | BIT(0x7F), 0, BIT(0xC2) | BIT(0xE2)}};
 
-/* What a spreadsheet may take for the end of a cell. */
+/* The characters that a spreadsheet may read as the end of a cell. */
 static const struct byte_set breaks = {
     {BIT(',') | BIT(';') | BIT('\t') | BIT('\r') | BIT('\n'), 0, 0, 0}};
 
-/* What has to be in quotes, besides the delimiter. */
+/* The characters that require quotes, besides the delimiter. */
 static const struct byte_set quoted = {
     {BIT('"') | BIT(',') | BIT(';') | BIT('\t') | BIT('\r') | BIT('\n'), 0, 0, 0}};
 
-/* What may be before a formula, in ASCII. */
+/* The characters of ASCII that may precede a formula. */
 static const struct byte_set blanks = {
     {BIT(' ') | BIT('\t') | BIT('\n') | BIT('\v') | BIT('\f') | BIT('\r') | BIT('"') | BIT('\''), 0,
      0, 0}};
 
-/* With what a formula, or what may be before one, begins. */
+/* The first bytes of formulas, and of characters that may precede a formula. */
 static const struct byte_set formula_starts = {
     {BIT(' ') | BIT('\t') | BIT('\n') | BIT('\v') | BIT('\f') | BIT('\r') | BIT('"') | BIT('\'') |
          BIT('=') | BIT('+') | BIT('-'),
@@ -96,9 +96,10 @@ static const struct byte_set formula_starts = {
 
 /* ---- JSON ---- */
 
-/* Returns the code point of the character at `p` and sets how many bytes it has, if JSON text has
- * it escaped: besides what RFC 8259 demands DEL, C1, and what changes the order of text on a
- * terminal (U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069). Returns UINT32_MAX else. */
+/* If the character at `p` is escaped in JSON, returns its code point and sets how many bytes it
+ * has; otherwise returns UINT32_MAX. Besides what RFC 8259 demands, DEL, C1, and characters that
+ * change the direction of text on a terminal are escaped (U+200E, U+200F, U+202A to U+202E, U+2066
+ * to U+2069). */
 static uint32_t find_escape(const unsigned char *p, const unsigned char *end, size_t *size) {
   *size = 1;
   if (*p < 0x80) return *p;
@@ -252,8 +253,8 @@ static void add_table(lua_State *L, struct buffer *out, int depth) {
   lua_settop(L, table);
 }
 
-/* Appends what Lua's tostring makes of the value on top (LuaJIT's has other names for functions of
- * its own). */
+/* Appends the result of Lua's tostring for the value on top, except that LuaJIT's has other texts
+ * for built-in functions. */
 static void add_other(lua_State *L, struct buffer *out) {
   if (!luaL_callmeta(L, -1, "__tostring"))
     lua_pushfstring(L, "%s: %p", luaL_typename(L, -1), lua_topointer(L, -1));
@@ -290,7 +291,7 @@ static void add_value(lua_State *L, struct buffer *out, int depth) {
 
 /* ---- CSV ---- */
 
-/* Returns the end of the blank or quote at `p`, before `end`; NULL if there is none. Beyond ASCII:
+/* Returns the end of the blank or quote at `p`, before `end`; NULL if there is none. Not in ASCII:
  * U+00A0, U+2000 to U+200F, U+202F, U+205F to U+2064, U+3000, U+FEFF. */
 static const unsigned char *skip_blank(const unsigned char *p, const unsigned char *end) {
   if (is_in(&blanks, *p)) return p + 1;
@@ -304,9 +305,9 @@ static const unsigned char *skip_blank(const unsigned char *p, const unsigned ch
   return is_blank ? p + 3 : NULL;
 }
 
-/* Returns whether a spreadsheet would take a text, if a cell begins with it, for a formula: it does
- * if that begins with one of = + - @ (OWASP, "CSV Injection"), in ASCII or in the fullwidth forms
- * that Japanese spreadsheets accept; also after blanks and quotes. */
+/* Returns whether a spreadsheet may read a cell that begins with this text as a formula: whether it
+ * begins with one of = + - @ (OWASP, "CSV Injection"), in ASCII or in the fullwidth forms that
+ * Japanese spreadsheets accept, possibly after blanks and quotes. */
 static bool is_formula(const unsigned char *p, const unsigned char *end) {
   const unsigned char *next;
   while (p < end && (next = skip_blank(p, end)) != NULL)
@@ -329,9 +330,9 @@ static void add_bytes(struct buffer *out, const unsigned char *p, const unsigned
   buffer_append(out, p, (size_t)(end - p));
 }
 
-/* Appends a text with an apostrophe before it if it is a formula, and before each formula that is
- * after a comma, semicolon, tab or line end: a spreadsheet may take any of them for the delimiter,
- * whichever is used. Removing one apostrophe that has a formula behind it restores the text. */
+/* Appends a text with an apostrophe before it if it is a formula, and before each formula after a
+ * comma, semicolon, tab or line end: a spreadsheet may use any of them as the delimiter. Removing
+ * one apostrophe before each formula restores the text. */
 static void add_guarded(struct buffer *out, const unsigned char *text, const unsigned char *end,
                         bool doubles) {
   const unsigned char *p = text;

@@ -63,8 +63,8 @@ static void on_signal(int number) {
   raise(number); /* SA_NODEFER: it is not blocked here */
 }
 
-/* From here to `release`, signals are noted only. They may come to any thread, so that blocking
- * them would not do. */
+/* Until `release`, signals are only noted. Any thread may receive them: blocking them in this one
+ * is not enough. */
 static void hold(void) {
   held = 1;
 }
@@ -74,24 +74,23 @@ static void release(void) {
   if (pending != 0) raise(pending);
 }
 
-/* hold(): until release(), a signal that `catch_signals` catches ends the process no more. [0, +0,
- * -] */
+/* hold(): delays the signals that `catch_signals` catches until release(). [0, +0, -] */
 static int hold_signals(lua_State *L) {
   (void)L;
   hold();
   return 0;
 }
 
-/* release(): ends the process if a signal has come since hold(). [0, +0, -] */
+/* release(): ends the process if it received a signal since hold(). [0, +0, -] */
 static int release_signals(lua_State *L) {
   (void)L;
   release();
   return 0;
 }
 
-/* catch_signals(): from now on, signals that end the process remove the temporary file first. Those
- * that the process was started to ignore stay ignored (nohup), except for SIGINT, whose handler is
- * the interpreter's. [0, +0, -] */
+/* catch_signals(): from now on, signals that end the process remove the temporary file first.
+ * Signals that are ignored (nohup) stay ignored, except for SIGINT, whose handler the interpreter
+ * has replaced. [0, +0, -] */
 static int catch_signals(lua_State *L) {
   (void)L;
   struct sigaction action = {.sa_flags = SA_NODEFER | SA_RESTART}, old;
@@ -147,7 +146,7 @@ static int create_temporary(lua_State *L) {
   return 2;
 }
 
-/* forget_temporary(): signals remove it no more. [0, +0, -] */
+/* forget_temporary(): signals no longer remove the temporary file. [0, +0, -] */
 static int forget_temporary(lua_State *L) {
   (void)L;
   hold();
@@ -266,7 +265,7 @@ static int truncate_file(lua_State *L) {
   return push_result(L, ftruncate(check_int(L, 1), (off_t)luaL_checknumber(L, 2)));
 }
 
-/* sync(descriptor) -> true, once what was written is on the disk. Also if this kind of file cannot
+/* sync(descriptor) -> true, once everything written is on the disk, or if this kind of file cannot
  * be synced. */
 static int sync_file(lua_State *L) {
   int result = fsync(check_int(L, 1));
@@ -389,7 +388,8 @@ static void set_errors(lua_State *L) {
 
 PODERO_EXPORT int luaopen_podero_command_system(lua_State *L);
 
-/* A file that grows beyond a limit (ulimit -f) is an error of `write`, no signal. [-0, +1, m] */
+/* SIGXFSZ is ignored: `write` returns an error if a file exceeds a limit (ulimit -f).
+ * [-0, +1, m] */
 int luaopen_podero_command_system(lua_State *L) {
   static const luaL_Reg functions[] = {{"hold", hold_signals},
                                        {"release", release_signals},

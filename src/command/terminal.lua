@@ -40,7 +40,7 @@ function terminal.has_colours(when)
   return terminal.is_terminal(io.stdout) and has_escapes() and (unwanted == nil or unwanted == "")
 end
 
---- Returns the width of the terminal that a file is: what it says itself, else the variable COLUMNS, else 80.
+--- Returns the width of a terminal: what the terminal says, else the variable COLUMNS, else 80.
 function terminal.columns(file)
   local columns = tty.columns(DESCRIPTORS[file]) or tonumber(os.getenv("COLUMNS") or "") or DEFAULT_COLUMNS
   return math.max(LEAST_COLUMNS, math.min(math.floor(columns), 10000))
@@ -57,8 +57,8 @@ function Escaped:attach(writer)
   self.sink:attach { take = function() return tty.escaped(writer:take()) end }
 end
 
---- Returns what writes to a sink (see output.lua). If that is a terminal, characters that could control it are written
--- as \uXXXX; line ends and tabs stay.
+--- Returns an object with the methods of a sink that writes to `sink` (see output.lua). If that is a terminal,
+-- characters that could control it are written as \uXXXX, except for line ends and tabs.
 function terminal.escaped(sink)
   return sink.is_terminal and setmetatable({ sink = sink, is_terminal = true }, Escaped) or sink
 end

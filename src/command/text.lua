@@ -4,8 +4,8 @@ local tty = require "podero.command.tty"
 
 local text = {}
 
---- Replaces with "?" what a terminal would do something else with than show it, and what is no UTF-8: control
--- characters (C0, DEL, C1), line separators, and characters that change the direction of text.
+--- Replaces with "?" what is no UTF-8, and what a terminal may obey instead of showing it: control characters (C0, DEL,
+-- C1), line separators, and characters that change the direction of text.
 text.printable = tty.printable
 
 --- Returns a text as a cell of a table: printable, without spaces at its ends or two in a row; "-" if nothing is left.

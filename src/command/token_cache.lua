@@ -1,8 +1,8 @@
---- A token store (see the option token_store of the module) in a file, so that runs can share a token. Only the user
--- may read it: files that others can read or write, symbolic links, and what is no file are refused.
+--- A token store (see the option token_store of the module) in a file, so that runs share a token. Only the user may
+-- have access to it: files that others can read or write, symbolic links and anything but regular files are refused.
 --
--- The file is text: HEADER, and a line for each entry: when it expires, key and value, both form-encoded. It is changed
--- in place, by one run at a time. What cannot be understood is replaced: it costs a token request.
+-- The file is text: HEADER, then a line for each entry with the time at which it expires, key and value, both
+-- form-encoded. It is changed in place, under a lock. Content that cannot be parsed is replaced.
 
 local failure = require "podero.command.failure"
 local system = require "podero.command.system"
@@ -102,6 +102,7 @@ end
 
 --- Returns a token store. Raises a failure if the file cannot be used; creates it if it does not exist.
 function token_cache.open(name)
+  if name == "-" then failure.setup("--token-cache needs the name of a file: '-' cannot be read and written") end
   local ok, message = with_entries(name, function() return false end)
   if not ok then failure.setup(("--token-cache %s cannot be used: %s"):format(name, message)) end
   local store = {}

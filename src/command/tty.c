@@ -11,7 +11,7 @@
  *   clock(), poll(seconds [, fd])
  *   ask(question)          reads a line that is not echoed
  *
- * Text is UTF-8. What is no UTF-8 is taken byte by byte. */
+ * Text is UTF-8. Each byte that is no part of UTF-8 counts as a character. */
 #define _GNU_SOURCE /* wcwidth NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #include <errno.h>
@@ -51,7 +51,8 @@ static int tty_kind(lua_State *L) {
   return 1;
 }
 
-/* columns(fd): the width of the terminal; nil if the descriptor is none, or if it does not know. */
+/* columns(fd): the width of the terminal; nil if the descriptor is no terminal, or if the terminal
+ * does not tell its width. */
 static int tty_columns(lua_State *L) {
   struct winsize size;
   if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
@@ -76,9 +77,9 @@ static const unsigned char *next_character(const unsigned char *p, const unsigne
   return next;
 }
 
-/* The locale whose wcwidth knows Unicode, whatever the environment says; (locale_t)0 if the system
- * has none: then each character counts as one column. The userdata is an upvalue of the functions
- * that measure. */
+/* Returns a locale whose wcwidth knows Unicode, whatever the environment says; (locale_t)0 if the
+ * system has none: then each character counts as one column. The userdata is an upvalue of the
+ * functions that measure. */
 static locale_t unicode_locale(lua_State *L) {
   return *(locale_t *)lua_touserdata(L, lua_upvalueindex(1));
 }
@@ -154,9 +155,9 @@ static int tty_cut(lua_State *L) {
   return 2;
 }
 
-/* Returns whether a terminal could do something else with a character than show it: control
- * characters (C0, DEL, C1), line separators, and characters that change the direction of the text
- * around them (Unicode Standard Annex 9, 2.1 to 2.6, and their deprecated kin up to U+206F). */
+/* Returns whether a terminal may obey a character instead of showing it: control characters (C0,
+ * DEL, C1), line separators, and characters that change the direction of the text around them
+ * (Unicode Standard Annex 9, 2.1 to 2.6, and the deprecated ones up to U+206F). */
 static bool is_unsafe(uint32_t point) {
   if (point < 0x20 || (point >= 0x7F && point < 0xA0)) return true;
   if (point == 0x61C || point == 0x200E || point == 0x200F) return true;
@@ -207,8 +208,8 @@ static bool has_idle_spaces(const char *text, size_t size) {
   return false;
 }
 
-/* cell(text): the text as `printable` has it, without spaces at its beginning and end, and with one
- * for several: two separate the cells of a table. "-" if nothing is left. */
+/* cell(text): the same as `printable`, without spaces at both ends, and with single spaces: two
+ * separate the cells of a table. "-" if nothing is left. */
 static int tty_cell(lua_State *L) {
   tty_printable(L);
   size_t size;
@@ -229,14 +230,14 @@ static int tty_cell(lua_State *L) {
   return 1;
 }
 
-/* Returns whether the character at `p` is a line end or a tab. A carriage return alone is not: text
- * after it would hide the text before it. */
+/* Returns whether the character at `p` is a tab or part of a line end. A lone carriage return is
+ * neither: the text after it would hide the text before it. */
 static bool is_layout(const unsigned char *p, const unsigned char *end) {
   return *p == '\n' || *p == '\t' || (*p == '\r' && end - p > 1 && p[1] == '\n');
 }
 
-/* escaped(text): unsafe characters but for line ends and tabs as \uXXXX, which JSON can hold only
- * in strings; bytes that are no UTF-8 as U+FFFD. */
+/* escaped(text): unsafe characters, except for line ends and tabs, as \uXXXX: in valid JSON they
+ * occur only in strings. Bytes that are no UTF-8 become U+FFFD. */
 static int tty_escaped(lua_State *L) {
   const unsigned char *end, *p = check_text(L, &end);
   luaL_Buffer buffer;
@@ -282,10 +283,10 @@ static int tty_poll(lua_State *L) {
 
 /* ---- a line that is not echoed ---- */
 
-/* A terminal takes no longer lines (Linux: 4,095 bytes). */
+/* The longest line of a terminal (Linux: 4,095 bytes). */
 #define LINE_BYTES 4096
 
-/* Signals that would leave the terminal without echo: they end or stop the program. */
+/* Signals that end or stop the program, which would leave the terminal without echo. */
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 #define SIGNALS (sizeof signals / sizeof *signals)
 
@@ -371,9 +372,9 @@ static int fail(lua_State *L, const char *message) {
 }
 
 /* ask(question): writes the question to standard error, reads a line of standard input, which must
- * be a terminal, with the echo turned off, and returns it; nil and a message if that fails. A
- * signal is answered when the terminal has been restored: one that does not end the program makes
- * it return nil and "interrupted". A program that was stopped and goes on asks again. */
+ * be a terminal, with the echo turned off, and returns it; nil and a message if that fails. After a
+ * signal, the terminal is restored before the signal is raised again; if that does not end the
+ * program, returns nil and "interrupted". After SIGTSTP and SIGCONT, asks again. */
 static int tty_ask(lua_State *L) {
   const char *question = luaL_checkstring(L, 1), *message = NULL;
   struct prompt prompt;

@@ -1,4 +1,4 @@
---- How the commands that print users write them: their options, and what becomes of these.
+--- The options of the commands that print users, and the formats that they choose.
 
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
@@ -13,7 +13,7 @@ local user_output = {}
 user_output.FILE = option("-o --output FILE",
   "Write to this file, replaced after the whole list has been received; - is standard output.")
 
---- The options of both.
+--- The options of `users` and `find`.
 user_output.OPTIONS = {
   option("-f --format FORMAT", "Default: by the name given to --output, else table.", { choices = formats.NAMES }),
   user_output.FILE,
@@ -30,7 +30,7 @@ user_output.NO_VALIDATE = option("--no-validate", "Accept values that do not mat
 local SPREADSHEETS = { xlsx = true, xls = true, ods = true, numbers = true }
 local COMPRESSED = { gz = true, bz2 = true, xz = true, zst = true, zip = true }
 
---- Refuses the name of a file that asks for a format that there is not.
+--- Refuses the name of a file whose ending names a format that the command does not write.
 local function check_name(given)
   local beginning, ending = (given.output or ""):match("^(.*[^/])%.(%w+)$")
   if given.format or given.count or not ending then return end

@@ -51,7 +51,7 @@ function read.integer(value)
   return nil, "a whole number"
 end
 
---- Returns the values that a text may stand for if the schema does not have the field.
+--- Returns the values that a text may mean if the schema does not have the field.
 local function any(value)
   local values = { value }
   values[#values + 1] = number(value) or nil
@@ -63,13 +63,18 @@ local is_field = {}
 for _, name in ipairs(FIELDS) do is_field[name] = true end
 
 --- Returns the field and an array of the values that it may have: `convert` of an option, see option.lua. "FIELD="
--- stands for null or no value.
+-- matches null and an absent field.
 function where.read(condition)
   local field, value = condition:match("^([^=]+)=(.*)$")
   if condition:find("^[%w_]+%s*[!<>~]") then
     return nil, "FIELD=VALUE: for other comparisons, use --format ndjson and jq"
   end
-  if not field then return nil, "FIELD=VALUE" end
+  if not field and condition:find("@", 1, true) then
+    return nil, nil, ("the name of a field is missing: did you mean 'email=%s'?"):format(condition)
+  elseif not field then
+    return nil, is_field[condition] and ("FIELD=VALUE, or %s= for those without one"):format(condition)
+      or "FIELD=VALUE, such as role=admin"
+  end
   local hint = not is_field[field] and words.hint(field, FIELDS, true) or ""
   if hint ~= "" then return nil, nil, ("there is no field %s%s"):format(words.quoted(field), hint) end
   if value == "" then return { field, { podero.null } } end
@@ -77,6 +82,11 @@ function where.read(condition)
   local result, expected = read[FIELDS.types[field]](value)
   if result == nil then return nil, ("%s to be %s"):format(field, expected) end
   return { field, { result } }
+end
+
+--- Returns whether the API's schema has a field.
+function where.is_field(name)
+  return is_field[name] == true
 end
 
 --- Refuses fields that the schema does not have, unless --no-validate is given: most likely, no user has them.
@@ -90,8 +100,8 @@ function where.check(given)
   end
 end
 
---- Returns the option `where` of the module for an array of what `where.read` has returned; nil if it is empty. A field
--- that is there several times may have any of its values.
+--- Returns the option `where` of the module for an array of results of `where.read`; nil if it is empty. A field that
+-- is repeated may have any of its values.
 function where.option(conditions)
   if #conditions == 0 then return nil end
   local made = {}

@@ -1,5 +1,5 @@
---- Puts messages of the module into the command's own words: they name its options and the variables of the environment
--- that a value comes from, in place of the module's options.
+--- Puts messages of the module into the command's own words: they name the command's option or the environment variable
+-- that a value comes from, instead of the module's option.
 
 local options = require "podero.command.options"
 local words = require "podero.command.words"
@@ -8,10 +8,10 @@ local wording = {}
 
 local SECRETS = { client_secret = true, password = true, access_token = true, key_password = true }
 
--- Those that are asked for on the terminal if they are not given.
+-- Secrets that the command asks for on the terminal.
 local ENTERED = { client_secret = "the secret that was entered", password = "the password that was entered" }
 
--- Options of the module that are named in messages.
+-- Options of the module that messages name.
 local NAMES = {
   "base_url", "token_url", "client_id", "client_secret", "username", "password", "access_token", "client_secret_file",
   "password_file", "access_token_file", "token_encoding", "client_auth", "scope", "connect_timeout", "max_retries",
@@ -21,33 +21,21 @@ local NAMES = {
 local is_name = {}
 for _, name in ipairs(NAMES) do is_name[name] = true end
 
--- Those whose values may be shown.
+-- Options whose values may be shown.
 local SHOWN = { base_url = true, token_url = true, client_id = true, username = true, scope = true, user_agent = true }
 
--- Those that a variable of the environment may give.
-local HAS_VARIABLE = {
-  base_url = true, token_url = true, client_id = true, client_secret = true, username = true, password = true,
-  access_token = true,
-}
-
---- Returns the name that the user knows: of the option if it is given, else of the variable if it is set.
+--- Returns the name that the user knows: that of the option or variable that is given; if none is, of the option.
 local function label(given, name)
   if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
   local is_secret = SECRETS[base]
   if is_secret then name = base end
   if name == "base_url" and given.sandbox then return "--sandbox" end
-  local long = "--" .. name:gsub("_", "-") .. (is_secret and "-file" or "")
-  if given[name] or given[name .. "_file"] then return long end
-  for _, suffix in ipairs(HAS_VARIABLE[name] and { "", "_FILE" } or {}) do
-    local variable = "PODERO_" .. name:upper() .. suffix
-    if options.variable(variable) then return variable end
-  end
-  return ENTERED[name] or long
+  return options.source(given, name) or ENTERED[name] or "--" .. name:gsub("_", "-") .. (is_secret and "-file" or "")
 end
 
--- What the module says about responses, so that it may stand beside a server's words: only these phrases are replaced.
--- {name} is an option. If the command says something else, that follows.
+-- Phrases of the module in errors about responses. Such an error may also quote the server: so only these phrases are
+-- replaced. {name} is an option. The second text, if there is one, is what the command says instead.
 local PHRASES = {
   { "no token from {token_url} ", "no token from " },
   { "check {client_id}, {client_secret} and {client_auth}: they belong to one {base_url}",
@@ -79,7 +67,7 @@ local function replace(message, old, new)
 end
 
 local function of_response(message, given)
-  -- A file is read again when its secret is refused.
+  -- The file of a secret is read again after the server refused the secret.
   message = message:gsub("^([%l_]+)_file %(", function(name)
     return SECRETS[name] and label(given, name) .. " (" or nil
   end)
@@ -123,7 +111,7 @@ local function of_argument(message, given)
   message = with_value(message, given)
   message = message:gsub("tls%.([%l_]+)", named):gsub("option '([%l_]+)'", named):gsub("or set allow_http",
     "or give allow_http")
-  -- Words, and not parts of the names of files.
+  -- Whole words only: not parts of names of files.
   return (message:gsub("%f[%w_./-]%l+_[%l_]+%f[^%w_./-]", function(name)
     return is_name[name] and named(name) or nil
   end))

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Does not use realloc, which may move the bytes and leave secrets behind in the memory that it
- * frees. */
+/* Does not use realloc, which may move the bytes and leave secrets in the memory that it frees. */
 bool buffer_reserve(struct buffer *buffer, size_t more) {
   if (more < buffer->capacity - buffer->size) return true;
   if (more > SIZE_MAX / 2 - buffer->size - 1) return false;

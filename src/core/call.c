@@ -11,25 +11,25 @@
 #include "core/number.h"
 #include "core/retry.h"
 
-/* At most this much of a body is passed to `feed` at once; less if the thread has other calls to
- * serve, as in nginx: Lua's garbage collector may work a hundred times longer on what `feed`
- * allocates than `feed` itself. */
+/* At most this much of a body is passed to `feed` at once. It is less if the thread has other calls
+ * to serve, as in nginx: collecting the garbage of one `feed` can take Lua a hundred times as long
+ * as the `feed` itself. */
 #define FEED_BYTES ((size_t)64 * 1024)
 #define SMALL_FEED_BYTES ((size_t)16 * 1024)
 
-/* The longest that a call waits for the store's lock. */
+/* A call waits no longer than this for the store's lock. */
 #define MAX_LOCKED_SECONDS 5.0
 
-/* `feed` is to take no longer than this. If it does, it gets fewer bytes the next time: keys that
- * collide in Lua's table of strings can take milliseconds per kilobyte. */
+/* If `feed` takes longer than this, it gets fewer bytes the next time: keys that collide in Lua's
+ * string table can take milliseconds per kilobyte. */
 #define FEED_SECONDS 0.002
 #define MIN_FEED_BYTES ((size_t)512)
 
-/* How long a call that is stepped after its deadline may read a response that had arrived. */
+/* How long a call that is stepped after its deadline may still read a response that has arrived. */
 #define LATE_SECONDS 0.2
 
 enum call_state {
-  CALL_AUTHORIZE, /* the next step takes the token, or goes on to CALL_STORE or CALL_TOKEN */
+  CALL_AUTHORIZE, /* the next step takes the token, or enters CALL_STORE or CALL_TOKEN */
   CALL_STORE,     /* waits for the binding to check the token store */
   CALL_TOKEN,     /* waits for a token request */
   CALL_TRANSFER,  /* waits for the API's response */
@@ -50,8 +50,9 @@ struct call {
   struct buffer body;   /* of the request; its `data` is NULL if there is none */
   long status;          /* see call_status and call_header */
   struct buffer header;
-  double timeout, deadline, resume_at; /* seconds; the other two are times on the monotonic clock */
-  double until;                        /* when the current step is to return */
+  double timeout, deadline, resume_at; /* `timeout` in seconds, the other two in monotonic
+                                        * seconds */
+  double until;                        /* when the current step should return, monotonic seconds */
   size_t feed_bytes;                   /* see FEED_SECONDS */
   size_t consumed; /* CALL_WHOLE: bytes of the body that were passed to `feed` */
   unsigned max_retries, retries;
@@ -63,7 +64,7 @@ struct call {
   struct wakeup *wakeup;               /* see call_set_wakeup */
   struct token_fetch *fetch;           /* CALL_TOKEN */
   const char *token_url;               /* of the last token request; borrowed from the session */
-  bool check_store;                    /* CALL_TOKEN: the binding is to check the store */
+  bool check_store;                    /* CALL_TOKEN: the binding must check the store */
   double lock_deadline;                /* see call_wait_for_lock; 0 before the first wait */
   unsigned generation;                 /* of the token in use */
   bool waited_for_token;               /* the next token was fetched while this call waited */
@@ -74,7 +75,8 @@ struct call {
   bool waiting_for_bytes;              /* the binding has not taken a byte since the last step */
   bool asked_for_token;                /* the last request was for a token */
   bool succeeded;
-  uint64_t received; /* bytes when `deadline` was last extended */
+  uint64_t received; /* bytes of the body when `deadline` was last extended, or when the transfer
+                      * ended */
   unsigned token_requests, api_requests;
   unsigned failed_token_requests; /* those since the last token */
   struct failure failure;
@@ -114,13 +116,13 @@ static unsigned count_attempts(const struct call *call) {
   return call->api_requests > 0 && !lacks_token ? call->api_requests : call->token_requests;
 }
 
-/* Appends a text without the secrets in it: the caller chooses the URL and its query, the server
- * some of libcurl's messages, as those about a certificate's names. */
+/* Appends a text, with the secrets in it redacted: the caller chooses the URL and its query, and
+ * the server part of some of libcurl's messages, such as those about a certificate's names. */
 static void add_redacted(const struct call *call, const char *text, struct buffer *out) {
   if (text != NULL) token_source_redact(session_token_source(call->session), text, out);
 }
 
-/* Returns the text that was appended to the buffer. If memory was short, it may be missing. */
+/* Returns the text of a buffer, or "" if it is empty or if memory ran out. */
 static const char *text_of(const struct buffer *text) {
   return text->data != NULL && !text->failed ? text->data : "";
 }
@@ -162,7 +164,8 @@ static void record_retry(struct call *call, double pause) {
   event_add(&call->events, &event);
 }
 
-/* Counts the requests of a token fetch that this call leaves without a token. */
+/* To be called when the call leaves a fetch without a token: adds the fetch's requests to the
+ * call's counts. */
 static void count_token_requests(struct call *call) {
   if (call->state != CALL_TOKEN) return;
   call->token_requests += call->fetch->requests;
@@ -186,7 +189,7 @@ static void fail_out_of_memory(struct call *call) {
   fail(call);
 }
 
-/* For a call that ends outside of its own call_step, while somebody may be waiting for it. */
+/* For a call that ends outside of its own call_step: signals whoever waits for it. */
 static void wake_waiter(struct call *call) {
   if (call->wakeup != NULL) wakeup_signal(call->wakeup);
 }
@@ -278,9 +281,9 @@ static void retry_or_fail(struct call *call) {
 
 /* ---- states ---- */
 
-/* Returns the transport for the call's transfers, or NULL on out of memory. A transfer that a slow
- * loop may pause has a connection of its own: on a shared one, libcurl would go on reading the
- * paused HTTP/2 stream into memory while it serves the other streams. */
+/* Returns the transport for the call's transfers, or NULL if out of memory. A transfer that a slow
+ * loop may pause gets a connection of its own: on a shared HTTP/2 connection, libcurl would
+ * continue to read the paused stream into memory while it serves the other streams. */
 static struct transport *transport_of(struct call *call) {
   if (call->mode != CALL_PULLED) return session_transport(call->session);
   if (call->private_transport == NULL)
@@ -328,7 +331,7 @@ static void authorize(struct call *call) {
   struct token_source *token_source = session_token_source(call->session);
   const char *token = token_source_token(token_source, call->waited_for_token, &call->generation);
   call->waited_for_token = false;
-  /* Report transfers of a fetch whose end no call has seen. */
+  /* Report the requests of a fetch whose end no call has seen. */
   event_move(&call->events, token_source_events(token_source));
   if (token != NULL) call->lock_deadline = 0;
   if (token == NULL && session_options(call->session)->has_store &&
@@ -412,22 +415,23 @@ bool call_wait_for_lock(struct call *call, double seconds) {
 }
 
 /* Returns when to check the store during a token request, in monotonic seconds; INFINITY if there
- * is no store. */
+ * is no store or no request. */
 static double store_check_due(const struct call *call) {
   if (!session_options(call->session)->has_store) return INFINITY;
   return token_source_store_check_due(session_token_source(call->session));
 }
 
-/* Has the binding check the store if that is due. Of all calls that wait for the token request,
- * only one does so each time. */
+/* Has the binding check the store if that is due. Only one of the calls that wait for the token
+ * request does so each time. */
 static void check_store_if_due(struct call *call) {
   if (clock_monotonic() < store_check_due(call)) return;
   token_source_begin_store_check(session_token_source(call->session));
   call->check_store = true;
 }
 
-/* Returns whether the fetch has ended. If it was abandoned, the call goes on with another one, or
- * with a token that has come from elsewhere; this counts as no attempt. */
+/* Handles the end of the fetch, and returns whether it has ended. If it was abandoned and the call
+ * has time left, the call continues with another fetch, or with a token that has come from
+ * elsewhere; this does not count as an attempt. */
 static bool wait_for_token(struct call *call) {
   struct token_source *token_source = session_token_source(call->session);
   const struct token_fetch *fetch = call->fetch;
@@ -436,7 +440,7 @@ static bool wait_for_token(struct call *call) {
   if (!fetch->ended) check_store_if_due(call);
   if (!fetch->ended || (fetch->abandoned && clock_monotonic() >= call->deadline)) return false;
   if (fetch->unchanged && call->failure.kind == FAILURE_AUTH && call->failure.status == 401) {
-    leave_fetch(call); /* a token of the caller's own, which the API has refused to this call */
+    leave_fetch(call); /* the caller's own token, which the API has refused in this call */
     call->asked_for_token = false;
     fail(call);
     return true;
@@ -464,7 +468,7 @@ static void describe_redirect(struct call *call, const struct response *r, const
   buffer_free(&target);
 }
 
-/* What the message about status 401 ends with. */
+/* Returns the end of the message about status 401. */
 static const char *describe_refusal(const struct call *call) {
   const struct session_options *o = session_options(call->session);
   bool is_own =
@@ -473,8 +477,8 @@ static const char *describe_refusal(const struct call *call) {
   return is_own ? " (check access_token: it may have expired, and it belongs to one base_url)" : "";
 }
 
-/* Makes the failure of a complete response whose status is not 2xx. Moves the body into it. `url`:
- * that of the call, without secrets. */
+/* Sets the failure for a complete response whose status is not 2xx, and moves the body into it.
+ * `url` is that of the call, without secrets. */
 static void describe_status(struct call *call, struct response *r, const char *url) {
   struct failure *f = &call->failure;
   if (r->status == 401)
@@ -489,7 +493,8 @@ static void describe_status(struct call *call, struct response *r, const char *u
   r->body = (struct buffer){0};
 }
 
-/* Fills the failure of a transfer that has ended, or calls the binding's `end` if it succeeded. */
+/* Sets the failure of a transfer that has ended, or calls the binding's `end` if it has
+ * succeeded. */
 static void describe_response(struct call *call, struct response *r, void *environment) {
   struct failure *f = &call->failure;
   struct buffer url = {0}, message = {0};
@@ -510,9 +515,9 @@ static void describe_response(struct call *call, struct response *r, void *envir
   f->retry_after = r->retry_after;
 }
 
-/* Adds to the failure of a success that is not JSON what its header says: it is a page of a web
- * site. Nothing is added to what libcurl has reported, or if the body may be the beginning of JSON.
- */
+/* If a 2xx response is not JSON, and its header says that it is an HTML page, adds this to the
+ * message. Adds nothing to what libcurl has reported, or if the body may be the beginning of JSON:
+ * then the failure is retryable. */
 static void describe_page(const struct response *r, struct failure *f) {
   if (f->kind != FAILURE_DECODE || f->retryable || r->failure.kind != FAILURE_NONE) return;
   if (!response_is_success(r) || !r->is_html || r->bytes == 0) return;
@@ -521,7 +526,7 @@ static void describe_page(const struct response *r, struct failure *f) {
            " (by its Content-Type it is an HTML page: check base_url)");
 }
 
-/* Keeps of a response what is told about it. */
+/* Takes from the response what is reported to the user. */
 static void keep_response(struct call *call, const struct response *r) {
   struct failure *f = &call->failure;
   describe_page(r, f);
@@ -537,8 +542,8 @@ static void keep_response(struct call *call, const struct response *r) {
   }
 }
 
-/* Frees the transfer. Without a failure the call succeeds; else it gets a new token after the first
- * 401, retries or fails. */
+/* Frees the transfer. Without a failure the call succeeds. Otherwise it gets a new token (once,
+ * after a 401), retries or fails. */
 static void finish_transfer(struct call *call) {
   const struct response *r = transfer_progress(call->transfer);
   bool refused = r->status == 401 && call->failure.kind == FAILURE_AUTH;
@@ -546,7 +551,7 @@ static void finish_transfer(struct call *call) {
     token_source_note_accepted(session_token_source(call->session), call->generation);
   record(call);
   keep_response(call, r);
-  if (call->failure.kind == FAILURE_ARGUMENT) /* the private key cannot be used, perhaps */
+  if (call->failure.kind == FAILURE_ARGUMENT) /* perhaps the private key cannot be used */
     token_source_reject_key_password(session_token_source(call->session));
   transfer_free(call->transfer);
   call->transfer = NULL;
@@ -562,7 +567,8 @@ static void finish_transfer(struct call *call) {
   }
 }
 
-/* Returns the bytes of a 2xx body that have arrived and were not passed on, or NULL if none. */
+/* Returns the bytes of a 2xx body that have arrived and were not passed on, and sets `*size`.
+ * Returns NULL if there are none. */
 static const char *unread_bytes(const struct call *call, size_t *size) {
   if (call->mode != CALL_WHOLE) return transfer_bytes(call->transfer, size);
   const struct response *r = transfer_progress(call->transfer);
@@ -571,7 +577,7 @@ static const char *unread_bytes(const struct call *call, size_t *size) {
   return *size > 0 ? r->body.data + call->consumed : NULL;
 }
 
-/* Passes a piece of them to the binding. Returns whether there was one. */
+/* Passes a piece of these bytes to the binding. Returns whether there was one. */
 static bool feed_piece(struct call *call, void *environment) {
   size_t size, limit = call->run_session ? FEED_BYTES : SMALL_FEED_BYTES;
   const char *bytes = unread_bytes(call, &size);
@@ -591,7 +597,8 @@ static bool feed_piece(struct call *call, void *environment) {
   return true;
 }
 
-/* Passes on everything that has arrived; only one piece if the thread has other calls to serve. */
+/* Passes everything that has arrived to the binding; only one piece if the thread has other calls
+ * to serve. Returns whether there was anything. */
 static bool feed(struct call *call, void *environment) {
   if (!feed_piece(call, environment)) return false;
   while (call->run_session && call->state == CALL_TRANSFER && clock_monotonic() < call->until)
@@ -599,7 +606,7 @@ static bool feed(struct call *call, void *environment) {
   return true;
 }
 
-/* Calls `begin` while the request is under way. Returns whether the call still receives. */
+/* Calls `begin` while the request is in progress. Returns whether the call is still receiving. */
 static bool prepare_binding(struct call *call, void *environment) {
   call->binding_ready = true;
   call->binding->begin(environment, &call->failure);
@@ -607,8 +614,8 @@ static bool prepare_binding(struct call *call, void *environment) {
   return call->state == CALL_TRANSFER;
 }
 
-/* Passes on bytes, or handles the end of the transfer. Returns whether there was something to do.
- */
+/* Passes bytes to the binding, or handles the end of the transfer. Returns whether there was
+ * something to do. */
 static bool receive(struct call *call, void *environment) {
   if (!call->binding_ready && !prepare_binding(call, environment)) return true;
   if (call->mode != CALL_PULLED && feed(call, environment)) return true;
@@ -621,8 +628,8 @@ static bool receive(struct call *call, void *environment) {
   return true;
 }
 
-/* Does the next thing that needs no waiting. Returns whether something has changed, so that calling
- * it again may do more. */
+/* Does the next thing that needs no waiting. Returns whether anything has changed, so that calling
+ * this again may do more. */
 static bool advance(struct call *call, void *environment) {
   switch (call->state) {
   case CALL_AUTHORIZE:
@@ -642,7 +649,7 @@ static bool advance(struct call *call, void *environment) {
 }
 
 /* After call_commit, the deadline counts from the last byte that arrived, and only while the
- * binding waits for one: the time that it spends with what it has taken is not limited. */
+ * binding waits for one: how long it works on what it has taken is not limited. */
 static void extend_deadline(struct call *call) {
   uint64_t received = call_received(call);
   if (!call->committed || (call->waiting_for_bytes && call->received == received)) return;
@@ -660,7 +667,7 @@ static bool can_progress(const struct call *call) {
   return call->state == CALL_AUTHORIZE || has_response(call);
 }
 
-/* The time is up: if the status of an error is known, its body is not waited for. */
+/* At the deadline: if the status of an error is known, stops waiting for the rest of its body. */
 static void end_error_body(struct call *call) {
   if (call->state == CALL_TRANSFER)
     transfer_end_error_body(call->transfer);
@@ -684,7 +691,7 @@ static void fail_if_overdue(struct session_call *base, double now) {
   fail_timeout(call);
 }
 
-/* For a call that is stepped after its deadline although its response arrived in time. */
+/* For a call that is stepped only after its deadline, although its response arrived in time. */
 static void read_late_response(struct call *call, void *environment) {
   double until = clock_monotonic() + LATE_SECONDS;
   while (has_response(call) && clock_monotonic() < until && advance(call, environment))
@@ -696,7 +703,7 @@ bool call_step(struct call *call, void *environment, double seconds, bool run_se
   if (call->state == CALL_ENDED) return true;
   if (!session_enter(session)) {
     failure_set(&call->failure, FAILURE_ARGUMENT,
-                "a client cannot be used from a finalizer that runs within its own call");
+                "a client cannot be used by a finalizer that runs during one of its calls");
     fail(call);
     return true;
   }
@@ -852,7 +859,8 @@ static char *make_url(const struct session_options *session, const struct call_o
   return url.data;
 }
 
-/* Moves what the call sends into it. Returns false if out of memory: then nothing has moved. */
+/* Moves the request's header fields and body into the call. Returns false if out of memory: then
+ * nothing was moved. */
 static bool take_request(struct call *call, const struct call_options *options) {
   call->method = options->method;
   call->content_type = text_copy(options->content_type);

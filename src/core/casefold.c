@@ -29,9 +29,9 @@ static inline bool is_ascii(uint64_t word) {
   return (word & EACH_BYTE(0x80)) == 0;
 }
 
-/* Folds the bytes that are ASCII; the others may be changed. The top bit of each byte of the sums
- * says whether its lower seven bits are at least 'A', and beyond 'Z'; no sum of bytes reaches
- * 0x100. */
+/* Folds the ASCII bytes of a word; its other bytes may be changed. The top bit of each byte of
+ * `from_a` says whether the lower seven bits are at least 'A', and that of `beyond_z` whether they
+ * are beyond 'Z'. No sum carries into the next byte. */
 static inline uint64_t fold_word(uint64_t word) {
   uint64_t low = word & EACH_BYTE(0x7F);
   uint64_t from_a = low + EACH_BYTE(0x80 - 'A');
@@ -44,8 +44,8 @@ static inline unsigned char fold_byte(unsigned char c) {
   return (unsigned char)(c | (c >= 'A' && c <= 'Z') << 5);
 }
 
-/* Folds four to seven bytes, as two halves of a word that may overlap. Returns false without having
- * done so if they are not ASCII. */
+/* Folds four to seven bytes as two halves of a word, which may overlap in the text. Returns false,
+ * and writes nothing, if they are not all ASCII. */
 static inline bool fold_short(unsigned char *out, const unsigned char *text, size_t size) {
   uint32_t first, last;
   memcpy(&first, text, HALF);
@@ -73,7 +73,8 @@ static inline struct cursor copy(struct cursor c, size_t size) {
   return c;
 }
 
-/* Folds the sequence at c.in, or copies one byte if there is none. The table ends with U+FFFF. */
+/* Folds the UTF-8 sequence at c.in, or copies one byte if there is none. The table ends at
+ * U+FFFF. */
 static struct cursor fold_sequence(struct cursor c, const unsigned char *end) {
   const unsigned char *after = utf8_skip(c.in, end);
   if (after == NULL) return copy(c, 1);
@@ -88,8 +89,8 @@ static struct cursor fold_sequence(struct cursor c, const unsigned char *end) {
   return c;
 }
 
-/* Folds all but fewer than WORD bytes: a word of ASCII at once; of another word, the ASCII at its
- * beginning, and then one by one the sequences that follow. */
+/* Folds the text until fewer than WORD bytes are left. A word of ASCII is folded at once; of any
+ * other word, first the ASCII at its beginning and then, one by one, the sequences that follow. */
 static struct cursor fold_words(struct cursor c, const unsigned char *end) {
   while ((size_t)(end - c.in) >= WORD) {
     uint64_t word = load_word(c.in);
@@ -127,7 +128,8 @@ size_t casefold(char *out, const char *text, size_t size) {
     return (size_t)(fold_bytes(c, end).out - (unsigned char *)out);
   }
   c = fold_words(c, end);
-  /* Of the rest, ASCII is folded with what precedes it, once more, as a word. */
+  /* If the last WORD bytes are ASCII, they are folded as one word; folding some of them again does
+   * no harm. */
   size_t rest = (size_t)(end - c.in);
   uint64_t last = load_word(end - WORD);
   if (is_ascii(last)) {

@@ -1,8 +1,8 @@
 /* Random bytes from the system.
  *
- *   getentropy(bytes, size)   fills up to 256 bytes; returns 0, or -1 if the system cannot
+ *   getentropy(bytes, size)   fills at most 256 bytes; returns 0, or -1 if the system cannot
  *
- * glibc, musl and the BSDs declare it in <unistd.h>, macOS elsewhere. */
+ * glibc, musl and the BSDs declare it in <unistd.h>, macOS in <sys/random.h>. */
 #ifndef PODERO_ENTROPY_H
 #define PODERO_ENTROPY_H
 

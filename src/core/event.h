@@ -25,7 +25,7 @@ struct event {
   enum failure_kind error_kind; /* FAILURE_NONE if the attempt succeeded */
   /* EVENT_EXCHANGE */
   const char *method;           /* static */
-  char *url;                    /* owned if the event came from event_take; without secrets */
+  char *url;                    /* without secrets; owned if the event came from event_take */
   double seconds;               /* that the transfer took */
   double seconds_to_first_byte; /* of the response; undefined if `status` is 0 */
   uint64_t bytes;               /* of the decoded body */
@@ -35,24 +35,25 @@ struct event {
   double pause; /* seconds */
 };
 
-/* First in, first out. Initialize with zeros; a queue with `recording` false stays empty. */
+/* A first-in, first-out queue. Initialize with zeros. event_add does nothing unless `recording` is
+ * set. */
 struct event_queue {
   bool recording;
   struct event *first, **last;
 };
 
-/* Appends a copy of the event, with copies of `url`, unless that is NULL, and `header`, if the
- * queue is recording. The event is dropped if out of memory. */
+/* Appends a copy of the event, of its `header` and of its `url`, which may be NULL, if the queue is
+ * recording. Drops the event if out of memory. */
 void event_add(struct event_queue *queue, const struct event *event);
 
 /* Removes the first event and returns it, to be freed with event_free. Returns NULL if the queue is
  * empty. */
 struct event *event_take(struct event_queue *queue);
 
-/* Appends all events of `from` to `to`, recording or not; `from` is empty then. */
+/* Moves all events of `from` to the end of `to`, whether or not `to` is recording. */
 void event_move(struct event_queue *to, struct event_queue *from);
 
-/* Frees all events of the queue, which can be used again. */
+/* Frees all events of the queue. It can be used again. */
 void event_clear(struct event_queue *queue);
 
 /* Frees an event from event_take. NULL does nothing. */

@@ -43,6 +43,6 @@ void failure_copy(struct failure *to, const struct failure *from) {
 void failure_clear(struct failure *failure) {
   buffer_free(&failure->header);
   buffer_free(&failure->body);
-  /* Of the message, only the first byte: this is called often. */
+  /* Only the first byte of the message is cleared, because this is called often. */
   memset(failure, 0, offsetof(struct failure, message) + 1);
 }

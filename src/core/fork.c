@@ -15,8 +15,9 @@ static void count_fork(void) {
   count++;
 }
 
-/* Keeps the module in memory when the Lua state that has loaded it is closed: some systems go on
- * calling the handler. Fails only for a module that is part of the program, and is not unloaded. */
+/* Keeps the module in memory when the Lua state that has loaded it is closed, because some systems
+ * still call the fork handler then. dlopen fails only if the module is linked into the program, and
+ * so never unloaded. */
 static void pin_module(void) {
   Dl_info module;
   if (dladdr(&count, &module) != 0) dlopen(module.dli_fname, RTLD_NOW);
@@ -36,8 +37,8 @@ unsigned fork_count(void) {
   return count;
 }
 
-/* Whether device and inode do not tell it apart: eventfds, timerfds and epoll sets, whose inode has
- * no file type on Linux, and sockets of systems on which they have no inode. */
+/* Whether device and inode do not identify the file: it is an eventfd, timerfd or epoll set, whose
+ * inode has no file type on Linux, or a socket on a system where sockets have no inode. */
 static bool is_anonymous(const struct stat *status) {
 #ifdef PODERO_POSIX_ONLY
   if (S_ISSOCK(status->st_mode)) return true;

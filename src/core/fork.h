@@ -1,9 +1,9 @@
-/* Noticing in a child process that it was forked.
+/* Lets a child process notice that it was forked.
  *
  *   count    fork_init, fork_count
  *   files    struct file_id, fork_file_id, fork_is_same_file, fork_close
  *
- * A child inherits sockets and epoll sets, which it must not use, and has to replace them. */
+ * A child inherits sockets and epoll sets. It must not use them, and must open its own. */
 #ifndef PODERO_FORK_H
 #define PODERO_FORK_H
 
@@ -12,42 +12,43 @@
 
 /* ---- count ---- */
 
-/* Begins to count forks, and keeps the module from being unloaded. To be called before fork_count;
- * further calls do nothing. Returns false if out of memory. */
+/* Starts to count forks, and keeps the module from being unloaded. Call it before fork_count;
+ * further calls do nothing. Thread safe. Returns false if out of memory. */
 bool fork_init(void);
 
-/* Returns how many forks there were between the process that called fork_init first and this one.
- * To notice a fork, compare it with an earlier value. Faster than getpid, which is a system call.
- */
+/* Returns how many forks lie between this process and the one that called fork_init first. If the
+ * value differs from an earlier one, this process was forked in between. Faster than getpid, which
+ * is a system call. */
 unsigned fork_count(void);
 
 /* ---- files ---- */
 
-/* Tells whether a descriptor still is the file that it was before a fork. The child may have closed
- * it, as daemons do with all descriptors, and its number may be another file's.
+/* Identifies an open file, to tell after a fork whether a descriptor still refers to it: the child
+ * may have closed the descriptor, as daemons do with all of theirs, and opened another file that
+ * got its number.
  *
- * Regular files, and sockets on Linux, are told apart by device and inode. All eventfds, timerfds
- * and epoll sets have the same inode, and sockets have none on macOS and the BSDs. So they are
- * marked with the id of the process that made them (F_SETOWN): the child's own have another id or
- * none. The mark has no effect unless O_ASYNC is set, but that a socket's urgent data, which no
- * server has reason to send, raises SIGURG, which is ignored by default. */
+ * Regular files, and sockets on Linux, are identified by device and inode. But all eventfds,
+ * timerfds and epoll sets share one inode, and sockets have none on macOS and the BSDs. Those are
+ * marked with the id of the process that opened them (F_SETOWN); files that the child opens have
+ * another id or none. The mark has no effect without O_ASYNC, with one exception: urgent data on a
+ * socket, which no server has reason to send, raises SIGURG, which is ignored by default. */
 struct file_id {
-  bool opened; /* false: no file, and none is the same */
+  bool opened; /* false: there is no file, and no descriptor refers to it */
   dev_t device;
   ino_t inode;
   pid_t owner;         /* the mark, or 0 */
   unsigned fork_count; /* fork_count when the id was made */
 };
 
-/* Returns the id of a file that this process has just opened. Returns all zero if `fd` is negative
- * or not open. */
+/* Returns the id of a file that this process has just opened, and marks the file if necessary.
+ * Returns all zero if `fd` is negative or not open. */
 struct file_id fork_file_id(int fd);
 
-/* Returns whether the descriptor still is that file. Returns false if that is not certain. */
+/* Returns whether the descriptor still refers to that file. Returns false if this is uncertain. */
 bool fork_is_same_file(int fd, struct file_id file);
 
-/* Closes the descriptor if it still is that file. If there was no fork since the id was made, it is
- * closed without asking. */
+/* Closes the descriptor if it still refers to that file. If there was no fork since the id was
+ * made, this is not checked. */
 void fork_close(int fd, struct file_id file);
 
 #endif

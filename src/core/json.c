@@ -11,7 +11,7 @@
 #include "core/number.h"
 #include "core/utf8.h"
 
-/* Scratch memory larger than this is freed when the next token needs some. */
+/* Scratch memory larger than this is freed before the next token that needs some. */
 #define SCRATCH_KEEP ((size_t)1024 * 1024)
 
 /* What the grammar (RFC 8259, sections 2 to 5) allows next. */
@@ -25,8 +25,8 @@ enum expect {
   EXPECT_NOTHING
 };
 
-/* The token that the end of a piece has cut. PARTIAL_FAILED, after an error, is one of these so
- * that json_next has to test only one variable. */
+/* Which token is split at the end of a piece. PARTIAL_FAILED means that there was an error; it is
+ * one of these so that json_next tests only one variable. */
 enum partial { PARTIAL_NONE, PARTIAL_STRING, PARTIAL_NUMBER, PARTIAL_LITERAL, PARTIAL_FAILED };
 
 enum string_state {
@@ -112,7 +112,7 @@ static inline enum expect after_value(const struct json_reader *r) {
 
 /* ---- Scratch memory -------------------------------------------------------------------------- */
 
-/* The text may be a secret: it is overwritten before the memory is freed. */
+/* The text may be secret, so it is overwritten before the memory is freed. */
 static void scratch_free(struct json_reader *r) {
   if (r->scratch != NULL) wipe(r->scratch, r->scratch_capacity);
   free(r->scratch);
@@ -125,7 +125,7 @@ static void scratch_clear(struct json_reader *r) {
   if (r->scratch_capacity > SCRATCH_KEEP) scratch_free(r);
 }
 
-/* Makes room for `more` bytes. On out of memory, fails the reader and returns false. */
+/* Makes room for `more` bytes. If out of memory, fails the reader and returns false. */
 static bool scratch_reserve(struct json_reader *r, size_t more) {
   if (more <= r->scratch_capacity - r->scratch_size) return true;
   size_t capacity = r->scratch_capacity < 128 ? 128 : r->scratch_capacity;
@@ -148,14 +148,14 @@ static bool scratch_reserve(struct json_reader *r, size_t more) {
   return true;
 }
 
-/* A token is longer than the limit. The offset is that of its first byte: where the limit is
- * noticed depends on the pieces. */
+/* A token is longer than the limit. The error's offset is that of the token's first byte, because
+ * where the limit is noticed depends on the pieces. */
 static enum json_event too_long(struct json_reader *r) {
   return fail(r, JSON_FAULT_TOKEN, "a string or number is too long", r->token_offset);
 }
 
-/* Appends bytes of a token. Fails the reader and returns false if that is too long, or on out of
- * memory. */
+/* Appends bytes of a token. If it gets too long, or if out of memory, fails the reader and returns
+ * false. */
 static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_t size) {
   if (size == 0) return true;
   if (size > r->token_limit || r->scratch_size > r->token_limit - size) {
@@ -176,8 +176,8 @@ static bool is_plain(unsigned char c) {
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* Returns the high bit of each byte that is not plain. The bytes above the lowest one that is not
- * plain may be marked wrongly, since subtractions borrow: only whether the result is 0 counts. */
+/* Returns 0 if all eight bytes are plain. Otherwise the high bit of the lowest other byte is set;
+ * bits above that mean nothing, because the subtractions borrow. */
 static uint64_t not_plain(uint64_t eight) {
   uint64_t quote = (eight ^ EACH_BYTE('"')) - EACH_BYTE(1);
   uint64_t backslash = (eight ^ EACH_BYTE('\\')) - EACH_BYTE(1);
@@ -192,7 +192,7 @@ static inline const unsigned char *skip_plain(const unsigned char *p, const unsi
     __m128i text = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8('"'));
     __m128i backslash = _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'));
-    __m128i other = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)); /* signed: and from 0x80 on */
+    __m128i other = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)); /* signed: so also from 0x80 on */
     int marks = _mm_movemask_epi8(_mm_or_si128(other, _mm_or_si128(quote, backslash)));
     if (marks != 0) return p + __builtin_ctz((unsigned)marks);
   }
@@ -226,15 +226,15 @@ static enum json_event string_done(struct json_reader *r) {
   return key ? JSON_KEY : JSON_STRING;
 }
 
-/* The meanings of the escapes of one character; 0: there is no such escape. */
+/* What each character stands for after a backslash; 0 if there is no such escape. */
 static const unsigned char escapes[256] = {
     ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
 };
 
-/* Decodes the escape at `p`, a backslash, if all of it lies in the piece and it is none of a
- * surrogate. Returns its end, and sets `*size` to the number of bytes in `out`; otherwise, or if
- * there is no such escape, returns NULL. */
+/* Decodes the escape at `p`, a backslash, if at least six bytes are left in the piece. Sets `out`,
+ * and `*size` to the number of bytes in it, and returns the end of the escape. Returns NULL if too
+ * few bytes are left, if there is no such escape, or if it is half of a surrogate pair. */
 static const unsigned char *whole_escape(const unsigned char *p, const unsigned char *end,
                                          unsigned char out[4], size_t *size) {
   uint32_t unit = 0;
@@ -352,7 +352,7 @@ static bool string_hex(struct json_reader *r, const unsigned char *p) {
   return ++r->digits < 4 || string_unit(r);
 }
 
-/* Between the halves of a surrogate pair: the second half has to be an escape, too. */
+/* Between the halves of a surrogate pair: the second half must be an escape, too. */
 static bool string_pair(struct json_reader *r, unsigned char c) {
   if (r->state == STRING_PAIR_ESCAPE) {
     if (c != '\\') return lone_surrogate(r);
@@ -378,7 +378,7 @@ static bool string_step(struct json_reader *r) {
   return string_pair(r, *r->at++);
 }
 
-/* Decodes a string into scratch memory. Can stop and go on after any byte. */
+/* Decodes a string into scratch memory. Can stop after any byte, and continue from there. */
 static enum json_event string_decode(struct json_reader *r) {
   while (r->at < r->end) {
     if (r->state == STRING_PLAIN && *r->at == '"') {
@@ -393,7 +393,7 @@ static enum json_event string_decode(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-/* Starts string_decode for a string that begins at `p`. Up to `stop`, nothing needs decoding. */
+/* Starts string_decode for a string that begins at `p` and needs no decoding before `stop`. */
 static enum json_event string_slow(struct json_reader *r, const unsigned char *p,
                                    const unsigned char *stop) {
   r->partial = PARTIAL_STRING;
@@ -405,15 +405,15 @@ static enum json_event string_slow(struct json_reader *r, const unsigned char *p
   return string_decode(r);
 }
 
-/* Returns the end of what needs no decoding in a string: most often, its closing quote. */
+/* Returns the end of the part that needs no decoding, usually the closing quote. */
 static inline const unsigned char *string_end(const struct json_reader *r, const unsigned char *p) {
   const unsigned char *stop = skip_plain(p, r->end);
   return stop < r->end && *stop >= 0x80 ? skip_clean(r, stop, r->end) : stop;
 }
 
-/* Reads a string without copying it if the whole of it lies in the piece and nothing needs
- * decoding. Leaves all other strings, and all errors, to string_decode. `p` is behind the opening
- * quote; `event` is JSON_KEY or JSON_STRING, and `next` what may follow it. */
+/* Reads a string without copying it if all of it is in the piece and nothing needs decoding. Leaves
+ * other strings, and errors, to string_decode. `p` is just after the opening quote, `event` is
+ * JSON_KEY or JSON_STRING, and `next` is what may follow it. */
 static inline enum json_event string_fast(struct json_reader *r, const unsigned char *p,
                                           enum json_event event, enum expect next) {
   const unsigned char *stop = string_end(r, p);
@@ -462,7 +462,7 @@ static bool number_may_end(enum number_state state) {
          state == NUMBER_EXPONENT;
 }
 
-/* Reads on in a number, up to its end or the end of the piece, and returns where that is. */
+/* Continues to read a number, up to its end or the end of the piece, and returns that position. */
 static const unsigned char *number_scan(struct json_reader *r, const unsigned char *p) {
   const unsigned char *end = r->end;
   enum number_state state = (enum number_state)r->state;
@@ -492,7 +492,8 @@ static enum json_event number_done(struct json_reader *r, const char *text, size
   return fail(r, JSON_FAULT_RANGE, "a number is too large", r->token_offset);
 }
 
-/* The number is incomplete at `p`, or the byte at `p` is one that numbers consist of. */
+/* The number is incomplete at `p`, or the byte at `p` can be part of a number but is not allowed
+ * there. */
 static enum json_event number_error(struct json_reader *r, const unsigned char *p) {
   const char *message = "expected a digit";
   if (number_may_end((enum number_state)r->state)) message = "malformed number";
@@ -505,7 +506,7 @@ static bool number_ends_at(const struct json_reader *r, const unsigned char *p) 
   return !is_digit(*p) && *p != '-' && *p != '+' && *p != '.' && *p != 'e' && *p != 'E';
 }
 
-/* Reads on in a number whose beginning is in scratch memory. */
+/* Continues to read a number whose beginning is in scratch memory. */
 static enum json_event number_continue(struct json_reader *r) {
   const unsigned char *stop = number_scan(r, r->at);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return JSON_ERROR;
@@ -518,7 +519,8 @@ static enum json_event number_continue(struct json_reader *r) {
   return number_done(r, r->scratch, r->scratch_size);
 }
 
-/* Reads a number of one digit, as most numbers in lists of users are. Otherwise returns false. */
+/* Reads a number of one digit, as most numbers in lists of users are. Returns false if it is not
+ * one. */
 static inline bool single_digit(struct json_reader *r, const unsigned char *p) {
   if (r->end - p < 2 || !is_digit(*p) || (p[1] != ',' && p[1] != '}')) return false;
   r->integer = *p - '0';
@@ -529,7 +531,7 @@ static inline bool single_digit(struct json_reader *r, const unsigned char *p) {
   return true;
 }
 
-/* Reads a number into `*v`. Returns where it ends; NULL if number_begin is to read it. */
+/* Reads a number into `*v`. Returns its end, or NULL if only number_begin can read it. */
 static const unsigned char *read_number(const struct json_reader *r, const unsigned char *p,
                                         struct json_token *v) {
   enum number_type type;
@@ -583,8 +585,7 @@ static enum json_event literal_begin(struct json_reader *r, const char *literal,
 
 static enum json_event container_begin(struct json_reader *r, bool array) {
   if (r->depth == r->depth_limit)
-    return fail(r, JSON_FAULT_DEPTH, "too many arrays and objects inside each other",
-                r->token_offset);
+    return fail(r, JSON_FAULT_DEPTH, "arrays and objects are nested too deeply", r->token_offset);
   unsigned char *bits = &r->arrays[r->depth / 8];
   unsigned bit = 1u << r->depth % 8;
   *bits = (unsigned char)(array ? *bits | bit : *bits & ~bit);
@@ -692,17 +693,17 @@ enum json_event json_next(struct json_reader *r) {
 
 /* ---- Many members at once -------------------------------------------------------------------- */
 
-/* So many bytes must follow, so that the end of the piece need not be looked for within a key and
- * the first bytes of its value: a comma, two blanks, and what read_scalar reads. */
+/* A key is read only if this many bytes are left in the piece: a comma, two blanks, the key, and
+ * what read_scalar looks at first. So the end of the piece need not be checked in between. */
 #define MEMBER_SLACK (JSON_KEY_MAX + 8)
 
 static bool append(struct buffer *texts, const unsigned char *bytes, size_t size) {
   return texts == NULL || buffer_append(texts, bytes, size);
 }
 
-/* Reads a string up to its closing quote. Up to `stop`, which is not the quote, nothing needs
- * decoding. Decodes the string into `texts`, unless that is NULL, and returns its end; returns
- * NULL, without a change of `texts`, if json_next is to read it. */
+/* Reads a string up to its closing quote, which is not at `stop`. Nothing before `stop` needs
+ * decoding. Decodes the string into `texts`, unless that is NULL, and returns its end. Returns
+ * NULL, with the size of `texts` unchanged, if json_next must read the string. */
 static const unsigned char *read_escaped(const struct json_reader *r, const unsigned char *p,
                                          const unsigned char *stop, struct json_token *v,
                                          struct buffer *texts) {
@@ -727,8 +728,8 @@ static const unsigned char *read_escaped(const struct json_reader *r, const unsi
   return NULL;
 }
 
-/* Reads a scalar, of those that json_next_members reads; `bit` is the member's. Returns where it
- * ends; NULL if it is none of them. Five bytes at least are in the piece. */
+/* Reads a scalar for json_next_members; `bit` is the member's. Returns its end, or NULL if
+ * json_next must read the value. At least five bytes are left in the piece. */
 static inline const unsigned char *read_scalar(const struct json_reader *r, const unsigned char *p,
                                                struct json_token *v, const struct json_members *m,
                                                uint64_t bit) {
@@ -760,16 +761,15 @@ static inline const unsigned char *read_scalar(const struct json_reader *r, cons
   return read_number(r, p, v);
 }
 
-/* Skips a blank, if there is one. With a branch, which processors predict: otherwise they could
- * read on only after they know what is at `p`. */
+/* Skips a blank, if there is one. This is a branch, which the processor predicts; p += *p == ' '
+ * would make it wait for the byte at `p`. */
 static inline const unsigned char *skip_blank(const unsigned char *p) {
   if (__builtin_expect(*p == ' ', 1)) p++;
   return p;
 }
 
-/* Returns where the key of a member begins: behind the comma, if there has to be one, and white
- * space, of which there is most often one blank or none. NULL if there is no key that
- * json_next_members reads. */
+/* Returns where the key of a member begins: after the comma (unless it is the first member) and
+ * white space, which is usually one blank or none. Returns NULL if json_next must read the key. */
 static inline const unsigned char *key_at(const unsigned char *p, const unsigned char *end,
                                           bool is_first) {
   if (end - p < MEMBER_SLACK || (!is_first && *p != ',')) return NULL;
@@ -781,7 +781,7 @@ static inline const unsigned char *key_at(const unsigned char *p, const unsigned
 }
 
 /* Returns whether the key of a member is at `p`. Compares its beginning and its end, which overlap
- * if the key is short: a call of memcmp would take longer. */
+ * if the key is short: this is faster than calling memcmp. */
 static inline bool has_key(const unsigned char *p, const struct json_member *m) {
   const char *key = m->key;
   size_t size = m->size;

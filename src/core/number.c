@@ -71,8 +71,8 @@ static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                               1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                               1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/* Computes the double if the digits and the power of ten are both doubles without rounding: then
- * one multiplication or division rounds only once, which is correct (W. D. Clinger, How to Read
+/* Computes the double if both the digits and the power of ten are exact as doubles: then a single
+ * multiplication or division rounds only once, and so correctly (W. D. Clinger, How to Read
  * Floating Point Numbers Accurately, 1990). Otherwise returns false. */
 static bool exact_double(const struct decimal *d, double *number) {
   if (!d->exact) return false;
@@ -90,13 +90,13 @@ static bool exact_double(const struct decimal *d, double *number) {
 
 /* ---- Reading the rest: an estimate, corrected by exact comparisons --------------------------- */
 
-/* A number that lies halfway between two doubles has at most 767 significant digits. So of further
- * digits only whether they are all 0 matters. */
+/* A number halfway between two doubles has at most 767 significant digits. Of any further digits it
+ * only matters whether they are all 0. */
 #define MAX_DIGITS 768
 
-/* Enough for both sides of a comparison, which have less than 2700 bits: an integer of MAX_DIGITS +
- * 1 digits has 2555 bits, a significand of 55 bits times 5^(MAX_DIGITS + 1 + 324) has 2593, and the
- * shift makes the shorter side about as long as the other. */
+/* Enough for both sides of a comparison, which have fewer than 2700 bits: an integer of MAX_DIGITS
+ * + 1 digits has 2555 bits, a significand of 55 bits times 5^(MAX_DIGITS + 1 + 324) has 2593, and
+ * the shift makes the shorter side about as long as the other. */
 #define MAX_LIMBS 96
 
 /* A natural number, in limbs of 32 bits, the lowest one first. */
@@ -145,8 +145,8 @@ static int compare(const struct natural *a, const struct natural *b) {
   return 0;
 }
 
-/* digits * 10^exponent. If the text has more than MAX_DIGITS digits, and the further ones are not
- * all 0, a last digit 1 stands for them. */
+/* The number digits * 10^exponent. If the text has more than MAX_DIGITS digits, and those after
+ * them are not all 0, a last digit 1 stands for them. */
 struct value {
   struct natural digits;
   int64_t exponent;
@@ -154,7 +154,7 @@ struct value {
   uint64_t first; /* the first 19 of them, or all if there are fewer */
 };
 
-/* Appends `count` digits, nine at most, whose value is `value`. */
+/* Appends `count` digits, at most nine, whose value is `value`. */
 static void append_digits(struct value *v, uint32_t value, int count) {
   static const uint32_t powers[] = {1,      10,      100,      1000,      10000,
                                     100000, 1000000, 10000000, 100000000, 1000000000};
@@ -199,8 +199,8 @@ static void copy(struct natural *to, const struct natural *from) {
   memcpy(to->limbs, from->limbs, from->count * sizeof *from->limbs);
 }
 
-/* Compares v with significand * 2^exponent, as compare does. Both sides are made integers: powers
- * of 5 and 2 that would be divisors on one side become factors of the other. */
+/* Compares v with significand * 2^exponent, and returns what compare does. Both sides are made
+ * integers: powers of 5 and 2 that would divide one side multiply the other. */
 static int compare_with(const struct value *v, uint64_t significand, int exponent) {
   struct natural left, right;
   int power = (int)v->exponent, shift = power - exponent;
@@ -236,7 +236,7 @@ static int compare_with_middle(const struct value *v, uint64_t bits) {
   return compare_with(v, 2 * significand + 1, (exponent > 0 ? exponent : 1) - 1076);
 }
 
-/* Returns a double that is only some units in the last place away from v. */
+/* Returns a double within a few units in the last place of v. */
 static double estimate(const struct value *v) {
   static const double squares[] = {1e16, 1e32, 1e64, 1e128, 1e256};
   double number = (double)v->first;
@@ -314,7 +314,7 @@ size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {
   return (size_t)snprintf(out, NUMBER_BYTES, "%" PRId64, integer);
 }
 
-/* Replaces the decimal point of the locale, which may have several bytes, by ".". Returns the
+/* Replaces the decimal point of the locale, which may have several bytes, with ".". Returns the
  * length of the text. */
 static size_t use_point(char *text) {
   size_t begin = strspn(text, "-0123456789"), end = begin;
@@ -340,8 +340,8 @@ size_t number_write(double number, char out[NUMBER_BYTES]) {
   bool is_negative_zero = number == 0 && signbit(number);
   if (!is_negative_zero && number_to_integer(number, &integer))
     return number_write_integer(integer, out);
-  /* Any text of up to 15 digits can be converted to a double and back. So if there is such a text
-   * for this number, %.15g writes it, since it omits zeros at the end. Subnormal numbers are less
+  /* Any text of up to 15 digits survives conversion to a double and back. So if such a text exists
+   * for this number, %.15g writes it, without zeros at the end. Subnormal numbers are less
    * precise. */
   int precision = fabs(number) < DBL_MIN ? 1 : 15;
   size_t size;

@@ -18,7 +18,7 @@ static void add_decoded(struct buffer *out, const char *text, size_t size) {
   }
 }
 
-/* Takes ownership of the buffer's bytes. Returns false if the buffer has failed. */
+/* Adds the buffer's bytes, which `out` then owns. Returns false if the buffer has failed. */
 static bool add_secret(struct proxy_secrets *out, struct buffer *secret) {
   bool ok = !secret->failed;
   if (ok)

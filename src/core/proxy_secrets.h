@@ -1,4 +1,6 @@
-/* The passwords in the URLs of proxies, to be redacted from error messages. */
+/* The passwords in the URLs of proxies, which are redacted from messages.
+ *
+ *   proxy_secrets_read, proxy_secrets_clear */
 #ifndef PODERO_PROXY_SECRETS_H
 #define PODERO_PROXY_SECRETS_H
 
@@ -16,10 +18,10 @@ struct proxy_secrets {
 };
 
 /* Adds the secrets of a proxy URL such as "http://user:password@host:1" to `out`, which must be
- * zero: the password, percent-decoded, and the base64 that HTTP Basic makes of user and password
- * (RFC 7617). A user name without a password is no secret. `url` can be ""; if it is NULL, the
- * environment variables that libcurl may read a proxy from are used. Returns false if out of
- * memory. `out` is to be cleared in either case. */
+ * zero: the password, percent-decoded, and the base64 text that HTTP Basic makes of user and
+ * password (RFC 7617). A user name without a password is not secret. `url` can be ""; if it is
+ * NULL, the environment variables from which libcurl may take a proxy are read. Returns false if
+ * out of memory. Clear `out` in either case. */
 bool proxy_secrets_read(const char *url, struct proxy_secrets *out);
 
 /* Overwrites and frees the strings, and makes the struct zero. */

@@ -12,8 +12,8 @@ bool retry_is_worthwhile(long status) {
          status == 504;
 }
 
-/* Returns a number from 0 up to, but not including, 1. There is no generator with a state: after a
- * fork, parent and child would get the same numbers. */
+/* Returns a random number from 0 up to, but not including, 1. Keeps no state, because parent and
+ * child would get the same numbers after a fork. */
 static double random_fraction(void) {
   uint32_t bits = 0;
   if (getentropy(&bits, sizeof bits) != 0) return 0.5; /* without entropy, the mean */

@@ -19,7 +19,7 @@ static bool read_number(struct cursor *c, int count, int *out) {
   return true;
 }
 
-/* Reads one character, which has to be one of the two. */
+/* Reads one character, which must be `either` or `other`. */
 static bool read_character(struct cursor *c, char either, char other) {
   if (c->at == c->end || (*c->at != either && *c->at != other)) return false;
   c->at++;
@@ -36,12 +36,12 @@ static int days_in_month(int year, int month) {
  * year. */
 static int64_t days_since_epoch(int year, int month, int day) {
   static const int before[] = {306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275};
-  /* 400 years more, which are 146097 days, so that y is not negative. */
+  /* 400 years, which are 146097 days, are added so that y is not negative. */
   int64_t y = year - (month <= 2 ? 1 : 0) + 400;
   return y * 365 + y / 4 - y / 100 + y / 400 + before[month - 1] + day - 1 - 146097 - 719468;
 }
 
-/* This and the functions below return NULL, or what is wrong with the text. */
+/* These functions return NULL, or what is wrong with the text. */
 static const char *read_date(struct cursor *c, int64_t *days) {
   int year, month, day;
   if (!read_number(c, 4, &year) || !read_character(c, '-', '-') || !read_number(c, 2, &month) ||
@@ -113,7 +113,8 @@ const char *rfc3339_parse(const char *text, size_t size, struct instant *out) {
   if (wrong == NULL) wrong = read_offset(&c, &offset);
   if (wrong == NULL && c.at != c.end) wrong = "text after the date-time";
   if (wrong != NULL) return wrong;
-  if (leap && !ends_utc_day(out, offset)) return "a leap second can only end a day of UTC";
+  if (leap && !ends_utc_day(out, offset))
+    return "a leap second is only possible at the end of a UTC day";
   out->seconds += days * 86400 - offset * 60;
   return NULL;
 }

@@ -12,14 +12,15 @@
 
 #define BOM "\xef\xbb\xbf"
 
-/* Waits until the descriptor can be read. Returns false if that lasts until `until`. */
+/* Waits until the descriptor is readable. Returns false if the time `until` passes before. */
 static bool wait_readable(int fd, double until) {
   double seconds = until - clock_monotonic();
   struct pollfd entry = {.fd = fd, .events = POLLIN};
   return seconds > 0 && poll(&entry, 1, (int)ceil(seconds * 1000)) != 0;
 }
 
-/* Reads a piece of at most `size` bytes. Returns its size, 0 at the end, and -1 on failure. */
+/* Reads at most `size` bytes. Returns how many were read, 0 at the end of the file, or -1 on
+ * failure. */
 static ssize_t read_piece(int fd, char *piece, size_t size, double until) {
   for (;;) {
     ssize_t got = read(fd, piece, size);
@@ -36,7 +37,7 @@ static ssize_t read_piece(int fd, char *piece, size_t size, double until) {
 }
 
 /* Appends bytes to `line` until a line end, the end of the file, or more than a line may have. The
- * line end is appended, too, perhaps with what follows. */
+ * line end, and bytes that follow it, may be appended, too. Returns an error message, or NULL. */
 static const char *read_line(int fd, double pipe_seconds, struct buffer *line) {
   double until = clock_monotonic() + pipe_seconds;
   char piece[4096];
@@ -52,7 +53,8 @@ static const char *read_line(int fd, double pipe_seconds, struct buffer *line) {
   return fault;
 }
 
-/* Cuts `line` at its line end, and drops the byte order mark. */
+/* Cuts `line` at its line end, and drops the byte order mark. Returns why the line cannot be used,
+ * or NULL. */
 static const char *trim_line(struct buffer *line) {
   if (line->size == 0) return "it is empty";
   char *end = memchr(line->data, '\n', line->size);
@@ -74,7 +76,7 @@ static const char *trim_line(struct buffer *line) {
 static const char *read_path(const char *path, double pipe_seconds, struct buffer *line,
                              bool *regular) {
   struct stat status;
-  /* Not blocking, so that opening a named pipe does not wait for its writer. */
+  /* O_NONBLOCK, so that opening a named pipe does not wait for its writer. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return strerror(errno);
   const char *fault = fstat(fd, &status) == 0 ? NULL : strerror(errno);

@@ -10,14 +10,14 @@
 /* The longest line that is accepted, in bytes. */
 #define SECRET_FILE_MAX_BYTES ((size_t)64 * 1024)
 
-/* Appends the first line of the file at `path` to `line`: without its line end (LF, CR LF or CR),
- * and without a UTF-8 byte order mark. Symbolic links are followed. Sets `*regular` to whether it
- * is a regular file; others, such as pipes, can be read once only. Waits for a pipe for at most
- * `pipe_seconds`, for other files as long as reading takes.
+/* Reads the first line of the file at `path` into `line`, which must be empty. The line end (LF or
+ * CR LF, or CR at the end of the file) and a UTF-8 byte order mark are dropped. Symbolic links are
+ * followed. Sets `*regular` to whether it is a regular file: others, such as pipes, can only be
+ * read once. Waits at most `pipe_seconds` for a pipe, and as long as reading takes for other files.
  *
- * Returns false if the line cannot be used, and sets `failure`: of `kind`, with `label` in its
- * message for the name of the file, or FAILURE_MEMORY. `line` is to be freed with buffer_free in
- * either case. */
+ * Returns false if the line cannot be used, and sets `failure`, which must be FAILURE_NONE before,
+ * to FAILURE_MEMORY or to `kind`. Its message names the file as `label`. Free `line` with
+ * buffer_free in either case. */
 bool secret_file_read(const char *path, const char *label, enum failure_kind kind,
                       double pipe_seconds, struct buffer *line, bool *regular,
                       struct failure *failure);

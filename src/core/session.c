@@ -15,8 +15,8 @@
  * each time. */
 #define CHECK_SECONDS 0.05
 
-/* Podero's token endpoints, as paths on base_url: that of the API's specification, and that of
- * Podero's guides, which is the one that grants client credentials. */
+/* Podero's token endpoints, as paths on base_url. The first is that of the API's specification. The
+ * second is that of Podero's guides, and the one that grants client credentials. */
 #define API_TOKEN_PATH "/api/partners/v2.0/auth/token"
 #define OAUTH2_TOKEN_PATH "/oauth2/token/"
 
@@ -24,7 +24,7 @@ struct session {
   struct session_options options;
   struct transport_options transport_options;
   struct token_source_options token_source_options;
-  struct buffer token_urls[TOKEN_ENDPOINTS_MAX]; /* with TOKEN_URL_AUTO: of the endpoints */
+  struct buffer token_urls[TOKEN_ENDPOINTS_MAX]; /* with TOKEN_URL_AUTO: the endpoints' URLs */
   struct proxy_secrets proxy_secrets;
   struct reactor *reactor;
   struct transport *transport;
@@ -36,7 +36,7 @@ struct session {
   unsigned references;
   bool loopback; /* see session_is_loopback */
   bool entered;
-  bool closing; /* session_leave is to close it */
+  bool closing; /* session_leave must close it */
   bool closed;
 };
 
@@ -51,13 +51,13 @@ void session_options_clear(struct session_options *o) {
   *o = (struct session_options){0};
 }
 
-/* A string option that is to be checked. */
+/* A string option to check. */
 struct text {
   const char *name, *value;
   const char *variable; /* the environment variable that it may come from, or NULL */
   bool from_environment;
-  bool any; /* it may contain control characters, except for line ends at its end: it is sent
-               encoded in a body, or not at all */
+  bool any; /* control characters are allowed, except for line ends at its end: it is sent encoded
+             * in a body, or not at all */
 };
 
 /* Writes the option's name for error messages into `out`. */
@@ -68,8 +68,8 @@ static void name_text(const struct text *text, char out[64]) {
     snprintf(out, 64, "%s", text->name);
 }
 
-/* Rejects a line end or a byte order mark, which a value that was read from a file often has: it
- * would be sent as part of a secret. */
+/* Rejects control characters and a byte order mark. A value that was read from a file often has a
+ * line end or a byte order mark, which would be sent as part of a secret. */
 static bool check_text(const struct text *text, struct failure *failure) {
   char name[64];
   const char *fault = NULL;
@@ -89,7 +89,7 @@ static bool check_url(const struct text *text, const struct session_options *o, 
   return url_check(name, text->value, o->allow_http, loopback, failure);
 }
 
-/* The token URL: a path on base_url has become part of a URL already. */
+/* Checks the token URL. A path on base_url has been made an absolute URL before. */
 static bool check_token_url(const struct text *text, const struct session_options *o,
                             bool *loopback, struct failure *failure) {
   if (strstr(text->value, "://") != NULL) return check_url(text, o, loopback, failure);
@@ -141,8 +141,8 @@ static bool check_options(const struct session_options *o, struct loopback *loop
   return false;
 }
 
-/* Returns the set of the credentials that the binding is to supply: the password of tls.key only if
- * there is an https URL. */
+/* Returns the set of the credentials that the binding must supply. This includes the password of
+ * tls.key only if there is an https URL. */
 static unsigned supplied_credentials(const struct session_options *o) {
   bool tls = url_is_https(o->base_url) || (o->access_token == NULL && url_is_https(o->token_url));
   return tls ? o->supplied : o->supplied & ~CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD);
@@ -195,9 +195,9 @@ static bool add_endpoint(struct session *s, const char *path, bool json_first) {
   return !url->failed;
 }
 
-/* Sets the endpoints of TOKEN_URL_AUTO, if that is the option, in the order in which they are to be
- * tried. Podero's own servers grant passwords at the one endpoint and client credentials at the
- * other; others may follow the specification. Returns false if out of memory. */
+/* If token_url is TOKEN_URL_AUTO, sets the endpoints in the order in which they are tried. Podero's
+ * own servers grant passwords at one endpoint and client credentials at the other; other servers
+ * may follow the specification. Returns false if out of memory. */
 static bool set_endpoints(struct session *s) {
   const struct session_options *o = &s->options;
   if (!is_token_url_auto(o)) return true;
@@ -355,11 +355,17 @@ bool session_wants_credentials(const struct session *s) {
   return s->token_source != NULL && token_source_wants_credentials(s->token_source);
 }
 
-/* Ends what session_give_credential and the like do. */
+/* Passes a new key password to the transport, and signals the calls. */
 static void credentials_changed(struct session *s) {
   if (s->closed) return;
   if (s->options.supplied & CREDENTIAL_BIT(CREDENTIAL_KEY_PASSWORD))
     s->transport_options.key_password = token_source_key_password(s->token_source);
+  session_signal(s, NULL);
+}
+
+void session_release_credentials(struct session *s, unsigned ticket) {
+  if (s->closed) return;
+  token_source_release_credentials(s->token_source, ticket);
   session_signal(s, NULL);
 }
 
@@ -371,7 +377,7 @@ void session_give_credential(struct session *s, unsigned ticket, const char *tex
     credentials_changed(s);
     session_leave(s);
   } else {
-    token_source_release_credentials(s->token_source, ticket);
+    session_release_credentials(s, ticket);
   }
 }
 
@@ -379,12 +385,6 @@ void session_fail_credentials(struct session *s, unsigned ticket, enum failure_k
                               const char *message) {
   if (s->closed) return;
   token_source_fail_credentials(s->token_source, ticket, kind, message);
-  session_signal(s, NULL);
-}
-
-void session_release_credentials(struct session *s, unsigned ticket) {
-  if (s->closed) return;
-  token_source_release_credentials(s->token_source, ticket);
   session_signal(s, NULL);
 }
 

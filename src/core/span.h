@@ -1,4 +1,4 @@
-/* A part of a text, which no NUL ends.
+/* A part of a text, not terminated by a NUL.
  *
  *   span_trim, span_is */
 #ifndef PODERO_SPAN_H
@@ -19,7 +19,7 @@ static inline bool span_is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Returns the span without blanks and line ends at its ends. */
+/* Returns the span without the white space at its ends. */
 static inline struct span span_trim(struct span s) {
   for (; s.size > 0 && span_is_blank(*s.start); s.size--)
     s.start++;
@@ -28,7 +28,7 @@ static inline struct span span_trim(struct span s) {
   return s;
 }
 
-/* Returns whether the span is this text, in any case. */
+/* Returns whether the span is this text, ignoring the case of ASCII letters. */
 static inline bool span_is(struct span s, const char *text) {
   return s.size == strlen(text) && syntax_is_same(s.start, text, s.size);
 }

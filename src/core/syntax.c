@@ -19,15 +19,15 @@ static bool is_hex(unsigned char c) {
   return hex_value(c) >= 0;
 }
 
-/* Returns the length of the UTF-8 character at the beginning of `size` bytes, at least one. Returns
- * 0 if it is not valid. */
+/* Returns the length of the UTF-8 character at the beginning of `size` bytes, of which there must
+ * be at least one. Returns 0 if it is not valid. */
 static size_t character_length(const unsigned char *text, size_t size) {
   if (*text < 0x80) return 1;
   const unsigned char *end = utf8_skip(text, text + size);
   return end == NULL ? 0 : (size_t)(end - text);
 }
 
-/* Whether the UTF-8 sequence is in U+0080 to U+009F: some terminals interpret these as the
+/* Whether the UTF-8 sequence is one of U+0080 to U+009F, which some terminals interpret as the
  * beginning of escape sequences. */
 static bool is_c1_control(const unsigned char *text) {
   return text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f;
@@ -48,7 +48,7 @@ static bool is_path_character(unsigned char c) {
 }
 
 /* Sets `*byte` to the first byte of the text after it was percent-decoded `times` times. Returns
- * how many bytes of the text were read for it. */
+ * how many bytes of the text that byte stands for. */
 static size_t decode(const char *text, size_t size, unsigned times, unsigned char *byte) {
   *byte = (unsigned char)*text;
   if (times == 0) return 1;
@@ -64,8 +64,8 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
   return end;
 }
 
-/* Like decode, but for a whole UTF-8 character, of which `*byte` is the first byte. Returns 0 if it
- * is not valid, or a C1 control character. */
+/* Like decode, but for a whole UTF-8 character; sets `*byte` to its first byte. Returns 0 if the
+ * character is not valid, or is a C1 control character. */
 static size_t decode_character(const char *text, size_t size, unsigned times, unsigned char *byte) {
   unsigned char bytes[4] = {0};
   size_t ends[4] = {0}, end = 0, count = 0;
@@ -82,11 +82,11 @@ static size_t decode_character(const char *text, size_t size, unsigned times, un
 struct segment {
   size_t size;         /* characters read so far, without parameters */
   bool is_dots;        /* all of them are dots */
-  bool has_parameters; /* a ";" was read: some servers remove it and what follows */
+  bool has_parameters; /* a ";" was read: some servers remove it and all that follows */
 };
 
-/* Whether a server may interpret the segment as "." or "..", or skip it because it is empty. An
- * empty last segment is only a trailing slash. */
+/* Whether a server may interpret the segment as "." or "..", or skip it because it is empty. If the
+ * last segment is empty, the path merely ends in a slash. */
 static bool is_special(const struct segment *s, bool is_last) {
   if (s->size == 0) return !is_last;
   return s->is_dots && s->size <= 2;
@@ -105,8 +105,8 @@ static bool add_to_segment(struct segment *s, unsigned char byte) {
   return true;
 }
 
-/* Whether the path, percent-decoded `times` times, has as many segments as before, and only such
- * that every server reads alike. A "/" that was decoded is not allowed in a segment. */
+/* Whether the path, percent-decoded `times` times, has as many segments as before, and every server
+ * reads each of them alike. A "/" that was decoded is not allowed in a segment. */
 static bool has_plain_segments(const char *text, size_t size, unsigned times) {
   struct segment segment = {0};
   size_t used;

@@ -10,7 +10,7 @@
 
 /* ---- a body of any JSON ---- */
 
-/* Starts a new attempt: what an earlier one has left is dropped. [-0, +0, m] */
+/* Starts a new attempt, and discards what an earlier one has left. [-0, +0, m] */
 static void begin_value(lua_State *L, struct call_object *object) {
   json_value_free(&object->value);
   if (object->raw) return;
@@ -19,8 +19,8 @@ static void begin_value(lua_State *L, struct call_object *object) {
   user_value_set(L, 1, VALUE_STATE);
 }
 
-/* Sets the failure of a body that is not JSON. `cut_short`: its `offset` bytes are the beginning of
- * JSON. `rest` is appended to the message. */
+/* Sets the failure of a body that is not JSON. `cut_short`: the body is the beginning of a JSON
+ * text. `offset`: of the error, in bytes. `rest` is appended to `message`. */
 static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t offset,
                                const char *message, const char *rest) {
   const char *what = !cut_short ? "not JSON" : offset == 0 ? "empty" : "cut short";
@@ -28,8 +28,8 @@ static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t
   failure->retryable = cut_short && offset > 0;
 }
 
-/* Fills `failure` with the decoder's error, if it has one. */
-static void set_value_failure(const struct json_value_error *e, struct failure *failure) {
+void call_body_set_value_failure(const struct json_value *value, struct failure *failure) {
+  const struct json_value_error *e = &value->error;
   switch (e->fault) {
   case JSON_VALUE_FAULT_NONE: break;
   case JSON_VALUE_FAULT_DECODE:
@@ -40,14 +40,14 @@ static void set_value_failure(const struct json_value_error *e, struct failure *
   }
 }
 
-/* [-0, +1, m] */
+/* Decodes the next bytes of the body. [-0, +1, m] */
 static void feed_value(lua_State *L, struct call_object *object) {
   user_value_get(L, 1, VALUE_STATE);
   json_value_decode(L, &object->value, -1, object->bytes, object->size);
-  set_value_failure(&object->value.error, object->failure);
+  call_body_set_value_failure(&object->value, object->failure);
 }
 
-/* Sets the result of a body that is not decoded. [-0, +0, m] */
+/* Sets the result of a body that is not decoded: its text, or true. [-0, +0, m] */
 static void set_undecoded(lua_State *L, const struct call_object *object) {
   size_t size;
   const char *body = call_body(object->call, &size);
@@ -58,7 +58,8 @@ static void set_undecoded(lua_State *L, const struct call_object *object) {
   user_value_set(L, 1, VALUE_DECODED);
 }
 
-/* client:request returns true if there is no body. [-0, +1, m] */
+/* Sets the result at the end of the body: the value, the text if the call is `raw`, or true if
+ * client:request got an empty body. [-0, +(0..2), m] */
 static void end_value(lua_State *L, struct call_object *object) {
   bool is_empty = object->method == METHOD_REQUEST && call_received(object->call) == 0;
   if (object->raw || is_empty) {
@@ -67,13 +68,13 @@ static void end_value(lua_State *L, struct call_object *object) {
   }
   user_value_get(L, 1, VALUE_STATE);
   if (json_value_end(L, &object->value, -1)) user_value_set(L, 1, VALUE_DECODED);
-  set_value_failure(&object->value.error, object->failure);
+  call_body_set_value_failure(&object->value, object->failure);
 }
 
 /* ---- a body of users: all other methods ---- */
 
-/* Sets VALUE_STATE of the call at index 1 to the state that all lists of its client use, which the
- * first list makes. [-0, +0, m] */
+/* Sets VALUE_STATE of the call at index 1 to the state that all lists of its client share. The
+ * first list makes it. [-0, +0, m] */
 static void set_state(lua_State *L) {
   user_value_get(L, 1, VALUE_CLIENT);
   user_value_get(L, -1, CLIENT_STATE);
@@ -87,7 +88,7 @@ static void set_state(lua_State *L) {
   lua_pop(L, 1);
 }
 
-/* Starts a new attempt: the users of an earlier one are dropped. [-0, +0, m] */
+/* Starts a new attempt, and discards the users of an earlier one. [-0, +0, m] */
 static void begin_users(lua_State *L, struct call_object *object) {
   struct user_decoder_options options = {
       .validate = object->validate,
@@ -134,7 +135,7 @@ struct user_targets call_body_push_targets(lua_State *L, const struct call_objec
   return targets;
 }
 
-/* [-0, +3, m] */
+/* Decodes the next bytes of the list. [-0, +(2..3), m] */
 static void feed_users(lua_State *L, struct call_object *object) {
   size_t used;
   struct user_targets targets = call_body_push_targets(L, object);
@@ -142,14 +143,17 @@ static void feed_users(lua_State *L, struct call_object *object) {
   call_body_set_users_failure(&object->decoder, object->failure);
 }
 
+void call_body_end_users(struct user_decoder *decoder, bool finds, struct failure *failure) {
+  if (!user_decode_end(decoder))
+    call_body_set_users_failure(decoder, failure);
+  else if (finds && decoder->delivered == 0)
+    failure_set(failure, FAILURE_NOT_FOUND, "none of the %llu users in the list has these values",
+                (unsigned long long)decoder->users);
+}
+
+/* Sets the failure of a list that is not complete, or lacks the user of find_user. */
 static void end_users(struct call_object *object) {
-  const struct user_decoder *d = &object->decoder;
-  if (!user_decode_end(&object->decoder))
-    call_body_set_users_failure(&object->decoder, object->failure);
-  else if (object->method == METHOD_FIND_USER && d->delivered == 0)
-    failure_set(object->failure, FAILURE_NOT_FOUND,
-                "none of the %llu users of the list has these values",
-                (unsigned long long)d->users);
+  call_body_end_users(&object->decoder, object->method == METHOD_FIND_USER, object->failure);
 }
 
 /* ---- the binding ---- */
@@ -165,7 +169,9 @@ int call_body_run(lua_State *L) {
   return 0;
 }
 
-/* Runs call_body_run with lua_pcall: a Lua error must not jump across the core. */
+/* Runs call_body_run with lua_pcall, since a Lua error must not jump across the core. An error
+ * fills `failure`. If it is not a memory error (a finalizer raised it, say), it is also kept in
+ * VALUE_RAISED, for run_step to raise. [-0, +0, -] */
 static void run_protected(lua_State *L, enum body_operation operation, const char *bytes,
                           size_t size, struct failure *failure) {
   struct call_object *object = lua_touserdata(L, 1);
@@ -178,7 +184,7 @@ static void run_protected(lua_State *L, enum body_operation operation, const cha
   int code = lua_pcall(L, 1, 0, 0);
   if (code == 0) return;
   object->raised = code != LUA_ERRMEM;
-  user_value_set(L, 1, VALUE_RAISED); /* allocates nothing: the user value exists */
+  user_value_set(L, 1, VALUE_RAISED); /* allocates nothing, since the user value exists */
   failure_set(failure, FAILURE_MEMORY, "out of memory while reading the response");
 }
 
@@ -186,7 +192,8 @@ static void begin(void *L, struct failure *failure) {
   run_protected(L, BODY_BEGIN, NULL, 0, failure);
 }
 
-/* Returns the size of the text so far whose values Lua keeps, including `more` bytes. */
+/* Returns how many bytes of text Lua keeps as values, including the next `more` bytes; with a
+ * filter, only those of users that were delivered. */
 static uint64_t kept_bytes(const struct call_object *object, size_t more) {
   if (call_is_value(object)) return object->value.reader.token_offset + more;
   return object->filter != NULL ? object->decoder.delivered_bytes

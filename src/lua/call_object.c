@@ -14,8 +14,8 @@
 
 #define CALL_TYPE "podero.call"
 
-/* next_user decodes pieces of this size, and returns after about this time even if no user is
- * complete: then the caller steps the call, which checks its time limit. */
+/* next_user decodes pieces of this size. After about this time it returns even if no user is
+ * complete, so that the caller steps the call and its time limit is checked. */
 #define PIECE_BYTES ((size_t)16 * 1024)
 #define PIECE_SECONDS 0.002
 
@@ -28,8 +28,8 @@ void call_object_end(struct call_object *object) {
   json_value_free(&object->value);
 }
 
-/* Ends the call now, or, if it is busy, when leave_busy is called: a finalizer that runs within the
- * call must not free what is in use. */
+/* Ends the call. If it is busy, leave_busy ends it later: a finalizer that runs during a step must
+ * not free what the step uses. */
 static void stop_call(struct call_object *object) {
   if (object->busy)
     object->stop_pending = true;
@@ -48,7 +48,8 @@ int call_push_failure(lua_State *L, struct session *session, enum failure_kind k
                       const char *message) {
   struct failure failure = {0};
   failure_set(&failure, kind, "%s", message);
-  if (kind == FAILURE_ARGUMENT && session != NULL && !session_is_closed(session)) /* a path, say */
+  if (kind == FAILURE_ARGUMENT && session != NULL &&
+      !session_is_closed(session)) /* it may quote a path */
     log_clean(session, message, failure.message, sizeof failure.message);
   lua_pushnil(L);
   error_push(L, &failure, session);
@@ -60,12 +61,13 @@ void call_set_integer(lua_State *L, const char *key, int64_t value) {
   lua_setfield(L, -2, key);
 }
 
-/* Runs the call at index 1, which must be the only value on the stack. Returns whether it has
- * ended. Upvalue 1 is call_body_run. [-0, +1, v] */
+/* Steps the call at index 1, which must be the only value on the stack, and reports to the caller's
+ * functions. Returns whether the call has ended. Raises errors of those functions. Upvalue 1 is
+ * call_body_run. [-0, +1, v] */
 static bool run_step(lua_State *L, struct call_object *object, double seconds, bool run_sockets) {
   luaL_checkstack(L, 8, NULL);
   lua_pushvalue(L, lua_upvalueindex(1)); /* index 2, see call_body_binding */
-  if (object->busy) luaL_error(L, "a finalizer has come back to the call that it runs within");
+  if (object->busy) luaL_error(L, "a finalizer cannot use the call during which it runs");
   if (object->call == NULL) return true;
   object->busy = true;
   bool ended = call_step(object->call, L, seconds, run_sockets);
@@ -97,8 +99,8 @@ static int step_call(lua_State *L) {
   return 2;
 }
 
-/* step_blocking(call, seconds) -> ended. Two steps in one function: most calls need no more, and
- * calls from Lua cost time. [2, +1] */
+/* step_blocking(call, seconds) -> ended. It takes two steps, because most calls need no more, and
+ * calling C functions from Lua costs time. [2, +1] */
 static int step_call_blocking(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
   double seconds = lua_tonumber(L, 2);
@@ -138,8 +140,8 @@ struct session *calls_session(lua_State *L, int index) {
 
 /* ---- results ---- */
 
-/* Pushes the three stored results of the call at index 1 (nil if a method has fewer),
- * and clears all its user values but VALUE_CLIENT. [-0, +3, m] */
+/* Pushes the three stored results of the call at index 1 (nil if the method has fewer), and clears
+ * all of its user values but VALUE_CLIENT. [-0, +3, m] */
 static void move_results(lua_State *L) {
   for (int n = VALUE_RESULT; n <= VALUE_THIRD_RESULT; n++)
     user_value_get(L, 1, n);
@@ -149,7 +151,7 @@ static void move_results(lua_State *L) {
   }
 }
 
-/* Lets the client of the call at index 1 use the call object again. [-0, +0, m] */
+/* Lets the client of the call at index 1 reuse the call object. [-0, +0, m] */
 static void set_reusable(lua_State *L) {
   user_value_get(L, 1, VALUE_CLIENT);
   lua_pushvalue(L, 1);
@@ -179,8 +181,8 @@ static int finish(lua_State *L) {
 
 /* ---- each_user ---- */
 
-/* Runs in lua_pcall; its argument is the call object. Returns the next user if the bytes complete
- * one. [1, +0|1] */
+/* lua_CFunction that runs in lua_pcall; its argument is the call object. Decodes bytes, and returns
+ * a user if they complete one. [1, +0|1] */
 static int decode_user(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
   struct user_targets targets = call_body_push_targets(L, object);
@@ -189,7 +191,8 @@ static int decode_user(lua_State *L) {
   return object->status == USER_READY ? 1 : 0;
 }
 
-/* Reports to the core what decode_user has done: bytes used, and a user or a failure. */
+/* Tells the core what decode_user has done: how many bytes it used, and whether there is a user, a
+ * failure, or enough users. */
 static void report_decoded(struct call_object *object) {
   struct failure failure = {0};
   call_take(object->call, object->used);
@@ -201,9 +204,9 @@ static void report_decoded(struct call_object *object) {
     call_accept_body(object->call);
 }
 
-/* Decodes piece by piece until a user is complete, no bytes are left, or PIECE_SECONDS have passed.
- * Returns the code of lua_pcall, and replaces the value on top by a user, nil or a Lua error.
- * Upvalue 1 is decode_user. [-1, +1, -] */
+/* Decodes pieces until a user is complete, no bytes are left, or PIECE_SECONDS have passed. Returns
+ * the result of lua_pcall. Replaces the value at index 2 by a user, nil or a Lua error. Upvalue 1
+ * is decode_user. [-1, +1, -] */
 static int decode_pieces(lua_State *L, struct call_object *object) {
   double until = clock_monotonic() + PIECE_SECONDS;
   int code = 0;
@@ -220,8 +223,8 @@ static int decode_pieces(lua_State *L, struct call_object *object) {
   return code;
 }
 
-/* next_user(call) -> a user or nil. Between session_enter and session_leave no finalizer can run
- * the session or close it, so the bytes stay valid. Upvalue 1 is decode_user. [1, +1] */
+/* next_user(call) -> a user or nil. Between session_enter and session_leave no finalizer can run or
+ * close the session, so the bytes stay valid. Upvalue 1 is decode_user. [1, +1] */
 static int next_user(lua_State *L) {
   struct call_object *object = lua_touserdata(L, 1);
   struct session *session = object->session;
@@ -242,14 +245,14 @@ static int next_user(lua_State *L) {
 
 /* ---- the metatable and the functions ---- */
 
-/* __close, and the last step of __gc [1.., 0] */
+/* __close, and the last step of __gc [1.., +0] */
 static int close_call(lua_State *L) {
   stop_call(lua_touserdata(L, 1));
   return 0;
 }
 
-/* __gc. A reusable call is first taken from its client: a finalizer that runs later and uses the
- * client must not reuse an object that has been finalized. [1, 0] */
+/* __gc. Clears CLIENT_REUSABLE if it is this object: another finalizer may use the client later,
+ * and must not reuse a finalized object. [1, +0] */
 static int call_gc(lua_State *L) {
   user_value_get(L, 1, VALUE_CLIENT);
   if (lua_isuserdata(L, -1)) {
@@ -266,7 +269,7 @@ static int call_gc(lua_State *L) {
   return close_call(L);
 }
 
-/* stop(calls) [1, 0] */
+/* stop(calls) [1, +0] */
 static int stop(lua_State *L) {
   int count = calls_count(L, 1);
   for (int n = 1; n <= count; n++)
@@ -274,7 +277,7 @@ static int stop(lua_State *L) {
   return 0;
 }
 
-/* table[name] = function, with `upvalue` as its upvalue, for the table on top. [-0, +0, m] */
+/* table[name] = a closure of the function with this upvalue, for the table on top. [-0, +0, m] */
 static void set_closure(lua_State *L, const char *name, lua_CFunction function,
                         lua_CFunction upvalue) {
   lua_pushcfunction(L, upvalue);
@@ -295,8 +298,8 @@ void call_open(lua_State *L) {
   static const luaL_Reg functions[] = {{"__gc", call_gc}, {"__close", close_call}, {NULL, NULL}};
   luaL_newmetatable(L, CALL_TYPE);
   compat_setfuncs(L, functions);
-  /* The iterator of each_user holds its call object in a field: callers can get at that, but not at
-   * the metatable, whose functions do not check their argument. */
+  /* Callers can get the call object from a field of each_user's iterator. They must not get its
+   * metatable, whose functions do not check their argument. */
   lua_pushliteral(L, CALL_TYPE);
   lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
@@ -318,7 +321,8 @@ static enum call_mode mode_of(enum method method) {
   return CALL_TOKEN_ONLY; /* GCOVR_EXCL_LINE: every method is named above */
 }
 
-/* Pushes the reusable call object of the client at index 1, or a new one, all zero. [-0, +1, m] */
+/* Pushes the reusable call object of the client at index 1, or a new one. Returns it, all zero.
+ * [-0, +1, m] */
 static struct call_object *push_object(lua_State *L) {
   user_value_get(L, 1, CLIENT_REUSABLE);
   struct call_object *object = lua_touserdata(L, -1);
@@ -335,7 +339,7 @@ static struct call_object *push_object(lua_State *L) {
   return object;
 }
 
-/* Sets the functions and the filter of a list in the call object on top. [-0, +0, m] */
+/* Sets the caller's functions and the filter of a list in the call object on top. [-0, +0, m] */
 static void set_list_options(lua_State *L, struct call_object *object,
                              const struct method_options *options, int opts, int filter) {
   object->has_on_progress = options->has_on_progress;
@@ -357,11 +361,9 @@ static void set_list_options(lua_State *L, struct call_object *object,
   user_value_set(L, -2, VALUE_FILTER);
 }
 
-/* Returns the limit on the bytes of a response. In a list that is filtered only what is delivered
- * counts, see struct user_decoder_options. */
-static uint64_t response_limit(const struct call_object *object) {
-  bool keeps_users = object->method == METHOD_LIST_USERS || object->method == METHOD_LIST_USERS_OF;
-  return object->filter != NULL && keeps_users ? UINT64_MAX : object->max_response_bytes;
+uint64_t call_response_limit(enum method method, bool has_filter, uint64_t max_response_bytes) {
+  bool keeps_users = method == METHOD_LIST_USERS || method == METHOD_LIST_USERS_OF;
+  return has_filter && keeps_users ? UINT64_MAX : max_response_bytes;
 }
 
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
@@ -381,7 +383,7 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
       .content_type = request->content_type,
       .timeout = options->timeout,
       .max_retries = options->max_retries,
-      /* A body that is decoded here is checked, too: JSON that is cut short is noticed. */
+      /* libcurl does not notice if a compressed body is cut short. The JSON decoder does. */
       .uncoded = options->raw && !is_head,
   };
   struct call_object *object = push_object(L);
@@ -391,10 +393,11 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   object->raw = options->raw;
   object->max_response_bytes = options->max_response_bytes;
   set_list_options(L, object, options, opts, filter);
-  call_options.max_response_bytes = response_limit(object);
+  call_options.max_response_bytes =
+      call_response_limit(method, object->filter != NULL, object->max_response_bytes);
   object->call = call_new(session, &call_options);
   if (object->call != NULL) return 1;
-  if (session_is_closed(session)) /* by a finalizer that has run as Lua allocated memory */
+  if (session_is_closed(session)) /* by a finalizer: this function allocates memory */
     return call_push_failure(L, session, FAILURE_CLOSED, "the client is closed");
   return call_push_failure(L, session, FAILURE_MEMORY, "out of memory");
 }

@@ -1,6 +1,6 @@
-/* Finalizers may run whenever Lua allocates memory, and may stop the call or close the client. That
- * frees texts of the session and of the call. So each text is copied in two steps: allocate memory
- * in Lua first, then get the text again and copy it, if it is still the same size. */
+/* Finalizers may run whenever Lua allocates memory, and may stop the call or close the client,
+ * which frees the texts that the results are made from. So each text is copied in two steps: first
+ * allocate memory in Lua, then get the text again, and copy it if its size is still the same. */
 #include "lua/call_result.h"
 
 #include <string.h>
@@ -27,7 +27,7 @@ static struct token_texts token_texts(struct token_source *token_source) {
   return t;
 }
 
-/* Replaces the value on top by the results of a call whose client was closed: nil, an error and
+/* Replaces the value on top by the results of client:token for a closed client: nil, an error and
  * nil. [-1, +3, m] */
 static void push_closed(lua_State *L, struct session *session) {
   call_push_failure(L, session, FAILURE_CLOSED, "the client was closed during the call");
@@ -82,8 +82,9 @@ static void set_url(lua_State *L, const struct call_object *object) {
   lua_remove(L, -2);
 }
 
-/* Makes the buffer, a copy of one of the call's, refer to bytes of its own, and pushes the userdata
- * that holds them. It is empty if the call was stopped by a finalizer just now. [-0, +1, m] */
+/* `buffer` is a copy of a struct of the call, and shares its bytes. Pushes a userdata with a copy
+ * of the bytes, and lets `buffer` refer to that. If a finalizer has stopped the call meanwhile,
+ * `buffer` is empty. [-0, +1, m] */
 static void copy_bytes(lua_State *L, const struct call_object *object, struct buffer *buffer) {
   char *copy = lua_newuserdata(L, buffer->size + 1);
   if (object->call == NULL) *buffer = (struct buffer){0};
@@ -107,7 +108,7 @@ void call_result_push_failure(lua_State *L, const struct call_object *object,
     call_set_integer(L, "delivered", (int64_t)object->decoder.delivered);
 }
 
-/* Pushes status and header fields of the response, as a table. [-0, +1, m] */
+/* Pushes a table with the status and header fields of the response. [-0, +1, m] */
 static void push_response(lua_State *L, const struct call_object *object) {
   long status = call_status(object->call);
   struct buffer header = *call_header(object->call);
@@ -119,7 +120,8 @@ static void push_response(lua_State *L, const struct call_object *object) {
   lua_remove(L, -2);
 }
 
-/* Pushes the two results of a call that has succeeded; the second one is often nil. [-0, +2, m] */
+/* Pushes the two results of a call that has succeeded; the second one is nil for most methods.
+ * [-0, +2, m] */
 static void push_success(lua_State *L, const struct call_object *object) {
   if (object->method == METHOD_AUTHORIZE)
     lua_pushboolean(L, true);

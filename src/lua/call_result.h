@@ -5,14 +5,14 @@
 #include "lua/call_private.h"
 #include "lua/compat.h"
 
-/* Stores the results of the call at index 1, which must have ended by itself, in VALUE_RESULT and
- * the two user values that follow, and sets `completed`. To be called before any function of the
- * caller runs: that may close the client, and so free what the results are made from. No other
- * function makes results: a call that ends in any other way has none. [-0, +0, m] */
+/* Stores the results of the call at index 1, which call_step must have ended, in VALUE_RESULT and
+ * the next two user values, and sets `completed`. Call it before any function of the caller runs:
+ * that function may close the client, which frees what the results are made from. Nothing else
+ * makes results, so a call that ends in any other way has none. [-0, +0, m] */
 void call_result_store(lua_State *L, struct call_object *object);
 
-/* Pushes nil and an error object made from `failure`, with the URL that the call requested last,
- * if it has not been freed. [-0, +2, m] */
+/* Pushes nil and an error object made from `failure`, which is copied. The error has the URL that
+ * the call requested last, unless the call was freed. [-0, +2, m] */
 void call_result_push_failure(lua_State *L, const struct call_object *object,
                               const struct failure *failure);
 

@@ -15,7 +15,8 @@
 /* How much of a token store's error message is reported. */
 #define MAX_PROBLEM_BYTES 300
 
-/* Calls the function below the arguments on top. [-(1 + arguments), +0, v] */
+/* Calls the function below the arguments on top. If it raises an error, ends the call and raises
+ * that error again. [-(1 + arguments), +0, v] */
 static void call_function(lua_State *L, struct call_object *object, int arguments) {
   if (lua_pcall(L, arguments, 0, 0) == 0) return;
   call_object_end(object);
@@ -32,7 +33,7 @@ static void set_number(lua_State *L, const char *key, double value) {
   lua_setfield(L, -2, key);
 }
 
-/* Sets the fields of an exchange in the table on top. [-0, +0, m] */
+/* Sets the fields of an "exchange" event in the table on top. [-0, +0, m] */
 static void set_exchange(lua_State *L, const struct event *e, struct session *session) {
   set_text(L, "type", "exchange");
   set_text(L, "purpose", e->for_token ? "token" : "api");
@@ -69,9 +70,8 @@ static int push_client(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
-/* Writes the line, and calls on_event if its argument is on top. Removes what push_client has
- * pushed and the argument. The program's functions may free all that belongs to the call.
- * [-(2|3), +0, v] */
+/* Writes the line, and calls on_event if its argument is on top. Pops the argument, and what
+ * push_client has pushed. These functions may end the call and close the client. [-(2|3), +0, v] */
 static void report(lua_State *L, struct call_object *object, int client,
                    const struct log_line *line) {
   log_write(L, client, line);
@@ -103,8 +103,8 @@ void caller_report_failure(lua_State *L, struct call_object *object) {
   lua_settop(L, client - 1);
 }
 
-/* Copies what the store has raised or returned into `message`. `problem`: its stack index.
- * [-0, +0, m] */
+/* Copies into `message` what the token store has raised or returned, without secrets. `problem`:
+ * its stack index. [-0, +0, m] */
 static void describe_problem(lua_State *L, int problem, struct session *session,
                              char message[MAX_PROBLEM_BYTES]) {
   if (lua_isstring(L, problem)) {
@@ -140,7 +140,7 @@ void caller_report_violations(lua_State *L, struct call_object *object) {
   luaL_checkstack(L, 8, NULL);
   user_value_get(L, 1, VALUE_VIOLATIONS);
   int violations = lua_gettop(L), count = (int)lua_rawlen(L, -1);
-  if (count > 0) { /* the function may run this call, or others may */
+  if (count > 0) { /* on_invalid may step this call, and so find new ones */
     lua_newtable(L);
     user_value_set(L, 1, VALUE_VIOLATIONS);
   }

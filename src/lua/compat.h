@@ -1,4 +1,10 @@
-/* Hides the differences between Lua 5.1, LuaJIT, 5.2, 5.3, 5.4 and 5.5. */
+/* Hides the differences between Lua 5.1, LuaJIT, 5.2, 5.3, 5.4 and 5.5.
+ *
+ * Comments give a function's effect on the stack as the manual of Lua 5.4 does: [-o, +p, x] pops o
+ * values and pushes p. x tells which errors it may raise: "-" none; "m" only out of memory; "v"
+ * those that the comment names; "e" any, because it may run Lua code. For a lua_CFunction, [n, +m]
+ * gives the number of arguments and of results. a|b is one of two numbers, a..b a range, a.. a or
+ * more, and ? any number. */
 #ifndef PODERO_COMPAT_H
 #define PODERO_COMPAT_H
 
@@ -17,7 +23,7 @@
 #if LUA_VERSION_NUM == 501
 
 #define lua_rawlen lua_objlen
-/* A userdata of Lua 5.1 has an environment instead of a user value: always a table, as the user
+/* A userdata of Lua 5.1 has an environment instead of a user value. It must be a table, as all user
  * values of this module are. */
 #define lua_getuservalue(L, index) lua_getfenv(L, index)
 #define lua_setuservalue(L, index) lua_setfenv(L, index)
@@ -35,8 +41,8 @@ static inline _Noreturn void compat_error(lua_State *L) {
   __builtin_unreachable();
 }
 
-/* Pushes an integer if this Lua has integers, else the nearest float. lua_pushinteger of Lua 5.1
- * and LuaJIT would truncate it to ptrdiff_t. [-0, +1, -] */
+/* Pushes an integer if this Lua has integers, else the nearest float. On Lua 5.1, 5.2 and LuaJIT,
+ * lua_pushinteger would truncate the value to ptrdiff_t. [-0, +1, -] */
 static inline void compat_push_int64(lua_State *L, int64_t value) {
 #if LUA_VERSION_NUM >= 503
   lua_pushinteger(L, (lua_Integer)value);
@@ -45,8 +51,8 @@ static inline void compat_push_int64(lua_State *L, int64_t value) {
 #endif
 }
 
-/* table[index] = the value on top, without metamethods. Returns false and does nothing if `index`
- * is too large for lua_rawseti. [-1|0, +0, m] */
+/* Sets table[index] to the value on top, without metamethods, and pops it. Returns false and does
+ * nothing if `index` is too large for lua_rawseti. [-(0|1), +0, m] */
 static inline bool compat_set_element(lua_State *L, int table, uint64_t index) {
 #if LUA_VERSION_NUM >= 503
   lua_rawseti(L, table, (lua_Integer)index);
@@ -68,7 +74,8 @@ static inline void *compat_testudata(lua_State *L, int index, const char *name) 
   return same ? data : NULL;
 }
 
-/* luaL_setfuncs without upvalues. The array ends with a NULL name. [-0, +0, m] */
+/* luaL_setfuncs without upvalues: sets the functions in the table on top. The array ends with a
+ * NULL name. [-0, +0, m] */
 static inline void compat_setfuncs(lua_State *L, const luaL_Reg *functions) {
   for (; functions->name != NULL; functions++) {
     lua_pushcfunction(L, functions->func);

@@ -10,7 +10,7 @@
 #include "lua/log.h"
 #include "lua/options.h"
 
-/* For each credential: the option with its text, and the variable with the name of its file. */
+/* For each credential: the option for its text, and the variable for the path of its file. */
 static const struct {
   size_t offset; /* in struct session_options, of a char * */
   const char *file_variable;
@@ -21,18 +21,18 @@ static const struct {
     {offsetof(struct session_options, key_password), NULL},
 };
 
-/* Whether the credential is given as a text. */
+/* Returns whether the credential is given as a text. */
 static bool has_text(const struct session_options *o, enum credential which) {
   return *(char *const *)(const void *)((const char *)o + credentials[which].offset) != NULL;
 }
 
-/* Whether the credential is given as a text, a function or a file. */
+/* Returns whether the credential is given as a text, a function or a file. */
 static bool has_credential(const struct session_options *o, enum credential which) {
   return has_text(o, which) || (o->supplied & CREDENTIAL_BIT(which)) != 0 ||
          o->files[which] != NULL;
 }
 
-/* Raises an error if a credential is given both by itself and as a file. [-0, +0, v] */
+/* Raises an error if both a credential and its file are given. [-0, +0, v] */
 static void refuse_two_sources(lua_State *L, const struct session_options *o) {
   for (int i = 0; i < CREDENTIAL_COUNT; i++) {
     if (o->files[i] == NULL ||
@@ -43,8 +43,8 @@ static void refuse_two_sources(lua_State *L, const struct session_options *o) {
   }
 }
 
-/* Reads the credentials from the environment, unless any of them was given: the two sources are not
- * mixed. [-0, +0, v] */
+/* Reads the credentials from the environment, unless an option for one was given: the two are never
+ * mixed. Raises an error on out of memory. [-0, +0, v] */
 static void complete_credentials(lua_State *L, struct session_options *o) {
   if (o->client_id != NULL || o->username != NULL || has_credential(o, CREDENTIAL_CLIENT_SECRET) ||
       has_credential(o, CREDENTIAL_PASSWORD) || has_credential(o, CREDENTIAL_ACCESS_TOKEN))
@@ -68,12 +68,12 @@ void credential_options_complete(lua_State *L, struct session_options *o) {
 
 /* ---- what is missing ---- */
 
-/* nginx removes all variables from its environment that its configuration does not name. */
+/* nginx removes from its environment all variables that its configuration does not name. */
 #define NGINX_HINT                                                                                 \
   "; nginx passes on only the variables that nginx.conf names at its top level: env "              \
   "PODERO_CLIENT_ID; env PODERO_CLIENT_SECRET;"
 
-/* Returns a message about what is missing of the credentials, or NULL. */
+/* Returns a message about a credential that is missing, a static string, or NULL if none is. */
 static const char *find_missing(const struct session_options *o) {
   bool env = o->credentials_from_environment;
   bool has_secret = has_credential(o, CREDENTIAL_CLIENT_SECRET);
@@ -109,11 +109,11 @@ void credential_options_label(const struct session_options *o, enum credential w
     snprintf(out, CREDENTIAL_LABEL_BYTES, "%s_file (%.300s)", credential_name(which), path);
 }
 
-/* How long a pipe may take until it has delivered a line. */
+/* How long to wait for the line of a pipe. */
 #define PIPE_SECONDS 5.0
 
-/* Reads the file of a credential. What is no regular file, such as a pipe, can be read only this
- * once: its text becomes the option. */
+/* Reads the file of a credential. If it is not a regular file, its text becomes the option. Returns
+ * false and fills `failure` if that fails. */
 static bool read_file(struct session_options *o, enum credential which, struct failure *failure) {
   char label[CREDENTIAL_LABEL_BYTES];
   struct buffer line = {0};
@@ -132,7 +132,7 @@ static bool read_file(struct session_options *o, enum credential which, struct f
   return usable;
 }
 
-/* Returns whether a variable that names a file, and is set, can be used. */
+/* Returns whether the variable with the path of a file can be used. If not, fills `failure`. */
 static bool check_file_variable(const struct session_options *o, enum credential which,
                                 struct failure *failure) {
   const char *variable = credentials[which].file_variable;
@@ -146,7 +146,7 @@ static bool check_file_variable(const struct session_options *o, enum credential
   return failure->kind == FAILURE_NONE;
 }
 
-/* Checks the files of all credentials, which are read again when they are needed. */
+/* Reads the files of all credentials. Returns false and fills `failure` if one cannot be used. */
 static bool read_files(struct session_options *o, struct failure *failure) {
   for (int i = 0; i < CREDENTIAL_COUNT; i++) {
     if (o->files[i] == NULL) continue;

@@ -11,7 +11,7 @@
 
 /* ---- where they come from ---- */
 
-/* Pushes the function of the options table at index 1. [-0, +1, e] */
+/* Pushes the function that supplies a credential, from the options table at index 1. [-0, +1, e] */
 static void push_function(lua_State *L, enum credential which) {
   if (which == CREDENTIAL_KEY_PASSWORD) {
     lua_getfield(L, 1, "tls");
@@ -22,7 +22,7 @@ static void push_function(lua_State *L, enum credential which) {
   }
 }
 
-/* [-0, +1, m] */
+/* Pushes a table with the `path` and `label` of a credential's file. [-0, +1, m] */
 static void push_file(lua_State *L, const struct session_options *o, enum credential which) {
   char label[CREDENTIAL_LABEL_BYTES];
   credential_options_label(o, which, label);
@@ -52,7 +52,8 @@ void credentials_push(lua_State *L, const struct session_options *o) {
 
 /* ---- who supplies them ---- */
 
-/* Returns the token source of the client at index 1; NULL if it is closed. [-0, +0, -] */
+/* Returns the token source of the client at index 1, or NULL if the client is closed.
+ * [-0, +0, -] */
 static struct token_source *token_source_of(lua_State *L) {
   struct session *session = client_session(L, 1);
   return session == NULL ? NULL : session_token_source(session);
@@ -74,7 +75,7 @@ static int credentials_state(lua_State *L) {
   return 1;
 }
 
-/* [1, 0] */
+/* [1, +0] */
 static int refuse_credentials(lua_State *L) {
   struct call *call = calls_get(L, 1, 1);
   if (call != NULL && call_awaits_credentials(call)) call_refuse_credentials(call);
@@ -97,15 +98,15 @@ static int is_asked(lua_State *L) {
   return 1;
 }
 
-/* [2, 0] */
+/* [2, +0] */
 static int release_credentials(lua_State *L) {
   struct session *session = client_session(L, 1);
   if (session != NULL) session_release_credentials(session, ticket_at(L, 2));
   return 0;
 }
 
-/* Sets `*which` to the credential that is to be supplied next to the client at index 1 with the
- * ticket at index 2. Returns false if there is none. [-0, +0, -] */
+/* Sets `*which` to the next credential to supply to the client at index 1, for the ticket at index
+ * 2. Returns false if there is none. [-0, +0, -] */
 static bool next_of(lua_State *L, enum credential *which) {
   const struct token_source *token_source = token_source_of(L);
   return token_source != NULL && token_source_next_credential(token_source, ticket_at(L, 2), which);
@@ -119,15 +120,15 @@ static int next_credential(lua_State *L) {
   return 1;
 }
 
-/* Pushes what is wrong with the results of a function, from index 3 on, and returns true.
- * [-0, +0|1, m] */
+/* Checks the results of a credential function, from index 3 on (see give_credential). If they
+ * cannot be used, pushes a message and returns true. [-0, +(0|1), m] */
 static bool push_fault(lua_State *L, const char *name) {
   const char *message = lua_tostring(L, lua_toboolean(L, 3) ? 5 : 4);
   if (!lua_toboolean(L, 3))
     lua_pushfstring(L, "%s: its function raised an error: %s", name,
                     message != NULL ? message : "nil");
   else if (lua_isnil(L, 4) && message == NULL)
-    lua_pushfstring(L, "%s: its function returned nil, and no message", name);
+    lua_pushfstring(L, "%s: its function returned nil without a message", name);
   else if (lua_isnil(L, 4))
     lua_pushfstring(L, "%s: its function returned nil: %s", name, message);
   else if (lua_type(L, 4) != LUA_TSTRING)
@@ -139,7 +140,7 @@ static bool push_fault(lua_State *L, const char *name) {
   return true;
 }
 
-/* [5, 0] */
+/* [5, +0] */
 static int give_credential(lua_State *L) {
   enum credential which;
   char label[CREDENTIAL_LABEL_BYTES];
@@ -156,8 +157,8 @@ static int give_credential(lua_State *L) {
   return 0;
 }
 
-/* The text of the file never becomes a Lua string: it is overwritten when it is not needed any
- * more. A file that has become a pipe is not waited for: that would hold up the thread. [4, 0] */
+/* The text of the file never becomes a Lua string, so that it can be overwritten after use. If the
+ * file is a pipe by now, this does not wait for it, which would block the thread. [4, +0] */
 static int read_credential(lua_State *L) {
   const char *path = lua_tostring(L, 3), *label = lua_tostring(L, 4);
   struct buffer line = {0};

@@ -1,5 +1,5 @@
--- Supplies credentials from the caller's functions and from files when a token request needs them. Who calls the
--- functions depends on how calls wait: see supply_here, and in nginx wait_nginx.lua.
+-- Supplies credentials from the caller's functions and from files when a token request needs them. Where the functions
+-- are called depends on how calls wait: see supply_here, and for nginx wait_nginx.lua.
 --
 -- Arguments of this chunk, from methods.c:
 --   c            C functions, see credentials.h
@@ -7,14 +7,15 @@
 --   by_function  what wait_function.lua returns
 local c, pcall, setmetatable, type, tostring, by_function = ...
 
-local NO_MEMORY = "not enough memory" -- what Lua raises then
+local NO_MEMORY = "not enough memory" -- Lua's message
 
--- Functions that are being called, by thread: a list of the `shared` of their clients, the innermost first, linked by
--- `outer`. A call that would wait for the function that makes it is refused.
-local MAIN = {} -- the thread that is no coroutine
+-- For each coroutine, the functions that it is calling: a linked list of { shared =, outer = }, the innermost first,
+-- with the `shared` of the function's client. With this, a call is refused if it would wait for the function that makes
+-- it.
+local MAIN = {} -- stands for the main thread
 local calling = setmetatable({}, { __mode = "k" })
 
--- Returns whether the current thread is within a function of this client.
+-- Returns whether the current coroutine is in a credential function of this client.
 local function is_within(shared)
   if shared.is_blocked then return true end
   local entry = calling[by_function.current_thread() or MAIN]
@@ -25,8 +26,8 @@ local function is_within(shared)
   return false
 end
 
--- Calls a function of the client with pcall or the like, and returns what that does. If an error could not be caught,
--- the function is not listed: it would stay so.
+-- Calls a credential function of the client with `protected`, which is pcall or similar, and returns its results. If
+-- errors cannot be caught here, the function is not added to `calling`, since it might never be removed.
 local function call_function(shared, protected, f)
   if by_function.is_unprotected() then return protected(f) end
   local thread = by_function.current_thread() or MAIN
@@ -37,15 +38,15 @@ local function call_function(shared, protected, f)
   return ok, value, message
 end
 
--- Returns the message of an error, of any type, as text; nil if there is none.
+-- Returns an error message of any type as text, or nil if it is nil.
 local function text_of(message)
   if message == nil or type(message) == "string" then return message end
   local ok, text = pcall(tostring, message)
   return ok and type(text) == "string" and text or "(a " .. type(message) .. " value)"
 end
 
--- Supplies all credentials that the holder of the ticket is asked for, with functions called by `protected`. Raises an
--- error if memory is short.
+-- Supplies all credentials that the ticket asks for. Calls functions with `protected`. Raises an error on out of
+-- memory.
 local function supply_all(client, ticket, protected)
   local shared = c.shared(client)
   local name = c.next_credential(client, ticket)
@@ -63,7 +64,7 @@ local function supply_all(client, ticket, protected)
   end
 end
 
--- The same. If it raises an error, somebody else is asked.
+-- The same. On error, returns the ticket, so that another waiter can get one, and raises the error again.
 local function supply(client, ticket, protected)
   local ok, err = pcall(supply_all, client, ticket, protected)
   if ok then return end
@@ -71,16 +72,17 @@ local function supply(client, ticket, protected)
   c.raise(err)
 end
 
--- `waiter.ticket` is for by_function.leave, if the thread never comes back.
+-- Gets a ticket and supplies its credentials. Keeps it in waiter.ticket meanwhile, so that by_function.leave can return
+-- it if this never finishes.
 local function supply_for(waiter, protected)
   waiter.ticket = c.ask_credentials(waiter.client)
   supply_all(waiter.client, waiter.ticket, protected)
   waiter.ticket = nil
 end
 
--- Supplies credentials in the current thread.
+-- Supplies credentials in the current coroutine.
 local function supply_in_place(waiter, protected)
-  waiter.ticket = false -- the field exists: to set it needs no memory
+  waiter.ticket = false -- makes the field, so that setting it later needs no memory
   if by_function.is_unprotected() then return supply_for(waiter, protected) end
   local ok, err = pcall(supply_for, waiter, protected)
   if ok then return end
@@ -89,7 +91,7 @@ local function supply_in_place(waiter, protected)
   c.raise(err)
 end
 
--- Supplies credentials where nothing else runs meanwhile: the functions cannot yield.
+-- Supplies credentials for a call that blocks: the functions cannot yield.
 local function supply_blocking(waiter)
   local shared = waiter.shared
   shared.is_blocked = true
@@ -98,12 +100,12 @@ local function supply_blocking(waiter)
   if not ok then c.raise(err) end
 end
 
--- Has the event loop run a coroutine that supplies the credentials.
+-- Has the event loop run a new coroutine that supplies the credentials.
 local function supply_apart(client, spawn)
   local ticket = false
   local function run()
     supply(client, ticket, pcall)
-    c.run(client, 0) -- begins the request: nobody may be stepping a call just now
+    c.run(client, 0) -- begins the token request, since perhaps no call is being stepped
   end
   local ok, err = pcall(function()
     ticket = c.ask_credentials(client)
@@ -114,15 +116,16 @@ local function supply_apart(client, spawn)
   c.raise(err)
 end
 
--- Supplies credentials for a client with the option wait: in a coroutine of their own, if it can be made, else here.
+-- Supplies credentials for a client with the option wait: in a new coroutine if possible, else here.
 local function supply_by_function(waiter)
   local spawn = by_function.spawner(waiter.shared.wait)
   if spawn then return supply_apart(waiter.client, spawn) end
   supply_in_place(waiter, function(f) return by_function.call(waiter, f) end)
 end
 
--- Does what a call needs to get its credentials. Returns true if the call may have something to do now. `how`: "yield"
--- if functions may yield here, without the option wait; else nil.
+-- Supplies the credentials for which a call waits, if there is no ticket for them yet. Refuses a call that would wait
+-- for the function that makes it. Returns true if the call may have something to do now. `how`: "yield" if functions
+-- may yield here although the option wait is not set, else nil or false.
 local function supply_here(waiter, call, how)
   local shared, state = waiter.shared, c.credentials_state(call)
   if state == "wanted" then

@@ -13,25 +13,24 @@
 
 #define TYPE_NAME "podero.error"
 
-/* How much of a body that is not JSON becomes the field `detail`. */
+/* Maximum size of the field `detail` if the body is not JSON. */
 #define MAX_DETAIL_BYTES 1024
 
-/* How much of the server's text is appended to the message. */
+/* Maximum size of the server's text in the message. */
 #define MAX_SUMMARY_BYTES 300
 
 /* ---- secrets ---- */
 
-/* Finds the next secret in the text, see token_source_find_secret. The token source is got anew
- * each time: a finalizer, which may run whenever Lua allocates memory, may have closed the client.
- */
+/* Finds the next secret in the text, see token_source_find_secret. Gets the token source each time,
+ * because a finalizer may have closed the client since: it runs whenever Lua allocates memory. */
 static bool find_secret(struct session *session, const char *text, size_t size, size_t *start,
                         size_t *length) {
   struct token_source *token_source = session == NULL ? NULL : session_token_source(session);
   return token_source != NULL && token_source_find_secret(token_source, text, size, start, length);
 }
 
-/* Pushes the text with the secrets replaced by REDACTED and returns true; or pushes nothing and
- * returns false if there are none in it. [-0, +0|1, m] */
+/* If the text has secrets, pushes it with the secrets replaced by REDACTED, and returns true.
+ * Otherwise returns false. [-0, +(0|1), m] */
 static bool push_redacted(lua_State *L, struct session *session, const char *text, size_t size) {
   size_t start, length;
   if (!find_secret(session, text, size, &start, &length)) return false;
@@ -48,7 +47,7 @@ static bool push_redacted(lua_State *L, struct session *session, const char *tex
   return true;
 }
 
-/* Returns whether a number of a body is a secret, or contains one in its digits. */
+/* Returns whether a number in a body is a secret, or has one in its digits. */
 static bool is_secret_number(struct session *session, const struct json_reader *r,
                              enum json_event event) {
   size_t start, length;
@@ -58,7 +57,7 @@ static bool is_secret_number(struct session *session, const struct json_reader *
   return token_source != NULL && token_source_is_secret_number(token_source, number);
 }
 
-/* A json_value_replace that redacts strings, keys and numbers. [-0, +0|1, m] */
+/* A json_value_replace that redacts strings, keys and numbers. [-0, +(0|1), m] */
 static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_event event,
                            void *session) {
   if (event == JSON_STRING || event == JSON_KEY) return push_redacted(L, session, r->text, r->size);
@@ -67,17 +66,18 @@ static bool replace_secret(lua_State *L, const struct json_reader *r, enum json_
   return true;
 }
 
-/* A headers_replace that redacts. [-0, +0|1, m] */
+/* A headers_replace that redacts. [-0, +(0|1), m] */
 static bool replace_in_header(lua_State *L, const char *text, size_t size, void *session) {
   return push_redacted(L, session, text, size);
 }
 
 /* ---- the response's body ---- */
 
-/* Pushes the body: decoded if it is JSON, else its beginning. [-0, +1, m] */
+/* Pushes the field `detail`: the body, decoded, if it is JSON, else the beginning of its text.
+ * [-0, +1, m] */
 static void push_detail(lua_State *L, const struct buffer *body, struct session *session) {
   if (json_value_push(L, body->data, body->size, replace_secret, session)) return;
-  /* Redact first, then cut: a secret that was cut in two would not be found. */
+  /* Redact first, then cut: a secret cut in two would not be found. */
   bool redacted = push_redacted(L, session, body->data, body->size);
   size_t size = body->size;
   const char *text = redacted ? lua_tolstring(L, -1, &size) : body->data;
@@ -85,8 +85,8 @@ static void push_detail(lua_State *L, const struct buffer *body, struct session 
   if (redacted) lua_remove(L, -2);
 }
 
-/* Pushes t[key] for the table on top and returns true, if it is a string and not empty.
- * [-0, +0|1, e] */
+/* Pushes table[key] for the table on top and returns true if it is a string that is not empty.
+ * Otherwise returns false. [-0, +(0|1), m] */
 static bool push_string_field(lua_State *L, const char *key) {
   lua_getfield(L, -1, key);
   if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) return true;
@@ -94,8 +94,8 @@ static bool push_string_field(lua_State *L, const char *key) {
   return false;
 }
 
-/* Pushes "body.grant_type" for the array on top, the `loc` of a validation error; at most 8
- * elements. [-0, +1, m] */
+/* Pushes the elements of the array on top, 8 at most, joined with dots: "body.grant_type". It is
+ * the field `loc` of a validation error. [-0, +1, m] */
 static void push_location(lua_State *L) {
   luaL_Buffer path;
   int list = lua_gettop(L), count = lua_istable(L, list) ? (int)lua_rawlen(L, list) : 0;
@@ -113,8 +113,8 @@ static void push_location(lua_State *L) {
   luaL_pushresult(&path);
 }
 
-/* Pushes "location: message" of the first validation error in the array on top, which has Django
- * Ninja's format, and returns true. [-0, +0|1, m] */
+/* Pushes "location: message" for the first validation error in the array on top, which has the
+ * format of Django Ninja, and returns true. Returns false if there is none. [-0, +(0|1), m] */
 static bool push_validation_error(lua_State *L) {
   lua_rawgeti(L, -1, 1);
   if (!lua_istable(L, -1) || !push_string_field(L, "msg")) {
@@ -129,8 +129,8 @@ static bool push_validation_error(lua_State *L) {
   return true;
 }
 
-/* Pushes "error: error_description" (RFC 6749, 5.2) of the table on top, or the one of the two that
- * it has, and returns true. [-0, +0|1, m] */
+/* Pushes "error: error_description" (RFC 6749, section 5.2) from the table on top, or the one of
+ * the two that it has, and returns true. Returns false if it has neither. [-0, +(0|1), m] */
 static bool push_oauth2_error(lua_State *L) {
   int detail = lua_gettop(L);
   if (!push_string_field(L, "error")) return push_string_field(L, "error_description");
@@ -143,8 +143,8 @@ static bool push_oauth2_error(lua_State *L) {
   return true;
 }
 
-/* Pushes the part of the decoded body on top that belongs into the message, and returns true.
- * [-0, +0|1, m] */
+/* Pushes the text from the decoded body on top that is appended to the message, and returns true.
+ * Returns false if there is none. [-0, +(0|1), m] */
 static bool push_summary(lua_State *L) {
   if (!lua_istable(L, -1)) return false;
   if (push_oauth2_error(L) || push_string_field(L, "detail") || push_string_field(L, "message"))
@@ -157,7 +157,7 @@ static bool push_summary(lua_State *L) {
 
 /* ---- the fields ---- */
 
-/* Copies the message of the failure, in which there may be a path or an id of the caller's.
+/* Copies the message of the failure and redacts it: it may quote a path or id that the caller gave.
  * [-0, +0, m] */
 static void copy_message(lua_State *L, const struct failure *failure, struct session *session,
                          char out[sizeof failure->message]) {
@@ -167,8 +167,8 @@ static void copy_message(lua_State *L, const struct failure *failure, struct ses
   if (redacted) lua_pop(L, 1);
 }
 
-/* Sets `message` of the error object at `object`. `detail`: index of the body, which has been
- * redacted and so may be cut; or 0. [-0, +0, m] */
+/* Sets `message` of the error object at `object`. `detail`: stack index of the body, which must be
+ * redacted, since a part of it is appended; or 0 for none. [-0, +0, m] */
 static void set_message(lua_State *L, int object, int detail, const struct failure *failure,
                         struct session *session) {
   char text[sizeof failure->message + MAX_SUMMARY_BYTES];
@@ -187,7 +187,8 @@ static void set_message(lua_State *L, int object, int detail, const struct failu
   lua_setfield(L, object, "message");
 }
 
-/* Sets `code` and `description` from the decoded body at `detail` (RFC 6749, 5.2). [-0, +0, m] */
+/* Sets `code` and `description` from the decoded body at `detail` (RFC 6749, section 5.2).
+ * [-0, +0, m] */
 static void set_oauth2_fields(lua_State *L, int object, int detail) {
   if (!lua_istable(L, detail)) return;
   lua_pushvalue(L, detail);
@@ -228,7 +229,7 @@ void error_push(lua_State *L, const struct failure *failure, struct session *ses
   lua_createtable(L, 0, 8);
   int object = lua_gettop(L), detail = 0;
   if (error_push_headers(L, &failure->header, session)) lua_setfield(L, object, "headers");
-  /* A closed session has no secrets any more, so they could not be redacted: no body then. */
+  /* A closed session has forgotten its secrets. They could not be redacted, so there is no body. */
   if (failure->body.size > 0 && session != NULL && !session_is_closed(session)) {
     push_detail(L, &failure->body, session);
     if (session_is_closed(session))
@@ -251,7 +252,7 @@ void error_set_url(lua_State *L, const char *url, struct session *session) {
   lua_setfield(L, -2, "url");
 }
 
-/* __tostring: one line, "podero: auth: no token from ..." [1, +1] */
+/* __tostring: one line such as "podero: auth: no token from ..." [1, +1] */
 static int error_tostring(lua_State *L) {
   lua_settop(L, 1);
   lua_getfield(L, 1, "kind");
@@ -271,9 +272,15 @@ void error_log_in_nginx(lua_State *L) {
   log_in_nginx(L, "ERR");
 }
 
+int error_raise(lua_State *L) {
+  lua_settop(L, 1);
+  error_log_in_nginx(L);
+  return lua_error(L);
+}
+
 /* ---- the metatable ---- */
 
-/* [-0, +0, -] */
+/* Returns whether the value at `index` is an error object. [-0, +0, -] */
 static bool is_error(lua_State *L, int index) {
   if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
   luaL_getmetatable(L, TYPE_NAME);
@@ -288,8 +295,8 @@ int error_is_error(lua_State *L) {
   return 1;
 }
 
-/* __concat. Either operand may be the error object; the other one a string, a number or another
- * error object. [2, +1] */
+/* __concat. One operand is an error object; the other may be a string, a number or another error
+ * object. [2, +1] */
 static int error_concat(lua_State *L) {
   lua_settop(L, 2);
   for (int i = 1; i <= 2; i++) {

@@ -7,26 +7,26 @@
 #include "lua/options.h"
 #include "lua/text_buffer.h"
 
-/* How many bytes the fields of a request may have. Servers accept less. */
+/* Limit on the fields of a request, in bytes. Most servers accept less. */
 #define MAX_REQUEST_BYTES (64u * 1024)
 
 /* ---- the fields of a request ---- */
 
-/* Raises an error about the fields. `argument`: the one that has them; if its number is 0, a
- * function of podero.new's options has returned them. `format`: as for lua_pushfstring, with one
- * "%s". */
+/* Raises an error about the fields. `argument`: the argument that has them; if its number is 0, the
+ * function given to podero.new has returned them. `format`: as for lua_pushfstring, with one "%s"
+ * for `text`. Does not return. [-0, +0, v] */
 static void fail(lua_State *L, struct argument argument, const char *format, const char *text) {
   lua_pushfstring(L, format, text);
   const char *message = lua_tostring(L, -1);
   if (argument.number > 0)
     argument_error(L, argument.number, argument.method, "option 'headers': %s", message);
   argument_push_where(L);
-  lua_pushfstring(L, "%sthe function that is option 'headers' of podero.new: %s",
-                  lua_tostring(L, -1), message);
+  lua_pushfstring(L, "%sfunction in option 'headers' of podero.new: %s", lua_tostring(L, -1),
+                  message);
   lua_error(L);
 }
 
-/* Whether the text is a field name (RFC 9110, section 5.1: a token). */
+/* Returns whether the text is a field name (a token, RFC 9110, section 5.1). */
 static bool is_name(const char *text, size_t size) {
   static const char others[] = "!#$%&'*+-.^_`|~";
   for (size_t i = 0; i < size; i++) {
@@ -49,7 +49,7 @@ bool headers_is_value(const char *text, size_t size) {
   return true;
 }
 
-/* Whether the library, libcurl or the connection sets this field. */
+/* Returns whether only this library or libcurl may set this field. */
 static bool is_reserved(const char *name) {
   static const char *const reserved[] = {
       "Authorization", "Host",       "Content-Length",  "Content-Type", "Transfer-Encoding",
@@ -62,7 +62,7 @@ static bool is_reserved(const char *name) {
   return false;
 }
 
-/* Whether one of the fields, each of which is followed by a NUL, has this name. */
+/* Returns whether one of the fields, each followed by a NUL, has this name. */
 static bool has_field(const char *fields, size_t size, const char *name, size_t name_size) {
   if (size == 0) return false;
   for (const char *end = fields + size; fields < end; fields += strlen(fields) + 1) {
@@ -71,10 +71,11 @@ static bool has_field(const char *fields, size_t size, const char *name, size_t 
   return false;
 }
 
-/* Appends the field whose name and value are the two values on top. [-0, +0, v] */
+/* Appends the field whose name and value are on top. Raises an error if it cannot be sent.
+ * [-0, +0, v] */
 static void add_field(lua_State *L, struct buffer *fields, struct argument argument) {
   if (lua_type(L, -2) != LUA_TSTRING)
-    fail(L, argument, "names are strings, not %s", luaL_typename(L, -2));
+    fail(L, argument, "names must be strings, got %s", luaL_typename(L, -2));
   size_t name_size, value_size;
   const char *name = lua_tolstring(L, -2, &name_size);
   if (!is_name(name, name_size)) fail(L, argument, "'%s' is not a field name", name);
@@ -86,18 +87,17 @@ static void add_field(lua_State *L, struct buffer *fields, struct argument argum
   const char *value = lua_tolstring(L, -1, &value_size);
   if (!headers_is_value(value, value_size))
     fail(L, argument,
-         "field '%s': expected a value without control characters, and without blanks at its ends",
-         name);
+         "field '%s': expected a value without control characters or blanks at its ends", name);
   if (has_field(fields->data, fields->size, name, name_size))
     fail(L, argument, "field '%s' is given twice", name);
   buffer_append(fields, name, name_size);
   buffer_append(fields, ": ", 2);
   buffer_append(fields, value, value_size + 1);
-  if (fields->size > MAX_REQUEST_BYTES) fail(L, argument, "more than 64 KB in %s", "all");
+  if (fields->size > MAX_REQUEST_BYTES) fail(L, argument, "more than 64 KB in %s", "total");
 }
 
-/* Appends the fields of the table on top. A table whose fields come from a metatable's __index
- * cannot be listed. [-1, +0, v] */
+/* Appends the fields of the table on top. Raises an error if it has an __index, whose fields cannot
+ * be listed. [-1, +0, v] */
 static void add_table(lua_State *L, struct buffer *fields, struct argument argument) {
   luaL_checkstack(L, 8, NULL);
   if (!lua_istable(L, -1)) fail(L, argument, "expected a table, got %s", luaL_typename(L, -1));
@@ -109,8 +109,8 @@ static void add_table(lua_State *L, struct buffer *fields, struct argument argum
   text_buffer_check(L, fields);
 }
 
-/* Appends the fields that a function on top returns, or those of a table. nil from a function means
- * none. [-1, +0, v] */
+/* Appends the fields of the table on top, or of the table that a function on top returns; it may
+ * return nil for none. [-1, +0, e] */
 static void add_given(lua_State *L, struct buffer *fields, struct argument argument) {
   if (lua_isfunction(L, -1)) {
     lua_call(L, 0, 1);
@@ -122,7 +122,7 @@ static void add_given(lua_State *L, struct buffer *fields, struct argument argum
   add_table(L, fields, argument);
 }
 
-/* Appends those fields of `more` whose names are not among the first `size` bytes of `fields`. */
+/* Appends those fields of `more` whose names `fields` does not have. */
 static void add_missing(struct buffer *fields, const struct buffer *more) {
   size_t own = fields->size;
   if (more->size == 0) return;
@@ -141,7 +141,7 @@ void headers_check(lua_State *L) {
   text_buffer_to_string(L);
 }
 
-/* Appends the fields of the client to those of the call. [-0, +0, v] */
+/* Appends the fields of the client to those of the call. [-0, +0, e] */
 static void add_client_fields(lua_State *L, struct buffer *fields, int client) {
   struct buffer *more = text_buffer_push(L);
   lua_pushvalue(L, client);
@@ -176,7 +176,7 @@ void headers_push(lua_State *L, int client, int opts, const char *method) {
 
 /* ---- the fields of a response ---- */
 
-/* Takes the next line off the beginning of `rest`, together with the lines that continue it (RFC
+/* Removes the first line from `rest` and returns it, together with the lines that continue it (RFC
  * 9112, section 5.2). */
 static struct span next_line(struct span *rest) {
   const char *start = rest->start, *end = start + rest->size, *next = start;
@@ -188,12 +188,12 @@ static struct span next_line(struct span *rest) {
   return (struct span){start, (size_t)(next - start)};
 }
 
-/* Pushes the text, or what `replace` makes of it. [-0, +1, m] */
+/* Pushes the text, or the one that replaces it. [-0, +1, m] */
 static void push_text(lua_State *L, struct span s, headers_replace *replace, void *context) {
   if (replace == NULL || !replace(L, s.start, s.size, context)) lua_pushlstring(L, s.start, s.size);
 }
 
-/* Pushes a value on one line. [-0, +1, m] */
+/* Pushes the value of a field, with line ends replaced by spaces. [-0, +1, m] */
 static void push_value(lua_State *L, struct span s, headers_replace *replace, void *context) {
   if (memchr(s.start, '\n', s.size) == NULL) {
     push_text(L, s, replace, context);
@@ -223,8 +223,8 @@ static void push_name(lua_State *L, struct span s, headers_replace *replace, voi
   lua_remove(L, -2);
 }
 
-/* table[name] = value for the table at `table` and the two values on top. A name that is there
- * already gets an array of its values instead: joining them one by one would take quadratic time.
+/* table[name] = value, for the table at `table` and name and value on top. If the table has the
+ * name already, it gets an array of the values: joining them one by one would take quadratic time.
  * [-2, +0, m] */
 static void add_value(lua_State *L, int table) {
   lua_pushvalue(L, -2);
@@ -261,7 +261,7 @@ static void join_values(lua_State *L) {
   lua_replace(L, values);
 }
 
-/* Joins the values of all fields that were repeated. [-0, +0, m] */
+/* Joins the values of all repeated fields. [-0, +0, m] */
 static void join_repeated(lua_State *L, int table) {
   for (lua_pushnil(L); lua_next(L, table);) {
     if (!lua_istable(L, -1)) {
@@ -271,7 +271,7 @@ static void join_repeated(lua_State *L, int table) {
     join_values(L);
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
-    lua_rawset(L, table); /* an existing key: the iteration goes on */
+    lua_rawset(L, table); /* the key exists, so lua_next can continue */
   }
 }
 

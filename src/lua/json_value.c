@@ -7,9 +7,9 @@
 
 #define TYPE_NAME "podero.json_value"
 
-/* Elements of the state: a key whose value follows; from STATE_VALUE on the arrays and objects that
- * are open, the innermost last. The outermost is the whole value. An array or object is stored in
- * the one around it when it begins, so nothing else has to be kept between two pieces. */
+/* Elements of the state: a key whose value comes next; then, from STATE_VALUE on, the open arrays
+ * and objects, the innermost last. The first of these is the whole value. An array or object is
+ * stored in the one around it when it begins, so nothing else has to be kept between pieces. */
 enum { STATE_KEY = 1, STATE_VALUE = 2 };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -45,8 +45,8 @@ static bool reader_error(struct json_value *v) {
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-/* One call of json_value_decode. Meanwhile the stack holds, from index `base` on: the innermost
- * array or object that is open, or nil; and in an object the key whose value comes next. */
+/* One call of json_value_decode. Meanwhile the stack has from index `base` on: the innermost open
+ * array or object, or nil; then, in an object, the key whose value comes next. */
 struct run {
   lua_State *L;
   struct json_value *v;
@@ -58,9 +58,9 @@ static int innermost_index(const struct json_value *v) {
   return STATE_VALUE + (int)json_depth(&v->reader) - 1;
 }
 
-/* Stores the value on top: in the innermost object, under the key below it on the stack; or in the
- * innermost array; or as the whole value. Returns false if an array has too many elements for Lua.
- * [-(1|2), +0, m] */
+/* Stores the value on top: in the innermost object, under the key below it on the stack, in the
+ * innermost array, or as the whole value. Returns false if an array has too many elements for Lua.
+ * [-(0..2), +0, m] */
 static bool store(const struct run *run) {
   lua_State *L = run->L;
   if (lua_gettop(L) == run->base + 2)
@@ -72,7 +72,8 @@ static bool store(const struct run *run) {
   return true;
 }
 
-/* Returns false if an array has too many elements for Lua. [-(0|1), +0, m] */
+/* Makes a table for an array or object that begins, stores it, and makes it the innermost one.
+ * Returns false if the array around it has too many elements for Lua. [-(0|1), +(0|1), m] */
 static bool begin_container(const struct run *run) {
   lua_State *L = run->L;
   int index = innermost_index(run->v);
@@ -86,7 +87,7 @@ static bool begin_container(const struct run *run) {
   return true;
 }
 
-/* [-0, +0, -] */
+/* Makes the array or object around the one that ends the innermost one. [-0, +0, -] */
 static void end_container(const struct run *run) {
   lua_State *L = run->L;
   if (json_depth(&run->v->reader) == 0) {
@@ -98,7 +99,7 @@ static void end_container(const struct run *run) {
   lua_replace(L, run->base);
 }
 
-/* Pushes a scalar or a key, or what replaces it. [-0, +1, m] */
+/* Pushes a scalar or a key, or the value that replaces it. [-0, +1, m] */
 static void push_scalar(const struct run *run, enum json_event event) {
   const struct json_value *v = run->v;
   bool has_text =
@@ -107,7 +108,7 @@ static void push_scalar(const struct run *run, enum json_event event) {
   json_value_push_scalar(run->L, &v->reader, event);
 }
 
-/* [-0, +1, m] */
+/* Pushes a key. Returns false, with `error` set, if too many keys collide. [-0, +(0|1), m] */
 static bool handle_key(const struct run *run) {
   struct json_value *v = run->v;
   uintptr_t object = (uintptr_t)lua_topointer(run->L, run->base);
@@ -134,8 +135,8 @@ static bool handle_event(const struct run *run, enum json_event event) {
   return stored || memory_error(v);
 }
 
-/* Handles events until the reader has no more bytes, or the text ends. Returns false, with `error`
- * set, on failure. */
+/* Handles events until the reader has no more bytes or the text ends. Returns false, with `error`
+ * set, on failure. [-?, +?, m] */
 static bool read_events(const struct run *run) {
   enum json_event event;
   while ((event = json_next(&run->v->reader)) > JSON_NEED_MORE)
@@ -145,7 +146,7 @@ static bool read_events(const struct run *run) {
 
 /* ---- Pieces ---------------------------------------------------------------------------------- */
 
-/* Pushes what the stack held at the end of the last piece, see struct run. [-0, +(1|2), -] */
+/* Pushes what the stack had at the end of the last piece, see struct run. [-0, +(1|2), -] */
 static void push_saved(const struct run *run) {
   const struct json_value *v = run->v;
   if (json_depth(&v->reader) > 0)
@@ -159,7 +160,7 @@ static void push_saved(const struct run *run) {
 static bool read_piece(lua_State *L, struct json_value *v, int state) {
   int top = lua_gettop(L);
   struct run run = {L, v, lua_absindex(L, state), top + 1};
-  if (v->entered) memory_error(v); /* the last call has raised a Lua error */
+  if (v->entered) memory_error(v); /* the last call raised a Lua error */
   if (v->error.fault != JSON_VALUE_FAULT_NONE) return false;
   v->entered = true;
   bool ok = lua_checkstack(L, 6) ? true : memory_error(v);
@@ -206,7 +207,7 @@ bool json_value_end(lua_State *L, struct json_value *v, int state) {
 
 /* ---- In one call ----------------------------------------------------------------------------- */
 
-/* __gc, for the decoder of a json_value_push that has raised an error. [1, 0] */
+/* __gc, for the decoder of a json_value_push that raised an error. [1, +0] */
 static int collect(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
   return 0;

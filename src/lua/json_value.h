@@ -1,12 +1,12 @@
 /* Decodes any JSON (RFC 8259) into Lua values, in pieces of any size or in one call.
  *
- * Objects and arrays become tables. An integer becomes an integer if this Lua has integers and it
- * fits into int64_t; all other numbers become floats. null becomes the lightuserdata NULL
- * (cjson.null), also in objects. Of equal keys the last one counts.
+ * Objects and arrays become tables. An integer that fits into int64_t becomes an integer if this
+ * Lua has integers; all other numbers become floats. null becomes the lightuserdata NULL
+ * (cjson.null), also in objects. If an object has equal keys, the last one counts.
  *
- * A decoder has two parts. struct json_value owns all memory outside of Lua: put it into a userdata
- * whose __gc calls json_value_free. The state, a Lua table of json_value_push_state, has the Lua
- * values: keep it alive until the body is decoded, and use a new one for each body. */
+ * A decoder has two parts. struct json_value owns the memory outside of Lua: put it into a userdata
+ * whose __gc calls json_value_free. The state, a Lua table from json_value_push_state, has the Lua
+ * values: keep it until the body is decoded, and use a new one for each body. */
 #ifndef PODERO_JSON_VALUE_H
 #define PODERO_JSON_VALUE_H
 
@@ -18,8 +18,8 @@
 #include "lua/compat.h"
 #include "lua/key_collisions.h"
 
-/* How many bytes each JSON value counts for the limit on a body, since a scalar in a table takes
- * that much memory even if its text is a single byte. */
+/* Each JSON value counts as this many bytes towards the limit on a body: a scalar in a table takes
+ * that much memory, even if its text is a single byte. */
 #define JSON_VALUE_BYTES 16
 #define JSON_VALUE_TOO_MANY                                                                        \
   "the response exceeds max_response_bytes, of which each JSON value counts 16"
@@ -38,8 +38,8 @@ struct json_value_error {
   char message[128]; /* one line */
 };
 
-/* Called for a string, key or number before it is pushed; `reader` has its text. Pushes another
- * value and returns true, or returns false. Must not keep `reader`. [-0, +(0|1), m] */
+/* Called for each string, key and number; `reader` has its text. Pushes a value that replaces it
+ * and returns true, or returns false to keep it. Must not keep `reader`. [-0, +(0|1), m] */
 typedef bool json_value_replace(lua_State *L, const struct json_reader *reader,
                                 enum json_event event, void *context);
 
@@ -50,15 +50,15 @@ struct json_value {
   struct json_reader reader;
   uint64_t max_values;
   json_value_replace *replace; /* or NULL */
-  void *context;
-  uint64_t elements; /* of the innermost array */
+  void *context;               /* argument of `replace` */
+  uint64_t elements;           /* of the innermost array */
   struct key_collisions collisions;
-  bool has_key; /* the state has a key whose value follows */
+  bool has_key; /* the state has a key whose value comes next */
   bool entered; /* json_value_decode or json_value_end is running, or has raised an error */
 };
 
-/* Initializes a decoder for one body; allocates nothing. `max_bytes`: the decoder fails if the
- * values of the body, JSON_VALUE_BYTES each, are more. */
+/* Initializes a decoder for one body; allocates nothing. The decoder fails if the body has more
+ * than `max_bytes` / JSON_VALUE_BYTES values, or a string or number of more than `max_bytes`. */
 void json_value_init(struct json_value *value, uint64_t max_bytes);
 
 /* Frees what the decoder owns. May be called again, and for a struct that is all zero. */
@@ -67,18 +67,19 @@ void json_value_free(struct json_value *value);
 /* Pushes a new state. [-0, +1, m] */
 void json_value_push_state(lua_State *L);
 
-/* Decodes the next `size` bytes. `state`: stack index of the state. Returns false, with `error`
- * set, if they are not the continuation of a JSON text, and in every call after that. Raises only
- * memory errors and errors of finalizers: call it in lua_pcall. After such an error the decoder
- * fails with JSON_VALUE_FAULT_MEMORY. [-0, +0, m] */
+/* Decodes the next `size` bytes, which must stay valid until this returns. `state`: stack index of
+ * the state. Returns false, with `error` set, if they do not continue a JSON text or are above a
+ * limit, and in every call after that. Call it in lua_pcall: it raises memory errors and errors of
+ * finalizers. After such an error the decoder fails with JSON_VALUE_FAULT_MEMORY. [-0, +0, m] */
 bool json_value_decode(lua_State *L, struct json_value *value, int state, const char *bytes,
                        size_t size);
 
-/* To be called at the end of the input. Pushes its value and returns true; or returns false, with
- * `error` set, if the input is not complete. Raises as above. [-0, +(0|1), m] */
+/* Call it at the end of the input. Pushes its value and returns true, or returns false, with
+ * `error` set, if the input is not complete. Raises errors as json_value_decode does.
+ * [-0, +(0|1), m] */
 bool json_value_end(lua_State *L, struct json_value *value, int state);
 
-/* Pushes the reader's last value, `event`: a scalar or a key. [-0, +1, m] */
+/* Pushes the scalar or key that the reader has read last; `event` is its type. [-0, +1, m] */
 static inline void json_value_push_scalar(lua_State *L, const struct json_reader *r,
                                           enum json_event event) {
   switch (event) {
@@ -94,10 +95,10 @@ static inline void json_value_push_scalar(lua_State *L, const struct json_reader
 /* Registers the metatable that json_value_push needs. [-0, +0, m] */
 void json_value_open(lua_State *L);
 
-/* Decodes `size` bytes at `text` in one call. Pushes the value and returns true; or returns false
- * if they are not JSON. Strings need not be UTF-8: the bodies of error responses often are not.
- * `text` must stay valid until this returns or raises, even if finalizers run. `replace` is called
- * for each string, key and number; NULL: for none. [-0, +(0|1), m] */
+/* Decodes the `size` bytes at `text`. Pushes the value and returns true, or returns false if they
+ * are not JSON. Strings need not be UTF-8, as the bodies of error responses often are not. `text`
+ * must stay valid until this returns or raises an error, even if finalizers run. `replace` may be
+ * NULL; `context` is its argument. [-0, +(0|1), m] */
 bool json_value_push(lua_State *L, const char *text, size_t size, json_value_replace *replace,
                      void *context);
 

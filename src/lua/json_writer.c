@@ -5,11 +5,11 @@
 #include "core/number.h"
 #include "core/utf8.h"
 
-/* How many tables may be inside each other. */
+/* How deeply tables may be nested. */
 #define MAX_DEPTH 512
 
-/* An array whose greatest index is above this and above SPARSE_RATIO times the number of its
- * elements is not written: it may be far greater than the table. */
+/* An array whose greatest index is above SPARSE_INDEX and above SPARSE_RATIO times the number of
+ * its elements is not written, because its JSON may be far larger than the table. */
 #define SPARSE_INDEX 10
 #define SPARSE_RATIO 2
 
@@ -27,13 +27,16 @@ void json_writer_open(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, ARRAY_METATABLE);
 }
 
-/* Returns whether the value on top, which is not nil, is the one in the registry. [-0, +0, m] */
+/* Returns whether the value on top, which is not nil, is the one stored in the registry under this
+ * key. [-0, +0, m] */
 static bool is_registered(lua_State *L, const char *key) {
   lua_getfield(L, LUA_REGISTRYINDEX, key);
   bool same = lua_rawequal(L, -1, -2) != 0;
   lua_pop(L, 1);
   return same;
 }
+
+/* The functions below append the value on top to `out`. They return what json_write does. */
 
 /* ---- scalars ---- */
 
@@ -73,7 +76,8 @@ static const char *write_value(lua_State *L, struct buffer *out, int depth);
 /* What a table is written as. */
 enum shape { SHAPE_ARRAY, SHAPE_OBJECT, SHAPE_SPARSE };
 
-/* Returns whether the metatable of the table on top says that it is an array. [-0, +0, m] */
+/* Returns whether the table on top has one of lua-cjson's metatables for arrays. `empty`: whether
+ * the table is empty. [-0, +0, m] */
 static bool is_marked(lua_State *L, bool empty) {
   if (!lua_getmetatable(L, -1)) return false;
   bool marked =
@@ -82,8 +86,8 @@ static bool is_marked(lua_State *L, bool empty) {
   return marked;
 }
 
-/* Returns the shape of the table on top, and sets `*length` to the greatest index of an array.
- * [-0, +0, m] */
+/* Returns the shape of the table on top. Unless it is an object, sets `*length` to its greatest
+ * index. [-0, +0, m] */
 static enum shape find_shape(lua_State *L, int *length) {
   lua_Number greatest = 0, count = 0;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
@@ -114,7 +118,8 @@ static const char *write_array(lua_State *L, struct buffer *out, int length, int
   return wrong;
 }
 
-/* Writes the key below the top. lua_tolstring would change the key of a lua_next. */
+/* Writes the key, which is below the value on top. Works on a copy, because lua_tolstring would
+ * convert a number in place and confuse lua_next. */
 static const char *write_key(lua_State *L, struct buffer *out) {
   const char *wrong = "a key that is neither a string nor a number";
   lua_pushvalue(L, -2);
@@ -147,7 +152,7 @@ static const char *write_object(lua_State *L, struct buffer *out, int depth) {
 
 static const char *write_table(lua_State *L, struct buffer *out, int depth) {
   int length;
-  if (depth > MAX_DEPTH) return "tables inside each other at more than 512 levels";
+  if (depth > MAX_DEPTH) return "tables nested deeper than 512 levels";
   luaL_checkstack(L, 8, NULL);
   switch (find_shape(L, &length)) {
   case SHAPE_ARRAY: return write_array(L, out, length, depth);
@@ -157,7 +162,7 @@ static const char *write_table(lua_State *L, struct buffer *out, int depth) {
   return "an array that is mostly holes";
 }
 
-/* Appends the value on top, which is `depth` tables deep. */
+/* Writes the value on top, which is inside `depth` tables. */
 static const char *write_value(lua_State *L, struct buffer *out, int depth) {
   switch (lua_type(L, -1)) {
   case LUA_TNIL: buffer_add(out, "null"); return NULL; /* a hole */

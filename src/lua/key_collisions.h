@@ -1,17 +1,17 @@
-/* Detects keys of a body that collide in Lua's tables, before there are too many.
+/* Detects keys that collide in Lua's tables, before there are too many in a body.
  *
- * Of a long key, Lua 5.1 to 5.3 hash only every second or third byte, or fewer, and 5.1 has no
- * seed: a server can send keys that all have the same hash. Lua then compares each key with all
- * keys before it, and again when the table grows, which cannot be interrupted: with ten thousand
- * keys, this takes seconds.
+ * Lua 5.1 to 5.3 hash only every second or third byte of a long key, or fewer, and 5.1 uses no
+ * seed. So a server can send keys that all have the same hash. Lua then compares each key with all
+ * keys before it, and again whenever the table grows. This cannot be interrupted, and takes seconds
+ * for ten thousand keys.
  *
- * So the hash of Lua 5.1 is computed for each key, and the number of pairs of keys in the same
- * object that share a hash is estimated: each object and hash has a random sign, the signs of all
- * keys are added, and the square of the sum has the number of such pairs as its mean (N. Alon, Y.
- * Matias, M. Szegedy, The Space Complexity of Approximating the Frequency Moments, 1996). Several
- * such sums make the estimate more exact.
+ * Therefore this computes the hash of Lua 5.1 for each key, and estimates how many pairs of keys in
+ * the same object share a hash: each combination of object and hash has a pseudo-random sign, +1 or
+ * -1. The signs of all keys are added up. The mean of the square of that sum is the number of such
+ * pairs (N. Alon, Y. Matias, M. Szegedy, The Space Complexity of Approximating the Frequency
+ * Moments, 1996). Averaging several sums makes the estimate more exact.
  *
- * On other Luas this does nothing. */
+ * On Lua 5.4 and later, and on LuaJIT, this does nothing. */
 #ifndef PODERO_KEY_COLLISIONS_H
 #define PODERO_KEY_COLLISIONS_H
 
@@ -21,7 +21,7 @@
 
 #include "lua/compat.h"
 
-#if LUA_VERSION_NUM < 504 && !defined LUA_LJDIR /* LuaJIT's luaconf.h has it */
+#if LUA_VERSION_NUM < 504 && !defined LUA_LJDIR /* LuaJIT's luaconf.h defines LUA_LJDIR */
 #define KEY_COLLISIONS 1
 #else
 #define KEY_COLLISIONS 0
@@ -29,12 +29,14 @@
 
 #define KEY_COLLISIONS_TOO_MANY "an object has too many keys that collide in Lua's tables"
 
+/* How many sums are averaged. */
 #define KEY_COLLISIONS_SIGNS 16
 
-/* Pairs of keys, each counted twice, that may share a hash: a table of 8,000 keys with the same. */
+/* How many pairs of keys may share a hash, each pair counted twice: as many as 8,000 keys with the
+ * same hash make. */
 #define KEY_COLLISIONS_MAX 64e6
 
-/* All zero has seen no key. */
+/* Initialize with zeros. */
 struct key_collisions {
   uint64_t keys;
   int32_t sums[KEY_COLLISIONS_SIGNS];
@@ -49,7 +51,8 @@ static inline uint64_t key_collisions_hash(const char *key, size_t size) {
   return hash & 0xFFFF;
 }
 
-/* Counts a key of an object, which `object` identifies. Returns false if too many keys collide. */
+/* Counts a key of an object; `object` is any number that identifies the object. Returns false if
+ * too many keys collide. */
 static inline bool key_collisions_add(struct key_collisions *k, uintptr_t object, const char *key,
                                       size_t size) {
   if (!KEY_COLLISIONS) return true;
@@ -63,7 +66,7 @@ static inline bool key_collisions_add(struct key_collisions *k, uintptr_t object
   double squares = 0, keys = (double)k->keys;
   for (int i = 0; i < KEY_COLLISIONS_SIGNS; i++)
     squares += (double)k->sums[i] * k->sums[i];
-  /* Each key makes a pair with itself, and some share 16 bits by chance. */
+  /* Each key makes a pair with itself, and some keys share 16 bits by chance. */
   return squares / KEY_COLLISIONS_SIGNS < KEY_COLLISIONS_MAX + 4 * keys + keys * keys / 32768;
 }
 

@@ -15,7 +15,7 @@
 #include "lua/call_object.h"
 #include "lua/user_value.h"
 
-/* Key in the registry of the global `ngx` as it was when the module was loaded. */
+/* Key in the registry: the global `ngx` as it was when the module was loaded. */
 #define NGX_NAME "podero.ngx"
 
 const char *log_level_name(enum log_level level) {
@@ -24,7 +24,7 @@ const char *log_level_name(enum log_level level) {
 
 /* ---- pairs ---- */
 
-/* Appends bytes that fit. */
+/* Appends as many of the bytes as fit. */
 static void add(struct log_line *line, const char *bytes, size_t size) {
   size_t room = sizeof line->text - 1 - line->size;
   if (size > room) size = room; /* GCOVR_EXCL_LINE: LOG_LINE_BYTES is enough */
@@ -39,7 +39,7 @@ static void add_key(struct log_line *line, const char *key) {
   add(line, "=", 1);
 }
 
-/* Adds a value without characters that need quotes. */
+/* Adds a pair whose value needs no quotes. */
 static void add_word(struct log_line *line, const char *key, const char *word) {
   add_key(line, key);
   add(line, word, strlen(word));
@@ -54,8 +54,8 @@ static void add_quoted(struct log_line *line, const char *text) {
   add(line, "\"", 1);
 }
 
-/* Adds any text, of which at most `max` bytes (no more than LOG_MESSAGE_BYTES), not cutting a
- * character of UTF-8 in two. */
+/* Adds a pair whose value is any text. If it is longer than `max` bytes (LOG_MESSAGE_BYTES at
+ * most), it is cut, but not within a UTF-8 character. */
 static void add_text(struct log_line *line, const char *key, const char *text, size_t max) {
   char value[LOG_MESSAGE_BYTES + sizeof "..."];
   size_t size = strlen(text);
@@ -91,8 +91,8 @@ static void add_boolean(struct log_line *line, const char *key, bool value) {
 
 /* ---- lines ---- */
 
-/* Begins a line. Returns false if the log of the client at `index` does not want one of this level.
- * [-0, +0, -] */
+/* Begins a line. Returns false if the log of the client at `index` does not want lines of this
+ * level. [-0, +0, -] */
 static bool begin(lua_State *L, int index, struct log_line *line, enum log_level level,
                   const char *event) {
   line->level = level;
@@ -143,14 +143,14 @@ void log_format_event(lua_State *L, int index, struct log_line *line, const stru
   if (e->error_kind != FAILURE_NONE) add_word(line, "error_kind", failure_name(e->error_kind));
 }
 
-/* Adds a field of the error object at `error`, if it has one. [-0, +0, m] */
+/* Adds the number `key` of the error object at `error`, if it has one. [-0, +0, m] */
 static void add_integer_field(lua_State *L, struct log_line *line, int error, const char *key) {
   lua_getfield(L, error, key);
   if (lua_isnumber(L, -1)) add_integer(line, key, (int64_t)lua_tonumber(L, -1));
   lua_pop(L, 1);
 }
 
-/* The same for a text, without the session's secrets. [-0, +0, m] */
+/* The same for a text, with the session's secrets replaced. [-0, +0, m] */
 static void add_text_field(lua_State *L, struct log_line *line, int error, const char *key,
                            size_t max, struct session *session) {
   lua_getfield(L, error, key);
@@ -175,7 +175,7 @@ void log_format_failure(lua_State *L, int index, struct log_line *line, const ch
   lua_getfield(L, error, "retryable");
   add_boolean(line, "retryable", lua_toboolean(L, -1));
   lua_pop(L, 1);
-  if (was_closed) { /* the secrets are not known any more, and this message has none */
+  if (was_closed) { /* the session has forgotten its secrets, and this message has none */
     lua_getfield(L, error, "message");
     add_text(line, "message", lua_tostring(L, -1), LOG_MESSAGE_BYTES);
     lua_pop(L, 1);
@@ -238,7 +238,7 @@ bool log_in_nginx(lua_State *L, const char *level) {
   return written;
 }
 
-/* In one call, so that lines of several processes do not mix. */
+/* Writes the line with one call of fwrite, so that lines of several processes do not mix. */
 static void write_to_standard_error(const struct log_line *line) {
   char text[LOG_LINE_BYTES + 64];
   struct timespec now;
@@ -251,14 +251,15 @@ static void write_to_standard_error(const struct log_line *line) {
   fwrite(text, 1, size + (size_t)more, stderr);
 }
 
-/* Calls the function on top, which is the log of the client at `index`. [-1, +0, m] */
+/* Calls the function on top, which is the log of the client at `index`. Errors are ignored.
+ * [-1, +0, m] */
 static void call_function(lua_State *L, int index, const struct log_line *line) {
   int function = lua_gettop(L);
   lua_pushvalue(L, function);
   lua_pushstring(L, log_level_name(line->level));
   lua_pushlstring(L, line->text, line->size);
   lua_pushnil(L);
-  user_value_set(L, index, CLIENT_LOG); /* calls that it makes are not logged */
+  user_value_set(L, index, CLIENT_LOG); /* so that calls made by the function are not logged */
   lua_pcall(L, 2, 0, 0);
   lua_settop(L, function);
   user_value_set(L, index, CLIENT_LOG);

@@ -1,5 +1,4 @@
-/* The log: the option `log` of podero.new, and PODERO_LOG. The only place where its lines are
- * built.
+/* The log: the option `log` of podero.new, and PODERO_LOG. All log lines are built here.
  *
  *   levels   log_level_name
  *   lines    log_format_event, log_format_failure, log_format_store
@@ -7,10 +6,10 @@
  *   texts    log_clean
  *   nginx    log_open, log_is_in_nginx, log_in_nginx
  *
- * A line is logfmt: `key=value` pairs with one space between two of them. A value that is empty or
- * contains a space, `"`, `=` or a backslash is in double quotes, and has a backslash before each
- * `"` and backslash. Control characters are replaced with "?", secrets with "***", and long values
- * are cut, which "..." shows. Pairs without a value are left out. */
+ * A line is in the format logfmt: `key=value` pairs separated by spaces. A value that is empty or
+ * contains a space, `"`, `=` or a backslash is in double quotes, with a backslash before each `"`
+ * and backslash. Control characters are replaced by "?", secrets by "***"; long values are cut and
+ * end in "...". Pairs without a value are left out. */
 #ifndef PODERO_LOG_H
 #define PODERO_LOG_H
 
@@ -19,59 +18,63 @@
 
 struct session;
 
-/* LOG_INFO: token requests that had success, retries, and failures of calls and of the token store.
- * LOG_DEBUG: also all other HTTP transfers. */
+/* LOG_INFO: successful token requests, retries, and failures of calls and of the token store.
+ * LOG_DEBUG: all other HTTP transfers, too. */
 enum log_level { LOG_OFF, LOG_INFO, LOG_DEBUG };
 
 /* Returns the name of LOG_INFO or LOG_DEBUG, a static string. */
 const char *log_level_name(enum log_level level);
 
-/* Enough for all pairs of a line: of the two that may be long, each byte may need a backslash. */
+/* A line has at most one URL and one message. Each of their bytes may need a backslash. */
 #define LOG_URL_BYTES 400
 #define LOG_MESSAGE_BYTES 1000
 #define LOG_LINE_BYTES (2 * (LOG_URL_BYTES + LOG_MESSAGE_BYTES) + 400)
 
 struct log_line {
   enum log_level level;
-  size_t size; /* without the NUL; 0: the client's log does not want it, so it was not built */
+  size_t size; /* without the NUL; 0 if the client's log does not want the line */
   char text[LOG_LINE_BYTES];
 };
 
-/* Functions that build a line if the log of the client at `index` wants it. They run no Lua code of
- * the program. [-0, +0, -] */
+/* The functions log_format_... build a line if the log of the client at `index` wants it; otherwise
+ * they set its size to 0. They call no function of the program. */
 
+/* A transfer or a retry. [-0, +0, -] */
 void log_format_event(lua_State *L, int index, struct log_line *line, const struct event *event);
 
-/* A call that has failed. `method`: its method's name. `error`: index of its error object.
- * `session`: of the client, for log_clean. [-0, +0, m] */
+/* A call that has failed. `method`: the name of its method. `error`: stack index of its error
+ * object. `session`: of the client, for log_clean. [-0, +0, m] */
 void log_format_failure(lua_State *L, int index, struct log_line *line, const char *method,
                         int error, struct session *session);
 
-/* A failure of the token store. `message` is a text from log_clean. */
+/* A failure of the token store. `operation`: the method of the store. `message`: a text from
+ * log_clean. [-0, +0, -] */
 void log_format_store(lua_State *L, int index, struct log_line *line, const char *operation,
                       const char *message);
 
 /* Writes a line to the log of the client at `index`: calls its function, or writes to nginx's log
- * (level NOTICE) or, outside of nginx, with the time to standard error. Does nothing if the line is
- * empty. Errors of the function are ignored, and yielding is one; lines about calls of the client
- * that it makes are not written. The function may close the client and free its calls.
+ * at level NOTICE or, outside of nginx, to standard error, after the time. Does nothing if the line
+ * is empty. The function may close the client and free its calls. Errors that it raises are
+ * ignored, and it cannot yield. Calls that it makes with the same client are not logged.
  * [-0, +0, m] */
 void log_write(lua_State *L, int index, const struct log_line *line);
 
-/* Copies a text with its secrets replaced, see token_source_redact, and its control characters,
- * into `out`; what exceeds `size` bytes, which include the NUL, is cut. If the session is closed,
- * the secrets are not known: then the text is REDACTED. */
+/* Copies a text to `out`, with secrets (see token_source_redact) and control characters replaced.
+ * The text is cut if it does not fit into `size` bytes, including the NUL. If the session is
+ * closed, its secrets are not known, and `out` is REDACTED alone. On out of memory, `out` is
+ * empty. */
 void log_clean(struct session *session, const char *text, char *out, size_t size);
 
-/* Stores the global `ngx` for the functions below. [-0, +0, m] */
+/* Stores the global `ngx` for the functions below. Call it when the module is loaded.
+ * [-0, +0, e] */
 void log_open(lua_State *L);
 
-/* Returns whether this Lua state is one of nginx's: the global `ngx`, as it was when the module was
- * loaded, is that of its Lua module. [-0, +0, e] */
+/* Returns whether nginx runs this Lua state: whether the global `ngx` was that of nginx's Lua
+ * module when this module was loaded. [-0, +0, e] */
 bool log_is_in_nginx(lua_State *L);
 
-/* Writes the string on top to nginx's log. `level`: name of a constant, "ERR" for instance. Returns
- * false if that failed, or outside of nginx. [-1, +0, m] */
+/* Writes the string on top to nginx's log. `level`: the name of a constant of `ngx`, such as "ERR".
+ * Returns false on failure, or outside of nginx. [-1, +0, e] */
 bool log_in_nginx(lua_State *L, const char *level);
 
 #endif

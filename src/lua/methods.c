@@ -3,7 +3,7 @@
 #include "lua/argument.h"
 #include "lua/error.h"
 
-/* The bytes of the Lua files; the Makefile makes these .inc files. */
+/* The bytes of the Lua files. The Makefile makes the .inc files. */
 static const char methods[] = {
 #include "methods.inc"
 };
@@ -17,22 +17,15 @@ static const char wait_nginx[] = {
 #include "wait_nginx.inc"
 };
 
-/* raise(err): raises `err` as it is. Lua's error may have been replaced by the program. [1, +0, v]
- */
+/* raise(err): raises `err` unchanged. The program may have replaced Lua's function `error`.
+ * [1, +0, v] */
 static int raise_error(lua_State *L) {
   lua_settop(L, 1);
   return lua_error(L);
 }
 
-/* raise_failure(err): the same for an error object. In nginx it is logged first. [1, +0, v] */
-static int raise_failure(lua_State *L) {
-  lua_settop(L, 1);
-  error_log_in_nginx(L);
-  return lua_error(L);
-}
-
-/* pcall for functions that may not yield: if one does, that is an error. Replaces Lua's pcall if
- * the program has removed it. [1.., +1..] */
+/* protected_call(f, ...): pcall for functions that may not yield; an attempt to yield is an error.
+ * Also replaces Lua's pcall if the program has removed it. [1.., +1..] */
 static int protected_call(lua_State *L) {
   bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
   lua_pushboolean(L, ok);
@@ -40,7 +33,7 @@ static int protected_call(lua_State *L) {
   return lua_gettop(L);
 }
 
-/* Pushes the global pcall, or protected_call. [-0, +1, m] */
+/* Pushes the global pcall, or protected_call if it is not a function. [-0, +1, e] */
 static void push_pcall(lua_State *L) {
   lua_getglobal(L, "pcall");
   if (lua_isfunction(L, -1)) return;
@@ -48,8 +41,8 @@ static void push_pcall(lua_State *L) {
   lua_pushcfunction(L, protected_call);
 }
 
-/* Pushes the chunk of a Lua file. The chunk name is "podero" for each file: argument_push_where
- * looks for it. [-0, +1, e] */
+/* Pushes a Lua file as a chunk. Each is named "podero", which argument_push_where recognizes.
+ * [-0, +1, e] */
 static void load_file(lua_State *L, const char *text, size_t size) {
   if (luaL_loadbuffer(L, text, size, "=podero") != 0) lua_error(L);
 }
@@ -70,8 +63,8 @@ static void run_wait_function(lua_State *L, int functions) {
   lua_call(L, 9, 1);
 }
 
-/* The same for credentials.lua. `by_function`: stack index of the result of wait_function.lua.
- * [-0, +1, e] */
+/* Runs credentials.lua and pushes its result. `by_function`: stack index of the result of
+ * wait_function.lua. [-0, +1, e] */
 static void run_credentials(lua_State *L, int functions, int by_function) {
   load_file(L, credentials, sizeof credentials);
   lua_pushvalue(L, functions);
@@ -83,8 +76,8 @@ static void run_credentials(lua_State *L, int functions, int by_function) {
   lua_call(L, 6, 1);
 }
 
-/* The same for wait_nginx.lua. `credentials_table`: stack index of the result of credentials.lua.
- * [-0, +1, e] */
+/* Runs wait_nginx.lua and pushes its result. `credentials_table`: stack index of the result of
+ * credentials.lua. [-0, +1, e] */
 static void run_wait_nginx(lua_State *L, int functions, int credentials_table) {
   load_file(L, wait_nginx, sizeof wait_nginx);
   lua_pushvalue(L, functions);
@@ -104,7 +97,7 @@ void methods_make(lua_State *L) {
   lua_setfield(L, functions, "raise");
   lua_pushcfunction(L, protected_call);
   lua_setfield(L, functions, "protected_call");
-  lua_pushcfunction(L, raise_failure);
+  lua_pushcfunction(L, error_raise);
   lua_setfield(L, functions, "raise_failure");
   load_file(L, methods, sizeof methods);
   lua_pushvalue(L, functions);
@@ -117,7 +110,7 @@ void methods_make(lua_State *L) {
   run_credentials(L, functions, by_function);
   run_wait_nginx(L, functions, by_function + 1);
   lua_getfield(L, by_function, "waits");
-  lua_replace(L, functions); /* podero.waits; the loaded files refer to the functions */
+  lua_replace(L, functions); /* by podero.waits; the Lua files still refer to the functions */
   lua_call(L, 8, 1);
   lua_replace(L, begin);
   lua_insert(L, functions);

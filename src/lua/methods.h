@@ -4,11 +4,13 @@
 
 #include "lua/compat.h"
 
-/* Replaces the two tables on top of the stack by the table of a client's methods and podero.waits.
- * The lower of the two has the C functions that the Lua files call (see call_object.h, wait.h,
- * token_store.h, credentials.h, client.c), to which `raise`, `raise_failure` and `protected_call`
- * are added; the upper one has the functions that begin a call, by the names of the methods.
- * [-2, +2, e] */
+/* Replaces the two tables on top of the stack by two others: the methods of a client and, on top,
+ * podero.waits. [-2, +2, e]
+ *
+ * The upper table given has the functions that begin a call, by the names of the methods. The lower
+ * one has the C functions that the Lua files call (see call_object.h, wait.h, token_store.h,
+ * credentials.h and client.c). This adds three: raise(err), raise_failure(err) and
+ * protected_call(f, ...), see methods.c. */
 void methods_make(lua_State *L);
 
 #endif

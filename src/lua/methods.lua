@@ -1,34 +1,34 @@
--- The methods of a client: loops that step calls, and wait between the steps. They are Lua, because on Lua 5.1 and
--- LuaJIT a coroutine cannot yield across a C function; the C functions that they call never wait, but for those that
--- block. Nothing here uses globals: the program may change those.
+-- The methods of a client: loops that step calls, and wait between the steps. They are written in Lua because a
+-- coroutine cannot yield across a C function on Lua 5.1 and LuaJIT. The C functions that they call never wait, except
+-- for block and step_blocking. Nothing here uses globals, since the program may change them.
 --
 -- Arguments of this chunk, from methods.c:
---   c            C functions, see call_object.h, wait.h, token_store.h and client.c
---   begin        C functions that begin a call, by method: a call object, or nil and an error object
+--   c            C functions, see call_object.h, wait.h, token_store.h, credentials.h, methods.c and client.c
+--   begin        C functions that begin a call and return a call object, or nil and an error object; by method
 --   pcall, setmetatable, next: Lua's
 --   by_function  what wait_function.lua returns
 --   credentials  what credentials.lua returns
 --   in_nginx     what wait_nginx.lua returns
 --
--- A waiter is a table for one use of a method. Its fields: `calls`, a call object or an array of them; `client`; and
--- `shared`, the table that all waiters of the client share (see push_shared in client.c). The two files that wait add
--- their own.
+-- A waiter is a table made for one use of a method. Its fields are `client`; `calls`, a call object or an array of call
+-- objects; and `shared`, a table that all waiters of the client share (see push_shared in client.c). wait_function.lua
+-- and wait_nginx.lua add fields to both.
 local c, begin, pcall, setmetatable, next, by_function, credentials, in_nginx = ...
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
--- Time limits of one step, in seconds: if nothing else runs in this thread, and if an event loop of the program does.
--- For nginx, whose pump runs the sockets, see wait_nginx.lua.
+-- Time limits of one step, in seconds: without and with the option wait, which means that an event loop of the program
+-- runs in this thread. For the limit in nginx, see wait_nginx.lua.
 local STEP, STEP_BY_FUNCTION = 0.01, 0.002
 
--- Returns the time limit of one step, and whether it runs the sockets.
+-- Returns the time limit of one step, and whether the step runs the sockets.
 local function step_options(shared)
   if shared.wait then return STEP_BY_FUNCTION, true end
   if in_nginx.can_yield() then return in_nginx.STEP, false end
   return STEP, true
 end
 
--- Waits until there may be something to do for one of the calls.
+-- Waits until one of the calls may have something to do.
 local function wait(waiter)
   if waiter.shared.wait then
     by_function.wait(waiter)
@@ -39,13 +39,13 @@ local function wait(waiter)
   end
 end
 
--- Gives back what the waiter has used for waiting. To be called when its calls have ended.
+-- Releases what the waiter has used for waiting. Call it when its calls have ended.
 local function leave(waiter)
   by_function.leave(waiter)
   in_nginx.leave(waiter)
 end
 
--- Metatable of waiters. Lua 5.4 calls __close if an error leaves the loop that waits, or its coroutine is closed.
+-- Metatable of waiters. Lua 5.4 calls __close if an error leaves the loop that waits, or if its coroutine is closed.
 local Waiter = {}
 
 function Waiter.__close(waiter)
@@ -53,7 +53,7 @@ function Waiter.__close(waiter)
   leave(waiter)
 end
 
--- Returns nil and an error object, and stops the calls, if a call cannot wait here.
+-- Returns a waiter. If calls can neither wait nor block here, stops the calls and returns nil and an error object.
 local function new_waiter(client, calls)
   local shared = c.shared(client)
   local phase = not shared.wait and in_nginx.refused_phase()
@@ -66,17 +66,18 @@ local function new_waiter(client, calls)
   return setmetatable({ client = client, shared = shared, calls = calls }, Waiter)
 end
 
--- Iterator of endless loops: `for _ in forever, nil, nil, waiter do` has Lua 5.4 close the waiter at the end.
+-- Iterator of endless loops: in `for _ in forever, nil, nil, waiter do`, Lua 5.4 closes the waiter at the end.
 local function forever()
   return true
 end
 
 -- The token store ---------------------------------------------------------------------------------
 
--- A client that fetches a token holds a lock, an entry of the store that expires, so that others wait for the token.
+-- A client that fetches a token holds a lock, so that other clients wait for the token. The lock is an entry of the
+-- store that expires.
 --   LOCK_SECONDS    lifetime of the entry
---   UNLOCK_SECONDS  after this time the entry is not deleted but left to expire: the store may be slow, and the entry
---                   may be another client's when it is deleted
+--   UNLOCK_SECONDS  after this time the entry is left to expire: with a slow store, deleting it might delete the lock
+--                   of another client
 --   CHECK_SECONDS   how often the store is checked while another client holds the lock
 local LOCK_SECONDS, UNLOCK_SECONDS, CHECK_SECONDS = 5, 4, 0.05
 
@@ -84,7 +85,7 @@ local function call_method(store, name, ...)
   return store[name](store, ...)
 end
 
--- Keeps a failure of the store for report_store.
+-- Notes a failure of the store, for report_store.
 local function note_failure(shared, name, problem)
   if not shared.reports_store then return end
   local failures = shared.store_failures or {}
@@ -92,7 +93,8 @@ local function note_failure(shared, name, problem)
   shared.store_failures = failures
 end
 
--- Calls a method of the store. An error that it raises is returned as nil and a message, as if it had no value.
+-- Calls a method of the store, notes a failure, and returns the method's first two results. If the method raises an
+-- error, returns nil and a message.
 local function call_store(shared, name, ...)
   local ok, value, err = pcall(call_method, shared.token_store, name, ...)
   if not ok then
@@ -103,7 +105,7 @@ local function call_store(shared, name, ...)
   return value, err
 end
 
--- Reports the failures of the store since the last time to the log and to on_event. Raises the errors of on_event.
+-- Reports the noted failures of the store to the log and to on_event. Raises errors of on_event.
 local function report_store(shared, call)
   local failures = shared.store_failures
   shared.store_failures = nil
@@ -117,29 +119,29 @@ local function unlock(shared)
   if shared.can_delete and c.clock() - locked < UNLOCK_SECONDS then call_store(shared, "delete", shared.lock_key) end
 end
 
--- After a step: stores a token that it has fetched, and releases the lock if no token is being fetched.
+-- Stores a token that a step has fetched, and releases the lock if no token is being fetched any more.
 local function save_token(shared, call)
   local value, seconds = c.take_dirty(call)
   if value then call_store(shared, "set", shared.token_key, value, seconds) end
   if shared.locked and not c.is_fetching(call) then unlock(shared) end
 end
 
--- Imports the store's token. Returns true if the call needs no other. A token that is of no use is not deleted: another
--- client may have replaced it meanwhile.
+-- Imports the token of the store. Returns true if the call needs no other token. Does not delete a token that cannot be
+-- used: another client may have replaced it meanwhile.
 local function import_stored(shared, call)
   return c.import(call, (call_store(shared, "get", shared.token_key)))
 end
 
--- Gets a token for a call that wants one: from the store, or by fetching one, or by waiting for one that this client or
--- another fetches. If another client holds the lock for too long (see call_wait_for_lock in core/call.h), fetches one
--- without the lock.
+-- Gets a token for a call that wants one: takes it from the store, fetches it, or waits for one that this client or
+-- another is fetching. If another client holds the lock for too long (see call_wait_for_lock in core/call.h), fetches
+-- one without the lock.
 local function get_token(shared, call)
   if import_stored(shared, call) then return end
   if not shared.can_add or c.is_fetching(call) then return c.fetch(call) end
   local locked = c.clock()
   local added, err = call_store(shared, "add", shared.lock_key, "1", LOCK_SECONDS)
   if added then
-    -- Once more: since the first import another client may have stored a token and released the lock.
+    -- Check again: since the first import, another client may have stored a token and released the lock.
     local imported = import_stored(shared, call)
     shared.locked = locked
     if imported then return unlock(shared) end
@@ -149,7 +151,7 @@ local function get_token(shared, call)
   c.fetch(call)
 end
 
--- Steps a call, and saves a token that it has fetched, even if the step raises an error.
+-- Steps a call. Saves a token that it has fetched, even if the step raises an error. Returns what c.step returns.
 local function step(shared, call)
   if not shared.token_store then return c.step(call, step_options(shared)) end
   local ok, ended, wants_token = pcall(c.step, call, step_options(shared))
@@ -159,8 +161,8 @@ local function step(shared, call)
   return ended, wants_token
 end
 
--- Has functions and files of the caller supply the credentials for which a call waits. Returns true if the call may
--- have something to do now. In nginx the pump has it done, if it can.
+-- Supplies the credentials for which a call waits, from the caller's functions and files. Returns true if the call may
+-- have something to do now. In nginx this is left to the pump, if possible.
 local function supply_credentials(waiter, call)
   local how = not waiter.shared.wait and in_nginx.can_yield() and "yield"
   local is_for_pump = how and not in_nginx.supplies_in_place(waiter.shared)
@@ -168,7 +170,7 @@ local function supply_credentials(waiter, call)
   return credentials.supply_here(waiter, call, how)
 end
 
--- Runs a call as far as it goes without waiting. Returns true if it has ended.
+-- Runs a call until it has to wait. Returns true if it has ended.
 local function advance(waiter, call)
   local shared = waiter.shared
   if in_nginx.must_yield(waiter) then return false end
@@ -182,13 +184,13 @@ end
 
 -- Methods -------------------------------------------------------------------------------------------------------------
 
--- Returns whether a call can simply block: nothing else runs in this thread, there is no store, and no credential is to
--- be supplied.
+-- Returns whether a call can simply block: nothing else runs in this thread, and there are neither a token store nor
+-- credentials to be supplied.
 local function can_block(shared)
   return not in_nginx.is_nginx and not shared.wait and not shared.token_store and not shared.credentials
 end
 
--- Makes a method that begins one call, waits for its end, and returns its results.
+-- Returns a method that begins one call, waits until it ends, and returns its results.
 local function method(begin_call)
   return function(client, ...)
     local call, err = begin_call(client, ...)
@@ -209,12 +211,12 @@ local function method(begin_call)
   end
 end
 
--- The iterator of each_user is a waiter with more fields. Several coroutines may call it.
+-- The iterator of each_user: a waiter with more fields. Several coroutines may call it.
 --   waiting       how many coroutines wait for the next user
---   others        set of the waiters of those coroutines but the first, which waits with the iterator itself
---   is_over       no more users: the call has ended, or the iterator was closed
+--   others        set of the waiters of these coroutines, except the first, whose waiter is the iterator itself
+--   is_over       there are no more users: the call has ended, or the iterator was closed
 --   failure       the error object, if the call has failed
---   count         calls of the iterator since it last yielded
+--   count         how many times the iterator was called since yield_if_due
 --   yields_at     in nginx: when to yield to other handlers
 local Iterator = {}
 Iterator.__index = Iterator
@@ -237,7 +239,7 @@ local function wait_for_user(iterator)
   if iterator.is_over and iterator.waiting == 0 then leave(iterator) end
 end
 
--- Wakes the coroutines that wait for the next user: another one has run the call, or ended it.
+-- Wakes the coroutines that wait for the next user, after another one has run the call or ended it.
 local function wake_waiting(iterator)
   if iterator.waiting == 0 then return end
   by_function.wake(iterator)
@@ -245,8 +247,8 @@ local function wake_waiting(iterator)
   in_nginx.wake_pump()
 end
 
--- To be called when the call has ended. Returns nil, or raises the error of the call, here and in the coroutines that
--- wait.
+-- Ends the loop, after the call has ended. Returns nil, or raises the error of the call, both here and in the
+-- coroutines that wait.
 local function end_loop(iterator)
   local _
   iterator.is_over = true
@@ -257,17 +259,17 @@ local function end_loop(iterator)
   return nil
 end
 
--- In nginx, yields to other handlers if this one has run for long enough. Without this, a loop whose users have arrived
--- already would never yield.
+-- In nginx, yields to other handlers if this one has run for some time. Otherwise a loop whose users have all arrived
+-- would never yield.
 local function yield_if_due(iterator)
   iterator.count = 0
   if not in_nginx.can_yield() or c.clock() < iterator.yields_at then return end
-  if not c.pending(iterator.calls) then return end -- it waits in any case
+  if not c.pending(iterator.calls) then return end -- the loop waits anyway
   repeat wait_for_user(iterator) until iterator.is_over or not in_nginx.must_yield(iterator)
   iterator.yields_at = c.clock() + in_nginx.STEP
 end
 
-local YIELD_COUNT = 16 -- the clock is read once for so many users
+local YIELD_COUNT = 16 -- the clock is read only once for this many users
 
 -- Returns the next user, or nil at the end. Raises the error of the call.
 function Iterator.__call(iterator)
@@ -291,7 +293,7 @@ function Iterator.__call(iterator)
   return user
 end
 
--- Ends the call, if it has not ended. Then the iterator returns nil, also in coroutines that wait for a user.
+-- Ends the call. From then on the iterator returns nil, also in coroutines that wait for a user.
 function Iterator.close(iterator)
   iterator.is_over = true
   c.stop(iterator.calls)
@@ -302,7 +304,7 @@ end
 
 Iterator.__close = Iterator.close -- Lua 5.4 calls it at the end of the `for` loop, also after break and errors
 
--- Raises errors, since a `for` loop would call nil.
+-- Raises errors instead of returning them, because a `for` loop would call nil.
 local function each_user(client, ...)
   local iterator
   local call, err = begin.each_user(client, ...)
@@ -316,22 +318,22 @@ local function each_user(client, ...)
   return iterator, nil, nil, iterator
 end
 
--- list_users_of gets a token before its first request, so that wrong credentials are sent once, not for each id.
+-- list_users_of gets a token before its first request, so that wrong credentials are sent once and not for each id.
 local authorize = method(begin.authorize)
 
 -- A batch is one use of list_users_of.
---   client, opts   its arguments
---   ids, last      the ids to request; index of the last one that was begun
---   concurrency    how many calls run at once
---   fields, filter the header fields and the filter of each call, see check_org_ids in client.c
---   calls, id_of   array of the running calls; their ids
---   last_index     index in `calls` of the call that was run last; they are run from the last to the first
---   waiter         of `calls`; nil if a call cannot wait here, then `no_waiter` is the error object
---   authorized     there was a call of authorize; `refusal` is its error object, or nil
---   results, errors: by id
+--   client, opts     its arguments
+--   ids, last        the ids to request; index of the last one whose call was begun
+--   concurrency      how many calls may run at the same time
+--   fields, filter   the header fields and the filter of each call, see check_org_ids in client.c
+--   calls, id_of     array of the running calls; the id of each
+--   last_index       index in `calls` of the call that was run last; they are run from the last to the first
+--   waiter           of `calls`; nil if calls cannot wait here, and then `no_waiter` is the error object
+--   authorized       authorize was called; `refusal` is its error object, or false or nil if it succeeded
+--   results, errors  by id
 
--- Checks the credentials for the first call of a batch, which was begun only to check the arguments. It is stopped
--- first: authorize may raise an error. Returns a new call, or nil and an error object.
+-- Gets a token before the first call of a batch. That call was begun only to check the arguments. It is stopped first,
+-- because authorize may raise an error. Returns a new call, or nil and an error object.
 local function begin_authorized(batch, id, call)
   c.stop(call)
   local ok, failure = authorize(batch.client, batch.opts)
@@ -351,7 +353,7 @@ local function begin_one(batch, id)
   return nil, batch.refusal
 end
 
--- Begins calls until as many run as may, or no id is left.
+-- Begins calls until `concurrency` of them run, or no id is left.
 local function begin_some(batch)
   local calls, ids = batch.calls, batch.ids
   while #calls < batch.concurrency and batch.last < #ids do
@@ -366,8 +368,9 @@ local function begin_some(batch)
   end
 end
 
--- As advance. An error that it raises ends all calls of the batch: if it cannot be caught, because a function that
--- supplies credentials may yield (see by_function.call), at the next use of the client.
+-- Does what advance does. If that raises an error, ends all calls of the batch. On plain Lua 5.1, an error of a
+-- function that supplies credentials and may yield cannot be caught here (see by_function.call); the calls then end at
+-- the next use of the client.
 local function advance_or_stop(batch, call)
   if batch.waiter.shared.credentials and by_function.is_unprotected() then return advance(batch.waiter, call) end
   local ok, ended = pcall(advance, batch.waiter, call)
@@ -376,7 +379,7 @@ local function advance_or_stop(batch, call)
   c.raise(ended)
 end
 
--- Runs the next one of the calls. Returns true if it has ended.
+-- Runs the next call. Returns true if it has ended.
 local function advance_next(batch)
   local calls, index = batch.calls, batch.last_index
   index = index > 1 and index <= #calls and index - 1 or #calls
@@ -390,7 +393,7 @@ local function advance_next(batch)
   return true
 end
 
--- Runs each of the calls once, or fewer if the time of a step is used up. Returns true if one has ended.
+-- Runs each call once, or fewer of them if the time of a step is used up. Returns true if one has ended.
 local function advance_some(batch)
   local ended, time = false, c.clock() + step_options(batch.waiter and batch.waiter.shared or {})
   for _ = 1, #batch.calls do

@@ -5,8 +5,8 @@
 #include "core/number.h"
 #include "lua/compat.h"
 
-/* Replaces the number on top, which must be finite, by its text: of an integer all digits, of
- * another number the shortest text that converts back to the same number. [-1, +1, m] */
+/* Replaces the number on top, which must be finite, by its text: for an integer all digits, for a
+ * float the shortest text that converts back to the same number. [-1, +1, m] */
 static inline void number_to_text(lua_State *L) {
   char text[NUMBER_BYTES];
 #if LUA_VERSION_NUM >= 503

@@ -14,11 +14,11 @@
 
 /* ---- tables of options ---- */
 
-/* Type of an option; in comments, the type of the struct member that it sets. */
+/* Types of options. The comments give the type of the struct member that the option sets. */
 enum option_type {
   OPTION_STRING,   /* char *, owned; not empty */
   OPTION_TEXT,     /* char *, owned; may be empty */
-  OPTION_SECRET,   /* char *, owned; or a function: a bit of session.supplied */
+  OPTION_SECRET,   /* char *, owned, not empty; for a function, a bit of session.supplied instead */
   OPTION_SECONDS,  /* double, above 0 */
   OPTION_COUNT,    /* unsigned */
   OPTION_BYTES,    /* uint64_t, above 0 */
@@ -26,18 +26,18 @@ enum option_type {
   OPTION_ENCODING, /* enum token_encoding */
   OPTION_AUTH,     /* enum client_auth */
   OPTION_HTTP,     /* enum http_version */
-  OPTION_TLS,      /* none: a table of options */
-  OPTION_FUNCTION, /* bool: it was given */
-  OPTION_TABLE,    /* bool: it was given */
-  OPTION_HEADERS,  /* bool: it was given; a table or a function that returns one */
-  OPTION_BODY,     /* bool: it was given; a table or a string */
-  OPTION_NAME,     /* bool: it was given; a string */
-  OPTION_FILTER,   /* bool: it was given; see user_filter_push */
-  OPTION_LOG,      /* none: a level or a function, see read_log */
-  OPTION_STORE     /* bool: it was given; an object with methods get and set */
+  OPTION_TLS,      /* none; a table of tls_options */
+  OPTION_FUNCTION, /* bool, whether it was given */
+  OPTION_TABLE,    /* bool, whether it was given */
+  OPTION_HEADERS,  /* bool, whether it was given; a table or a function that returns one */
+  OPTION_BODY,     /* bool, whether it was given; a table or a string */
+  OPTION_NAME,     /* bool, whether it was given; a string */
+  OPTION_FILTER,   /* bool, whether it was given; user_filter_push checks the value */
+  OPTION_LOG,      /* none; a level or a function, see read_log */
+  OPTION_STORE     /* bool, whether it was given; an object with methods get and set */
 };
 
-/* A list ends with an option without a name. */
+/* An option of a list. The last one has the name NULL. */
 struct option {
   const char *name;
   enum option_type type;
@@ -117,7 +117,7 @@ static const struct option filter_options[] = {
     {NULL, OPTION_STRING, 0},
 };
 
-/* Those that find_user lacks. */
+/* List options that find_user does not take. */
 static const struct option part_options[] = {
     {"where", OPTION_FILTER, FILTER},
     {"limit", OPTION_FILTER, FILTER},
@@ -146,7 +146,7 @@ static const struct option request_options[] = {
     {NULL, OPTION_STRING, 0},
 };
 
-/* The options of each method, in the order of enum method. */
+/* Name and options of each method, in the order of enum method. */
 static const struct {
   const char *name;
   const struct option *lists[7];
@@ -173,13 +173,13 @@ static const struct {
 /* What the functions that read an options table share. */
 struct option_reader {
   lua_State *L;
-  int argument;       /* its number, for messages */
-  const char *method; /* its name, for messages */
+  int argument;       /* number of the argument, for messages */
+  const char *method; /* name of the method, for messages */
   const char *prefix; /* of option names in messages: "" or "tls." */
   char *target;       /* the struct whose members are set */
 };
 
-/* Raises an error about the type of the option whose value is on top. */
+/* Raises an error about the type of the option whose value is on top. [-0, +0, v] */
 static void fail_option(const struct option_reader *reader, const char *name,
                         const char *expected) {
   const char *got = luaL_typename(reader->L, -1);
@@ -187,14 +187,14 @@ static void fail_option(const struct option_reader *reader, const char *name,
                  reader->prefix, name, expected, got);
 }
 
-/* Raises an error about the value of an option. */
+/* Raises an error about the value of an option. [-0, +0, v] */
 static void fail_value(const struct option_reader *reader, const char *name, const char *expected) {
   argument_error(reader->L, reader->argument, reader->method, "option '%s%s': expected %s",
                  reader->prefix, name, expected);
 }
 
-/* The functions below read the value on top of the stack, and raise an error if it is not of the
- * option's type. [-0, +0, v] */
+/* The functions below read the value on top of the stack, and raise an error if the option cannot
+ * have it. [-0, +0, v] */
 
 static void read_string(const struct option_reader *reader, const struct option *o) {
   if (lua_type(reader->L, -1) != LUA_TSTRING)
@@ -210,7 +210,7 @@ static void read_string(const struct option_reader *reader, const struct option 
   if (*member == NULL) luaL_error(reader->L, "not enough memory");
 }
 
-/* The target of the reader is a struct client_options. */
+/* For podero.new only: the target is a struct client_options. */
 static void read_secret(const struct option_reader *reader, const struct option *o) {
   struct client_options *out = (struct client_options *)(void *)reader->target;
   enum credential which;
@@ -235,7 +235,7 @@ static void read_seconds(const struct option_reader *reader, const struct option
 static void read_count(const struct option_reader *reader, const struct option *o) {
   lua_Number n = read_number(reader, o, "a whole number");
   if (!(n >= 0 && n <= 1e6 && floor(n) == n))
-    fail_value(reader, o->name, "a whole number from 0 on");
+    fail_value(reader, o->name, "a whole number from 0 to 1000000");
   *(unsigned *)(void *)(reader->target + o->offset) = (unsigned)n;
 }
 
@@ -250,7 +250,7 @@ static void read_boolean(const struct option_reader *reader, const struct option
   *(bool *)(reader->target + o->offset) = lua_toboolean(reader->L, -1) != 0;
 }
 
-/* Returns the index in `names`, which NULL ends, of the string on top. */
+/* Returns the index of the string on top in `names`, which ends with NULL. */
 static int read_choice(const struct option_reader *reader, const struct option *o,
                        const char *const *names, const char *expected) {
   if (lua_type(reader->L, -1) != LUA_TSTRING) fail_option(reader, o->name, expected);
@@ -284,7 +284,7 @@ static void read_function(const struct option_reader *reader, const struct optio
   *(bool *)(reader->target + o->offset) = true;
 }
 
-/* A value that is read elsewhere, of one of two Lua types. */
+/* Notes that the option was given. Its value, of one of two Lua types, is read elsewhere. */
 static void read_given(const struct option_reader *reader, const struct option *o, int type,
                        int other_type, const char *expected) {
   int got = lua_type(reader->L, -1);
@@ -292,7 +292,7 @@ static void read_given(const struct option_reader *reader, const struct option *
   *(bool *)(reader->target + o->offset) = true;
 }
 
-/* Returns LOG_OFF if the text is no level. */
+/* Returns the level with this name, or LOG_OFF if there is none. */
 static enum log_level find_level(const char *text) {
   for (enum log_level level = LOG_INFO; level <= LOG_DEBUG; level++) {
     if (strcmp(text, log_level_name(level)) == 0) return level;
@@ -300,7 +300,7 @@ static enum log_level find_level(const char *text) {
   return LOG_OFF;
 }
 
-/* Of podero.new only. */
+/* For podero.new only: the target is a struct client_options. */
 static void read_log(const struct option_reader *reader, const struct option *o) {
   static const char expected[] = "\"info\", \"debug\" or a function";
   struct client_options *out = (struct client_options *)(void *)reader->target;
@@ -314,7 +314,7 @@ static void read_log(const struct option_reader *reader, const struct option *o)
   if (out->log == LOG_OFF) fail_value(reader, o->name, expected);
 }
 
-/* A store is a table or a userdata; its methods may come from an __index. */
+/* A token store is a table or a userdata, whose methods may come from an __index. */
 static void read_store(const struct option_reader *reader, const struct option *o) {
   static const char expected[] = "an object with methods get and set";
   if (!lua_istable(reader->L, -1) && !lua_isuserdata(reader->L, -1))
@@ -363,7 +363,7 @@ static void read_option(const struct option_reader *reader, const struct option 
   }
 }
 
-/* Returns NULL if there is no option of that name. */
+/* Returns the option with this name, or NULL if the lists have none. */
 static const struct option *find_option(const struct option *const *lists, const char *name) {
   for (; *lists != NULL; lists++) {
     for (const struct option *o = *lists; o->name != NULL; o++) {
@@ -373,9 +373,9 @@ static const struct option *find_option(const struct option *const *lists, const
   return NULL;
 }
 
-/* Replaces the options table at `index`, if it has an __index, by a plain table with its own fields
- * and with what __index returns for each option of the lists. So __index is called once for each
- * name. [-0, +0, e] */
+/* If the options table at `index` has an __index, replaces it by a plain table with its fields and
+ * with what __index gives for each option of the lists. So __index is used once for each name.
+ * [-0, +0, e] */
 static void flatten(lua_State *L, int index, const struct option *const *lists) {
   index = lua_absindex(L, index);
   if (!luaL_getmetafield(L, index, "__index")) return;
@@ -397,7 +397,7 @@ static void flatten(lua_State *L, int index, const struct option *const *lists) 
   lua_replace(L, index);
 }
 
-/* Reads the options table on top. */
+/* Reads the options table on top. [-0, +0, v] */
 static void read_table(const struct option_reader *reader, const struct option *const *lists) {
   lua_State *L = reader->L;
   if (!lua_checkstack(L, 8))
@@ -406,7 +406,7 @@ static void read_table(const struct option_reader *reader, const struct option *
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      argument_error(L, reader->argument, reader->method, "option names are strings, not %s",
+      argument_error(L, reader->argument, reader->method, "option names must be strings, got %s",
                      luaL_typename(L, -2));
     const char *name = lua_tostring(L, -2);
     const struct option *o = find_option(lists, name);
@@ -419,7 +419,7 @@ static void read_table(const struct option_reader *reader, const struct option *
   }
 }
 
-/* Reads the argument at `index`: an options table, nil or none. */
+/* Reads the options table at `index`, which may be nil or absent. [-0, +0, v] */
 static void read_argument(const struct option_reader *reader, int index,
                           const struct option *const *lists) {
   if (lua_isnoneornil(reader->L, index)) return;
@@ -442,8 +442,8 @@ bool options_read_environment(lua_State *L, char **text, const char *variable) {
   return true;
 }
 
-/* Replaces `*text`, which is owned, by a new text: `first` followed by `second`. Either may be
- * `*text` itself. [-0, +0, v] */
+/* Frees `*text` and sets it to a new text, `first` followed by `second`. Either may be `*text`
+ * itself. Raises an error on out of memory. [-0, +0, v] */
 static void join(lua_State *L, char **text, const char *first, const char *second) {
   struct buffer joined = {0};
   buffer_add(&joined, first);
@@ -456,7 +456,8 @@ static void join(lua_State *L, char **text, const char *first, const char *secon
   *text = joined.data;
 }
 
-/* Sets the URLs that were not given, from the environment or to the defaults. */
+/* Sets URLs that were not given from the environment, or to the defaults. Raises an error on out of
+ * memory. [-0, +0, v] */
 static void complete_urls(lua_State *L, struct session_options *o) {
   o->base_url_from_environment = options_read_environment(L, &o->base_url, "PODERO_BASE_URL");
   o->token_url_from_environment = options_read_environment(L, &o->token_url, "PODERO_TOKEN_URL");
@@ -468,8 +469,8 @@ static void complete_urls(lua_State *L, struct session_options *o) {
   if (o->token_url[0] == '/') join(L, &o->token_url, o->base_url, o->token_url);
 }
 
-/* Reads PODERO_LOG if the option was not given. Returns false and fills `failure` if the variable
- * is no level. */
+/* Reads PODERO_LOG if the option `log` was not given. Returns false and fills `failure` if the
+ * variable is not a level. */
 static bool complete_log(struct client_options *out, struct failure *failure) {
   const char *value = getenv("PODERO_LOG");
   if (out->log != LOG_OFF || value == NULL || *value == '\0') return true;
@@ -496,7 +497,7 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
     argument_error(L, reader.argument, reader.method,
                    "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
-  if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
+  if (!out->has_max_response_bytes) o->max_response_bytes = OPTIONS_MAX_RESPONSE_BYTES;
   credential_options_complete(L, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");
@@ -504,7 +505,7 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   if (!complete_log(out, failure)) return false;
   o->record_events = out->has_on_event || out->log != LOG_OFF;
   if (!credential_options_check(L, o, failure)) return false;
-  /* A store is for tokens that were fetched, not for the user's own. */
+  /* A token store keeps only tokens that were fetched. */
   if (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) o->has_store = false;
   return true;
 }

@@ -1,4 +1,4 @@
-/* The entry point: makes the table that require("podero") returns. */
+/* The module's entry point. */
 #include "core/rfc3339.h"
 #include "lua/argument.h"
 #include "lua/cjson.h"
@@ -13,7 +13,8 @@
 #include "version.h"
 
 /* podero.time(text) -> seconds since 1970-01-01 UTC, an integer if the text has no fraction; or nil
- * and a message if it is no RFC 3339 date-time. [1.., +1|2, v] */
+ * and a message if the text is not an RFC 3339 date-time. Raises an error if it is not a string.
+ * [1.., +1|2, v] */
 static int time_of(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
     return argument_error(L, 1, "time", "string expected, got %s", luaL_typename(L, 1));
@@ -35,7 +36,8 @@ static int time_of(lua_State *L) {
 
 PODERO_EXPORT int luaopen_podero(lua_State *L);
 
-/* [-0, +1, e] */
+/* Returns the table that require("podero") returns. Raises an error if lua-cjson is not installed.
+ * [?, +1, e] */
 int luaopen_podero(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"new", client_new}, {"time", time_of}, {"is_error", error_is_error}, {NULL, NULL}};

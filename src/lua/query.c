@@ -7,8 +7,8 @@
 #include "lua/options.h"
 #include "lua/text_buffer.h"
 
-/* Replaces the value of a query parameter on top by its text. Raises an error if it is no string,
- * number or boolean. [-1, +1, v] */
+/* Converts the value of a query parameter, on top, to a string. Raises an error if it is not a
+ * string, finite number or boolean. [-1, +1, v] */
 static void value_to_string(lua_State *L, struct argument argument, const char *name) {
   int type = lua_type(L, -1);
   if (type == LUA_TBOOLEAN) {
@@ -17,7 +17,7 @@ static void value_to_string(lua_State *L, struct argument argument, const char *
   } else if (type == LUA_TNUMBER) {
     if (!isfinite(lua_tonumber(L, -1)))
       argument_error(L, argument.number, argument.method,
-                     "query parameter '%s': %s is not a number to be sent", name,
+                     "query parameter '%s': expected a finite number, got %s", name,
                      isnan(lua_tonumber(L, -1)) ? "NaN" : "infinity");
     number_to_text(L);
   } else if (type != LUA_TSTRING) {
@@ -40,7 +40,7 @@ static void add_pair(lua_State *L, struct buffer *query, struct argument argumen
   lua_pop(L, 1);
 }
 
-/* Calls add_pair for each element of the array on top. Raises an error if it is empty or no
+/* Calls add_pair for each element of the array on top. Raises an error if it is empty or not an
  * array. [-1, +0, v] */
 static void add_array(lua_State *L, struct buffer *query, struct argument argument,
                       const char *name, size_t name_size) {
@@ -68,7 +68,7 @@ void query_push(lua_State *L, int index, struct argument argument, const char *f
   lua_pushnil(L);
   while (lua_next(L, index)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      argument_error(L, argument.number, argument.method, "query: names are strings, not %s",
+      argument_error(L, argument.number, argument.method, "query: names must be strings, got %s",
                      luaL_typename(L, -2));
     size_t size;
     const char *name = lua_tolstring(L, -2, &size);

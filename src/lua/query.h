@@ -5,10 +5,12 @@
 #include "lua/argument.h"
 #include "lua/compat.h"
 
-/* Pushes the encoded query (application/x-www-form-urlencoded) for the table at the stack index
- * `index`: `first`, an encoded parameter, or NULL for none; and then the table's parameters, in the
- * order of lua_next. `argument`: the one that it is, or is part of. Raises an error if it is no
- * table, or a value is no string, finite number, boolean or array of these. [-0, +1, v] */
+/* Pushes a query as a string, encoded as application/x-www-form-urlencoded: `first`, then the
+ * parameters of the table at `index`, in the order of lua_next. [-0, +1, v]
+ *   first: a parameter, encoded, or NULL for none
+ *   argument: the argument that the table is, or is part of, for messages
+ * Raises an error if there is no table at `index`, or a value in it is not a string, a finite
+ * number, a boolean or an array of these. */
 void query_push(lua_State *L, int index, struct argument argument, const char *first);
 
 #endif

@@ -24,7 +24,7 @@ const char *request_method(lua_State *L, int index) {
   return NULL; /* GCOVR_EXCL_LINE: argument_error does not return */
 }
 
-/* Pushes the option `body` as a text buffer. [-0, +1, v] */
+/* Pushes a text buffer with the option `body`; a table is written as JSON. [-0, +1, v] */
 static void push_body(lua_State *L, int opts) {
   struct buffer *body = text_buffer_push(L);
   const char *wrong = NULL;
@@ -61,7 +61,7 @@ void request_body_push(lua_State *L, int opts, bool has_body, bool has_content_t
     return;
   }
   if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
-    argument_error(L, opts - 1, name, "option 'body': %s has none", method);
+    argument_error(L, opts - 1, name, "option 'body': a %s request has no body", method);
   lua_getfield(L, opts, "body");
   bool is_json = lua_istable(L, -1);
   lua_pop(L, 1);

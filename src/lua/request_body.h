@@ -4,14 +4,16 @@
 
 #include "lua/compat.h"
 
-/* Returns the method at the stack index `index`, as a static string. Raises an error if the API has
- * no such method. [-0, +0, v] */
+/* Returns the HTTP method at `index`, as a static string. Raises an error if client:request does
+ * not support it. [-0, +0, v] */
 const char *request_method(lua_State *L, int index);
 
-/* Pushes the body that the options at `opts` give, as a text buffer (lua/text_buffer.h), and its
- * content type, as a string; or nil twice if there is none. Raises an error if it cannot be sent.
- * `has_body`, `has_content_type`: which of the options there are; `method`: the HTTP method.
- * [-0, +2, v] */
+/* Pushes the request's body, as a text buffer (lua/text_buffer.h), and its content type, as a
+ * string; or nil twice if there is no body. Raises an error if the body cannot be sent.
+ * [-0, +2, v]
+ *   opts: stack index of the options of client:request
+ *   has_body, has_content_type: whether they have the options `body` and `content_type`
+ *   method: the HTTP method */
 void request_body_push(lua_State *L, int opts, bool has_body, bool has_content_type,
                        const char *method);
 

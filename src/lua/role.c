@@ -7,7 +7,7 @@ static int role_newindex(lua_State *L) {
   return luaL_error(L, "podero.Role cannot be changed");
 }
 
-/* __index for keys that do not exist [2, +0] */
+/* __index, for a key that does not exist [2, +0] */
 static int role_index(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING)
     return luaL_error(L, "podero.Role has no key of type %s", luaL_typename(L, 2));
@@ -20,7 +20,7 @@ static int role_next(lua_State *L) {
   return lua_next(L, 1) ? 2 : 0;
 }
 
-/* __pairs. podero.Role itself is empty, so that __newindex is called for each assignment; upvalue 1
+/* __pairs. podero.Role itself is empty, so that __newindex is called for each assignment. Upvalue 1
  * is the table with the roles. [1.., +3] */
 static int role_pairs(lua_State *L) {
   lua_pushcfunction(L, role_next);
@@ -29,7 +29,7 @@ static int role_pairs(lua_State *L) {
   return 3;
 }
 
-/* Pushes { ADMIN = "admin", ... }. [-0, +1, m] */
+/* Pushes the table with the roles: { ADMIN = "admin", ... }. [-0, +1, m] */
 static void push_names(lua_State *L) {
   lua_newtable(L);
   for (const char *const *role = user_roles; *role != NULL; role++) {

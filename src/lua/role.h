@@ -4,8 +4,8 @@
 
 #include "lua/compat.h"
 
-/* Pushes a read-only table { ADMIN = "admin", ... }, which raises an error for other keys.
- * [-0, +1, m] */
+/* Pushes podero.Role, a read-only table { ADMIN = "admin", ... }. Reading any other key raises an
+ * error. [-0, +1, m] */
 void role_push(lua_State *L);
 
 #endif

@@ -2,7 +2,7 @@
 
 #define TYPE_NAME "podero.text"
 
-/* __gc [1, 0] */
+/* __gc [1, +0] */
 static int free_bytes(lua_State *L) {
   buffer_free(lua_touserdata(L, 1));
   return 0;

@@ -10,14 +10,14 @@
 #include "lua/json_value.h"
 #include "lua/text_buffer.h"
 
-/* A value with a refresh token, or with an auth style, is stored for at least this long: servers do
- * not say when a refresh token expires, and the style spares requests when the access token has
+/* A value with a refresh token or an auth style is stored for at least this long: servers do not
+ * say when a refresh token expires, and the auth style saves requests after the access token has
  * expired. */
 #define LONG_SECONDS (30.0 * 86400)
 
 /* ---- Key ------------------------------------------------------------------------------------- */
 
-/* Appends nothing if `value` is NULL, so that the key differs from that for an empty value. */
+/* Appends nothing if `value` is NULL, so that the key differs from the one for an empty value. */
 static void add_part(struct buffer *key, const char *name, const char *value) {
   if (value == NULL) return;
   buffer_add(key, name);
@@ -38,11 +38,12 @@ void token_store_push_key(lua_State *L, const struct session_options *o) {
 
 /* ---- Value ----------------------------------------------------------------------------------- */
 
-/* A value is a JSON object with the members of struct stored_token and of its style. Members
- * without a value are left out, as are times that are not known. */
+/* A value is a JSON object with the members of struct stored_token and of its auth style. Members
+ * that are NULL, and times that are not known, are left out. */
 
-/* Sets `*text` to a field of the table on top of the stack, or to NULL if it is no string, is empty
- * or contains a NUL. Leaves the field below the table, which keeps the string valid. [-0, +1, m] */
+/* Sets `*text` to a field of the table on top of the stack, or to NULL if the field is not a
+ * string, is empty or contains a NUL. Inserts the field below the table, which keeps the string
+ * valid. [-0, +1, m] */
 static void read_string(lua_State *L, const char *key, const char **text) {
   size_t size;
   lua_getfield(L, -1, key);
@@ -51,7 +52,8 @@ static void read_string(lua_State *L, const char *key, const char **text) {
   lua_insert(L, -2);
 }
 
-/* Returns a field of the table on top of the stack, or INFINITY if it is no number. [-0, +0, m] */
+/* Returns a field of the table on top of the stack, or INFINITY if it is not a number.
+ * [-0, +0, m] */
 static double read_time(lua_State *L, const char *key) {
   lua_getfield(L, -1, key);
   double time = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : INFINITY;
@@ -59,15 +61,17 @@ static double read_time(lua_State *L, const char *key) {
   return time;
 }
 
-/* Decodes the JSON string at `index`, and pushes the result. Pushes nothing and returns false if it
- * is not JSON. [-0, +0|1, m] */
+/* Pushes the value of the JSON text at `index` and returns true. Returns false if the text is not
+ * JSON. [-0, +(0|1), m] */
 static bool push_decoded(lua_State *L, int index) {
   size_t size;
   const char *text = lua_tolstring(L, index, &size);
   return json_value_push(L, text, size, NULL, NULL);
 }
 
-/* The functions of token_store_set_functions; see the header. [2, +1, m] */
+/* The functions of token_store_set_functions, see the header. */
+
+/* [2, +1, m] */
 static int import(lua_State *L) {
   struct stored_token token = {0};
   lua_settop(L, 2);
@@ -80,7 +84,7 @@ static int import(lua_State *L) {
     read_string(L, "encoding", &token.style.encoding);
     read_string(L, "client_auth", &token.style.client_auth);
   }
-  /* Not before: decoding may run a finalizer that closes the client and frees the call. */
+  /* Get the call only now: a finalizer that runs during the decoding may free it. */
   struct call *call = calls_get(L, 1, 1);
   lua_pushboolean(L, call == NULL || call_import(call, &token));
   return 1;
@@ -116,14 +120,14 @@ static int take_dirty(lua_State *L) {
   if (token_source == NULL || !token_source_is_dirty(token_source)) return 0;
   struct buffer *value = text_buffer_push(L);
   struct stored_token token;
-  /* Once more: text_buffer_push may have run a finalizer that closed the client. */
+  /* Get it again: text_buffer_push may have run a finalizer that closed the client. */
   token_source = session_token_source(calls_session(L, 1));
   if (token_source == NULL || !token_source_take_dirty(token_source, &token)) return 0;
   add_token(value, &token);
   double seconds = token.expires_at - clock_wall();
   if (token.refresh_token != NULL || token.style.encoding != NULL)
     seconds = fmax(seconds, LONG_SECONDS);
-  if (seconds < 1) return 0; /* some stores keep a value for ever if its lifetime is 0 */
+  if (seconds < 1) return 0; /* some stores keep a value forever if its lifetime is 0 */
   text_buffer_to_string(L);
   if (isinf(seconds)) return 1;
   lua_pushnumber(L, seconds);

@@ -13,8 +13,8 @@
 _Static_assert(USER_FIELD_COUNT <= 64, "more fields than bits");
 _Static_assert(USER_LIMIT_DEFAULT <= UINT32_MAX, "sizes in a record have 32 bits");
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
-
+/* Where in the list the reader is: before it, between users, in a user, or in an array or object
+ * inside a user. */
 enum place { PLACE_START, PLACE_LIST, PLACE_USER, PLACE_NESTED };
 
 /* One call of user_decode. */
@@ -22,11 +22,13 @@ struct run {
   lua_State *L;
   struct user_decoder *d;
   struct user_targets targets;
-  int names; /* stack index of the first name of a field; 0: the names are not on the stack */
+  int names; /* see user_table_push */
 };
 
-/* Result of handling an event: go on with the next one, or return. */
+/* Result of handling an event: continue with the next one, or return from user_decode. */
 enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_DONE, STEP_FAILED };
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* Sets `error`; the message is formatted as by printf. Returns STEP_FAILED. */
 __attribute__((format(printf, 4, 5))) static enum step
@@ -44,7 +46,8 @@ static enum step memory_error(struct user_decoder *d) {
   return fail(d, USER_FAULT_MEMORY, d->reader.token_offset, "out of memory");
 }
 
-/* The reader limits the size of one string or number; this limits that of a user. */
+/* Returns whether the current user would be too large if it reached to `offset`. (The reader limits
+ * only the size of single strings and numbers.) */
 static inline bool is_beyond_limit(const struct user_decoder *d, uint64_t offset) {
   return offset - d->user_offset >= d->options.limit;
 }
@@ -70,8 +73,8 @@ static enum step too_many_values(struct user_decoder *d) {
               USER_MAX_VALUES);
 }
 
-/* Sets `error` from the reader's. If a user is both too large and malformed, it is always reported
- * as too large: which of the two is found first depends on where the pieces end. */
+/* Sets `error` from the reader's error. If a user is both too large and malformed, this reports
+ * that it is too large: which of the two is found first depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
   enum user_fault fault = USER_FAULT_DECODE;
@@ -105,7 +108,7 @@ static void format_wrong_type(const struct user_decoder *d, int field, enum json
            user_type_name((enum user_type)f->type), event_type(event));
 }
 
-/* Handles a value of the wrong type: fails, or notes it for report_violations. */
+/* Handles a value of the wrong type: fails, or marks the field for report_violations. */
 static enum step wrong_type(struct user_decoder *d, enum json_event event) {
   char message[sizeof d->error.message];
   if (d->options.reports) {
@@ -123,8 +126,8 @@ static void format_missing(const struct user_decoder *d, int field, char *messag
 
 /* ---- A user's fields ------------------------------------------------------------------------- */
 
-/* Returns the field of that name, or UNKNOWN. Begins with the field after the last one, since the
- * API sends them in order. */
+/* Returns the field with this name, or UNKNOWN. Looks first at the fields after the last one, since
+ * the API sends them in order. */
 static int find_field(const struct user_decoder *d, const char *text, size_t size) {
   for (int i = d->next; i < USER_FIELD_COUNT; i++)
     if (user_field_is(i, text, size)) return i;
@@ -133,7 +136,7 @@ static int find_field(const struct user_decoder *d, const char *text, size_t siz
   return UNKNOWN;
 }
 
-/* Handles the scalar of a field. */
+/* Handles the value of a field, a scalar. */
 static inline enum step handle_field(struct user_decoder *d, enum json_event event) {
   bool is_typed = user_record_is_typed(d->field, &d->reader, event, d->options.validate);
   enum step step = STEP_CONTINUE;
@@ -146,7 +149,7 @@ static inline enum step handle_field(struct user_decoder *d, enum json_event eve
 /* Handles the key of a field. */
 static inline void expect_field(struct user_decoder *d, int field) {
   d->record.seen |= user_field_bit(field);
-  d->invalid &= ~user_field_bit(field); /* of equal keys the last one counts */
+  d->invalid &= ~user_field_bit(field); /* if keys are equal, the last one counts */
   d->field = (signed char)field;
   d->next = (unsigned char)(field + 1);
 }
@@ -155,7 +158,7 @@ static enum step add_to_record(struct user_decoder *d, enum json_event event) {
   return user_record_add(&d->record, &d->reader, event) ? STEP_CONTINUE : memory_error(d);
 }
 
-/* Adds a key of the user (`object` is 0) or of a nested object, which `object` identifies. */
+/* Adds a key to the record. `object` identifies the object that has it; 0 is the user. */
 static enum step add_key(struct user_decoder *d, uintptr_t object) {
   const struct json_reader *r = &d->reader;
   if (!key_collisions_add(&d->collisions, object, r->text, r->size))
@@ -177,9 +180,9 @@ static enum step handle_key(struct user_decoder *d) {
   return d->skips ? STEP_CONTINUE : add_key(d, 0);
 }
 
-/* Reads the fields that come in the order of the schema with values of its types, up to the first
- * that does not. Does nothing if one of them might be above a limit, or its key an equal one of a
- * field before. */
+/* A fast path: reads fields while they come in the order of the schema with values of its types.
+ * Does nothing if a limit might be exceeded, or if a later field of the schema was already read, so
+ * that a key might be repeated. */
 static inline void read_fields(struct user_decoder *d) {
   struct user_record *record = &d->record;
   struct json_members members = {
@@ -224,7 +227,7 @@ static enum step check_required(struct user_decoder *d) {
   return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
 }
 
-/* Appends a violation to the table for them. [-0, +0, m] */
+/* Appends a violation to targets.violations. [-0, +0, m] */
 static void report(const struct run *run, const char *message) {
   lua_State *L = run->L;
   int count = (int)lua_rawlen(L, run->targets.violations);
@@ -234,7 +237,7 @@ static void report(const struct run *run, const char *message) {
   lua_rawseti(L, run->targets.violations, count + 2);
 }
 
-/* [-0, +0, m] */
+/* Reports all violations of the current user. [-0, +0, m] */
 static void report_violations(const struct run *run) {
   const struct user_decoder *d = run->d;
   char message[sizeof d->error.message];
@@ -250,8 +253,8 @@ static void report_violations(const struct run *run) {
   }
 }
 
-/* Returns how many bytes the keys and values have that are delivered, and adds their number to
- * `*values`. */
+/* Returns the size in bytes of the keys and values of these `fields` and of all other keys in the
+ * record. Adds the number of values to `*values`. */
 static uint64_t measure(const struct user_record *record, uint64_t fields, uint64_t *values) {
   uint64_t bytes = 0;
   for (int i = 0; i < USER_FIELD_COUNT; i++) {
@@ -266,10 +269,10 @@ static uint64_t measure(const struct user_record *record, uint64_t fields, uint6
   return bytes;
 }
 
-/* Counts a user that is delivered. Returns false if all of them are above the limit. */
+/* Counts a user that is delivered. Returns false if delivered_bytes exceeds max_bytes. */
 static bool count_bytes(struct user_decoder *d) {
   const struct user_filter *filter = d->options.filter;
-  if (filter == NULL) return true; /* max_values has limited the list */
+  if (filter == NULL) return true; /* max_values limits the list */
   uint64_t values = 1, bytes;
   if (filter->all_keys) {
     values += d->reader.values - d->user_values;
@@ -282,7 +285,7 @@ static bool count_bytes(struct user_decoder *d) {
   return d->delivered_bytes <= d->options.max_bytes;
 }
 
-/* Makes the user's table, and appends it to the list or pushes it. [-0, +(0|1), m] */
+/* Makes the user's table, and appends it to the list or pushes it. [-0, +?, m] */
 static enum step deliver(const struct run *run) {
   struct user_decoder *d = run->d;
   const struct user_targets *t = &run->targets;
@@ -296,7 +299,8 @@ static enum step deliver(const struct run *run) {
   return user_decoder_is_done(d) ? STEP_DONE : STEP_CONTINUE;
 }
 
-/* [-0, +(0|1), m] */
+/* Handles the end of a user: validates it, and delivers it if the filter accepts it.
+ * [-0, +?, m] */
 static enum step finish_user(const struct run *run) {
   struct user_decoder *d = run->d;
   enum filter_result result = FILTER_ACCEPTS;
@@ -324,18 +328,20 @@ static enum step begin_nested(struct user_decoder *d, enum json_event event) {
   return d->skips ? STEP_CONTINUE : add_to_record(d, event);
 }
 
+/* Handles an event inside a nested array or object. */
 static enum step nested_step(struct user_decoder *d, enum json_event event) {
   if (is_too_large(d)) return too_large(d);
   if (has_too_many_values(d)) return too_many_values(d);
   if (json_depth(&d->reader) == 2 && (event == JSON_ARRAY_END || event == JSON_OBJECT_END))
     d->place = PLACE_USER;
   if (d->skips) return STEP_CONTINUE;
-  /* The index of the object identifies it; 0 is the user. */
+  /* The index of the object, plus 1, identifies it. */
   return event == JSON_KEY ? add_key(d, d->record.open + 1) : add_to_record(d, event);
 }
 
 /* ---- The list -------------------------------------------------------------------------------- */
 
+/* Handles an event at the top level of a user. [-0, +?, m] */
 static inline enum step user_step(const struct run *run, enum json_event event) {
   struct user_decoder *d = run->d;
   switch (event) {
@@ -349,7 +355,7 @@ static inline enum step user_step(const struct run *run, enum json_event event) 
   }
 }
 
-/* Handles an event outside of a user. */
+/* Handles an event outside of users. */
 static enum step list_step(struct user_decoder *d, enum json_event event) {
   if (d->reader.values > d->max_values) return too_many_values(d);
   if (d->place == PLACE_START && event == JSON_ARRAY_BEGIN) {
@@ -374,6 +380,7 @@ static enum step no_event(struct user_decoder *d, enum json_event event) {
   return event == JSON_ERROR ? reader_error(d) : STEP_MORE;
 }
 
+/* Handles events until the user ends, or an array or object begins in it. [-0, +?, m] */
 static enum step read_user(const struct run *run) {
   struct user_decoder *d = run->d;
   enum step step;
@@ -388,6 +395,8 @@ static enum step read_user(const struct run *run) {
   return step;
 }
 
+/* Handles events until the reader has no more bytes, a user is ready, or the list is done.
+ * [-0, +?, m] */
 static enum step read_events(const struct run *run) {
   struct user_decoder *d = run->d;
   enum step step = user_decoder_is_done(d) ? STEP_DONE : STEP_CONTINUE;
@@ -412,7 +421,7 @@ void user_decoder_init(struct user_decoder *d, const struct user_decoder_options
   d->options.reports = options->reports && options->validate;
   d->max_values = options->filter != NULL ? UINT64_MAX : options->max_bytes / JSON_VALUE_BYTES;
   d->needed = UINT64_MAX;
-  /* Reports tell what a field has, whether it is delivered or not. */
+  /* Reports need the values of all fields, whether they are delivered or not. */
   if (options->filter != NULL && !d->options.reports) d->needed = options->filter->needed;
   json_init(&d->reader, 0, d->options.limit);
   for (int i = 0; i < USER_FIELD_COUNT; i++)
@@ -425,13 +434,13 @@ void user_decoder_free(struct user_decoder *d) {
   buffer_free(&d->scratch);
 }
 
-/* Prepares the stack, reads the bytes that the reader was given, and keeps what of them belongs to
- * an incomplete user. */
+/* Prepares the stack, and reads the bytes that the reader was given. If they end within a user,
+ * copies what the record has borrowed from them. [-0, +?, m] */
 static enum step read_piece(struct run *run) {
   struct user_decoder *d = run->d;
   lua_State *L = run->L;
   if (!lua_checkstack(L, USER_FIELD_COUNT + USER_TABLE_SLOTS)) return memory_error(d);
-  if (run->targets.list != 0) { /* many users in one call: names on the stack are faster */
+  if (run->targets.list != 0) { /* one call decodes many users: names on the stack are faster */
     run->names = lua_gettop(L) + 1;
     user_table_push_names(L, run->targets.state);
   }
@@ -458,7 +467,7 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, struct user_t
   run.targets.list = absolute(L, targets.list);
   run.targets.violations = absolute(L, targets.violations);
   *used = 0;
-  if (d->entered) memory_error(d); /* the last call has raised a Lua error */
+  if (d->entered) memory_error(d); /* the last call raised a Lua error */
   if (d->error.fault != USER_FAULT_NONE) return USER_FAILED;
   d->entered = true;
   json_feed(&d->reader, bytes, size);
@@ -479,7 +488,7 @@ bool user_decode_end(struct user_decoder *d) {
   if (event == JSON_END) return true;
   if (event == JSON_ERROR)
     reader_error(d);
-  else /* an input that is only a number is complete first at its end: an error of the schema */
+  else /* a lone number is complete only at the end of the input; it violates the schema */
     list_step(d, event);
   return false;
 }

@@ -11,19 +11,19 @@
 #include "lua/number_text.h"
 #include "lua/text_buffer.h"
 
-/* A name that the schema lacks, in the option fields or where. */
+/* A key that the schema lacks, named in the option `fields` or `where`. */
 struct filter_key {
   const char *text;
   size_t size;
   bool is_delivered;
 };
 
-/* What a field must have: one of the values. */
+/* A condition of `where`: the field or key must have one of the values. */
 struct filter_condition {
-  int field; /* or USER_FIELD_COUNT: then the key */
+  int field; /* USER_FIELD_COUNT if the schema lacks `key` */
   const char *key;
   size_t key_size;
-  size_t first, count; /* of its values in `values`, which are sorted */
+  size_t first, count; /* its values in filter->values, which are sorted */
 };
 
 struct filter_value {
@@ -32,7 +32,7 @@ struct filter_value {
   union {
     const char *text;
     int64_t integer;
-    double number; /* not an integer: those are JSON_INTEGER, so that 1 equals 1.0 */
+    double number; /* never integral: 1.0 becomes JSON_INTEGER, so that it equals 1 */
   };
   size_t size;
 };
@@ -53,8 +53,7 @@ static struct filter_value value_of_text(const char *text, size_t size) {
   return (struct filter_value){.event = JSON_STRING, .text = text, .size = size};
 }
 
-/* Compares as qsort needs it, for an order in which equal values are those that are equal in Lua.
- */
+/* Compares two values for qsort and bsearch. They are equal if they are equal in Lua. */
 static int compare_values(const void *left, const void *right) {
   const struct filter_value *a = left, *b = right;
   if (a->event != b->event) return a->event < b->event ? -1 : 1;
@@ -83,8 +82,8 @@ static bool has_role(const struct user_filter *filter, const struct user_record 
   return (filter->roles & 1u << role) != 0; /* no bit is set for a role that the schema lacks */
 }
 
-/* Sets `*value` to the value of a record, as it will be in Lua. Returns false if it is an array or
- * object. */
+/* Sets `*value` to the value that `read`, which may be NULL, will have in Lua. Returns false if it
+ * is an array or object. */
 static bool read_value(const struct user_record *record, const struct json_token *read,
                        struct filter_value *value) {
   *value = (struct filter_value){.event = JSON_NULL};
@@ -94,7 +93,7 @@ static bool read_value(const struct user_record *record, const struct json_token
   case JSON_FALSE:
   case JSON_TRUE: value->event = read->event; return true;
   case JSON_INTEGER:
-    /* Without integers Lua has the nearest float. */
+    /* A Lua without integers gets the nearest float. */
     *value = LUA_VERSION_NUM >= 503 ? value_of_integer(read->integer)
                                     : value_of_number((double)read->integer);
     return true;
@@ -116,19 +115,20 @@ static bool meets(const struct user_filter *filter, const struct filter_conditio
                  compare_values) != NULL;
 }
 
-/* Separates the texts that are searched: no valid UTF-8 has this byte. */
+/* Separates the texts that are searched. UTF-8 never has this byte. */
 #define SEPARATOR 0xFF
 
-/* The fields that are searched. A blank joins the last two to one text. */
+/* The fields that are searched. A space joins the last two into one text, "first last". */
 static const unsigned char searched[] = {USER_FIELD_email, USER_FIELD_external_user_id,
                                          USER_FIELD_first_name, USER_FIELD_last_name};
 
-/* Returns the field's value, or NULL if it is no string. */
+/* Returns the field's value, or NULL if it is not a string. */
 static const struct json_token *searched_value(const struct user_record *record, int field) {
   const struct json_token *value = field_of(record, field);
   return value != NULL && value->event == JSON_STRING ? value : NULL;
 }
 
+/* Searches all texts at once: writes them, folded and separated, to `scratch`. */
 static enum filter_result search(const struct user_filter *filter, const struct user_record *record,
                                  struct buffer *scratch) {
   size_t bytes = 0;
@@ -181,19 +181,19 @@ bool user_filter_delivers(const struct user_filter *filter, const char *key, siz
 
 /* ---- Reading the options --------------------------------------------------------------------- */
 
-/* What user_filter_push leaves: a table whose elements are the userdata with the filter, the
- * buffers with its arrays, and then all strings that these refer to. */
+/* Elements of the table that user_filter_push pushes: the userdata with the filter, the buffers
+ * with its arrays, and then all strings that these refer to. */
 enum { HELD_FILTER = 1, HELD_KEYS, HELD_CONDITIONS, HELD_VALUES, HELD_BUFFERS = HELD_VALUES };
 
 struct maker {
   lua_State *L;
   struct argument argument;
-  int held; /* stack index of that table */
+  int held; /* stack index of the table */
   struct user_filter *filter;
   struct buffer *keys, *conditions, *values;
 };
 
-/* Pushes a new buffer, which the table keeps alive. [-0, +0, m] */
+/* Returns a new buffer, which the table keeps alive. [-0, +0, m] */
 static struct buffer *new_array(const struct maker *m, int element) {
   struct buffer *buffer = text_buffer_push(m->L);
   lua_rawseti(m->L, m->held, element);
@@ -206,20 +206,22 @@ static void append(const struct maker *m, struct buffer *array, const void *elem
   text_buffer_check(m->L, array);
 }
 
-/* Keeps the value on top alive. [-1, +0, m] */
+/* Moves the value on top into the table, which keeps it alive. [-1, +0, m] */
 static void hold(const struct maker *m) {
   lua_rawseti(m->L, m->held, (int)lua_rawlen(m->L, m->held) + 1);
 }
 
-/* Raises an error about an option. `format` has one "%s" for `text`. Does not return. */
+/* Raises an error about an option. `format` has one "%s" for `text`. Does not return.
+ * [-0, +0, v] */
 static void fail(const struct maker *m, const char *option, const char *format, const char *text) {
   lua_pushfstring(m->L, format, text);
   argument_error(m->L, m->argument.number, m->argument.method, "%s: %s", option,
                  lua_tostring(m->L, -1));
 }
 
-/* Returns the number of elements of the array on top. Raises an error if it is none, has no
- * element, or has an __index, which would not be asked. [-0, +0, v] */
+/* Returns the number of elements of the table on top. Raises an error if it is not an array, is
+ * empty, or has an __index, since this would ignore it. `what`: what is expected, for messages.
+ * [-0, +0, v] */
 static int check_array(const struct maker *m, const char *option, const char *what) {
   lua_State *L = m->L;
   int count = 0;
@@ -237,7 +239,7 @@ static int check_array(const struct maker *m, const char *option, const char *wh
   return count;
 }
 
-/* Returns the field of that name; USER_FIELD_COUNT if the schema has none. */
+/* Returns the field with this name, or USER_FIELD_COUNT if the schema lacks it. */
 static int find_field(const char *name, size_t size) {
   int field = 0;
   while (field < USER_FIELD_COUNT && !user_field_is(field, name, size))
@@ -245,7 +247,8 @@ static int find_field(const char *name, size_t size) {
   return field;
 }
 
-/* Notes that a key is needed. `name` must be held. [-0, +0, v] */
+/* Adds a field or key to those that are needed, and, if `is_delivered`, to those that are
+ * delivered. The caller keeps `name` alive, see hold. [-0, +0, v] */
 static void add_key(const struct maker *m, int field, const char *name, size_t size,
                     bool is_delivered) {
   if (field < USER_FIELD_COUNT) {
@@ -264,7 +267,9 @@ static void add_key(const struct maker *m, int field, const char *name, size_t s
   m->filter->key_count++;
 }
 
-/* The value on top. [-0, +0, v] */
+/* The functions read_... below read the option's value on top, and raise an error if it is not
+ * valid. [-0, +0, v] */
+
 static void read_fields(const struct maker *m, const char *option) {
   lua_State *L = m->L;
   if (!lua_istable(L, -1))
@@ -275,7 +280,7 @@ static void read_fields(const struct maker *m, const char *option) {
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, -1, i);
     if (lua_type(L, -1) != LUA_TSTRING)
-      fail(m, option, "names are strings, not %s", luaL_typename(L, -1));
+      fail(m, option, "names must be strings, got %s", luaL_typename(L, -1));
     size_t size;
     const char *name = lua_tolstring(L, -1, &size);
     add_key(m, find_field(name, size), name, size, true);
@@ -283,7 +288,7 @@ static void read_fields(const struct maker *m, const char *option) {
   }
 }
 
-/* The value on top. [-0, +0, v] */
+/* Adds one role. */
 static void read_role(const struct maker *m, const char *option) {
   static const char expected[] = "expected \"admin\", \"staff\", \"user\" or \"guest\"";
   if (lua_type(m->L, -1) != LUA_TSTRING)
@@ -295,7 +300,6 @@ static void read_role(const struct maker *m, const char *option) {
   m->filter->roles |= 1u << i;
 }
 
-/* The value on top. [-0, +0, v] */
 static void read_roles(const struct maker *m, const char *option) {
   m->filter->needed |= user_field_bit(USER_FIELD_role);
   if (!lua_istable(m->L, -1)) {
@@ -310,7 +314,6 @@ static void read_roles(const struct maker *m, const char *option) {
   }
 }
 
-/* The value on top. [-0, +0, v] */
 static void read_search(const struct maker *m, const char *option) {
   lua_State *L = m->L;
   if (lua_type(L, -1) != LUA_TSTRING)
@@ -327,7 +330,6 @@ static void read_search(const struct maker *m, const char *option) {
     m->filter->needed |= user_field_bit(searched[i]);
 }
 
-/* The value on top. [-0, +0, v] */
 static void read_limit(const struct maker *m, const char *option) {
   static const char expected[] = "an integer from 1 on";
   if (lua_type(m->L, -1) != LUA_TNUMBER)
@@ -337,13 +339,14 @@ static void read_limit(const struct maker *m, const char *option) {
   m->filter->limit = limit < 9e15 ? (uint64_t)limit : UINT64_MAX;
 }
 
+/* Adds a value to those of a condition. [-0, +0, v] */
 static void add_value(const struct maker *m, struct filter_condition *condition,
                       struct filter_value value) {
   append(m, m->values, &value, sizeof value);
   condition->count++;
 }
 
-/* Adds the string on top to the values of a condition, and holds it. [-1, +0, v] */
+/* Adds the string on top to the values of a condition, and keeps it alive. [-1, +0, v] */
 static void add_text(const struct maker *m, struct filter_condition *condition) {
   size_t size;
   const char *text = lua_tolstring(m->L, -1, &size);
@@ -356,12 +359,12 @@ static bool is_text_field(int field) {
          (user_fields[field].type == USER_STRING || user_fields[field].type == USER_ROLE);
 }
 
-/* Adds the number on top. If the schema has a string, a number in JSON becomes one: so does this
- * one. [-0, +0, v] */
+/* Adds the number on top. If the schema has a string there, numbers in JSON become their text, so
+ * this adds the number's text, too. [-0, +0, v] */
 static void add_number(const struct maker *m, const char *option,
                        struct filter_condition *condition) {
   lua_Number number = lua_tonumber(m->L, -1);
-  if (!isfinite(number)) fail(m, option, "%s", "NaN and infinity are no values of JSON");
+  if (!isfinite(number)) fail(m, option, "%s", "JSON has neither NaN nor infinity");
 #if LUA_VERSION_NUM >= 503
   if (lua_isinteger(m->L, -1))
     add_value(m, condition, value_of_integer((int64_t)lua_tointeger(m->L, -1)));
@@ -374,7 +377,7 @@ static void add_number(const struct maker *m, const char *option,
   add_text(m, condition);
 }
 
-/* Adds the value on top to those of a condition. [-0, +0, v] */
+/* Adds the value on top to those of a condition. */
 static void read_condition_value(const struct maker *m, const char *option,
                                  struct filter_condition *condition) {
   lua_State *L = m->L;
@@ -400,11 +403,11 @@ static void read_condition_value(const struct maker *m, const char *option,
        luaL_typename(L, -1));
 }
 
-/* Adds the condition whose key is below its value on top. [-0, +0, v] */
+/* Adds the condition whose value, or array of values, is on top, and whose key is below it. */
 static void read_condition(const struct maker *m, const char *option) {
   lua_State *L = m->L;
   if (lua_type(L, -2) != LUA_TSTRING)
-    fail(m, option, "field names are strings, not %s", luaL_typename(L, -2));
+    fail(m, option, "field names must be strings, got %s", luaL_typename(L, -2));
   struct filter_condition condition = {.first = m->values->size / sizeof(struct filter_value)};
   condition.key = lua_tolstring(L, -2, &condition.key_size);
   condition.field = find_field(condition.key, condition.key_size);
@@ -429,8 +432,8 @@ static void read_condition(const struct maker *m, const char *option) {
   m->filter->condition_count++;
 }
 
-/* The value on top. No condition at all is most likely a value that is nil by mistake: it would
- * find any user. [-0, +0, v] */
+/* Refuses a table without conditions, which would find any user: most likely the value of a
+ * condition is nil by mistake. */
 static void read_where(const struct maker *m, const char *option) {
   lua_State *L = m->L;
   if (!lua_istable(L, -1)) fail(m, option, "expected a table, got %s", luaL_typename(L, -1));
@@ -444,7 +447,7 @@ static void read_where(const struct maker *m, const char *option) {
   if (m->filter->condition_count == 0) fail(m, option, "expected %s", "at least one field");
 }
 
-/* Reads an option, if it is there. [-0, +0, v] */
+/* Reads an option with `read`, if the table at `opts` has it. [-0, +0, v] */
 static void read_option(const struct maker *m, int opts, const char *name,
                         void (*read)(const struct maker *m, const char *option)) {
   lua_getfield(m->L, opts, name);

@@ -5,7 +5,7 @@
 
 #include "core/number.h"
 
-/* Memory above these sizes is freed when the next user begins. */
+/* When the next user begins, memory above these sizes is freed. */
 #define KEEP_VALUES ((size_t)1024)
 #define KEEP_BYTES ((size_t)256 * 1024)
 
@@ -51,7 +51,7 @@ static bool has_text(enum json_event event) {
   return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
 }
 
-/* Copies the text of a value, if it has one that is borrowed. Returns false if out of memory. */
+/* Copies the text of a value, if it is borrowed. Returns false on out of memory. */
 bool user_record_keep_text(struct user_record *record, struct json_token *value) {
   if (value->is_kept || !has_text((enum json_event)value->event)) return true;
   size_t at = record->texts.size;
@@ -74,7 +74,7 @@ bool user_record_keep(struct user_record *record) {
 
 /* ---- Fields ---------------------------------------------------------------------------------- */
 
-/* Returns whether a scalar that is of another type can be converted, see user_record_convert. */
+/* Returns whether a scalar of another type can be converted to `type`, see user_record_convert. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
                                 enum json_event event, bool takes_numbers) {
   int64_t integer;
@@ -85,7 +85,8 @@ bool user_record_is_convertible(enum user_type type, const struct json_reader *r
          number_to_integer(reader->number, &integer);
 }
 
-/* Gives a number the type that the schema has. */
+/* Converts a number to the type that the schema has, if user_record_is_convertible says that it can
+ * be converted. */
 void user_record_convert(struct json_token *value, enum user_type type) {
   int64_t integer = value->integer;
   bool is_integer = value->event == JSON_INTEGER;
@@ -123,7 +124,7 @@ bool user_record_add(struct user_record *record, const struct json_reader *reade
   struct json_token *value = &record->others[index];
   if (!token_fill(value, reader, event) && !user_record_keep_text(record, value)) return false;
   if (event == JSON_ARRAY_BEGIN || event == JSON_OBJECT_BEGIN) {
-    value->next = record->open; /* until its end is known */
+    value->next = record->open; /* until its end is read: the array or object around it */
     record->open = index;
   } else if (event == JSON_ARRAY_END || event == JSON_OBJECT_END) {
     size_t around = record->others[record->open].next;

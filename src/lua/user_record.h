@@ -1,12 +1,13 @@
-/* A user as it was read: the JSON values of one user, kept outside of Lua until it is decided
- * whether the user is delivered, and which of its values.
+/* The JSON values of one user, kept outside of Lua until it is decided whether the user is
+ * delivered, and with which keys.
  *
  *   fill    user_record_begin, user_record_set, user_record_add, user_record_keep
  *   read    user_record_text, user_record_next, user_record_find
  *   free    user_record_free
  *
- * Values of the schema's fields have a place each. All others are in one array, in the order in
- * which they were read; so are arrays and objects that a field has against the schema. */
+ * Each field of the schema has one place. All other keys and values are in one array, in the order
+ * in which they were read. So are arrays and objects that are values of fields, against the
+ * schema. */
 #ifndef PODERO_USER_RECORD_H
 #define PODERO_USER_RECORD_H
 
@@ -18,45 +19,49 @@
 #include "core/json.h"
 #include "lua/user_schema.h"
 
-/* Index of no value. */
+/* An index that means no value. */
 #define RECORD_NONE SIZE_MAX
 
-/* The fields as members of a user in JSON, each with the values that Lua gets as they are. */
+/* The fields of the schema for json_next_members, each with the events whose values Lua gets
+ * without a conversion. */
 extern const struct json_member user_members[USER_FIELD_COUNT];
 
 /* Initialize with zeros. */
 struct user_record {
   uint64_t seen;    /* the fields whose key was read; bit n is field n */
-  uint64_t present; /* those of them that are not null */
+  uint64_t present; /* those of them that have a value in `fields`, other than null */
   struct json_token fields[USER_FIELD_COUNT];
 
-  /* The other values, keys, and beginnings and ends of arrays and objects: at the top level each
-   * key is followed by its value; an array or object without a key before it is a field's, whose
-   * place has its index in `next`. The end of an array or object has in `next` the index of what is
-   * around it, or RECORD_NONE. */
+  /* All other keys, values, and beginnings and ends of arrays and objects. At the top level, each
+   * key is followed by its value. An array or object without a key before it is the value of a
+   * field, and `next` in the field's place is its index. `next` of the beginning of an array or
+   * object is the index after its end; `next` of the end is the index of the array or object around
+   * it, or RECORD_NONE. */
   struct json_token *others; /* owned */
-  size_t count;              /* of them */
+  size_t count;              /* of `others` */
 
   /* Private. */
-  size_t capacity, kept; /* of `others`; how many of the first of them have no borrowed text */
-  size_t open;           /* index of the innermost array or object that has not ended */
-  struct buffer texts;
+  size_t capacity;     /* of `others` */
+  size_t kept;         /* the first so many of `others` have no borrowed text */
+  size_t open;         /* index of the innermost array or object that has not ended */
+  struct buffer texts; /* copies of texts */
 };
 
-/* Parts of the inline functions below. */
+/* Parts of the inline functions below, not for other files. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
                                 enum json_event event, bool takes_numbers);
 void user_record_convert(struct json_token *value, enum user_type type);
 bool user_record_keep_text(struct user_record *record, struct json_token *value);
 
-/* Empties the record for the next user. Keeps memory for reuse, unless it is much. */
+/* Empties the record for the next user. Keeps its memory for reuse, unless it is large. */
 void user_record_begin(struct user_record *record);
 
-/* Frees what the record owns, and overwrites texts. May be called again. */
+/* Frees what the record owns, and overwrites its texts. May be called again. */
 void user_record_free(struct user_record *record);
 
-/* Returns whether the event, a scalar, is of the type that the schema has for the field.
- * `takes_numbers`: a number is taken for a string, see user_record_set. */
+/* Returns whether the scalar that the reader has read last, `event`, has the field's type in the
+ * schema, or can be converted to it, see user_record_set. `takes_numbers`: whether a number can be
+ * converted to a string. */
 static inline bool user_record_is_typed(int field, const struct json_reader *reader,
                                         enum json_event event, bool takes_numbers) {
   if ((user_members[field].events >> event & 1) != 0) return true;
@@ -64,7 +69,8 @@ static inline bool user_record_is_typed(int field, const struct json_reader *rea
                                     takes_numbers);
 }
 
-/* Fills a value from the reader. Returns false if its text cannot be borrowed. */
+/* Fills a value from the reader, whose text it borrows. Returns false if that text cannot be
+ * borrowed: then the caller has to copy it at once, with user_record_keep_text. */
 static inline bool token_fill(struct json_token *value, const struct json_reader *reader,
                               enum json_event event) {
   value->event = (unsigned char)event;
@@ -78,11 +84,9 @@ static inline bool token_fill(struct json_token *value, const struct json_reader
   return !json_text_is_temporary(reader);
 }
 
-/* Sets a field to the scalar that was read last, with the type that it has in Lua:
- *   is_typed: the value is of the schema's type. A number becomes a string if the schema has one
- *     there, an integer if it has an integer, and a float if it has a number. Otherwise the value
- *     stays as it is.
- * Of equal keys the last one counts. Returns false if out of memory. */
+/* Sets a field to the scalar that was read last. `is_typed`: what user_record_is_typed returned; if
+ * true, a number is converted to the field's type: a string, an integer or a float. If keys are
+ * equal, the last one counts. Returns false on out of memory. */
 static inline bool user_record_set(struct user_record *record, int field,
                                    const struct json_reader *reader, enum json_event event,
                                    bool is_typed) {
@@ -96,19 +100,20 @@ static inline bool user_record_set(struct user_record *record, int field,
   return is_borrowed || user_record_keep_text(record, value);
 }
 
-/* Sets a field to the array or object that begins with the value that is added next. */
+/* Sets a field to an array or object. `event` is its beginning, which the caller adds next, with
+ * user_record_add. */
 void user_record_set_container(struct user_record *record, int field, enum json_event event);
 
-/* Appends the event that was read last to the other values. Returns false if out of memory. */
+/* Appends the event that was read last to `others`. Returns false on out of memory. */
 bool user_record_add(struct user_record *record, const struct json_reader *reader,
                      enum json_event event);
 
-/* Copies all texts that are borrowed, before the piece that they are in goes away. Takes time for
- * those only. Returns false if out of memory. */
+/* Copies all borrowed texts. Call it before the piece of the body that has them becomes invalid.
+ * Returns false on out of memory. */
 bool user_record_keep(struct user_record *record);
 
-/* Returns the text of a string, key or number of the record; no NUL ends it. Valid until the record
- * changes or the piece goes away. */
+/* Returns the text of a string, key or number of the record, without a NUL at its end. Valid until
+ * the record changes or the piece of the body becomes invalid. */
 static inline const char *user_record_text(const struct user_record *record,
                                            const struct json_token *value) {
   return value->is_kept ? record->texts.data + value->at : value->text;
@@ -119,15 +124,15 @@ static inline bool token_is_container(const struct json_token *value) {
   return value->event == JSON_ARRAY_BEGIN || value->event == JSON_OBJECT_BEGIN;
 }
 
-/* Returns the index of what follows the value at `index` of `others`: if that is the beginning of
- * an array or object, of what follows its end. */
+/* Returns the index in `others` after the value at `index`. If that value is the beginning of an
+ * array or object, it is the index after its end. */
 static inline size_t user_record_next(const struct user_record *record, size_t index) {
   const struct json_token *value = &record->others[index];
   return token_is_container(value) ? value->next : index + 1;
 }
 
-/* Returns the value of the key at the top level of `others`, the last one of equal keys; NULL if
- * there is none. */
+/* Returns the value of this key at the top level of `others`, or NULL if there is none. If keys are
+ * equal, the last one counts. Valid until the record changes. */
 const struct json_token *user_record_find(const struct user_record *record, const char *key,
                                           size_t size);
 

@@ -7,7 +7,7 @@ const struct user_field user_fields[USER_FIELD_COUNT] = {USER_FIELDS(FIELD)};
 const char *const user_roles[USER_ROLE_COUNT + 1] = {"admin", "staff", "user", "guest", NULL};
 
 static bool is_role(const char *name, const char *role, size_t size) {
-  /* Different roles begin differently: most often, one byte decides. */
+  /* The first bytes of the roles differ, so most often one byte decides. */
   return size > 0 && *name == *role && strlen(name) == size && memcmp(name, role, size) == 0;
 }
 

@@ -1,5 +1,4 @@
-/* The schemas UserOutput and Role of openapi.yaml as data; the only place in the module that has
- * them. */
+/* The schemas UserOutput and Role of openapi.yaml as data. The module has them only here. */
 #ifndef PODERO_USER_SCHEMA_H
 #define PODERO_USER_SCHEMA_H
 
@@ -8,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The fields, in the order in which the API sends the keys: name, enum user_type, flags. */
+/* The fields, in the order in which the API sends them: name, enum user_type without USER_, and
+ * flags. */
 #define USER_FIELDS(FIELD)                                                                         \
   FIELD(id, STRING, USER_REQUIRED)                                                                 \
   FIELD(organization_id, STRING, USER_REQUIRED | USER_REPEATS)                                     \
@@ -38,10 +38,10 @@ enum user_type { USER_STRING, USER_INTEGER, USER_NUMBER, USER_BOOLEAN, USER_ROLE
 enum {
   USER_NULLABLE = 1,
   USER_REQUIRED = 2,
-  USER_REPEATS = 4 /* its value is often that of the user before, see push_repeating */
+  USER_REPEATS = 4 /* its value is often that of the previous user, see push_repeating */
 };
 
-/* USER_FIELD_id and so on: indices of user_fields. */
+/* USER_FIELD_id and so on: indices in user_fields. */
 #define USER_FIELD_INDEX(name, type, flags) USER_FIELD_##name,
 enum { USER_FIELDS(USER_FIELD_INDEX) USER_FIELD_COUNT };
 #undef USER_FIELD_INDEX
@@ -57,7 +57,7 @@ struct user_field {
 
 extern const struct user_field user_fields[USER_FIELD_COUNT];
 
-/* The values of Role, followed by NULL. */
+/* The names of the roles, followed by NULL. */
 extern const char *const user_roles[USER_ROLE_COUNT + 1];
 
 /* Returns the bit of a field in a set of fields. */
@@ -70,7 +70,7 @@ static inline bool user_field_is(int field, const char *name, size_t size) {
   return user_fields[field].size == size && memcmp(user_fields[field].name, name, size) == 0;
 }
 
-/* Returns the index in user_roles of this role; USER_ROLE_COUNT if the schema lacks it. */
+/* Returns the index of this role in user_roles, or USER_ROLE_COUNT if the schema lacks it. */
 int user_role_find(const char *role, size_t size);
 
 /* Returns the type's name for error messages, a static string. */

@@ -4,8 +4,8 @@
 
 #include "lua/user_schema.h"
 
-/* Elements of the state: the names of the fields; the roles; the last values of fields that repeat.
- */
+/* First indices of the state's elements: the names of the fields, the roles, and for each field
+ * with USER_REPEATS its last value. */
 enum {
   STATE_NAMES = 1,
   STATE_ROLES = STATE_NAMES + USER_FIELD_COUNT,
@@ -29,7 +29,7 @@ void user_table_push_names(lua_State *L, int state) {
     lua_rawgeti(L, state, STATE_NAMES + i);
 }
 
-/* What the functions below share. */
+/* One call of user_table_push. */
 struct maker {
   lua_State *L;
   int state, names; /* see user_table_push */
@@ -38,7 +38,7 @@ struct maker {
 
 /* ---- Scalars --------------------------------------------------------------------------------- */
 
-/* Pushes a role. The known ones are taken from the state, which saves Lua hashing them.
+/* Pushes a role. Those of the schema come from the state, so that Lua need not hash them.
  * [-0, +1, m] */
 static void push_role(const struct maker *m, const char *text, size_t size) {
   int role = user_role_find(text, size);
@@ -48,8 +48,8 @@ static void push_role(const struct maker *m, const char *text, size_t size) {
     lua_pushlstring(m->L, text, size);
 }
 
-/* Pushes the string of a field with USER_REPEATS: comparing it to that of the user before is faster
- * than having Lua find the string. [-0, +1, m] */
+/* Pushes the string of a field with USER_REPEATS. It is often that of the previous user: comparing
+ * the two is faster than having Lua look up the string. [-0, +1, m] */
 static void push_repeating(const struct maker *m, int field, const char *text, size_t size) {
   lua_State *L = m->L;
   size_t last_size;
@@ -93,8 +93,8 @@ static inline void push_field_scalar(const struct maker *m, int field) {
 
 /* ---- Arrays and objects ---------------------------------------------------------------------- */
 
-/* Stores the value on top in the array or object below it, in an object under the key between them.
- * [-(1|2), +0, m] */
+/* Stores the value on top: in the array below it, or under the key below it in the object below
+ * both. Returns false if an array has too many elements for Lua. [-(0..2), +0, m] */
 static bool store(lua_State *L, bool in_array) {
   if (in_array) return compat_set_element(L, -2, lua_rawlen(L, -2) + 1);
   lua_rawset(L, -3);
@@ -105,8 +105,8 @@ static bool is_array(const struct user_record *record, size_t index) {
   return index != RECORD_NONE && record->others[index].event == JSON_ARRAY_BEGIN;
 }
 
-/* Pushes the array or object that begins at `index` of the other values. Returns false if Lua has
- * no room for it. [-0, +1, m] */
+/* Pushes the array or object that begins at `index` of record->others. Returns false as
+ * user_table_push does. [-0, +?, m] */
 static bool push_container(const struct maker *m, size_t index) {
   lua_State *L = m->L;
   const struct user_record *r = m->record;
@@ -140,7 +140,7 @@ static bool push_container(const struct maker *m, size_t index) {
 
 /* ---- The user -------------------------------------------------------------------------------- */
 
-/* Sets a field in the table on top. [-0, +0, m] */
+/* Sets a field in the table on top. Returns false as user_table_push does. [-0, +?, m] */
 static inline bool set_field(const struct maker *m, int field) {
   const struct json_token *value = &m->record->fields[field];
   if (m->names > 0)
@@ -161,13 +161,13 @@ static bool is_delivered(const struct maker *m, const struct user_filter *filter
          user_filter_delivers(filter, user_record_text(m->record, key), key->size);
 }
 
-/* Sets a key that the schema lacks, at `index` of the other values, in the table on top.
- * [-0, +0, m] */
+/* Sets the key at `index` of record->others in the table on top. Returns false as user_table_push
+ * does. [-0, +?, m] */
 static bool set_other(const struct maker *m, size_t index) {
   const struct json_token *value = &m->record->others[index + 1];
   push_scalar(m, &m->record->others[index]);
   if (value->event == JSON_NULL)
-    lua_pushnil(m->L); /* an equal key before may have had a value */
+    lua_pushnil(m->L); /* an earlier equal key may have had a value */
   else if (!token_is_container(value))
     push_scalar(m, value);
   else if (!push_container(m, index + 1))
@@ -176,7 +176,8 @@ static bool set_other(const struct maker *m, size_t index) {
   return true;
 }
 
-/* Sets all of them. [-0, +0, m] */
+/* Sets all keys of record->others that are delivered. Returns false as user_table_push does.
+ * [-0, +?, m] */
 static bool set_others(const struct maker *m, const struct user_filter *filter) {
   const struct user_record *r = m->record;
   for (size_t i = 0; i < r->count; i = user_record_next(r, i)) {
@@ -187,7 +188,7 @@ static bool set_others(const struct maker *m, const struct user_filter *filter) 
   return true;
 }
 
-/* Returns how many members the user's table has at most. */
+/* Returns the maximum number of keys in the user's table. */
 static int count_members(const struct user_record *record, uint64_t fields) {
   int members = __builtin_popcountll(fields);
   for (size_t i = 0; i < record->count; i = user_record_next(record, i))

@@ -1,5 +1,6 @@
-/* User values: numbered Lua values that belong to a userdata of this module. On Lua 5.4 they are
- * those of lua_newuserdatauv, on older Luas elements of a table that is the one user value. */
+/* User values: numbered Lua values that belong to a userdata of this module. On Lua 5.4 and later
+ * they are those of lua_newuserdatauv; on older Luas, elements of a table that is the only user
+ * value. */
 #ifndef PODERO_USER_VALUE_H
 #define PODERO_USER_VALUE_H
 
@@ -23,7 +24,8 @@ static inline void *user_value_new_object(lua_State *L, size_t size, int count, 
   return object;
 }
 
-/* Sets user value `n`, from 1 on, of the userdata at `index` to the value on top. [-1, +0, m] */
+/* Sets user value `n` (from 1 on) of the userdata at `index` to the value on top. [-1, +0, m]
+ */
 static inline void user_value_set(lua_State *L, int index, int n) {
 #if LUA_VERSION_NUM >= 504
   lua_setiuservalue(L, index, n);

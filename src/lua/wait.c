@@ -17,14 +17,16 @@
 
 /* ---- calls ---- */
 
-/* [0, +1] */
+/* The functions of wait_set_functions, see the header. */
+
+/* clock [0, +1] */
 static int monotonic(lua_State *L) {
   lua_pushnumber(L, clock_monotonic());
   return 1;
 }
 
-/* Returns the seconds until a pause or a time limit of one of the calls at index 1 ends.
- * [-0, +0, -] */
+/* Returns the seconds until a pause or a time limit of one of the calls at index 1 ends; 0 if one
+ * of the calls has ended. [-0, +0, -] */
 static double due_of(lua_State *L) {
   double seconds = INFINITY;
   int count = calls_count(L, 1);
@@ -35,8 +37,8 @@ static double due_of(lua_State *L) {
   return seconds;
 }
 
-/* Returns whether call_step has something to do for one of the calls at index 1. `*bytes`: how many
- * bytes the calls have not read. [-0, +0, -] */
+/* Returns whether call_step has something to do for one of the calls at index 1. Sets `*bytes` to
+ * the number of bytes that the calls have not read. [-0, +0, -] */
 static bool is_ready(lua_State *L, size_t *bytes) {
   bool ready = false;
   int count = calls_count(L, 1);
@@ -50,7 +52,7 @@ static bool is_ready(lua_State *L, size_t *bytes) {
   return ready;
 }
 
-/* Returns the reactor of the calls at index 1; NULL if the client is closed. [-0, +0, -] */
+/* Returns the reactor of the calls at index 1, or NULL if their client is closed. [-0, +0, -] */
 static struct reactor *reactor_of(lua_State *L) {
   struct session *session = calls_session(L, 1);
   return session == NULL ? NULL : session_reactor(session);
@@ -78,7 +80,7 @@ static int pending(lua_State *L) {
   return 1;
 }
 
-/* [1, 0] */
+/* [1, +0] */
 static int block(lua_State *L) {
   size_t bytes;
   struct reactor *reactor = reactor_of(L);
@@ -100,7 +102,7 @@ static int run(lua_State *L) {
   if (session == NULL) return 0;
   session_run_for(session, lua_tonumber(L, 2));
   if (session_lacks_descriptors(session)) {
-    lua_gc(L, LUA_GCCOLLECT, 0); /* as in run_step of lua/call_object */
+    lua_gc(L, LUA_GCCOLLECT, 0); /* as run_step in lua/call_object.c does */
     session = client_session(L, 1);
     if (session == NULL) return 0;
   }
@@ -113,9 +115,9 @@ static int run(lua_State *L) {
 
 /* ---- wakeups ---- */
 
-/* The pool keeps wakeups that are not in use for the next waiter of any client: some event loops go
- * wrong if a descriptor that they have watched is closed before they are told. It is small because
- * each wakeup has two descriptors. */
+/* Unused wakeups are kept in a pool, for the next waiter of any client: some event loops fail if a
+ * descriptor that they watch is closed before they are told. The pool is small because each wakeup
+ * has two descriptors. */
 #define POOL_SIZE 8
 
 struct pool {
@@ -125,8 +127,8 @@ struct pool {
 
 static char pool_key; /* its address is the key of the pool in the registry */
 
-/* Returns NULL if the pool has been collected, because the Lua state is being closed.
- * [-0, +0, -] */
+/* Returns the pool of this Lua state, or NULL if it has been collected because the state is being
+ * closed. [-0, +0, -] */
 static struct pool *pool_of(lua_State *L) {
   lua_pushlightuserdata(L, &pool_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
@@ -142,7 +144,8 @@ static int pool_gc(lua_State *L) {
   return 0;
 }
 
-/* Returns a wakeup from the pool or a new one, owned by the caller; NULL on failure, with errno. */
+/* Returns a wakeup from the pool or a new one, which the caller owns. Returns NULL and sets errno
+ * on failure. */
 static struct wakeup *take_wakeup(struct pool *pool) {
   while (pool->count > 0) {
     struct wakeup *wakeup = pool->wakeups[--pool->count];
@@ -155,15 +158,15 @@ static struct wakeup *take_wakeup(struct pool *pool) {
   return wakeup_new();
 }
 
-/* A wakeup in Lua is a userdata that holds a pointer, which is NULL after keep_wakeup. Returns NULL
- * for that and for nil. [-0, +0, -] */
+/* Returns the wakeup at `index`, or NULL for nil and after keep_wakeup. In Lua, a wakeup is a
+ * userdata that holds a pointer to it. [-0, +0, -] */
 static struct wakeup *wakeup_at(lua_State *L, int index) {
   struct wakeup **udata = lua_touserdata(L, index);
   return udata == NULL ? NULL : *udata;
 }
 
-/* new_wakeup(calls, tried) -> a wakeup or nil. Calls that nobody refers to hold descriptors until
- * they are collected, so a collection may free some. [2, +0|1] */
+/* new_wakeup(calls, tried) -> a wakeup or nothing. A collection may help because calls that nobody
+ * refers to hold descriptors until they are collected. [2, +0|1] */
 static int new_wakeup(lua_State *L) {
   struct wakeup **udata = lua_newuserdata(L, sizeof(struct wakeup *));
   *udata = NULL;
@@ -176,11 +179,11 @@ static int new_wakeup(lua_State *L) {
     lua_gc(L, LUA_GCCOLLECT, 0);
     *udata = take_wakeup(pool_of(L));
   }
-  struct reactor *reactor = reactor_of(L); /* again: a finalizer may have closed the client */
+  struct reactor *reactor = reactor_of(L); /* again, since a finalizer may have closed the client */
   return *udata != NULL && reactor != NULL ? 1 : 0;
 }
 
-/* keep_wakeup(wakeup), __gc [1, 0] */
+/* keep_wakeup(wakeup), __gc [1, +0] */
 static int keep_wakeup(lua_State *L) {
   struct wakeup **udata = lua_touserdata(L, 1);
   struct pool *pool = pool_of(L);
@@ -228,15 +231,15 @@ static int clear(lua_State *L) {
   return 1;
 }
 
-/* signal(wakeup) [1, 0] */
+/* signal(wakeup) [1, +0] */
 static int signal_wakeup(lua_State *L) {
   struct wakeup *wakeup = wakeup_at(L, 1);
   if (wakeup != NULL) wakeup_signal(wakeup);
   return 0;
 }
 
-/* poll(seconds [, fd]). A negative descriptor is ignored by poll, which then only sleeps.
- * [1|2, 0] */
+/* poll(seconds [, fd]). The function poll ignores a negative descriptor, and then only sleeps.
+ * [1|2, +0] */
 static int poll_descriptor(lua_State *L) {
   double seconds = fmin(fmax(lua_tonumber(L, 1), 0), 60);
   struct pollfd entry = {.fd = lua_isnoneornil(L, 2) ? -1 : (int)lua_tointeger(L, 2),
@@ -247,9 +250,9 @@ static int poll_descriptor(lua_State *L) {
 
 /* ---- notifiers ---- */
 
-/* A notifier in Lua is a userdata that holds a pointer. Returns NULL after notifier_close, and
- * after the finalizer: when the Lua state is closed, other finalizers may still use it. [-0, +0, -]
- */
+/* Returns the notifier at `index`, or NULL after notifier_close or its finalizer: when the Lua
+ * state is closed, other finalizers may still use it. In Lua, a notifier is a userdata that holds a
+ * pointer to it. [-0, +0, -] */
 static struct notifier *notifier_at(lua_State *L, int index) {
   struct notifier **udata = lua_touserdata(L, index);
   return *udata;
@@ -287,35 +290,35 @@ static int watch_client(lua_State *L) {
   return 1;
 }
 
-/* notifier_wake_in(notifier, seconds) [2, 0] */
+/* notifier_wake_in(notifier, seconds) [2, +0] */
 static int wake_notifier_in(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake_at(notifier, clock_monotonic() + lua_tonumber(L, 2));
   return 0;
 }
 
-/* notifier_wake(notifier) [1, 0] */
+/* notifier_wake(notifier) [1, +0] */
 static int wake_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_wake(notifier);
   return 0;
 }
 
-/* notifier_signal(notifier) [1, 0] */
+/* notifier_signal(notifier) [1, +0] */
 static int signal_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_signal(notifier);
   return 0;
 }
 
-/* notifier_clear(notifier) [1, 0] */
+/* notifier_clear(notifier) [1, +0] */
 static int clear_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
   if (notifier != NULL) notifier_clear(notifier);
   return 0;
 }
 
-/* notifier_close(notifier), __gc [1, 0] */
+/* notifier_close(notifier), __gc [1, +0] */
 static int close_notifier(lua_State *L) {
   struct notifier **udata = lua_touserdata(L, 1);
   notifier_free(*udata);
@@ -325,7 +328,7 @@ static int close_notifier(lua_State *L) {
 
 /* ---- the functions ---- */
 
-/* Registers and pushes a metatable with the finalizer `gc`. [-0, +1, m] */
+/* Registers a metatable with the finalizer `gc` as `name`, and pushes it. [-0, +1, m] */
 static void new_metatable(lua_State *L, const char *name, lua_CFunction gc) {
   luaL_newmetatable(L, name);
   lua_pushcfunction(L, gc);
@@ -340,8 +343,8 @@ void wait_open(lua_State *L) {
   *pool = (struct pool){0};
   new_metatable(L, POOL_TYPE, pool_gc);
   lua_setmetatable(L, -2);
-  /* When the Lua state is closed, userdata are finalized in the reverse order of their creation:
-   * the pool, which exists before any wakeup, is finalized after them. */
+  /* When the Lua state is closed, userdata are finalized in the reverse order of their creation. So
+   * the pool, which is created before any wakeup, is finalized after them. */
   lua_rawset(L, LUA_REGISTRYINDEX);
   lua_pop(L, 2);
 }

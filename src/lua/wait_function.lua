@@ -1,4 +1,5 @@
--- Waiting with the caller's own function (the option wait), and ready-made ones for some event loops (podero.waits).
+-- Waiting with a function of the caller (the option wait), and ready-made functions for some event loops
+-- (podero.waits).
 --
 -- Arguments of this chunk, from methods.c:
 --   c                 C functions, see wait.h and call_object.h
@@ -6,15 +7,16 @@
 --   pcall, require, setmetatable, next, type, tostring: Lua's
 local c, pcall, coroutine, debug, require, setmetatable, next, type, tostring = ...
 
--- The function may be one that only sleeps, or one that watches the descriptor, too. So the poll interval is short at
--- first and grows up to MAX_INTERVAL, until the function has been seen to watch the descriptor TIMES times in a row. On
--- systems without epoll it stays short: there, the descriptor is not readable when a socket is ready.
+-- The function may only sleep, or also watch the descriptor. So the poll interval begins with MIN_INTERVAL and grows by
+-- GROWTH up to MAX_INTERVAL. It becomes LONG_INTERVAL once the function was seen to watch the descriptor TIMES times in
+-- a row. On systems without epoll it never does, since there the descriptor is not readable when a socket is ready.
+-- Intervals are in seconds.
 local MIN_INTERVAL, MAX_INTERVAL, GROWTH, LONG_INTERVAL, TIMES = 0.001, 0.02, 1.25, 1, 3
 
--- Seconds after which waits.luv returns at the latest if luv cannot watch the descriptor.
+-- Maximum number of seconds for which waits.luv waits if luv cannot watch the descriptor.
 local FALLBACK_INTERVAL = 0.01
 
--- Returns the current coroutine, or nil in the main one.
+-- Returns the current coroutine, or nil in the main thread.
 local function current_thread()
   local thread, is_main = nil, nil
   if coroutine then thread, is_main = coroutine.running() end
@@ -23,7 +25,7 @@ end
 
 -- Plain Lua 5.1 ----------------------------------------------------------------------------------
 
--- Whether a coroutine can yield across pcall, which it cannot on plain Lua 5.1. Nil: not yet known.
+-- Whether a coroutine can yield across pcall; nil if not yet known. On plain Lua 5.1 it cannot.
 local pcall_yields
 
 local function test_pcall()
@@ -32,15 +34,15 @@ local function test_pcall()
   pcall_yields = coroutine.status(thread) == "suspended"
 end
 
--- Returns the current coroutine if it cannot wait within pcall, else nil.
+-- Returns the current coroutine if it cannot yield across pcall, else nil.
 local function unprotected_thread()
   local thread = current_thread()
   if thread and pcall_yields == nil then test_pcall() end
   return not pcall_yields and thread or nil
 end
 
--- Keeps the waiter's wakeup for reuse. If its thread was to supply credentials (see credentials.lua), another one is
--- asked.
+-- Keeps the waiter's wakeup for reuse. If the waiter has a ticket to supply credentials (see credentials.lua), returns
+-- it, so that another waiter can get one.
 local function leave(waiter)
   local wakeup, ticket = waiter.wakeup, waiter.ticket
   waiter.wakeup, waiter.ticket = nil, nil
@@ -54,8 +56,8 @@ local function abandon(waiter)
   leave(waiter)
 end
 
--- Coroutines that are in a function of the caller outside of pcall, by their waiters. They stay here if it raises an
--- error.
+-- Coroutines that are in a function of the caller without pcall, by waiter. If the function raises an error, the
+-- coroutine stays in this table until end_abandoned finds it.
 local unprotected = setmetatable({}, { __mode = "kv" })
 
 local function call_unprotected(waiter, thread, f, ...)
@@ -65,20 +67,20 @@ local function call_unprotected(waiter, thread, f, ...)
   return true, value, message
 end
 
--- Calls a function of the caller that may yield. Returns what pcall does. On plain Lua 5.1, in a coroutine, an error in
--- it reaches the caller.
+-- Calls a function of the caller that may yield. Returns what pcall returns. In a coroutine on plain Lua 5.1, errors of
+-- the function are not caught.
 local function call(waiter, f, ...)
   local thread = not pcall_yields and unprotected_thread()
   if thread then return call_unprotected(waiter, thread, f, ...) end
   return pcall(f, ...)
 end
 
--- Returns whether `call` cannot catch errors here.
+-- Returns whether `call` would not catch errors here.
 local function is_unprotected()
   return not pcall_yields and unprotected_thread() ~= nil
 end
 
--- Calls the client's `wait`. An error in it ends the calls, and is raised again.
+-- Calls the client's function `wait`. If that raises an error, ends the waiter's calls and raises the error again.
 local function call_wait(waiter, seconds, fd)
   local ok, err = call(waiter, waiter.shared.wait, seconds, fd)
   if not ok then
@@ -87,9 +89,9 @@ local function call_wait(waiter, seconds, fd)
   end
 end
 
--- Returns whether the current coroutine is in call_unprotected with this waiter.
+-- Returns whether the current coroutine is in call_unprotected with this waiter, or may be.
 local function is_waiting_here(waiter)
-  if not debug or not debug.getinfo or not debug.getlocal then return true end -- not known
+  if not debug or not debug.getinfo or not debug.getlocal then return true end
   local level, info = 2, debug.getinfo(2, "f")
   while info do
     if info.func == call_unprotected then
@@ -102,8 +104,8 @@ local function is_waiting_here(waiter)
   return false
 end
 
--- Ends the calls whose `wait` has raised an error outside of pcall: the coroutine is dead, or has caught the error and
--- is the current one.
+-- Ends the calls whose function has raised an error that `call` did not catch. Their coroutine is dead, or it has
+-- caught the error itself and is the current one.
 local function end_abandoned()
   if next(unprotected) == nil then return end
   local current = current_thread()
@@ -117,6 +119,7 @@ end
 
 -- Waiting ----------------------------------------------------------------------------------------
 
+-- Waits until one of the waiter's calls may have something to do, or one poll interval.
 local function wait(waiter)
   local shared, calls, wakeup = waiter.shared, waiter.calls, waiter.wakeup
   if not c.is_usable(wakeup) then
@@ -147,7 +150,7 @@ end
 
 -- podero.waits -----------------------------------------------------------------------------------
 
--- Functions for the option `wait`. Each loads its library when it is first called. Outside of coroutines they block, as
+-- Functions for the option `wait`. Each loads its library when it is first called. Outside of a coroutine it blocks, as
 -- a client without the option does.
 local waits = setmetatable({}, { __index = function(_, name)
   c.raise("podero.waits has no '" .. tostring(name) .. "'; it has cqueues, luv and copas")
@@ -160,11 +163,11 @@ function waits.cqueues(seconds, fd)
   cqueues.cancel(fd) -- otherwise cqueues would mistake a later descriptor with this number for this one
 end
 
--- By descriptor: the function that ends the wait on it. luv refuses to watch a descriptor twice, and the watch of a
--- coroutine that was closed still exists.
+-- Functions that end the wait on a descriptor, by descriptor. luv refuses to watch a descriptor twice, and if a
+-- coroutine is closed while it waits, its watch remains.
 local luv_stops = {}
 
--- Returns the error of a coroutine as text, because luv prints only strings.
+-- Returns the error of a coroutine as text, with a traceback, because luv prints only strings.
 local function luv_message(thread, err)
   local message = tostring(err)
   return debug and debug.traceback and debug.traceback(thread, message) or message
@@ -203,7 +206,7 @@ function waits.luv(seconds, fd)
     watch:start("r", resume)
   end
   coroutine.yield()
-  stop() -- the program may have resumed the coroutine itself
+  stop() -- in case the program itself has resumed the coroutine
 end
 
 function waits.copas(seconds)
@@ -216,10 +219,10 @@ function waits.copas(seconds)
   pause(seconds)
 end
 
--- Coroutines of the same event loop --------------------------------------------------------------
+-- New coroutines in the same event loop ----------------------------------------------------------
 
--- For the ready-made functions: returns a function that has the event loop run another one in a coroutine of its own,
--- or nil if that is not possible here.
+-- For each function of podero.waits, a function that returns spawn(f), which has the event loop run f in a new
+-- coroutine; or nil if that is not possible here.
 local spawners = {
   [waits.cqueues] = function()
     local queue = require("cqueues").running()
@@ -233,7 +236,8 @@ local spawners = {
   end,
 }
 
--- Returns a function as `spawners` do, or nil. On plain Lua 5.1 an error in the coroutine could not be caught.
+-- Returns spawn(f) for a function given as the option wait, or nil if there is none. There is none on plain Lua 5.1,
+-- where an error in the new coroutine could not be caught.
 local function spawner(wait_function)
   local find = spawners[wait_function]
   return find and not unprotected_thread() and find() or nil

@@ -1,22 +1,22 @@
--- Waiting in nginx. A handler that waits sleeps on a semaphore of its own. One light thread for each Lua VM, the pump,
--- runs the sockets of all clients, and posts to the semaphores of the handlers whose calls have something to do. A
--- handler that waits starts the pump, if there is none; it ends when no call has been waiting for a while. If it has
--- nothing to do, the pump reads from a socket to which the notifier, a thread of the module (core/loop/notifier),
--- writes a byte if a socket of a client is ready or a time has come.
+-- Waiting in nginx. Each handler that waits sleeps on its own semaphore. The pump, one light thread per Lua VM, runs
+-- the sockets of all clients, and posts to the semaphores of handlers whose calls have something to do. A handler that
+-- waits starts the pump if there is none. The pump ends when no call has waited for a while. When the pump has nothing
+-- to do, it reads from a socket. The notifier, a thread of this module (core/loop/notifier.h), writes a byte to that
+-- socket when a socket of a client is ready, or at a given time.
 --
--- nginx may kill a handler while it sleeps, for instance if its client disconnects. So no other handler depends on it.
+-- nginx may kill a handler while it sleeps, for example if its client disconnects. So no handler depends on another.
 --
 -- Arguments of this chunk, from methods.c:
---   c            C functions, see wait.h
+--   c            C functions, see wait.h, credentials.h and client.c
 --   ngx          nginx's global, or nil
 --   pcall, require, setmetatable, type: Lua's
 --   credentials  what credentials.lua returns
 local c, ngx, pcall, require, setmetatable, type, credentials = ...
 
--- Nil outside of nginx; in nginx, worker threads (ngx.run_worker_thread) have an `ngx` without it.
+-- False or nil outside of nginx, and in worker threads (ngx.run_worker_thread), whose `ngx` lacks this function.
 local get_phase = type(ngx) == "table" and ngx.get_phase
 
--- Phases in which light threads can yield; and phases in which they cannot, but blocking delays no request.
+-- Phases in which light threads can yield; and phases in which they cannot, but in which blocking delays no request.
 local YIELDING = {
   rewrite = true, server_rewrite = true, access = true, precontent = true, content = true, timer = true,
   preread = true, ssl_cert = true, ssl_session_fetch = true, ssl_client_hello = true, proxy_ssl_cert = true,
@@ -24,66 +24,67 @@ local YIELDING = {
 }
 local BLOCKING = { init = true, init_worker = true, exit_worker = true }
 
--- Time limits in seconds: of one iteration of the pump, for the sockets of one client and for those of all clients; of
--- the handlers that one iteration wakes, together; and of one step of a handler.
+-- Time limits in seconds. In one iteration of the pump: SOCKETS for the sockets of one client, ALL_SOCKETS for those of
+-- all clients, and HANDLERS for all handlers that it wakes. In a handler: STEP for one step.
 local SOCKETS, ALL_SOCKETS, HANDLERS, STEP = 0.0005, 0.002, 0.002, 0.0005
 
--- One iteration wakes handlers until the bytes that they will read sum up to ITERATION_BYTES. HANDLER_BYTES is added
--- for each of them: its other work takes as long as reading so many.
+-- One iteration wakes handlers until they have about ITERATION_BYTES to read. Each of them counts for HANDLER_BYTES
+-- more, since the rest of its work takes as long as reading that many bytes.
 local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 
 -- In seconds:
---   LINGER      how long the pump goes on without calls that wait
---   START       how long a handler waits for the pump to start, before it runs the sockets of its client itself
---   RESTART     pause before another pump is started, if one has not started or has failed
+--   LINGER      how long the pump continues if no call waits
+--   START       how long a handler waits for the pump to start before it runs the sockets of its client itself
+--   RESTART     how long to wait before another pump is started, if one did not start or has failed
 --   POLL        how often sockets are polled without a notifier
---   REOPEN, MAX_REOPEN   pause before another notifier is tried, doubled each time; its maximum
+--   REOPEN      how long to wait before another notifier is opened; doubled each time, up to MAX_REOPEN
 --   MAX_SLEEP   how long a handler sleeps at most
 local LINGER, START, RESTART, POLL, REOPEN, MAX_REOPEN, MAX_SLEEP = 0.5, 0.1, 1, 0.001, 1, 60, 60
 
--- Milliseconds, of the connection to the notifier. nginx logs an error if a read times out: so READ_TIMEOUT is longer
--- than the pump ever waits for the notifier.
+-- Timeouts of the connection to the notifier, in milliseconds. nginx logs an error when a read times out, so
+-- READ_TIMEOUT is longer than the pump ever waits for the notifier.
 local CONNECT_TIMEOUT, READ_TIMEOUT = 100, 2147483
 
 local NEVER = 1 / 0 -- seconds
 
-local WEAK = { __mode = "v" } -- so that clients, and the waiters of killed handlers, can be collected
+local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of killed handlers
 
--- Scheduler state of this Lua VM. The two arrays may have holes up to their counts.
---   waiters, waiter_count   waiters (see methods.lua) whose handlers sleep, or slept; the longest asleep first
---   prune_count    if there are so many waiters and no pump, those that do not sleep are removed
+-- Scheduler state of this Lua VM. Times are those of c.clock. The arrays `waiters` and `clients` are weak, so they may
+-- have holes up to their counts.
+--   waiters, waiter_count   waiters (see methods.lua) whose handlers sleep or have slept, the longest asleep first
+--   prune_count    at this many waiters, if there is no pump, those that do not sleep are removed
 --   clients, client_count   clients that the pump runs
---   generation     number of pumps so far, and one
+--   generation     1 plus the number of pumps that have ended
 --   running        there is a pump
---   start_at       when another pump may be started; 0: none was started since the last one ended well
+--   start_at       when another pump may be started; 0 if none was started since the last one ended without an error
 --   alone_at       when handlers stop waiting for a pump to start
---   notifier, connection   of the pump; both or none
+--   notifier, connection   of the pump; both or neither
 --   reading        the pump waits for a byte of the notifier
---   iteration      number of iterations of all pumps
---   suppliers, supplier_count   those that have not ended
---   handlers_until when the time of the handlers that the last iteration has woken is used up
+--   iteration      number of iterations of all pumps so far
+--   suppliers, supplier_count   suppliers that were not removed by end_suppliers
+--   handlers_until   end of the time limit of the handlers that the last iteration has woken
 --
 -- Fields of `shared` that are set here:
---   pump_generation   `generation` of the pump that runs the client; nil: none does
---   in_place_until    until then handlers supply the client's credentials
---   watch_iteration   the last iteration for which the notifier was told to watch the client's sockets
---   ran_at            when a handler has last run the client's sockets itself
+--   pump_generation   `generation` of the pump that runs the client; nil if none does
+--   in_place_until    handlers supply the client's credentials until this time
+--   watch_iteration   the last iteration for which the notifier was asked to watch the client's sockets
+--   ran_at            when a handler last ran the client's sockets itself
 --
 -- Fields of a waiter that are set here:
---   semaphore      on which its handler sleeps
---   sleeping       the handler sleeps
---   listed         the waiter is in `waiters`
---   woken          an iteration of the pump has woken it
---   has_yielded    must_yield has returned true the last time
+--   semaphore      its handler sleeps on this
+--   sleeping       its handler sleeps
+--   listed         it is in `waiters`
+--   woken          an iteration of the pump has woken its handler
+--   has_yielded    what must_yield returned last
 local waiters, waiter_count, prune_count = setmetatable({}, WEAK), 0, 64
 local clients, client_count = setmetatable({}, WEAK), 0
 local generation, running, start_at, alone_at = 1, false, 0, 0
 local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
 local suppliers, supplier_count = {}, 0
-local semaphores = {} -- for reuse
+local semaphores = {} -- unused ones, for reuse
 
--- Whether light threads can yield in the phase ssl_session_fetch: only if OpenSSL has OpenResty's patch, or is
--- BoringSSL. Both have the function below. Otherwise nginx kills a handler that yields there. Nil: not yet known.
+-- Whether light threads can yield in the phase ssl_session_fetch; nil if not yet known. They can if OpenSSL has
+-- OpenResty's patch, or is BoringSSL: both have the function below. Otherwise nginx kills a handler that yields there.
 local fetch_can_yield
 
 local function find_session_function()
@@ -109,7 +110,7 @@ local function can_yield()
   return get_phase and is_yielding(get_phase())
 end
 
--- Wakes a handler that sleeps.
+-- Wakes the handler of a waiter, which must sleep.
 local function wake(waiter)
   waiter.sleeping = false
   waiter.semaphore:post(1)
@@ -117,7 +118,7 @@ end
 
 -- The pump ------------------------------------------------------------------------------------------------------------
 
--- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more.
+-- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more of them.
 local function wake_waiters()
   local kept, more, budget = 0, false, ITERATION_BYTES
   for i = 1, waiter_count do
@@ -140,19 +141,21 @@ local function wake_waiters()
   return more
 end
 
--- To be called when a client was closed: then the pump wakes the handlers that wait for its calls.
+-- Ends the wait of the pump for the notifier. Call it after closing a client, so that the pump wakes the handlers that
+-- wait for its calls.
 local function wake_pump()
   if reading then c.notifier_signal(notifier) end
 end
 
 -- Suppliers -----------------------------------------------------------------------------------------------------------
 --
--- A supplier supplies the credentials of a client. It has a timer of its own: a function of the caller may call
--- ngx.exit, which ends all light threads of a timer. If no timer can be had, the handlers supply the credentials.
---   ticket         see credentials.h
---   semaphore      posted to when the timer may have to end
---   has_started    the timer runs
---   start_until    when it has to have started
+-- A supplier supplies the credentials of a client. It runs in a separate timer, because a function of the caller may
+-- call ngx.exit, which ends all light threads of a timer. If nginx starts no timer, the handlers supply the
+-- credentials.
+--   client, ticket   see credentials.h
+--   semaphore        posted to when the timer may have to end
+--   has_started      the timer runs
+--   start_until      when the timer must have started
 
 local function run_supplier(supplier)
   credentials.supply(supplier.client, supplier.ticket, pcall)
@@ -160,7 +163,7 @@ local function run_supplier(supplier)
   wake_pump()
 end
 
--- Callback of the timer. Kills the light thread with the function if its results are not waited for any more.
+-- Callback of the timer. Kills the light thread that runs the functions if nobody waits for their results any more.
 local function supplier_timer(_, supplier)
   local client, ticket = supplier.client, supplier.ticket
   if not c.is_asked(client, ticket) then return end
@@ -181,8 +184,8 @@ local function start_supplier(client)
   if not ngx.timer.at(0, supplier_timer, supplier) then supplier.start_until = now end
 end
 
--- Removes the suppliers that have ended; ends those that have not started in time, or all. Returns the seconds after
--- which it is to be called again, or nil.
+-- Removes the suppliers that have ended, and ends those that have not started in time, or, if `all` is true, all of
+-- them. Returns the seconds after which to call it again, or nil if no supplier is left.
 local function end_suppliers(all)
   local kept, due, now = 0, nil, c.clock()
   for i = 1, supplier_count do
@@ -205,8 +208,8 @@ local function end_suppliers(all)
   return due
 end
 
--- Runs the sockets of all clients, and removes the clients of which no call waits. Returns the seconds until the next
--- timer, pause or time limit of one of them; nil if no client is left.
+-- Runs the sockets of all clients, and removes clients that have no waiting call. Returns the seconds until the next
+-- timer, pause or time limit of a client, or nil if no client is left.
 local function run_clients()
   local due, kept = nil, 0
   local each = client_count * SOCKETS > ALL_SOCKETS and ALL_SOCKETS / client_count or SOCKETS
@@ -218,7 +221,7 @@ local function run_clients()
     if seconds then
       if wants_credentials then
         start_supplier(client)
-        seconds = 0 -- so that its timer runs at once
+        seconds = 0 -- so that the supplier's timer runs at once
       end
       kept = kept + 1
       clients[kept] = client
@@ -231,7 +234,7 @@ local function run_clients()
   return due
 end
 
--- Has the notifier write a byte when a socket of a client is ready, or after so many seconds.
+-- Has the notifier write a byte when a socket of a client is ready, or after `seconds`.
 local function arm_notifier(seconds)
   for i = 1, client_count do
     local client = clients[i]
@@ -249,7 +252,7 @@ local function close_notifier()
   notifier, connection = nil, nil
 end
 
--- Leaves `notifier` nil if that is not possible now.
+-- Opens a notifier and the connection to it. On failure, both stay nil.
 local function open_notifier()
   local cookie, address
   notifier, cookie, address = c.notifier_new()
@@ -274,16 +277,17 @@ local function read_byte()
   return byte ~= nil
 end
 
--- Lets other light threads and requests of the worker run, until there may be something to do, or for so many seconds.
--- 0: only once. ngx.sleep(0) is no replacement: with OpenResty's patches its timer runs only after nginx's next poll.
+-- Lets other light threads and requests of the worker run until the pump may have something to do, or for `seconds`. If
+-- `seconds` is 0, lets them run once. This does not use ngx.sleep(0), because with OpenResty's patches its timer runs
+-- only after nginx has waited for events again.
 local function pause(seconds)
   if not notifier then return ngx.sleep(POLL) end
   if seconds == 0 then c.notifier_wake(notifier) else arm_notifier(seconds) end
   if not read_byte() then close_notifier() end
 end
 
--- Returns whether a handler sleeps. The count of a semaphore is negative while a handler waits on it; a killed handler
--- does not. If this were wrong, the handler would start another pump.
+-- Returns whether there is a handler that sleeps and was not killed. (The count of a semaphore is negative while a
+-- handler waits on it.) If this wrongly returned false, the handler would start another pump.
 local function is_needed()
   for i = 1, waiter_count do
     local waiter = waiters[i]
@@ -292,7 +296,7 @@ local function is_needed()
   return false
 end
 
--- Runs until no call waits, or, when the worker exits, no handler does.
+-- Runs until no call waits or, while the worker is exiting, no handler sleeps.
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
   while true do
@@ -318,15 +322,15 @@ local function run_pump()
     else
       idle_since = nil
     end
-    -- Nothing tells the pump that the worker is exiting. With sockets in use, timers of libcurl are due soon enough.
+    -- Nothing wakes the pump when the worker exits. While sockets are in use, timers of libcurl are due soon enough.
     local limit = suppliers_due or exiting and LINGER
     pause(limit and due > limit and limit or due)
   end
 end
 
--- Callback of the timer: one pump.
+-- Callback of the timer: runs one pump.
 local function pump()
-  if running then return end -- the timer of another one has run late
+  if running then return end -- the timer of an earlier attempt ran late
   running = true
   local ok, problem = pcall(run_pump)
   pcall(end_suppliers, true)
@@ -336,16 +340,17 @@ local function pump()
   if ok then
     start_at = 0
   else
-    ngx.log(ngx.ERR, "podero: waiting goes on without the pump, which has failed: ", problem)
+    ngx.log(ngx.ERR, "podero: the pump has failed, calls wait without it: ", problem)
   end
-  for i = 1, waiter_count do -- they began to wait just now, or the pump has failed
+  for i = 1, waiter_count do -- handlers that have just begun to wait, or all if the pump has failed
     local waiter = waiters[i]
     if waiter and waiter.sleeping then wake(waiter) end
   end
 end
 
--- Starts a pump, unless that was tried less than RESTART ago. nginx may drop the timer without an error, if too many
--- are running; so handlers wait for the pump until alone_at. If one was started in vain before, they do not wait.
+-- Starts a pump, unless that was tried less than RESTART ago. If too many timers are running, nginx drops this one
+-- without an error, so handlers wait for the pump only until alone_at. If an earlier attempt has failed, they do not
+-- wait for it.
 local function start_pump()
   local now = c.clock()
   if now < start_at then return end
@@ -357,7 +362,7 @@ end
 
 -- Waiters -------------------------------------------------------------------------------------------------------------
 
--- Sleeps until the waiter is woken, or for so many seconds, within POLL and MAX_SLEEP.
+-- Sleeps until the waiter is woken, or for `seconds`, at least POLL and at most MAX_SLEEP.
 local function sleep(waiter, seconds)
   waiter.sleeping = true
   local ok, problem = waiter.semaphore:wait(seconds < POLL and POLL or seconds < MAX_SLEEP and seconds or MAX_SLEEP)
@@ -368,7 +373,7 @@ local function sleep(waiter, seconds)
   end
 end
 
--- Removes the waiters that do not sleep any more.
+-- Removes waiters that do not sleep any more.
 local function prune_waiters()
   local kept = 0
   for i = 1, waiter_count do
@@ -400,14 +405,15 @@ local function add_waiter(waiter)
   end
 end
 
--- If the pump is reading, has the notifier wake it when the client's next timer is due, or after so many seconds.
+-- If the pump is reading, has the notifier wake it when the client's next timer is due, or after `seconds`.
 local function update_timer(client, seconds)
   if not reading then return end
   local timer = c.timer(client)
   c.notifier_wake_in(notifier, timer < seconds and timer or seconds)
 end
 
--- If the pump is reading, has the notifier wake it for this waiter.
+-- If the pump is reading, has the notifier wake it when this waiter's calls have something to do, or after `due`
+-- seconds.
 local function update_notifier(waiter, due)
   if not reading then return end
   if c.pending(waiter.calls) then return c.notifier_signal(notifier) end
@@ -419,13 +425,13 @@ local function update_notifier(waiter, due)
   update_timer(client, due)
 end
 
--- Waits without a pump: runs the sockets of the client until the calls have something to do, or a pump has started.
+-- Waits without a pump: runs the client's sockets until the calls have something to do or a pump has started.
 local function wait_alone(waiter)
   local client, shared, calls = waiter.client, waiter.shared, waiter.calls
   repeat
     sleep(waiter, POLL)
     local now = c.clock()
-    if now - (shared.ran_at or 0) >= POLL / 2 then -- not if another handler has just done so
+    if now - (shared.ran_at or 0) >= POLL / 2 then -- unless another handler has just run them
       shared.ran_at = now
       c.run(client, SOCKETS)
     end
@@ -455,15 +461,16 @@ local function wait(waiter)
   end
 end
 
--- Returns whether the handler has to wait again without doing anything: the iteration that has woken it has used up its
--- time, and the next one wakes it again. Not twice in a row, or it might never run.
+-- Returns whether the handler has to wait again without doing anything, because the handlers of this iteration have
+-- used up their time. The next iteration wakes it again. Never true twice in a row, so that the handler does run.
 local function must_yield(waiter)
   local must = waiter.woken and not waiter.has_yielded and c.clock() >= handlers_until and c.pending(waiter.calls)
   waiter.woken, waiter.has_yielded = false, must
   return must
 end
 
--- To be called when the waiter's calls have ended. Keeps its semaphore for reuse, if no handler waits on it.
+-- Releases what the waiter has used for waiting. Call it when its calls have ended. Keeps the semaphore for reuse if no
+-- handler waits on it.
 local function leave(waiter)
   local semaphore = waiter.semaphore
   waiter.semaphore = nil
@@ -471,14 +478,14 @@ local function leave(waiter)
   update_timer(waiter.client, NEVER) -- another call may use the connection now
 end
 
--- To be called when the waiter's calls were stopped, perhaps by another handler while this one sleeps.
+-- Wakes the waiter's handler if it sleeps. Call it after the waiter's calls were stopped, perhaps by another handler.
 local function wake_stopped(waiter)
   if waiter.sleeping then wake(waiter) end
   update_timer(waiter.client, NEVER)
 end
 
--- Returns whether handlers have to supply credentials themselves: because there is no pump and none is about to start,
--- or no timer for a supplier.
+-- Returns whether handlers have to supply credentials themselves, because there is no pump and none is about to start,
+-- or because nginx has started no timer for a supplier.
 local function supplies_in_place(shared)
   local now = c.clock()
   return now < (shared.in_place_until or 0) or not running and start_at ~= 0 and now >= alone_at

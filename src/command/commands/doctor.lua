@@ -33,7 +33,7 @@ end
 local Report = {}
 Report.__index = Report
 
---- `shown`: the progress line, which must not stand where a step is printed.
+--- `shown`: the progress line, which is removed before a step is printed.
 local function new_report(shown)
   local marks = has_utf8() and { good = "✔ ", bad = "✘ ", note = "! " } or { good = "ok ", bad = "NO ", note = "!  " }
   local sink = output.open(nil, function() shown:clear() end)
@@ -90,7 +90,8 @@ local function duration(seconds)
   return ("%d h"):format(math.floor(seconds / 3600))
 end
 
---- Notes of the events of a client: the response that came first, and where a token came from.
+--- Returns a table and a function that takes events of a client. The function notes in the table the first response,
+-- when it came, and which URL granted a token.
 local function new_events()
   local seen = {}
   return seen, function(event)
@@ -114,12 +115,13 @@ local function show_connection(report, given, seen)
     is_wrong and "Set this machine's clock: certificates depend on it." or nil)
 end
 
---- Prints a step that has failed, and raises the error, which ends the command without another word.
+--- Prints a step that failed, and ends the command.
 local function fail(report, given, name, err, seen, report_error)
   report.shown:stop()
   show_connection(report, given, seen)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
+    if err.kind == "argument" then name = "settings" end -- files of TLS are opened by the first request
     local kind = err.kind ~= "argument" and err.kind .. ": " or ""
     local message = kind .. wording.of(err.kind, err.message, given)
     report:step("bad", name, message, advice.of(err, given, name, seen.first ~= nil))
@@ -145,7 +147,7 @@ local function show_settings(report, given)
   if proxy then report:step("good", "proxy", ("%s (%s)"):format(proxy, where_from)) end
 end
 
---- Finds out whether there is a token. Returns the text of the step.
+--- Checks the token. Returns the text of the step; nil if the list will tell.
 local function check_token(api, given, seen)
   local _, is_own = credentials.describe(given)
   local value, expires_at, scope = api:token()
@@ -154,7 +156,7 @@ local function check_token(api, given, seen)
     return ("from %s, expires %s, scope %s"):format(seen.token_url or "the server",
       expires_at and expiry(expires_at) or "unknown", scope or "unknown")
   end
-  if not given.org_id then -- otherwise the list tells
+  if not given.org_id then
     local ok, err = client.try_token(api, given)
     if not ok then error(err, 0) end
     return "the API accepts it; when it expires is unknown"

@@ -1,5 +1,6 @@
 local FIELDS = require "podero.command.columns"
 local client = require "podero.command.client"
+local commands = require "podero.command.commands"
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
@@ -32,7 +33,7 @@ local find = {
     .. table.concat(FIELDS, ", ") .. ".",
 }
 
---- The id may stand anywhere: it is the argument that is a UUID.
+--- The id may be any of the arguments: it is the one that is a UUID.
 function find.collect(given, values)
   local id, conditions = nil, {}
   for _, value in ipairs(values) do
@@ -45,7 +46,10 @@ function find.collect(given, values)
       conditions[#conditions + 1] = value
     end
   end
-  if id then table.insert(conditions, 1, id) end
+  if not id then
+    failure.usage(("ORG_ID is missing: %s"):format(commands.usage "find"), given.label)
+  end
+  table.insert(conditions, 1, id)
   return conditions
 end
 

@@ -38,7 +38,7 @@ local users = {
   },
 }
 
---- An organization that is there twice is listed once.
+--- Returns the ids without repetitions.
 local function unique(ids)
   local seen, kept = {}, {}
   for _, id in ipairs(ids) do
@@ -59,8 +59,8 @@ function users.check(given)
   user_output.check(given)
 end
 
---- Lists the organizations, one after the other: calls `add` for each user, until there are as many as --limit says.
--- With --keep-going, a list that fails is reported. Returns the exit code, and raises if nothing is left to be written.
+--- Lists the organizations, one after the other: calls `add` for each user, at most --limit times. With --keep-going, a
+-- list that fails is reported. Returns the exit code; raises if no list could be read.
 local function list_all(api, given, opts, add, shown, report)
   local code, complete, left = 0, 0, given.limit
   for _, org_id in ipairs(given.org_id) do
@@ -79,7 +79,7 @@ local function list_all(api, given, opts, add, shown, report)
       shown:clear()
       report(raised, org_id)
       code = failure.first(failure.code(raised), code ~= 0 and code or nil)
-      if raised.kind == "auth" then break end -- the others would get the same answer
+      if raised.kind == "auth" then break end -- the credentials are the same for the others
     end
     if left == 0 then break end
   end
@@ -122,7 +122,7 @@ function users.run(given, report)
       return result
     end)
     shown:stop()
-    shown:summary(written, given.output)
+    if not given.count or given.output then shown:summary(written, given.output) end
     return code
   end)
 end

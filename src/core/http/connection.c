@@ -7,7 +7,7 @@
 #include "core/http/internal.h"
 #include "core/http/libcurl.h"
 
-/* A connection works if bytes have arrived within this time. */
+/* A connection counts as alive if bytes have arrived within this time. */
 #define ALIVE_SECONDS 0.1
 
 /* A connection that several transfers use is shut down after this time without a byte. */
@@ -15,10 +15,9 @@
 
 /* ---- the connection of a transfer ---- */
 
-/* Returns the socket of the transfer's connection, or NULL if that is not known. The socket
- * callback of libcurl names it, but not always for a reused connection. Then it is found by its
- * local port.
- */
+/* Returns the socket of the transfer's connection, or NULL if it is not known. libcurl's socket
+ * callback names it, but not always for a reused connection, whose socket is then found by its
+ * local port. */
 struct socket_entry *connection_socket(struct transfer *x) {
   long port = 0;
   if (x->socket != NULL || x->sent_at == 0) return x->socket;
@@ -27,15 +26,15 @@ struct socket_entry *connection_socket(struct transfer *x) {
   return x->socket;
 }
 
-/* Asking the system before each request would take a twentieth of the time of a small call. So what
- * responses have had is added up, and asked for when this much has come together: until then the
- * bytes of TLS records and chunk headers are missing. */
+/* To ask the system before each request how many bytes were received would take a twentieth of the
+ * time of a small call. So the sizes of responses are added up, and the system is asked only after
+ * this many bytes. Until then, the bytes of TLS records and chunk headers are not counted. */
 #define MAX_UNCOUNTED_BYTES (256u * 1024)
 
 void connection_note_request(struct socket_entry *s) {
   if (s->http2 || !libcurl_quirks.reports_size_as_memory || s->uncounted <= MAX_UNCOUNTED_BYTES)
     return;
-  /* Nothing is unread: an idle connection on which something arrives is not reused. */
+  /* Nothing is unread: an idle connection is not reused if anything arrives on it. */
   s->read_before = sockets_count_received(s);
   s->uncounted = 0;
 }
@@ -66,8 +65,9 @@ void connection_note_bytes(struct transfer *x) {
   if (s != NULL) s->received_at = x->received_at;
 }
 
-/* Until the tunnel is there no request is sent, and libcurl 8 does not know the address. The socket
- * is not known either if the response was there as soon as libcurl looked. */
+/* Before the tunnel is established, no request is sent, and libcurl 8 does not report the address.
+ * If the response has arrived before libcurl had to wait for it, the socket is not known either;
+ * then it is the last one that was opened. */
 void connection_note_proxy(struct transfer *x) {
   const struct socket_entry *s = x->socket != NULL ? x->socket : x->opened;
   if (s != NULL && s->open && connection_sent_at(x) == 0) sockets_write_peer(s, x->proxy);
@@ -83,8 +83,8 @@ void connection_detach(struct transport *t, const struct socket_entry *s) {
   }
 }
 
-/* Without CURLOPT_PREREQFUNCTION only whether it was sent is known, and the start of the transfer
- * is returned. */
+/* Without CURLOPT_PREREQFUNCTION it is only known whether the request was sent; if so, returns the
+ * start of the transfer. */
 double connection_sent_at(const struct transfer *x) {
   curl_off_t microseconds = 0;
   if (x->sent_at > 0 || libcurl_quirks.has_prereq) return x->sent_at;
@@ -92,8 +92,8 @@ double connection_sent_at(const struct transfer *x) {
   return microseconds > 0 ? x->started_at : 0;
 }
 
-/* Whether the request can be sent over another connection: the server may have received it, but no
- * byte of a response has arrived. */
+/* Whether the request can be sent again over another connection: the server may have received it,
+ * but no byte of a response has arrived. */
 static bool can_restart(const struct transfer *x) {
   return !x->restarted && !x->fresh_connection && x->header_bytes == 0;
 }
@@ -101,8 +101,8 @@ static bool can_restart(const struct transfer *x) {
 /* The other transfers that use a connection. */
 struct other_transfers {
   unsigned count;
-  bool can_lose_it;    /* each has begun to receive a response, or can be restarted */
-  double silent_since; /* when the one that has waited longest last received bytes */
+  bool can_lose_it;    /* each of them has begun to receive a response, or can be restarted */
+  double silent_since; /* when the one that has waited longest last sent or received something */
 };
 
 static struct other_transfers find_others(struct transfer *x, const struct socket_entry *s) {
@@ -117,11 +117,11 @@ static struct other_transfers find_others(struct transfer *x, const struct socke
   return others;
 }
 
-/* ---- connections that do not answer ---- */
+/* ---- connections that are silent ---- */
 
 /* If nothing has arrived on the connection since the transfer's request was sent, or since its last
- * bytes, the connection may be dead, and later transfers must not use it. If others use it already,
- * it is shut down when it has been silent for some time, and they are restarted. */
+ * bytes arrived, the connection may be dead, and later transfers must not use it. If others use it
+ * already, it is shut down once it has been silent for some time, and they are restarted. */
 enum connection_action connection_after_stop(struct transfer *x) {
   if (x->handle.easy == NULL || connection_sent_at(x) == 0) return CONNECTION_DISCARD;
   struct socket_entry *s = connection_socket(x);
@@ -146,9 +146,8 @@ void connection_shut_down(struct transport *t, const struct socket_entry *s) {
 
 /* ---- connections that were closed ---- */
 
-/* Whether the connection was reused and had been closed by the server, or was shut down here, so
- * that the server may not have received the request (RFC 9112, section 9.3.1; RFC 9113, section
- * 8.7). */
+/* Whether the server had closed a reused connection, or the connection was shut down here, so that
+ * the server may not have received the request (RFC 9112, section 9.3.1; RFC 9113, section 8.7). */
 static bool was_lost(const struct transfer *x, CURLcode code) {
   unsigned lost = x->shut_down ? CURL_ERROR_LOST | CURL_ERROR_LOST_STREAM : CURL_ERROR_LOST;
   long new_connections = 1;
@@ -157,6 +156,13 @@ static bool was_lost(const struct transfer *x, CURLcode code) {
   if (x->shut_down) return true;
   CURLcode got = curl_easy_getinfo(x->handle.easy, CURLINFO_NUM_CONNECTS, &new_connections);
   return got == CURLE_OK && new_connections == 0;
+}
+
+void connection_note_socket(struct transfer *x) {
+  x->opened_socket = true;
+  if (x->sent_at == 0) return;
+  if (x->socket != NULL) x->http2 = x->socket->http2;
+  x->repeated = true;
 }
 
 bool connection_stops_repeat(struct transfer *x) {
@@ -168,22 +174,24 @@ bool connection_stops_repeat(struct transfer *x) {
   return x->repeat_stopped;
 }
 
-/* libcurl 8 keeps some HTTP/2 connections that have failed, and would use them again. */
+/* libcurl 8 keeps some HTTP/2 connections that have failed, and would use them again. This ends
+ * them. */
 static void end_broken_connection(struct transfer *x, CURLcode code) {
   const struct socket_entry *s = x->socket;
   if ((curl_error_find(code)->flags & CURL_ERROR_BROKEN) == 0) return;
   if (s != NULL && s->open && find_others(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
 }
 
-/* Whether another transfer that has lost its HTTP/2 connection was restarted already. */
+/* Whether another transfer that has lost its HTTP/2 connection was restarted already, here or by
+ * libcurl. */
 static bool has_restarted_another(const struct transfer *x) {
   for (const struct transfer *y = x->transport->transfers; y != NULL; y = y->next) {
-    if (y != x && y->restarted && y->http2) return true;
+    if (y != x && (y->restarted || y->repeated) && y->http2) return true;
   }
   return false;
 }
 
-/* Sends the request again, over a connection that is new or being made. Returns false if out of
+/* Sends the request again, over a new connection or one that is being made. Returns false if out of
  * memory. */
 static bool restart(struct transfer *x) {
   struct transport *t = x->transport;
@@ -222,8 +230,8 @@ bool connection_retry(struct transfer *x, CURLcode code) {
 /* ---- connections that are waited for ---- */
 
 /* With CURLOPT_PIPEWAIT, transfers wait for a connection to their origin that is being made,
- * because it may be HTTP/2. If it is not, libcurl 8 lets them wait for the end of its first
- * transfer. */
+ * because it may use HTTP/2. If it does not, libcurl 8 lets them wait until its first transfer
+ * ends. */
 bool connection_release_waiting(struct transfer *connected) {
   struct transport *t = connected->transport;
   const char *origin = connected->handle.origin;

@@ -1,10 +1,10 @@
-/* max_connections: a transport and its private transports together may have so many connections.
- * libcurl limits those of the shared transport to what the private ones leave. A private transport
- * has one connection, for which it is admitted or waits in a queue. */
+/* max_connections limits the connections of a transport and its private transports together.
+ * libcurl limits those of the shared transport to what the private ones leave. Each private
+ * transport has one connection, for which it is admitted at once or waits in a queue. */
 #include "core/http/internal.h"
 
-/* How many idle connections are kept. libcurl's default depends on the number of transfers, so it
- * closes connections when many transfers end together. */
+/* How many idle connections are kept. libcurl's default depends on the number of transfers, so that
+ * it would close connections when many transfers end together. */
 #define MAX_IDLE_CONNECTIONS 64L
 
 static unsigned get_limit(const struct transport *t) {
@@ -21,12 +21,12 @@ void connection_limit_apply(struct transport *t) {
                     limit < MAX_IDLE_CONNECTIONS ? limit : MAX_IDLE_CONNECTIONS);
 }
 
-/* Admits one more private transport if there is room for its connection. If not, idle connections
- * are closed: all of them if the shared transport has no transfers, otherwise by libcurl, which
- * keeps to the new limit when it next uses them.
+/* Admits one more private transport if there is room for its connection. If not, closes idle
+ * connections: all of them if the shared transport has no transfers; otherwise libcurl closes some
+ * when it next uses them, because of the new limit.
  *
  * One connection is always left to the shared transport. Otherwise a call could wait for a loop
- * that only continues after the call. */
+ * that continues only after the call. */
 static bool admit_one(struct transport *shared) {
   unsigned max = shared->options->max_connections;
   unsigned max_private = max > 1 ? max - 1 : 1;
@@ -40,7 +40,7 @@ static bool admit_one(struct transport *shared) {
     transport_open(shared);
     return true;
   }
-  shared->private_count--; /* without connection_limit_apply: libcurl is to close some */
+  shared->private_count--; /* without connection_limit_apply: libcurl must close some */
   return false;
 }
 

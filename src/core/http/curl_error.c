@@ -21,14 +21,16 @@ static const struct curl_error errors[] = {
     {CURLE_COULDNT_CONNECT, FAILURE_NETWORK, RETRYABLE, SOCKET, NULL},
     {CURLE_HTTP2, FAILURE_NETWORK, RETRYABLE, LOST | BROKEN, NULL},
     {CURLE_PARTIAL_FILE, FAILURE_DECODE, RETRYABLE, LOST, NULL},
-    /* What receive_body has refused is known in transfer.c; this is one of libcurl's decoders. */
+    /* If receive_body refused the bytes, transfer.c reports the reason. Otherwise it was one of
+     * libcurl's decoders. */
     {CURLE_WRITE_ERROR, FAILURE_DECODE, FINAL, 0, "there are bytes after the compressed response"},
     {CURLE_OUT_OF_MEMORY, FAILURE_MEMORY, FINAL, FILE_OR_SOCKET, "out of memory"},
     {CURLE_OPERATION_TIMEDOUT, FAILURE_TIMEOUT, RETRYABLE, 0, NULL},
     {CURLE_SSL_CONNECT_ERROR, FAILURE_NETWORK, RETRYABLE, 0, NULL},
-    /* No callback aborts a transfer, so transport.c uses it for its own purpose. */
+    /* Used by transport.c after a fork. libcurl returns it only if transport_request_callback stops
+     * a transfer, which transfer.c recognizes by repeat_stopped. */
     {CURLE_ABORTED_BY_CALLBACK, FAILURE_NETWORK, RETRYABLE, 0,
-     "the process was forked during the exchange"},
+     "the process was forked during the transfer"},
     {CURLE_GOT_NOTHING, FAILURE_NETWORK, RETRYABLE, LOST, NULL},
     {CURLE_SEND_ERROR, FAILURE_NETWORK, RETRYABLE, LOST | BROKEN, NULL},
     {CURLE_RECV_ERROR, FAILURE_NETWORK, RETRYABLE, LOST | BROKEN, NULL},
@@ -36,7 +38,8 @@ static const struct curl_error errors[] = {
     {CURLE_BAD_CONTENT_ENCODING, FAILURE_DECODE, FINAL, 0, NULL},
     {CURLE_SSL_CACERT_BADFILE, FAILURE_ARGUMENT, FINAL, FILE_OR_SOCKET, NULL},
     {CURLE_HTTP2_STREAM, FAILURE_NETWORK, RETRYABLE, LOST_STREAM, NULL},
-    /* Or too much was decoded at once: see describe_code in transfer.c. */
+    /* Also if too much was decoded at once, or for too many fields: see describe_code in
+     * transfer.c. */
     {(CURLcode)QUIRKS_CURLE_TOO_LARGE, FAILURE_TOO_LARGE, FINAL, 0,
      "the header has a field that is too long"},
 };

@@ -9,13 +9,13 @@
 
 #include "core/failure.h"
 
-/* What else a code can mean, or asks for. */
+/* What else a code can mean, or requires. */
 enum {
-  /* Also returned if open_socket failed, because the process had no descriptor left. */
+  /* Also returned if no socket could be opened because the process had no descriptor left. */
   CURL_ERROR_SOCKET = 1,
-  /* Also returned if libcurl could not open a file or a pipe, for the same reason. */
+  /* Also returned if libcurl could not open a file or a pipe for the same reason. */
   CURL_ERROR_FILE = 2,
-  /* Returned if a reused connection had been closed by the server when the request was sent. */
+  /* Returned if the server had closed a reused connection when the request was sent. */
   CURL_ERROR_LOST = 4,
   /* The same, but only if the connection was shut down here. */
   CURL_ERROR_LOST_STREAM = 8,
@@ -28,11 +28,11 @@ struct curl_error {
   enum failure_kind kind;
   bool retryable;   /* another attempt, over another connection, can succeed */
   unsigned flags;   /* of CURL_ERROR_... */
-  const char *text; /* for the message, static; NULL: libcurl's own */
+  const char *text; /* for the message, static; NULL: use libcurl's own */
 };
 
-/* Returns the meaning of a code, never NULL. A code without a meaning of its own is
- * FAILURE_NETWORK, not retryable and without flags. Static. */
+/* Returns the meaning of a code: static, and never NULL. A code that is not in the table is
+ * FAILURE_NETWORK, not retryable and without flags. */
 const struct curl_error *curl_error_find(CURLcode code);
 
 #endif

@@ -13,11 +13,11 @@
 
 static CURLcode set_behaviour(CURL *easy) {
   CURLcode code = CURLE_OK;
-  /* Do not wait for a thread that resolves a name when the handle is freed. */
+  /* When the handle is freed, do not wait for a thread that resolves a name. */
   if (libcurl_quirks.has_quick_exit) SET_OPTION((CURLoption)QUIRKS_CURLOPT_QUICK_EXIT, 1L);
   SET_OPTION(CURLOPT_FOLLOWLOCATION, 0L);
   SET_OPTION(CURLOPT_NOSIGNAL, 1L);
-  SET_OPTION(CURLOPT_ACCEPT_ENCODING, ""); /* decode; the field is set by set_fields */
+  SET_OPTION(CURLOPT_ACCEPT_ENCODING, ""); /* decode responses; set_fields sets the field */
   return code;
 }
 
@@ -33,8 +33,8 @@ static CURLcode set_callbacks(CURL *easy, struct transport *t) {
   return code;
 }
 
-/* Creates a handle with the options that are the same for all transfers. If it fails, the handle
- * has to be freed nevertheless. */
+/* Creates a handle with the options that all transfers share. If this fails, the handle still has
+ * to be freed. */
 static CURLcode create(struct transport *t, struct handle *h) {
   CURL *easy = h->easy = curl_easy_init();
   h->url = curl_url();
@@ -59,7 +59,7 @@ static char *copy_bytes(const char *bytes, size_t size) {
   return copy;
 }
 
-/* Replaces path and query of a URL. Returns false if the whole URL has to be set instead; then
+/* Replaces the path and query of a URL. Returns false if the whole URL must be set instead; then
  * these parts are undefined. */
 static bool set_path(CURLU *url, const char *path) {
   size_t size = strcspn(path, "?");
@@ -73,7 +73,7 @@ static bool set_path(CURLU *url, const char *path) {
   return ok;
 }
 
-/* Most URLs have the same origin as the one before, and are not parsed again. */
+/* Sets the URL. Most have the same origin as the one before, and need not be parsed again. */
 static CURLcode set_url(struct handle *h, const char *url) {
   const char *path = syntax_url_path(url);
   if (path == NULL) return CURLE_URL_MALFORMAT; /* GCOVR_EXCL_LINE: url_check has accepted it */
@@ -107,7 +107,8 @@ static void drop_fields(struct handle *h) {
   handle_free_fields(h);
 }
 
-/* `name` includes what separates it from the value. Returns false if out of memory. */
+/* Adds a header field. `name` includes what separates it from the value. Returns false if out of
+ * memory. */
 static bool add_field(struct handle *h, const char *name, const char *value) {
   struct buffer line = {0};
   buffer_add(&line, name);
@@ -119,7 +120,7 @@ static bool add_field(struct handle *h, const char *name, const char *value) {
   return true;
 }
 
-/* To be called first, so that the field is the first of the list. */
+/* Adds the Authorization field. Must be called first: the field must be the first in the list. */
 static bool add_authorization(struct handle *h, const char *value) {
   static const char name[] = "Authorization: ";
   if (!add_field(h, name, value)) return false;
@@ -127,8 +128,8 @@ static bool add_authorization(struct handle *h, const char *value) {
   return true;
 }
 
-/* Adds the request's own fields. To libcurl, "Name: " removes a field of its own, and "Name;" is
- * one without a value. Returns false if out of memory. */
+/* Adds the request's own fields. "Name: " would tell libcurl to remove a field of its own; "Name;"
+ * makes it send a field without a value. Returns false if out of memory. */
 static bool add_own_fields(struct handle *h, const char *fields) {
   for (; fields != NULL && *fields != '\0'; fields += strlen(fields) + 1) {
     size_t size = strlen(fields);
@@ -150,14 +151,15 @@ static bool has_own_field(const char *fields, const char *name) {
   return false;
 }
 
-/* The fields about the body. If there is none, libcurl must not add the Content-Type of a form. */
+/* Adds the fields about the body. Without a body, libcurl must not add the Content-Type of a form.
+ * Returns false if out of memory. */
 static bool add_body_fields(struct handle *h, const struct request *request) {
   if (request->body == NULL) return request->method == NULL || add_field(h, "Content-Type:", "");
   return add_field(h, "Content-Type: ", request->content_type) && add_field(h, "Expect:", "");
 }
 
-/* Most requests have the same fields as the one before, which are kept. Returns false if out of
- * memory. */
+/* Sets the header fields. Most requests have the same fields as the one before, which are then
+ * kept. Returns false if out of memory. */
 static bool set_fields(struct handle *h, const struct request *request, const char *user_agent) {
   bool plain = request->body == NULL && request->method == NULL && request->fields == NULL &&
                !request->uncoded;
@@ -178,10 +180,11 @@ static bool set_fields(struct handle *h, const struct request *request, const ch
 
 /* ---- the request ---- */
 
-/* HTTP/1.1, or what libcurl does by default: HTTP/2 over TLS, if the server and libcurl support it.
+/* Sets HTTP/1.1, or libcurl's default: HTTP/2 over TLS if the server and libcurl support it, else
+ * HTTP/1.1.
  *
- * A connection that was made for HTTP/1.1 is closed if others could be HTTP/2: libcurl would use it
- * again for requests that may use HTTP/2. */
+ * A connection that was made for HTTP/1.1 is closed after the request if others may use HTTP/2:
+ * libcurl would reuse it for them. */
 static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
                                  const struct request *request) {
   CURLcode code = CURLE_OK;
@@ -189,13 +192,13 @@ static CURLcode set_http_version(CURL *easy, const struct transport_options *o,
   bool may = others_may && !request->http_1_1; /* use HTTP/2 */
   SET_OPTION(CURLOPT_HTTP_VERSION, (long)(may ? CURL_HTTP_VERSION_NONE : CURL_HTTP_VERSION_1_1));
   SET_OPTION(CURLOPT_FORBID_REUSE, others_may && !may ? 1L : 0L);
-  /* Wait for a connection that is being made, because it may be HTTP/2 and serve this transfer,
-   * too. Without TLS it is not, and libcurl would only know after the first response. */
+  /* Wait for a connection that is being made: it may use HTTP/2, and so serve this transfer, too.
+   * Without TLS it does not, but libcurl would know that only after the first response. */
   SET_OPTION(CURLOPT_PIPEWAIT, may ? 1L : 0L);
   return code;
 }
 
-/* Sets method and body. POST, PUT and PATCH without a body say so, with Content-Length: 0. */
+/* Sets the method and the body. POST, PUT and PATCH without a body get a Content-Length of 0. */
 static CURLcode set_method(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = CURLE_OK;
@@ -224,7 +227,7 @@ static CURLcode set_request(struct transfer *x, const struct request *request) {
   CURL *easy = x->handle.easy;
   CURLcode code = set_url(&x->handle, request->url);
   const char *proxy = t->options->proxy;
-  SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is relative to this one */
+  SET_OPTION(CURLOPT_URL, request->url); /* CURLINFO_REDIRECT_URL is resolved against this one */
   if (code == CURLE_OK) code = set_http_version(easy, t->options, request);
   SET_OPTION(CURLOPT_PROXY, proxy == NULL && request->loopback ? "" : proxy);
   if (t->options->key_password != NULL) SET_OPTION(CURLOPT_KEYPASSWD, t->options->key_password);
@@ -260,7 +263,8 @@ static CURLcode set_buffer_size(struct transport *t, struct handle *h) {
   return code;
 }
 
-/* Takes an idle handle, unless it refuses the size of the buffer (see quirks.c), or creates one. */
+/* Takes an idle handle, or creates one if there is none or if it refuses the buffer size (see
+ * quirks.c). */
 static CURLcode get_handle(struct transport *t, struct handle *h) {
   if (t->idle_count > 0) {
     *h = t->idle[--t->idle_count];
@@ -277,8 +281,9 @@ CURLcode handle_acquire(struct transfer *x, const struct request *request) {
   return code == CURLE_OK ? set_request(x, request) : code;
 }
 
-/* All idle handles that have fields have those of the same token, that of the last transfer that
- * succeeded. Fields with another token are freed: that is not used any more. */
+/* Frees the fields of the idle handles if they have a different token, which is not used any more.
+ * All idle handles that have fields have the same token, that of the last transfer that
+ * succeeded. */
 static void drop_other_fields(struct transport *t, const char *authorization) {
   const char *other = NULL;
   for (unsigned i = t->idle_count; i > 0 && other == NULL; i--)
@@ -288,9 +293,9 @@ static void drop_other_fields(struct transport *t, const char *authorization) {
     drop_fields(&t->idle[i]);
 }
 
-/* After a failure, a handle may have state that no option resets. After a request with a body, its
- * buffers may contain credentials and a token. A request's own fields may be secret, and are of no
- * use to others. */
+/* Frees handles that must not be used again. After a failure, a handle may have state that no
+ * option resets; after a request with a body, its buffers may contain credentials and a token. A
+ * request's own fields may be secret, and are not needed again. */
 void handle_release(struct transfer *x, bool succeeded) {
   struct transport *t = x->transport;
   if (!succeeded || x->restarted || x->handle.single_use || t->idle_count == MAX_IDLE_HANDLES) {

@@ -17,7 +17,7 @@ static void initialize(void) {
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
   libcurl_quirks = quirks_of(info->version_num);
   openssl_find(info->ssl_version);
-  /* CURLOPT_ACCEPT_ENCODING would send the same, but makes this text again for each request. */
+  /* CURLOPT_ACCEPT_ENCODING would send the same, but builds this text again for each request. */
   snprintf(libcurl_accept_encoding, sizeof libcurl_accept_encoding, "%s%s%s",
            (info->features & CURL_VERSION_LIBZ) != 0 ? "deflate, gzip" : "identity",
            (info->features & CURL_VERSION_BROTLI) != 0 ? ", br" : "",

@@ -8,7 +8,7 @@
 #include "core/clock.h"
 #include "core/http/internal.h"
 
-/* <openssl/ssl.h>, <openssl/crypto.h> */
+/* From <openssl/ssl.h> and <openssl/crypto.h>. */
 struct ssl_st;
 struct ssl_ctx_st;
 enum {
@@ -23,7 +23,7 @@ enum {
 typedef void message_callback(int is_sent, int version, int type, const void *bytes, size_t size,
                               struct ssl_st *ssl, void *user);
 
-/* All NULL if it was not found. */
+/* All NULL if OpenSSL was not found. */
 static struct {
   const char *(*version)(int part);
   void (*clear_errors)(void);
@@ -34,15 +34,16 @@ static struct {
 
 /* ---- look up ---- */
 
-/* Sets `*function`, a pointer to a function. */
+/* Looks a function up. `function` points to the function pointer to set. Returns false, and sets it
+ * to NULL, if the function is not found. */
 static bool find(const char *name, void *function) {
   void *symbol = dlsym(RTLD_DEFAULT, name);
   memcpy(function, &symbol, sizeof symbol);
   return symbol != NULL;
 }
 
-/* Whether this is the OpenSSL that libcurl uses: it names the same version. libcurl's text is like
- * "OpenSSL/3.0.15", OpenSSL's like "OpenSSL 3.0.15 3 Sep 2024". */
+/* Whether this is the OpenSSL that libcurl uses: whether both name the same version. libcurl's text
+ * is like "OpenSSL/3.0.15", OpenSSL's like "OpenSSL 3.0.15 3 Sep 2024". */
 static bool is_libcurls(const char *text) {
   static const char name[] = "OpenSSL";
   const char *own = openssl.version(OPENSSL_VERSION);
@@ -55,7 +56,8 @@ static bool is_libcurls(const char *text) {
   return strncmp(text, own, size) == 0 && own[size] == ' ';
 }
 
-/* The same symbols as libcurl's own references are found, as libcurl is in this module's scope. */
+/* libcurl is in this module's scope, so dlsym finds the same symbols as libcurl's own
+ * references. */
 void openssl_find(const char *ssl_version) {
   bool found = find("OpenSSL_version", &openssl.version) &&
                find("ERR_clear_error", &openssl.clear_errors) &&
@@ -67,13 +69,13 @@ void openssl_find(const char *ssl_version) {
 
 /* ---- what is received ---- */
 
-/* The clock is read once in so many records (of 16 KB at most). For a response, libcurl reads fewer
- * before it goes on to others. */
+/* How many TLS records (of at most 16 KB) are read before the clock is checked. libcurl reads fewer
+ * of a response before it returns. */
 #define RECORDS 64u
 
-/* While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl does
- * not return, and calls nothing else; see quirks.c. Here OpenSSL is told that the server has closed
- * the connection: it reads no more of it. */
+/* Counts a TLS record. While HTTP/2 frames that are not part of a response arrive as fast as they
+ * are read, libcurl does not return, and calls no function but this one (see quirks.c). So this
+ * tells OpenSSL that the server has closed the connection; OpenSSL then reads no more of it. */
 static void record_received(struct transport *t, struct ssl_st *ssl) {
   struct reading *r = &t->reading;
   if (ssl != r->connection) *r = (struct reading){.connection = ssl};
@@ -85,8 +87,8 @@ static void record_received(struct transport *t, struct ssl_st *ssl) {
   t->read_too_long = true;
 }
 
-/* Called for each message of a handshake, which begins with its type, and for each record, among
- * others. */
+/* OpenSSL's message callback. It is called for each TLS record and for each handshake message,
+ * whose first byte is its type, among others. */
 static void message_received(int is_sent, int version, int type, const void *bytes, size_t size,
                              struct ssl_st *ssl, void *user) {
   struct transport *t = user;
@@ -98,7 +100,7 @@ static void message_received(int is_sent, int version, int type, const void *byt
     t->asked_for_certificate = true;
 }
 
-/* CURLOPT_SSL_CTX_FUNCTION with a transport. */
+/* CURLOPT_SSL_CTX_FUNCTION. `user` is a transport. */
 static CURLcode context_created(CURL *easy, void *context, void *user) {
   (void)easy;
   openssl.set_callback(context, message_received);

@@ -1,13 +1,13 @@
 #include "core/http/quirks.h"
 
-/* All workarounds for versions of libcurl. The versions are those in which the fault was seen, or
- * read in the source; others may have it, too. Workarounds marked with * depend on the version at
- * run time; the others are always active. quirks_spec checks that the specs exist.
+/* All workarounds for faults and limits of libcurl. The versions are those in which the fault was
+ * seen, or found in the source; others may have it, too. Workarounds marked with * depend on the
+ * version at run time; the others are always active. quirks_spec checks that the specs exist.
  *
  * up to 7.76.0 *
- *   While a transfer of HTTP/2 is paused, its response is read into memory (7.68 to 7.74: 60 MB),
- *   and a response whose codings are nested can take gigabytes. No client is made (libcurl_check
- *   in libcurl.c).
+ *   While an HTTP/2 transfer is paused, its response is read into memory (7.68 to 7.74: 60 MB), and
+ *   a response with nested codings can take gigabytes. No client is made (libcurl_check in
+ *   libcurl.c).
  *   Spec: quirks_spec "is refused by podero.new"
  *
  * up to 7.79 *
@@ -33,20 +33,20 @@
  *   Spec: faults_spec "an endless header field", status_spec "fails that call only"
  *
  * all
- *   The codings of a body are decoded one after the other for as long as that takes, without a call
- *   of receive_body if nothing comes out. Only one is accepted (note_codings in receive.c).
+ *   The codings of a body are decoded however long that takes, without a call of receive_body while
+ *   nothing comes out. Only one is accepted (note_codings in receive.c).
  *   Spec: status_spec "two codings, in two fields"
  *
  * all
- *   The body of a proxy's response to CONNECT is read byte by byte, and as long as bytes arrive
- *   libcurl does not return. A transfer whose tunnel is refused ends at the header
- *   (is_tunnel_refused in receive.c).
+ *   The body of a proxy's response to CONNECT is read byte by byte, and libcurl does not return
+ *   while bytes arrive. A transfer whose tunnel is refused ends at the header (is_tunnel_refused in
+ *   receive.c).
  *   Spec: status_spec "does not read the proxy's body, however long"
  *
  * all
- *   That what it decodes is cut short is not noticed: the body of a response in a content coding
- *   may be a part. JSON is checked by its reader; a body that is passed on as it is must not have a
- *   coding (request.uncoded).
+ *   libcurl does not notice if encoded content is cut short, so the body of a response with a
+ *   content coding may be incomplete. The JSON reader notices; a body that is passed on unread must
+ *   not have a coding (request.uncoded).
  *   Spec: status_spec "gzip that is cut short"
  *
  * all
@@ -62,45 +62,47 @@
  *
  * 7.88 to 8.1 *
  *   A socket that was never connected is closed without CURLOPT_CLOSESOCKETFUNCTION. It stays
- *   registered with the reactor, and its number becomes that of another file; if a child process
- *   has inherited the socket, epoll can report it for ever. Until it is connected, a duplicate is
+ *   registered with the reactor, and its number can be given to another file; if a child process
+ *   has inherited the socket, epoll can report it forever. Until it is connected, a duplicate is
  *   registered (REACTOR_DUP), and only while libcurl waits for it (socket_callback in
  *   transport.c).
  *   Spec: connections_spec "is not harmed by a connection that was never established",
  *   "waits without using the processor"
  *
  * 7.88 to 8.1
- *   The socket for the next address can get the number of the one before. libcurl does not call
- *   CURLMOPT_SOCKETFUNCTION then, as if nothing had changed (reactor_replace in
- *   transport_open_socket).
+ *   The socket for the next address can get the number of the previous one. Then libcurl does not
+ *   call CURLMOPT_SOCKETFUNCTION, as if nothing had changed. The new socket is registered when it
+ *   is opened (transport_open_socket in transport.c).
  *   Spec: reactor_spec "watches the new file of a reused number"
  *
  * from 8.6 *
- *   With CURLOPT_PIPEWAIT, transfers wait for the connection to their host that is being made. If
- *   it does not use HTTP/2, they also wait for the end of its first transfer
+ *   With CURLOPT_PIPEWAIT, transfers wait for a connection to their host that is being made. If it
+ *   does not use HTTP/2, they also wait for the end of its first transfer
  *   (connection_release_waiting in connection.c).
  *   Spec: connections_spec "opens a connection for each call over TLS"
  *
  * all
  *   A timer that expires within a millisecond of another is lost (7.88), and an HTTP/2 error is
  *   only reported when a later timer expires (8.14). All transfers are checked at intervals,
- *   whatever the timer is (FIRST_CHECK_SECONDS in transport.c). 8.5 never reports some HTTP/2
+ *   regardless of the timer (FIRST_CHECK_SECONDS in transport.c). 8.5 never reports some HTTP/2
  *   errors: the calls end at their deadlines.
- *   Spec: faults_spec "silent in the TLS handshake", "a frame that is too large", "a header that cannot be decompressed"
+ *   Spec: faults_spec "silent in the TLS handshake", "a frame that is too large", "a header that
+ *   cannot be decompressed"
  *
  * all
- *   An idle TLS connection that the server has closed with close_notify is used again. The request
- *   is tried on six of them, then it fails; here on one, then on a new connection
+ *   An idle TLS connection that the server has closed with close_notify is used again. libcurl
+ *   tries six of them before the request fails; here one is tried, and then a new connection
  *   (connection_stops_repeat and connection_retry in connection.c).
  *   Spec: connections_spec "after the server has closed 40 idle connections"
  *
  * up to 8.13
- *   GOAWAY fails a request that is being sent (connection_retry in connection.c).
+ *   A request that is being sent fails when GOAWAY arrives. It is sent again (connection_retry in
+ *   connection.c).
  *   Spec: faults_spec "with GOAWAY just as the second request arrives"
  *
  * from 8.0
- *   An HTTP/2 connection that has failed can be used again (end_broken_connection in
- *   connection.c).
+ *   An HTTP/2 connection that has failed can be used again. It is shut down
+ *   (end_broken_connection in connection.c).
  *   Spec: faults_spec "endless SETTINGS"
  *
  * all
@@ -112,25 +114,32 @@
  *   Spec: connections_spec "sends a refresh token once", "resends a lost request once"
  *
  * all
- *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use
- *   (connection_after_stop in connection.c).
+ *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use. If
+ *   it is silent, it is shut down (connection_after_stop in connection.c).
  *   Spec: connections_spec "opens another HTTP/2 connection"
  *
+ * 8.23
+ *   If an HTTP/2 connection that several transfers use is shut down here, libcurl repeats the
+ *   request of one itself, and reports the others as failed. They wait for the connection that it
+ *   makes for that one (has_restarted_another in connection.c).
+ *   Spec: connections_spec "sends the requests of waiting calls"
+ *
  * all
- *   All bytes that were read are decoded before libcurl returns, into memory if the transfer is
+ *   All bytes that were read are decoded before libcurl returns; into memory if the transfer is
  *   paused. So only a few are read at a time (SMALL_BUFFER_BYTES in internal.h).
  *   Spec: connections_spec "calls wait every 50 ms"
  *
  * from 7.88
- *   While HTTP/2 frames that are no part of a response arrive as fast as they are read, libcurl
- *   does not return, and calls none of our functions. From 8.7 on that is so if there is no stream
- *   to read for, as after GOAWAY. If libcurl uses OpenSSL, that has a callback, which ends the
+ *   While HTTP/2 frames that are not part of a response arrive as fast as they are read, libcurl
+ *   does not return, and calls none of its callbacks. From 8.7 on, this needs a connection without
+ *   an open stream, as after GOAWAY. If libcurl uses OpenSSL, a callback of OpenSSL's ends the
  *   connection (record_received in openssl.c). With other TLS libraries there is no workaround.
  *   Spec: http2_spec "cannot hold a call"
  *
  * 7.88
- *   A TLS handshake that fails leaves an error in OpenSSL's queue of the thread, which others find:
- *   nginx logs it for the next visitor over TLS (transport_leave in transport.c).
+ *   A TLS handshake that fails leaves an error in the thread's OpenSSL error queue, where others
+ *   find it: nginx logs it for the next TLS request that it serves. The queue is emptied
+ *   (transport_leave in transport.c).
  *   Spec: nginx_spec "a later TLS connection is not logged for a failed call"
  *
  * 7.88
@@ -139,13 +148,14 @@
  *   Spec: http2_spec "and not for token requests"
  *
  * all
- *   A connection of HTTP/1.1 is used again for requests that may use HTTP/2, which then never do.
- *   That of a token request is closed (set_http_version in handle.c).
+ *   An HTTP/1.1 connection is used again for requests that may use HTTP/2, which then never do. The
+ *   connection of a token request is closed (set_http_version in handle.c).
  *   Spec: http2_spec "and not for token requests"
  *
  * 7.88
  *   After running out of memory, libcurl keeps connections that are never used or closed, and for
- *   which other transfers wait (reset_after_out_of_memory in transport.c).
+ *   which other transfers wait. The multi handle is replaced (reset_after_out_of_memory in
+ *   transport.c).
  *   Spec: memory_spec "when an allocation by libcurl fails"
  *
  * from 8.12
@@ -154,8 +164,8 @@
  *   Spec: memory_spec "when an allocation by libcurl fails"
  *
  * all
- *   Until a tunnel is there, CURLINFO_PRIMARY_IP is the proxy's (7.88), or empty (8.14). The
- *   socket's own address is used (connection_note_proxy in connection.c).
+ *   Until a tunnel is established, CURLINFO_PRIMARY_IP is the proxy's (7.88), or empty (8.14). The
+ *   socket is asked for its peer instead (connection_note_proxy in connection.c).
  *   Spec: status_spec "whose proxy answers CONNECT with"
  *
  * from 8.16
@@ -164,27 +174,27 @@
  *   Spec: curl_error_spec "a certificate without its key"
  *
  * from 8.20
- *   Without a descriptor left, there is no multi handle. It is made for the next transfer (begin in
- *   transfer.c).
+ *   If no descriptor is left, no multi handle can be made. It is made when the next transfer begins
+ *   (begin in transfer.c).
  *   Spec: connections_spec "made when no descriptor is left"
  *
  * from 8.21
  *   The host "127.0.0.1." is the address 127.0.0.1, so plain http to it is accepted; before, it is
- * a name. url_check asks libcurl, which will connect to the same (check_host in url.c). Spec:
- * options_spec "may not be plain http, unless the host is loopback"
+ *   a name. url_check asks libcurl, which connects to the same (check_host in url.c).
+ *   Spec: options_spec "may not be plain http, unless the host is loopback"
  *
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
- * that is too long (has_too_many_fields in transfer.c). Spec: headers_spec "join many repeated
- * fields"
+ *   that is too long (has_too_many_fields in transfer.c).
+ *   Spec: headers_spec "join many repeated fields"
  *
  * 7.88
- *   If the connection is closed between two header fields, libcurl reports a whole response
+ *   If the connection is closed between two header fields, libcurl reports a complete response
  *   (transfer_end in transfer.c).
  *   Spec: faults_spec "closed between two header fields"
  *
  * 7.88
- *   The value of Accept-Encoding is made again for each request, and a URL given as a string is
+ *   The value of Accept-Encoding is built again for each request, and a URL given as a string is
  *   parsed twice (libcurl_accept_encoding in libcurl.c, set_url in handle.c).
  *   Spec: none, it only takes time */
 struct quirks quirks_of(unsigned version) {

@@ -19,8 +19,8 @@
 
 /* ---- the header ---- */
 
-/* Sets `*value` to the value of a header field. Returns false if the field has another name, which
- * includes the colon. */
+/* Sets `*value` to the value of a header field. Returns false if the field does not have this name,
+ * which includes the colon. */
 static bool find_value(struct span field, const char *name, struct span *value) {
   size_t size = strlen(name);
   if (field.size < size || !syntax_is_same(field.start, name, size)) return false;
@@ -28,14 +28,15 @@ static bool find_value(struct span field, const char *name, struct span *value) 
   return true;
 }
 
-/* Copies a value, or the empty text if it is too long. */
+/* Copies a value, or an empty string if it is too long. */
 static void copy_value(struct span value, char *out, size_t capacity) {
   if (value.size >= capacity) value.size = 0;
   if (value.size > 0) memcpy(out, value.start, value.size);
   out[value.size] = '\0';
 }
 
-/* Takes the next element of a comma-separated list off its beginning. */
+/* Removes the first element of a comma-separated list, and returns it without white space at its
+ * ends. */
 static struct span next_element(struct span *list) {
   const char *comma = memchr(list->start, ',', list->size);
   struct span element = {list->start, comma != NULL ? (size_t)(comma - list->start) : list->size};
@@ -45,8 +46,8 @@ static struct span next_element(struct span *list) {
   return span_trim(element);
 }
 
-/* A response may have one content coding, and no transfer coding but chunked: a few bytes in
- * several codings can take libcurl hours to decode. */
+/* Notes the codings that a field names. A response may have one content coding, and no transfer
+ * coding except chunked: libcurl can take hours to decode a few bytes in several codings. */
 static void note_codings(struct transfer *x, struct span value, bool for_transfer) {
   while (value.size > 0) {
     struct span coding = next_element(&value);
@@ -56,7 +57,7 @@ static void note_codings(struct transfer *x, struct span value, bool for_transfe
   }
 }
 
-/* Returns the time of a date in one of HTTP's forms, or -1. */
+/* Returns the time of a date in one of HTTP's formats, or -1. */
 static time_t read_date(const char *value) {
   if (strlen(value) < sizeof "Sun Nov  6 08:49:37 1994" - 1) return -1;
   return curl_getdate(value, NULL);
@@ -88,15 +89,16 @@ static bool is_html(struct span type) {
   return span_is(type, "text/html") || span_is(type, "application/xhtml+xml");
 }
 
-/* Whether the line is a status line. It looks like one, but so can a field, and one of a trailer.
- */
+/* Whether the line is a status line. It is not enough that it looks like one: fields can, too, even
+ * those of a trailer. */
 static bool begins_header(const struct transfer *x, struct span line) {
   bool is_due = !x->in_header && x->response.status < 200;
   return is_due && line.size >= 5 && memcmp(line.start, "HTTP/", 5) == 0;
 }
 
-/* libcurl decodes a body by the codings of its header and those of the 1xx responses before it. Of
- * a response to CONNECT it does not. */
+/* Begins the header of a response. The codings of a 1xx response are kept, because libcurl decodes
+ * the body of the final response by them, too. Those of a response to CONNECT are dropped, as
+ * libcurl ignores them. */
 static void begin_header(struct transfer *x, struct span line) {
   x->response.has_retry_after = x->response.is_html = false;
   x->in_header = true;
@@ -136,8 +138,8 @@ static bool is_tunnel_refused(const struct transfer *x) {
   return status >= 300;
 }
 
-/* Returns false if the body is not to be read. The status of a proxy's response to CONNECT is not
- * the transfer's: it stays 0. */
+/* Ends the header of a response. Returns false if the body must not be read. The status of a
+ * proxy's response to CONNECT is not that of the transfer, which stays 0. */
 static bool end_header(struct transfer *x) {
   struct response *r = &x->response;
   struct transport *t = x->transport;
@@ -158,9 +160,9 @@ static bool end_header(struct transfer *x) {
   return !x->refused_coding;
 }
 
-/* Called for the status line, for each field, and for the empty line after them; again for each
- * response, if a 1xx comes first; and for the fields of a trailer, which are ignored. `bytes` is
- * not terminated. */
+/* Called for the status line, for each field, and for the empty line after them; for each response,
+ * if a 1xx response comes first; and for the fields of a trailer, which are ignored. `bytes` does
+ * not end in a NUL. */
 size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
   (void)one;
   struct transfer *x = user;
@@ -181,7 +183,7 @@ size_t receive_field(char *bytes, size_t one, size_t size, void *user) {
 
 /* ---- the body ---- */
 
-/* Moves what was not taken to the beginning of the buffer. */
+/* Moves the bytes that were not taken to the beginning of the buffer. */
 static void compact_window(struct transfer *x) {
   struct buffer *window = &x->response.body;
   if (x->taken == 0) return;
@@ -231,7 +233,7 @@ const char *transfer_bytes(const struct transfer *x, size_t *size) {
   return *size > 0 ? window->data + x->taken : NULL;
 }
 
-/* Tells libcurl to go on, which may call receive_body at once. */
+/* Resumes the transfer. libcurl may call receive_body at once. */
 static void resume(struct transfer *x) {
   struct sigpipe_guard guard;
   x->paused = false;

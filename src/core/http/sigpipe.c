@@ -11,7 +11,7 @@ static bool is_pending(void) {
 
 void sigpipe_block(struct sigpipe_guard *guard) {
   sigset_t sigpipe;
-  /* A SIGPIPE that is pending already is blocked by the program, and must not be discarded. */
+  /* If a SIGPIPE is pending already, the program has blocked it, and it must not be discarded. */
   guard->active = libcurl_quirks.raises_sigpipe && !is_pending();
   if (!guard->active) return;
   /* GCOVR_EXCL_START: only with libcurl before 7.87 */

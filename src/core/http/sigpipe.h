@@ -10,10 +10,10 @@
 
 struct sigpipe_guard {
   bool active;
-  sigset_t mask; /* the thread's signal mask before, if active */
+  sigset_t mask; /* if active: the thread's signal mask before sigpipe_block */
 };
 
-/* Blocks SIGPIPE in this thread. To be followed by sigpipe_restore with the same guard. */
+/* Blocks SIGPIPE in this thread. Must be followed by sigpipe_restore with the same guard. */
 void sigpipe_block(struct sigpipe_guard *guard);
 
 /* Discards a SIGPIPE that was raised since sigpipe_block, and restores the signal mask. */

@@ -63,7 +63,7 @@ void sockets_write_peer(const struct socket_entry *s, char peer[SOCKETS_PEER_CHA
     snprintf(peer, SOCKETS_PEER_CHARS, ip6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* Returns 0 if the socket is not connected over IP. */
+/* Returns the local port, or 0 if the socket is not connected over IP. */
 static int get_local_port(const struct socket_entry *s) {
   union address address = {.any.sa_family = AF_UNSPEC};
   socklen_t size = sizeof address;
@@ -74,7 +74,7 @@ static int get_local_port(const struct socket_entry *s) {
 
 struct port_search {
   long port;
-  struct socket_entry *found; /* the last one */
+  struct socket_entry *found; /* the last one that has the port */
   unsigned count;
 };
 
@@ -105,26 +105,11 @@ unsigned sockets_count(const struct sockets *sockets) {
   return count;
 }
 
-/* ---- fork ---- */
-
-struct disowning {
-  int null_fd;
-  bool all_kept; /* the child has closed none of the sockets */
-};
-
-static void disown_socket(struct socket_entry *s, void *user) {
-  struct disowning *d = user;
-  s->open = fork_is_same_file(s->fd, s->identity);
-  d->all_kept = d->all_kept && s->open;
-  if (!s->open || (d->null_fd >= 0 && dup2(d->null_fd, s->fd) >= 0)) return;
-  close(s->fd);
-  s->open = false;
-}
-
 uint64_t sockets_count_received(const struct socket_entry *s) {
   uint64_t received = 0;
 #if defined(__linux__) && defined(TCP_INFO)
-  /* tcpi_bytes_received; the C library's struct tcp_info can be older than the kernel's. */
+  /* Where tcpi_bytes_received is. The C library's struct tcp_info can be older than the
+   * kernel's. */
   enum { OFFSET = 128 };
   char info[OFFSET + sizeof received];
   socklen_t size = sizeof info;
@@ -141,6 +126,22 @@ uint64_t sockets_count_read(const struct socket_entry *s) {
   int unread = 0;
   if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
   return (uint64_t)unread < received ? received - (uint64_t)unread : 0;
+}
+
+/* ---- fork ---- */
+
+struct disowning {
+  int null_fd;
+  bool all_kept; /* the child has closed none of the sockets */
+};
+
+static void disown_socket(struct socket_entry *s, void *user) {
+  struct disowning *d = user;
+  s->open = fork_is_same_file(s->fd, s->identity);
+  d->all_kept = d->all_kept && s->open;
+  if (!s->open || (d->null_fd >= 0 && dup2(d->null_fd, s->fd) >= 0)) return;
+  close(s->fd);
+  s->open = false;
 }
 
 bool sockets_disown(struct sockets *sockets) {

@@ -10,9 +10,8 @@
 #include "core/syntax.h"
 
 /* Trusts the given authorities and no others, for the server and for a proxy with TLS. By default
- * libcurl has both a file and a folder of the system's authorities, so the one that is not given
- * has to be unset. A TLS library without support for folders refuses to unset it, which does no
- * harm. */
+ * libcurl uses both a file and a folder of the system's authorities, so the one that is not given
+ * must be unset. A TLS library that does not support folders refuses that, which does no harm. */
 static CURLcode set_authorities(CURL *easy, const struct transport_options *o) {
   CURLcode code = CURLE_OK;
   curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -38,8 +37,8 @@ CURLcode tls_set_options(CURL *easy, const struct transport_options *o) {
   return code;
 }
 
-/* Sets the failure if the file or folder of an option cannot be read. It may be a named pipe, which
- * is not opened here. */
+/* Sets the failure if the file or folder of an option cannot be read. Does not open it, because it
+ * may be a named pipe. */
 static void check_file(struct failure *f, const char *name, const char *path, bool is_folder) {
   struct stat status;
   if (path == NULL || f->kind != FAILURE_NONE) return;
@@ -49,11 +48,11 @@ static void check_file(struct failure *f, const char *name, const char *path, bo
                 strerror(errno));
   else if ((S_ISDIR(status.st_mode) != 0) != is_folder)
     failure_set(f, FAILURE_ARGUMENT, "tls.%s %.200s is %s folder", name, path,
-                is_folder ? "no" : "a");
+                is_folder ? "not a" : "a");
 }
 
-/* libcurl would open the files after it has connected, report the same code for all of them, and
- * ignore a folder that does not exist, and a key without a certificate. */
+/* libcurl would open the files only after it has connected, report the same code for all of them,
+ * and ignore a folder that does not exist or a key without a certificate. */
 bool tls_check_files(const struct transport_options *o, struct failure *f) {
   check_file(f, "ca_file", o->ca_file, false);
   check_file(f, "ca_path", o->ca_path, true);
@@ -71,14 +70,15 @@ const char *tls_describe(const struct transport_options *o, CURLcode code, const
     return o->ca_file != NULL ? "tls.ca_file holds no certificate in PEM form: "
                               : "the authorities' certificates cannot be read (see tls.ca_file): ";
   if (strstr(text, "rivate key") == NULL) return "tls.cert holds no certificate in PEM form: ";
-  return o->key != NULL ? "tls.key is no private key in PEM form, or not that of tls.cert, or "
-                          "tls.key_password is missing or wrong: "
-                        : "tls.cert holds no private key in PEM form (then it needs a tls.key), or "
-                          "tls.key_password is missing or wrong: ";
+  return o->key != NULL
+             ? "tls.key is not a private key in PEM form, or does not belong to tls.cert, or "
+               "tls.key_password is missing or wrong: "
+             : "tls.cert holds no private key in PEM form (if so, set tls.key), or "
+               "tls.key_password is missing or wrong: ";
 }
 
-/* With TLS 1.3 the alert can be lost, if the server closes the connection while the request is
- * being sent: then libcurl reports only that. */
+/* With TLS 1.3, the server's alert can be lost if the server closes the connection while the
+ * request is being sent: then libcurl reports only that the connection is closed. */
 const char *tls_describe_refusal(const struct transport_options *o, const char *text) {
   if (o->cert == NULL) return "the server asks for a client certificate (see tls.cert, tls.key): ";
   return strstr(text, "alert") != NULL ? "the server has refused tls.cert: "

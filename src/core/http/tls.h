@@ -12,20 +12,22 @@
 #include "core/failure.h"
 #include "core/http/transport.h"
 
-/* Sets the TLS options of a handle. TLS 1.2 is required at least. */
+/* Sets the TLS options of a handle, with TLS 1.2 as the minimum. Returns CURLE_OK or libcurl's
+ * error. */
 CURLcode tls_set_options(CURL *easy, const struct transport_options *options);
 
 /* Returns whether all files and folders that are given can be read. Otherwise sets `failure`, which
- * has to be FAILURE_NONE before, to FAILURE_ARGUMENT with a message that names the option. Their
+ * must be FAILURE_NONE before, to FAILURE_ARGUMENT with a message that names the option. Their
  * content is not checked. */
 bool tls_check_files(const struct transport_options *options, struct failure *failure);
 
-/* Returns which option is wrong, for the beginning of a message: a static string that ends in ": ".
- * `code` is CURLE_SSL_CACERT_BADFILE or CURLE_SSL_CERTPROBLEM, `text` is libcurl's message. */
+/* Returns the beginning of a message that says which option is wrong: a static string that ends in
+ * ": ". `code` is CURLE_SSL_CACERT_BADFILE or CURLE_SSL_CERTPROBLEM, `text` is libcurl's
+ * message. */
 const char *tls_describe(const struct transport_options *options, CURLcode code, const char *text);
 
-/* The same for a connection that the server, which has asked for a client certificate, has ended
- * before it answered. `text` is libcurl's message. */
+/* Does the same for a connection that the server has ended before its response, after asking for a
+ * client certificate. `text` is libcurl's message. */
 const char *tls_describe_refusal(const struct transport_options *options, const char *text);
 
 #endif

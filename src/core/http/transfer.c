@@ -16,7 +16,7 @@
 #include "core/http/url.h"
 #include "core/syntax.h"
 
-/* If fewer descriptors than this can be opened, they are taken for the reason of a failure. */
+/* If fewer descriptors than this can be opened, a failure is attributed to that. */
 #define MIN_DESCRIPTORS 3
 
 /* ---- why a transfer has failed ---- */
@@ -26,15 +26,15 @@ static bool begins_error(const struct transfer *x, const char *text) {
   return strncmp(x->error_text, text, strlen(text)) == 0;
 }
 
-/* Whether a header field is longer than libcurl accepts: that much was read, and no end of a field
- * was found. */
+/* Whether a header field is longer than libcurl accepts: far more bytes were read than the complete
+ * fields account for. */
 static bool has_long_field(const struct transfer *x) {
   return x->sent_at > 0 && !x->header_complete &&
          connection_count_read(x) > x->header_bytes + MAX_FIELD_BYTES;
 }
 
 /* Whether more has arrived than libcurl accepts: a header field of more than 100 KB, or more than
- * 64 MB that were decoded at once for a transfer that is paused. */
+ * 64 MB decoded at once for a paused transfer. */
 static bool is_too_large_for_libcurl(const struct transfer *x, CURLcode code) {
   if (code == (CURLcode)QUIRKS_CURLE_TOO_LARGE) return true;
   return libcurl_quirks.reports_size_as_memory && code == CURLE_OUT_OF_MEMORY &&
@@ -57,7 +57,7 @@ static bool are_descriptors_short(void) {
 }
 
 /* Whether the transfer has failed because the process had no descriptor left: for its socket, which
- * is known, or for something else that libcurl needs. */
+ * is known for certain, or for something else that libcurl needs. */
 static bool lacks_descriptor(const struct transfer *x, CURLcode code) {
   unsigned flags = curl_error_find(code)->flags;
   if (x->sent_at > 0 || x->out_of_memory) return false;
@@ -65,7 +65,8 @@ static bool lacks_descriptor(const struct transfer *x, CURLcode code) {
          ((flags & CURL_ERROR_FILE) != 0 && are_descriptors_short());
 }
 
-/* If libcurl cannot allocate the text of the URL, it says that there is none; there always is. */
+/* If libcurl cannot allocate the text of the URL, it reports that there is no URL, though there
+ * always is one. */
 CURLcode transfer_correct_code(const struct transfer *x, CURLcode code) {
   if (code == CURLE_URL_MALFORMAT && begins_error(x, "No URL set")) return CURLE_OUT_OF_MEMORY;
   if (code == CURLE_BAD_FUNCTION_ARGUMENT && begins_error(x, "unable to set private key"))
@@ -78,13 +79,14 @@ bool transfer_is_out_of_memory(const struct transfer *x, CURLcode code) {
          !lacks_descriptor(x, code);
 }
 
-/* Whether receive.c has refused the codings, or libcurl has: it accepts five. */
+/* Whether the codings of the response were refused, by receive.c or by libcurl, which accepts
+ * five. */
 static bool is_coding_refused(const struct transfer *x, CURLcode code) {
   return (x->refused_coding && x->header_complete) ||
          (code == CURLE_BAD_CONTENT_ENCODING && !x->header_complete);
 }
 
-/* What is reported of a failure. */
+/* What to report about a failure. */
 struct report {
   enum failure_kind kind;
   bool retryable;
@@ -97,9 +99,9 @@ static bool is_proxy_unusable(const struct transfer *x) {
   return begins_error(x, "Unsupported proxy");
 }
 
-/* Whether the connection has ended in the handshake or before the response, and the server had
- * asked for a client certificate. With TLS 1.3 the handshake is over before the server looks at it.
- */
+/* Whether the connection ended during the handshake or before the response, after the server had
+ * asked for a client certificate. With TLS 1.3, the handshake ends before the server has checked
+ * the certificate. */
 static bool is_certificate_refused(const struct transfer *x, CURLcode code) {
   const struct transport *t = x->transport;
   if (!t->asked_for_certificate || t->tls_files_work || x->header_bytes > 0) return false;
@@ -111,7 +113,7 @@ static bool has_too_many_fields(const struct transfer *x) {
   return begins_error(x, "Too many response headers");
 }
 
-/* What the code means, and what else is known of the transfer. */
+/* Describes a failure from libcurl's code and what else is known of the transfer. */
 static struct report describe_code(const struct transfer *x, CURLcode code) {
   const struct curl_error *error = curl_error_find(code);
   struct report r = {error->kind, error->retryable, "", error->text};
@@ -119,7 +121,7 @@ static struct report describe_code(const struct transfer *x, CURLcode code) {
   if (r.kind == FAILURE_TOO_LARGE && has_too_many_fields(x))
     r.text = "the header has more fields than libcurl accepts";
   else if (r.kind == FAILURE_TOO_LARGE && x->paused)
-    r.text = "the response unpacks to too much at once";
+    r.text = "the response decompresses to too much data at once";
   if (code == CURLE_PARTIAL_FILE && !x->header_complete)
     r.kind = FAILURE_NETWORK;
   else if (r.kind == FAILURE_ARGUMENT)
@@ -129,7 +131,7 @@ static struct report describe_code(const struct transfer *x, CURLcode code) {
   return r;
 }
 
-/* Returns what is said of a transfer that was stopped because of `too_large`. */
+/* Returns the message for a transfer that was stopped because of `too_large`. */
 static const char *get_size_text(const struct transfer *x) {
   if (x->field_too_large) return "a header field is longer than 64 KB";
   return x->header_bytes > MAX_HEADER_BYTES ? "the header is longer than 256 KB"
@@ -139,7 +141,7 @@ static const char *get_size_text(const struct transfer *x) {
 static const char *get_coding_text(const struct transfer *x) {
   return x->uncoded && x->content_codings == 1
              ? "the response is in a content coding, which was not asked for"
-             : "the response is in more codings than one, which is not decoded";
+             : "the response has more than one coding, which is not supported";
 }
 
 static struct report describe_failure(const struct transfer *x, CURLcode code) {
@@ -148,14 +150,14 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
     return (struct report){FAILURE_DECODE, false, "", get_coding_text(x)};
   if (x->past_deadline)
     return (struct report){FAILURE_TIMEOUT, true, "",
-                           "the time was up while the response was unpacked"};
+                           "the time limit was exceeded while the response was decompressed"};
   if (x->no_descriptor) return (struct report){FAILURE_NETWORK, true, "", "too many open files"};
   if (x->transport->read_too_long && (curl_error_find(code)->flags & CURL_ERROR_LOST) != 0)
     return (struct report){FAILURE_NETWORK, true, "",
-                           "the server sends without pause what is no part of a response"};
+                           "the server keeps sending data that is not part of a response"};
   if (x->repeat_stopped)
     return (struct report){FAILURE_NETWORK, true, "",
-                           "the server did not take the request, which is not sent again"};
+                           "the server did not accept the request, which is not sent again"};
   if (is_proxy_unusable(x))
     return (struct report){FAILURE_ARGUMENT, false, "",
                            "the proxy's URL is malformed, or libcurl does not know its scheme"};
@@ -163,8 +165,8 @@ static struct report describe_failure(const struct transfer *x, CURLcode code) {
   return describe_code(x, x->out_of_memory ? CURLE_OUT_OF_MEMORY : code);
 }
 
-/* A proxy's response to CONNECT other than 2xx. Returns false if there was none. Its address is
- * named, not its URL, which can contain a password. */
+/* Sets the failure if a proxy has refused CONNECT; otherwise returns false. The message names the
+ * proxy's address, not its URL, which can contain a password. */
 static bool set_proxy_failure(struct transfer *x) {
   struct failure *f = &x->response.failure;
   long status = 0;
@@ -188,7 +190,7 @@ static void set_failure(struct transfer *x, CURLcode code) {
 /* ---- end ---- */
 
 /* Sets what is only reported in events. If no request was sent, there may have been no connection
- * at all, for which libcurl also counts no new one. */
+ * at all; since libcurl then counts no new connection, it would look like a reused one. */
 static void read_times(struct transfer *x) {
   struct response *r = &x->response;
   long made = 1;
@@ -207,7 +209,7 @@ static void read_info(struct transfer *x) {
   if (r->status != 0 && origin != NULL && url_is_https(origin)) x->transport->tls_files_work = true;
 }
 
-/* Takes the transfer away from libcurl. */
+/* Removes the transfer from libcurl, and releases its handle and the request's body. */
 static void release(struct transfer *x, bool succeeded) {
   if (x->handle.easy != NULL || x->handle.url != NULL) {
     struct sigpipe_guard guard;
@@ -222,20 +224,20 @@ static void release(struct transfer *x, bool succeeded) {
 
 static void note_descriptors(struct transfer *x, CURLcode code) {
   struct transport *t = x->transport->shared != NULL ? x->transport->shared : x->transport;
-  /* If it has failed otherwise, it had a socket in the end, for another address. */
+  /* If it failed for another reason, a socket for another address was opened after all. */
   x->no_descriptor = code != CURLE_OK && lacks_descriptor(x, code);
   if (x->no_descriptor) t->lacks_descriptors = true;
 }
 
-/* Whether the header of a response has arrived whose status is not 2xx. If there are too many
- * codings, libcurl has stopped inside the header. */
+/* Whether the header of a response has arrived whose status is not 2xx. If it has too many codings,
+ * libcurl has stopped within the header. */
 static bool has_error_status(const struct transfer *x, CURLcode code) {
   return (x->header_complete || is_coding_refused(x, code)) && x->response.status >= 200 &&
          !response_is_success(&x->response);
 }
 
-/* Whether there is no response. The status of an error outranks whatever has happened to its body,
- * unless memory could not be allocated. If receiving was stopped, the response is not whole,
+/* Whether there is no usable response. The status of an error outranks whatever happened to its
+ * body, except for running out of memory. If receiving was stopped, the response is incomplete,
  * whatever the code is. */
 static bool has_failed(const struct transfer *x, CURLcode code) {
   if (x->out_of_memory || transfer_is_out_of_memory(x, code)) return true;
@@ -274,7 +276,7 @@ static CURLcode begin(struct transfer *x, const struct request *request) {
   return CURLE_OK;
 }
 
-/* Returns false, with the failure set, if the TLS files cannot be used. */
+/* Returns false and sets the failure if the TLS files cannot be used. */
 static bool check_tls_files(struct transfer *x, const char *url) {
   struct transport *t = x->transport;
   if (t->tls_files_work || !url_is_https(url)) return true;

@@ -13,17 +13,18 @@
 #include "core/http/libcurl.h"
 #include "core/http/openssl.h"
 
-/* All transfers are checked at these intervals, whatever libcurl's timer is, because libcurl can
- * miss an event or lose a timer (see quirks.c). The interval is doubled from the first to the last
- * after each check. */
+/* All transfers are checked at intervals, regardless of libcurl's timer, because libcurl can miss
+ * an event or lose a timer (see quirks.c). The first interval is FIRST_CHECK_SECONDS; it is doubled
+ * after each check, up to LAST_CHECK_SECONDS. */
 #define FIRST_CHECK_SECONDS 0.002
 #define LAST_CHECK_SECONDS 1.0
 
-/* How often a collection is asked for while private transports wait for connections. */
+/* How often transport_lacks_descriptors asks for a garbage collection while private transports wait
+ * for connections. */
 #define COLLECT_SECONDS 0.5
 
-/* A socket is read again at once until this much has arrived: for long responses that is as fast as
- * a larger receive buffer. */
+/* A socket is read again at once until this much has arrived, which makes long responses as fast as
+ * a larger receive buffer would. */
 #define MAX_READ_BYTES (96u * 1024)
 
 /* ---- timers ---- */
@@ -35,7 +36,7 @@ static void update_timer(struct transport *t) {
   if (t->queue != NULL) t->watcher.due = fmin(t->watcher.due, t->collect_at);
 }
 
-/* Has all transfers checked soon, and not later than planned. */
+/* Has all transfers checked soon, but not later than planned. */
 static void check_soon(struct transport *t) {
   t->check_interval = FIRST_CHECK_SECONDS;
   t->check_at = fmin(t->check_at, clock_monotonic() + FIRST_CHECK_SECONDS);
@@ -58,8 +59,8 @@ static int timer_callback(CURLM *multi, long milliseconds, void *user) {
 
 /* ---- sockets ---- */
 
-/* Returns a socket that children do not inherit, or -1. Without SOCK_CLOEXEC, a child that another
- * thread starts at the same moment does. */
+/* Opens a socket that child processes do not inherit; returns -1 on failure. Without SOCK_CLOEXEC,
+ * a child that another thread starts at the same moment does inherit it. */
 static int open_socket(const struct curl_sockaddr *address) {
 #if defined SOCK_CLOEXEC && !defined PODERO_POSIX_ONLY
   return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -80,7 +81,7 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
     x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;
   }
-  x->opened_socket = true;
+  connection_note_socket(x);
   struct socket_entry *s = x->opened = sockets_add(&t->sockets, fd);
   if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;
   if (s != NULL) s->open = false;
@@ -89,8 +90,8 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
   return CURL_SOCKET_BAD;
 }
 
-/* A socket that is not open any more was disowned after a fork: the number may be another file's.
- */
+/* If a socket is not open any more, it was disowned after a fork, and its number may be another
+ * file's. */
 int transport_close_socket(void *user, curl_socket_t fd) {
   struct transport *t = user;
   struct socket_entry *s = sockets_find(&t->sockets, fd);
@@ -115,8 +116,8 @@ static int get_events(int what) {
                                    : 0;
 }
 
-/* CURLMOPT_SOCKETFUNCTION: libcurl waits for events on a socket, or not any more. Without an entry
- * it is a socket of the resolver, which transport_open_socket has not opened.
+/* CURLMOPT_SOCKETFUNCTION: libcurl starts or stops waiting for events on a socket. A socket without
+ * an entry belongs to the resolver; transport_open_socket has not opened it.
  *
  * A connection stays registered with the reactor between two transfers, which is faster. Other
  * sockets do not, because they can be closed without transport_close_socket. */
@@ -141,7 +142,7 @@ static int socket_callback(CURL *easy, curl_socket_t fd, int what, void *user, v
   if (s != NULL && !s->connected && libcurl_quirks.skips_close_callback) events |= REACTOR_DUP;
   errno = 0;
   if (reactor_watch(t->reactor, &t->watcher, fd, events)) return 0;
-  /* If no descriptor is left, libcurl checks the socket from time to time all the same. */
+  /* If no descriptor is left, libcurl still checks the socket from time to time. */
   return errno == EMFILE || errno == ENFILE ? 0 : -1;
 }
 
@@ -155,7 +156,7 @@ void transport_enter(struct transport *t, struct sigpipe_guard *guard) {
 
 void transport_leave(struct transport *t, struct sigpipe_guard *guard) {
   sigpipe_restore(guard);
-  /* If something fails in TLS, the connection is closed in the same call of libcurl. */
+  /* When something fails in TLS, libcurl closes the connection in the same call. */
   if (t->closed_socket) openssl_clear_errors();
 }
 
@@ -211,14 +212,14 @@ bool transport_submit(struct transfer *x) {
 
 /* ---- forks ---- */
 
-/* Whether the transfer has a connection, so that no thread resolves a name for it. */
+/* Whether the transfer has a connection, so that no thread is resolving a name for it. */
 static bool is_connected(const struct transfer *x) {
   curl_off_t microseconds = 0;
   curl_easy_getinfo(x->handle.easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
   return microseconds > 0;
 }
 
-/* Gives up all handles without freeing them. */
+/* Abandons all handles without freeing them. */
 static void leak_handles(struct transport *t) {
   for (struct transfer *x = t->transfers; x != NULL; x = x->next) {
     handle_free_fields(&x->handle);
@@ -230,9 +231,9 @@ static void leak_handles(struct transport *t) {
   sockets_close(&t->sockets);
 }
 
-/* libcurl's handles cannot be freed in two cases. If a thread resolves a name, it exists in the
- * parent only, and libcurl would wait for it. If the child has closed descriptors, libcurl would
- * close some again that are in use for other files now. */
+/* In two cases libcurl's handles cannot be freed. If a thread is resolving a name, libcurl would
+ * wait for it, but it exists only in the parent. If the child has closed descriptors, libcurl would
+ * close them again, although other files may use their numbers now. */
 bool transport_reset_after_fork(struct transport *t) {
   if (t->fork_count == fork_count()) return false;
   bool can_free = reactor_survived_fork(t->reactor);
@@ -279,7 +280,7 @@ static void end_completed(struct transport *t) {
 }
 
 /* After running out of memory, libcurl keeps connections that are never used or closed, and for
- * which others wait. So all transfers fail, and the multi handle is created again. */
+ * which other transfers wait. So all transfers fail, and the multi handle is replaced. */
 static void reset_after_out_of_memory(struct transport *t) {
   while (t->transfers != NULL)
     transfer_end(t->transfers, CURLE_OUT_OF_MEMORY);
@@ -287,7 +288,7 @@ static void reset_after_out_of_memory(struct transport *t) {
   transport_open(t);
 }
 
-/* What libcurl is called for. */
+/* Why libcurl is called. */
 enum action { ON_SOCKET, ON_TIMER, CHECK_ALL };
 
 static CURLMcode call_libcurl(CURLM *multi, enum action action, int fd, int events) {
@@ -300,7 +301,7 @@ static CURLMcode call_libcurl(CURLM *multi, enum action action, int fd, int even
 #pragma GCC diagnostic pop
 }
 
-/* Returns whether it made progress, see transport.h. */
+/* Runs an iteration. Returns whether it made progress, see transport.h. */
 static bool iterate(struct transport *t, enum action action, int fd, int events) {
   if (transport_reset_after_fork(t) || t->multi == NULL) return true;
   struct sigpipe_guard guard;
@@ -319,7 +320,7 @@ static bool iterate(struct transport *t, enum action action, int fd, int events)
   return t->made_progress || failed;
 }
 
-/* Whether there is probably more to read: libcurl reads a socket only once in an iteration. */
+/* Whether there is probably more to read: libcurl reads a socket only once per iteration. */
 static bool has_more(struct transport *t, int fd) {
   const struct socket_entry *s = sockets_find(&t->sockets, fd);
   return t->iteration_bytes >= SMALL_BUFFER_BYTES / 2 && t->transfers != NULL && s != NULL &&
@@ -335,7 +336,7 @@ static bool on_socket(struct watcher *watcher, int fd, int events) {
                               ((events & REACTOR_ERROR) != 0 ? CURL_CSELECT_ERR : 0));
   while (has_more(t, fd) && (bytes += t->iteration_bytes) < MAX_READ_BYTES)
     iterate(t, ON_SOCKET, fd, CURL_CSELECT_IN);
-  if (!progress) check_soon(t); /* libcurl may have found an error that it does not report yet */
+  if (!progress) check_soon(t); /* libcurl may have found an error that it has not reported yet */
   return progress;
 }
 
@@ -370,7 +371,7 @@ static bool on_timer(struct watcher *watcher) {
     t->check_interval = fmin(t->check_interval * 2, LAST_CHECK_SECONDS);
     t->check_at = clock_monotonic() + t->check_interval;
   } else if (t->unsent > 0) {
-    check_soon(t); /* timers are lost while connections are made */
+    check_soon(t); /* timers can be lost while connections are made */
   }
   update_timer(t);
   return progress;
@@ -389,7 +390,7 @@ struct transport *transport_new(const struct transport_options *options, struct 
     return NULL;
   }
   t->reactor = reactor;
-  transport_open(t); /* if it fails, the first transfer tries again, and says what is missing */
+  transport_open(t); /* if this fails, the first transfer tries again */
   return t;
 }
 

@@ -1,14 +1,14 @@
-/* HTTP connections, by libcurl. A transport has the connections that its transfers share; see
- * transfer.h for these.
+/* HTTP connections, made with libcurl. A transport has the connections that its transfers share;
+ * see transfer.h for transfers.
  *
  *   create        struct transport_options, transport_new, transport_new_private, transport_free
  *   descriptors   transport_lacks_descriptors
  *
- * A transport runs while its reactor runs, which also tells whether it made progress: whether bytes
- * of a response have arrived, or a transfer has ended.
+ * A transport runs while its reactor runs. It makes progress, as reactor_run reports, if bytes of a
+ * response arrive or a transfer ends.
  *
- * After a fork, the child's transport has no connections and can be used as before. Transfers that
- * were running have failed there. The parent's connections are not affected. */
+ * After a fork, the child's transport has no connections, and can be used as before; transfers that
+ * were running have failed in the child. The parent's connections are not affected. */
 #ifndef PODERO_TRANSPORT_H
 #define PODERO_TRANSPORT_H
 
@@ -24,45 +24,46 @@ enum http_version {
   HTTP_VERSION_1_1
 };
 
-/* The strings are not copied, and have to live until the transport is freed. NULL is libcurl's
- * default.
+/* The strings are not copied, and must stay valid until the transport is freed. NULL stands for
+ * libcurl's default.
  *
- * If `ca_file` or `ca_path` is given, no other authorities are trusted, for the server and for a
- * proxy with TLS. TLS files are opened by transfers: a transfer to an https URL fails with
- * FAILURE_ARGUMENT if a file cannot be used. Passwords are never asked for on a terminal. */
+ * If `ca_file` or `ca_path` is given, no other authorities are trusted, neither for the server nor
+ * for a proxy with TLS. TLS files are opened by each transfer: a transfer to an https URL fails
+ * with FAILURE_ARGUMENT if a file cannot be used. Nothing ever asks for a password on the
+ * terminal. */
 struct transport_options {
-  const char *ca_file, *ca_path; /* PEM file; folder of PEM files with hashed names */
+  const char *ca_file, *ca_path; /* a PEM file; a folder of PEM files with hashed names */
   const char *cert, *key;        /* the client's certificate and private key, PEM files */
   const char *key_password;      /* of `key`, or of `cert` if that contains the key; or NULL. Read
-                                  * by each transfer that begins, so it may change in between */
+                                  * when a transfer begins, so it may change between transfers */
   bool verify;                   /* verify the server's certificate and host name */
   const char *proxy;
   const char *user_agent;
-  enum http_version http_version; /* of requests that do not ask for HTTP/1.1 */
+  enum http_version http_version; /* unless the request asks for HTTP/1.1 */
   double connect_timeout;         /* seconds */
-  unsigned max_connections; /* at least 1; of the transport and its private transports together */
+  unsigned max_connections; /* at least 1; for the transport and its private transports together */
 };
 
-/* Returns a new transport that uses the reactor's sockets and timers, to be freed with
- * transport_free: after its transfers and before the reactor. `options` is not copied. Returns NULL
- * if out of memory. */
+/* Returns a new transport that uses the reactor for its sockets and timers. Free it with
+ * transport_free, after its transfers and before the reactor. `options` is not copied, and must
+ * stay valid as long. Returns NULL if out of memory. */
 struct transport *transport_new(const struct transport_options *options, struct reactor *reactor);
 
 /* Returns a new transport with the options and the reactor of `shared`. It has a connection of its
- * own and can run one transfer at a time. To be freed before `shared`. Returns NULL if out of
- * memory.
+ * own, and can run one transfer at a time. Free it before `shared`. Returns NULL if out of memory.
  *
- * If `shared` and its private transports together have max_connections already, the first transfer
- * waits: idle connections of `shared` are closed for it. One connection is always left to `shared`,
- * except with a max_connections of 1: then there can be two, one of `shared` and one private. */
+ * If `shared` and its private transports have max_connections already, the first transfer waits for
+ * a connection, and idle connections of `shared` are closed to make room. One connection is always
+ * left to `shared`. So if max_connections is 1, there can be two: one of `shared` and a private
+ * one. */
 struct transport *transport_new_private(struct transport *shared);
 
 /* Frees a transport and closes its connections. NULL does nothing. */
 void transport_free(struct transport *transport);
 
 /* Returns whether a transfer has failed since the last call because the process had no descriptor
- * left; also true, from time to time, while private transports wait for connections
- * (max_connections). A private transport reports both through its shared transport. */
+ * left. Also returns true from time to time while private transports wait for a connection (see
+ * max_connections). Private transports report both through their shared transport. */
 bool transport_lacks_descriptors(struct transport *transport);
 
 #endif

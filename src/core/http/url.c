@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/syntax.h"
 
@@ -20,7 +19,7 @@ static char *get_part(struct checked_url *c, CURLUPart part) {
   return text;
 }
 
-/* Modifies the host, as curl_url_get returns it: IPv6 addresses are in brackets. */
+/* `host` is as curl_url_get returns it, with IPv6 addresses in brackets. It is modified. */
 static bool is_loopback(char *host) {
   size_t size = strlen(host);
   bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
@@ -46,11 +45,11 @@ static const char *check_host(struct checked_url *c, bool allow_http) {
 static const char *check(struct checked_url *c, const char *text, bool allow_http) {
   static const char not_absolute[] = "is not an absolute URL that begins with https:// or http://";
   if (syntax_text_fault(text, false) != NULL) return "contains control characters";
-  /* Not asked of libcurl, which ignores an empty query or fragment. */
+  /* libcurl cannot be asked: it ignores an empty query or fragment. */
   if (strpbrk(text, "?#@\\ ") != NULL)
     return "contains a user name, a query, a fragment, a backslash or a space";
   /* libcurl also accepts one slash or three after the scheme, and decodes escapes in the host: then
-   * a part of the path would become the host. */
+   * part of the path would become the host. */
   const char *path = syntax_url_path(text);
   if (path == NULL) return not_absolute;
   if (memchr(text, '%', (size_t)(path - text)) != NULL) return "has a percent sign in its host";
@@ -70,7 +69,7 @@ bool url_check(const char *name, const char *url, bool allow_http, bool *loopbac
   curl_url_cleanup(c.url);
   *loopback = c.loopback;
   if (c.out_of_memory)
-    failure_set(failure, FAILURE_MEMORY, "out of memory while %s was checked", name);
+    failure_set(failure, FAILURE_MEMORY, "out of memory while checking %s", name);
   else if (wrong != NULL)
     failure_set(failure, FAILURE_ARGUMENT, "%s %s", name, wrong);
   return failure->kind == FAILURE_NONE;

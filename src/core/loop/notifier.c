@@ -27,10 +27,10 @@
 #include "core/entropy.h"
 #include "core/fork.h"
 
-/* How many connections without the cookie notifier_start closes before it fails. */
+/* notifier_start tolerates this many connections without the cookie. */
 #define MAX_REFUSED 16
 
-/* How many events epoll_wait returns at most. */
+/* epoll_wait returns at most this many events. */
 #define MAX_EVENTS 16
 
 #define SOCKET_NAME "/socket"
@@ -40,8 +40,8 @@ struct notifier {
   int set;                  /* an epoll set of reactors, `timer` and `event` */
   int timer, event;         /* a timerfd, for notifier_wake_at; an eventfd, for notifier_wake */
   double timer_at;          /* when `timer` expires, or has expired; monotonic */
-  atomic_bool signaled;     /* a byte was written, and notifier_clear not called since */
-  atomic_bool stopping;     /* the thread has to end */
+  atomic_bool signaled;     /* a byte was written, and notifier_clear was not called since */
+  atomic_bool stopping;     /* the thread must end */
   bool running;             /* there is a thread */
   pthread_t thread;
   unsigned fork_count;        /* of the process that made it, see core/fork.h */
@@ -73,7 +73,7 @@ static void remove_path(struct notifier *n) {
   *path = '\0';
 }
 
-/* Makes a temporary folder, and sets `address` to its path. */
+/* Makes a temporary folder, and sets the path in `address` to it. */
 static bool make_folder(struct notifier *n) {
   const char *parent = getenv("TMPDIR");
   if (parent == NULL || *parent != '/') parent = "/tmp";
@@ -115,7 +115,7 @@ static bool listen_on_port(struct notifier *n) {
 
 /* ---- accept ---- */
 
-/* Returns the next connection, or -1. */
+/* Returns the next connection, or -1 if there is none. */
 static int accept_one(const struct notifier *n) {
   return accept4(n->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
@@ -147,10 +147,10 @@ static void write_byte(struct notifier *n) {
   if (!atomic_exchange(&n->signaled, true)) send(n->connection, "x", 1, MSG_NOSIGNAL);
 }
 
-/* Reads the count of a timerfd or eventfd, which is unreadable after that. */
+/* Reads the count of a timerfd or eventfd, which makes it unreadable. */
 static void reset_count(int fd) {
   uint64_t count;
-  if (read(fd, &count, sizeof count) < 0) return; /* the timer was set again meanwhile */
+  if (read(fd, &count, sizeof count) < 0) return; /* the timer was set again in the meantime */
 }
 
 static void *run(void *user) {
@@ -247,7 +247,7 @@ bool notifier_watch(struct notifier *n, struct reactor *reactor) {
   struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
   if (fd < 0) return false;
   if (epoll_ctl(n->set, EPOLL_CTL_MOD, fd, &event) == 0) return true;
-  /* It is not in the set yet, or it is a new one that got the number of one that was closed. */
+  /* It is not in the set yet, or it is a new one with the number of one that was closed. */
   return errno == ENOENT && epoll_ctl(n->set, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -265,7 +265,7 @@ void notifier_wake_at(struct notifier *n, double time) {
 void notifier_wake(struct notifier *n) {
   uint64_t one = 1;
   if (write(n->event, &one, sizeof one) < 0)
-    return; /* the counter is at its limit: readable already */
+    return; /* the counter is at its limit, so it is readable already */
 }
 
 void notifier_signal(struct notifier *n) {

@@ -1,6 +1,6 @@
-/* A thread that tells an event loop when reactors have something to do, for event loops that cannot
- * watch descriptors of others. nginx's Lua module is one: it can wait for sockets that it has
- * opened itself ("cosockets"), and for nothing else.
+/* A thread that tells an event loop when reactors have something to do. It is for event loops that
+ * can only watch their own descriptors, such as nginx's Lua module, which can wait for the sockets
+ * that it has opened itself ("cosockets"), and for nothing else.
  *
  * The thread waits for the reactors' descriptors, and writes one byte to a stream socket; the event
  * loop reads from the other end. The thread runs no reactor and has no other access to one. All
@@ -11,12 +11,12 @@
  *   ask       notifier_watch, notifier_wake_at, notifier_wake, notifier_signal
  *   received  notifier_clear
  *
- * To use it: call notifier_new, connect to its path or port, send its cookie, and call
- * notifier_start. Then, in a loop: call notifier_watch for each reactor and notifier_wake_at for
+ * To use it, call notifier_new, connect to its path or port, send its cookie, and call
+ * notifier_start. Then, in a loop, call notifier_watch for each reactor and notifier_wake_at for
  * the next timer, read one byte, call notifier_clear, and run the reactors.
  *
- * On systems without epoll there is none: notifier_new returns NULL. To be used by one thread, that
- * of the event loop. */
+ * Needs epoll: on other systems, notifier_new returns NULL. To be used by one thread, that of the
+ * event loop. */
 #ifndef PODERO_NOTIFIER_H
 #define PODERO_NOTIFIER_H
 
@@ -32,46 +32,47 @@ struct notifier;
 /* ---- create ---- */
 
 /* Returns a new notifier that listens for one connection, to be freed with notifier_free. It
- * listens on a Unix-domain socket in a new folder of mode 0700 in $TMPDIR or /tmp; or on a port of
- * 127.0.0.1 if it cannot make one. Returns NULL if neither is possible, or if out of memory. */
+ * listens on a Unix-domain socket in a new folder of mode 0700 in $TMPDIR or /tmp, or, if this is
+ * not possible, on a port of 127.0.0.1. Returns NULL if neither is possible, or if out of
+ * memory. */
 struct notifier *notifier_new(void);
 
 /* Ends the thread and closes all descriptors. In a child of the process that made the notifier,
- * only memory is freed: the thread does not exist there, and the descriptors stay open. NULL does
+ * only frees memory: the thread does not exist there, and the descriptors stay open. NULL does
  * nothing. */
 void notifier_free(struct notifier *notifier);
 
 /* ---- connect ---- */
 
-/* Where to connect to: notifier_path returns the path of a Unix-domain socket, or NULL;
- * notifier_port returns a port of 127.0.0.1, or 0. One of them is given. Valid until notifier_start
- * or notifier_free is called. */
+/* Where to connect to. notifier_path returns the path of a Unix-domain socket, or NULL;
+ * notifier_port returns a port of 127.0.0.1, or 0. There is always exactly one of them. Valid until
+ * notifier_start or notifier_free. */
 const char *notifier_path(const struct notifier *notifier);
 int notifier_port(const struct notifier *notifier);
 
-/* Returns NOTIFIER_COOKIE_BYTES random characters, printable and not terminated by a NUL. They have
- * to be sent over the connection, to tell it from those of other programs. Valid until
- * notifier_free is called. */
+/* Returns NOTIFIER_COOKIE_BYTES random characters, which are printable and not followed by a NUL.
+ * Send them over the connection, to tell it from those of other programs. Valid until
+ * notifier_free. */
 const char *notifier_cookie(const struct notifier *notifier);
 
 /* Accepts the connection over which the cookie was sent, stops listening, and starts the thread.
- * Does not wait. Returns false if there is no such connection, or if the system refuses; then the
+ * Does not wait. Returns false if there is no such connection, or if a system call fails; then the
  * notifier can only be freed. */
 bool notifier_start(struct notifier *notifier);
 
 /* ---- ask for a byte ---- */
 
-/* Writes a byte when the reactor's descriptor is readable, once: it has to be asked for again after
- * that. Has no effect any more once the reactor is freed. Returns false if the reactor has no
- * descriptor, or if epoll_ctl fails. */
+/* Asks for a byte when the reactor's descriptor is readable. This works once, and must be repeated
+ * after that. It has no effect any more once the reactor is freed. Returns false if the reactor has
+ * no descriptor, or if epoll_ctl fails. */
 bool notifier_watch(struct notifier *notifier, struct reactor *reactor);
 
-/* Writes a byte at `time` (seconds of the monotonic clock) or earlier: an earlier time that was
- * asked for before stays. INFINITY asks for nothing. */
+/* Asks for a byte at `time` (monotonic seconds) or earlier: an earlier time that was asked for
+ * before is kept. INFINITY asks for nothing. */
 void notifier_wake_at(struct notifier *notifier, double time);
 
-/* Has the thread write a byte now. If the event loop starts to read at once, it serves other events
- * before the byte arrives. */
+/* Has the thread write a byte now. An event loop that starts to read at once serves its other
+ * events before the byte arrives. */
 void notifier_wake(struct notifier *notifier);
 
 /* Writes a byte now, in the calling thread. */
@@ -79,8 +80,8 @@ void notifier_signal(struct notifier *notifier);
 
 /* ---- received ---- */
 
-/* To be called after a byte was read. Until then no other byte is written: there is never more than
- * one. */
+/* Call this after a byte was read. No other byte is written before that, so there is never more
+ * than one. */
 void notifier_clear(struct notifier *notifier);
 
 #endif

@@ -11,10 +11,11 @@
 #define MAX_WAIT_SECONDS 60.0
 
 struct reactor {
-  struct watcher **watchers; /* by index; NULL: free */
+  struct watcher **watchers; /* by index; NULL: unused */
   size_t watcher_count;
   struct backend *backend;
-  struct ready ready[READY_MAX]; /* found ready; those from `next` on have not been run yet */
+  struct ready ready[READY_MAX]; /* what was found ready; those from `next` on have not been run
+                                  * yet */
   int next, ready_count;
   unsigned fork_count; /* of the process that `backend` was opened in, see core/fork.h */
   bool survived_fork;  /* see reactor_survived_fork */
@@ -49,14 +50,14 @@ static bool has_ready(const struct reactor *r) {
   return r->next < r->ready_count;
 }
 
-/* Finds out what is ready, waiting for at most `timeout` milliseconds. */
+/* Finds out what is ready, and waits at most `timeout` milliseconds for that. */
 static void collect(struct reactor *r, int timeout) {
   r->next = 0;
   r->ready_count = backend_collect(r->backend, r->ready, timeout);
 }
 
-/* Drops what was found ready and has not been run yet: of one descriptor, or of all that the
- * watcher has if `fd` is negative. */
+/* Drops what was found ready and has not been run yet: of one descriptor or, if `fd` is negative,
+ * of all descriptors of the watcher. */
 static void drop_ready(struct reactor *r, const struct watcher *watcher, int fd) {
   for (int i = r->next; i < r->ready_count; i++) {
     if (r->ready[i].watcher == watcher->index && (fd < 0 || r->ready[i].fd == fd))
@@ -66,8 +67,7 @@ static void drop_ready(struct reactor *r, const struct watcher *watcher, int fd)
 
 /* ---- fork ---- */
 
-/* The child shares the epoll set with its parent, and must not change it: it begins with a new
- * one. */
+/* The child shares the epoll set with its parent. It must not change it, and gets a new one. */
 static void renew_after_fork(struct reactor *r) {
   if (r->fork_count == fork_count()) return;
   r->fork_count = fork_count();
@@ -138,7 +138,7 @@ double reactor_timeout(const struct reactor *r) {
   return isinf(due) ? due : fmax(due - clock_monotonic(), 0);
 }
 
-/* Rounded up: rounding down would return just before a timer expires, with nothing to do. */
+/* Rounds up: otherwise a wait would end just before a timer expires, with nothing to do. */
 static int to_milliseconds(double seconds) {
   return (int)ceil(fmin(fmax(seconds, 0), MAX_WAIT_SECONDS) * 1000);
 }
@@ -161,10 +161,10 @@ bool reactor_run_timers(struct reactor *r) {
   return expired;
 }
 
-/* Returns whether this run has to call backend_collect, which makes a system call. It need not if
- * the last run has left ready descriptors. Nor if a timer has expired: that usually starts a
- * request, whose response cannot have arrived yet. But this never holds for two runs in a row, so
- * that timers cannot keep descriptors from being polled. */
+/* Returns whether this run must call backend_collect, which makes a system call. It need not if the
+ * last run has left ready descriptors, or if a timer has expired: that usually starts a request,
+ * whose response cannot have arrived yet. But it is not skipped in two runs in a row because of
+ * timers, so that timers cannot keep descriptors from being polled. */
 static bool must_poll(struct reactor *r, bool timer_expired) {
   bool poll = !has_ready(r) && !(timer_expired && r->may_skip_poll);
   r->may_skip_poll = poll || !timer_expired;

@@ -1,5 +1,5 @@
-/* Internal to the reactor: how it finds out which descriptors are ready. There are two
- * implementations, reactor_epoll.c and reactor_poll.c; one of them is compiled, see have_epoll.h.
+/* Internal to the reactor: finds out which descriptors are ready. There are two implementations,
+ * reactor_epoll.c and reactor_poll.c; one of them is compiled, see have_epoll.h.
  *
  *   create       backend_new, backend_free
  *   descriptors  backend_watch, backend_forget, backend_replace
@@ -16,7 +16,7 @@
 
 #include "core/loop/have_epoll.h"
 
-/* How many descriptors backend_collect reports at once, at most. The next call reports others. */
+/* backend_collect reports at most this many descriptors at once. The next call reports others. */
 #define READY_MAX 64
 
 /* A descriptor that is ready. */
@@ -28,26 +28,26 @@ struct ready {
 struct backend;
 
 /* Returns a new back end, to be freed with backend_free. Returns NULL if out of memory. If no
- * descriptor is left, it gets one when it needs it. */
+ * descriptor is left, the back end gets one when it needs it. */
 struct backend *backend_new(void);
 
 /* Frees the back end and closes its own descriptors. */
 void backend_free(struct backend *backend);
 
-/* As reactor_watch, reactor_forget and reactor_replace. */
+/* Like reactor_watch, reactor_forget and reactor_replace. */
 bool backend_watch(struct backend *backend, size_t watcher, int fd, int events);
 void backend_forget(struct backend *backend, size_t watcher, int fd);
 bool backend_replace(struct backend *backend, size_t watcher, int fd);
 
-/* Waits for at most `timeout` milliseconds until a descriptor is ready. Fills `ready`, and returns
- * how many there are: 0 if the time is up, or after a signal. */
+/* Waits until a descriptor is ready, but at most `timeout` milliseconds. Sets entries of `ready`,
+ * and returns how many: 0 if the time is up, or after a signal. */
 int backend_collect(struct backend *backend, struct ready ready[READY_MAX], int timeout);
 
-/* As reactor_descriptor. */
+/* Like reactor_descriptor. */
 int backend_descriptor(const struct backend *backend);
 
-/* To be called in a forked child before any other function: forgets all descriptors, and replaces
- * those that are shared with the parent. Returns whether the child had left them open, see
+/* Call this in a forked child before any other function. Forgets all descriptors, and replaces
+ * those that are shared with the parent. Returns whether the child had left these open, see
  * reactor_survived_fork. If no descriptor is available, backend_watch tries again. */
 bool backend_reopen(struct backend *backend);
 

@@ -15,12 +15,12 @@
 
 /* What is known of a descriptor, by its number.
  *
- * A descriptor for which nothing is waited any more stays in the epoll set until it is ready or
- * forgotten: it is often needed again for the next transfer, and this saves two system calls.
+ * A descriptor that is no longer waited for stays in the epoll set until it is ready or forgotten.
+ * The next transfer often needs it again, and this saves two system calls.
  *
- * The set contains files, while numbers are given to other files in time. An event that does not
- * have the registration's generation is one of a file that was closed here, and that is still open
- * in a child. */
+ * The set contains files, whose numbers can later be given to other files. An event that does not
+ * have the registration's generation belongs to a file that was closed here and is still open in a
+ * child. */
 struct registration {
   int fd;
   int duplicate; /* in the set in place of `fd`, see REACTOR_DUP; or -1 */
@@ -33,7 +33,7 @@ struct registration {
 
 struct backend {
   int set;      /* the epoll set, or -1 */
-  int previous; /* the one before, or -1; see rebuild */
+  int previous; /* the set before that, or -1; see rebuild */
   struct file_id set_file, previous_file;
   struct registration **registrations; /* by descriptor; NULL: never watched */
   size_t capacity;
@@ -91,8 +91,8 @@ static bool control(const struct backend *b, int operation, const struct registr
   return epoll_ctl(b->set, operation, r->duplicate >= 0 ? r->duplicate : r->fd, &event) == 0;
 }
 
-/* Adds the descriptor to the set. If the set has the file already, under this number, what it
- * reports is changed. */
+/* Adds the descriptor to the set. If the set has the file under this number already, changes what
+ * it reports. */
 static bool add_to_set(struct backend *b, struct registration *r, int events) {
   r->generation = ++b->generation;
   r->registered = 0;
@@ -124,7 +124,7 @@ static bool remove_from_set(const struct backend *b, struct registration *r) {
 
 /* ---- registrations ---- */
 
-/* Returns NULL if the number was never watched. */
+/* Returns the registration of a descriptor, or NULL if its number was never watched. */
 static struct registration *find(const struct backend *b, int fd) {
   return (size_t)fd < b->capacity ? b->registrations[fd] : NULL;
 }
@@ -146,7 +146,7 @@ static bool reserve(struct backend *b, int fd) {
   return true;
 }
 
-/* Returns NULL if out of memory. */
+/* Like find, but makes a registration if there is none. Returns NULL if out of memory. */
 static struct registration *find_or_add(struct backend *b, int fd) {
   struct registration *r = find(b, fd);
   if (r != NULL || !reserve(b, fd)) return r;
@@ -164,7 +164,7 @@ static bool reset(const struct backend *b, struct registration *r) {
   return removed;
 }
 
-/* Opens or closes the duplicate. Then the set needs another descriptor, so the present one is
+/* Opens or closes the duplicate. The set then needs a different descriptor, so the present one is
  * removed. */
 static void set_duplicate(const struct backend *b, struct registration *r, size_t watcher,
                           bool wanted) {
@@ -176,7 +176,7 @@ static void set_duplicate(const struct backend *b, struct registration *r, size_
 
 /* ---- descriptors ---- */
 
-/* `events` is not 0. */
+/* Waits for `events`, which must not be 0. */
 static bool wait_for(struct backend *b, struct registration *r, size_t watcher, int events) {
   if (b->set < 0 && !open_set(b)) return false; /* backend_reopen has failed */
   set_duplicate(b, r, watcher, (events & REACTOR_DUP) != 0);
@@ -217,7 +217,8 @@ bool backend_replace(struct backend *b, size_t watcher, int fd) {
 
 /* ---- wait ---- */
 
-/* Returns a new epoll set, or -1. Its number is above `number` if one is available there. */
+/* Returns a new epoll set, or -1. Its number is higher than `number` if such a descriptor is
+ * available. */
 static int create_set_above(int number) {
   int set = epoll_create1(EPOLL_CLOEXEC);
   int higher = set < 0 ? -1 : fcntl(set, F_DUPFD_CLOEXEC, number + 1);
@@ -228,7 +229,7 @@ static int create_set_above(int number) {
 
 /* Replaces the set, which contains a file that cannot be removed any more, with a new one. The old
  * set stays open until the next time, so that others who wait on it can remove it from their own
- * sets. They recognize the new one by its number: so numbers only grow, and none is used again.
+ * sets. They recognize the new one by its number; so numbers only grow, and none is used again.
  *
  * If no descriptor is available, the old set stays, and the next stale event leads here again. */
 static void rebuild(struct backend *b) {
@@ -247,14 +248,14 @@ static void rebuild(struct backend *b) {
   }
 }
 
-/* Whether an event is one of the file that is registered now. */
+/* Whether an event belongs to the file that is registered now. */
 static bool is_current(const struct registration *r, uint64_t data) {
   return r->registered != 0 && r->generation == data_generation(data);
 }
 
 int backend_collect(struct backend *b, struct ready ready[READY_MAX], int timeout) {
   struct epoll_event events[READY_MAX];
-  if (b->set < 0) { /* nothing can be watched, and time passes */
+  if (b->set < 0) { /* nothing can be watched: only wait */
     poll(NULL, 0, timeout);
     return 0;
   }
@@ -298,7 +299,7 @@ struct backend *backend_new(void) {
   struct backend *b = calloc(1, sizeof *b);
   if (b == NULL) return NULL;
   b->previous = -1;
-  open_set(b); /* if no descriptor is left, again when one is needed */
+  open_set(b); /* if no descriptor is left, wait_for tries again */
   return b;
 }
 

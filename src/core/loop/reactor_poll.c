@@ -9,7 +9,7 @@
 
 struct backend {
   struct pollfd *fds; /* what poll is called with */
-  size_t *watchers;   /* watchers[i] has fds[i] */
+  size_t *watchers;   /* watchers[i] is the one that watches fds[i] */
   size_t count, capacity;
 };
 
@@ -25,7 +25,7 @@ void backend_free(struct backend *b) {
   free(b);
 }
 
-/* poll keeps nothing in the kernel, so there is nothing that parent and child share. */
+/* poll keeps nothing in the kernel, so parent and child share nothing. */
 bool backend_reopen(struct backend *b) {
   b->count = 0;
   return true;
@@ -38,7 +38,7 @@ int backend_descriptor(const struct backend *b) {
 
 /* ---- the list ---- */
 
-/* Returns the descriptor's index, or `count`. */
+/* Returns the index of the descriptor, or `count` if it is not in the list. */
 static size_t find(const struct backend *b, int fd) {
   size_t i = 0;
   while (i < b->count && b->fds[i].fd != fd)
@@ -59,7 +59,7 @@ static bool reserve_one(struct backend *b) {
   return true;
 }
 
-/* The last one takes the place of the one that is removed. */
+/* Fills the gap with the last entry. */
 static void remove_at(struct backend *b, size_t i) {
   b->count--;
   b->fds[i] = b->fds[b->count];
@@ -100,7 +100,7 @@ void backend_forget(struct backend *b, size_t watcher, int fd) {
   if (i < b->count && b->watchers[i] == watcher) remove_at(b, i);
 }
 
-/* poll reports the new file by itself, see above. */
+/* Nothing to do: poll looks up the descriptors each time. */
 bool backend_replace(struct backend *b, size_t watcher, int fd) {
   (void)b, (void)watcher, (void)fd;
   return true;
@@ -108,7 +108,7 @@ bool backend_replace(struct backend *b, size_t watcher, int fd) {
 
 /* ---- wait ---- */
 
-/* From the end, so that remove_at does not move one that has not been visited. */
+/* Goes backwards, so that remove_at does not move an entry that has not been visited. */
 int backend_collect(struct backend *b, struct ready ready[READY_MAX], int timeout) {
   int count = 0;
   if (poll(b->fds, (nfds_t)b->count, timeout) <= 0) return 0;

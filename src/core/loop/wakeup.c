@@ -14,13 +14,13 @@
 #include <sys/eventfd.h>
 #endif
 
-/* With epoll: an epoll set that contains an eventfd and the epoll set of the reactor. Otherwise: a
- * pipe. */
+/* With epoll, this is an epoll set that contains an eventfd and the epoll set of the reactor.
+ * Otherwise it is a pipe. */
 struct wakeup {
-  int waited;             /* the descriptor to wait on: the epoll set, or the pipe's end to read */
-  int readable, writable; /* the eventfd, twice; or the pipe's ends */
+  int waited;             /* to wait on: the epoll set, or the read end of the pipe */
+  int readable, writable; /* the eventfd, twice; or the ends of the pipe */
   int reactor;            /* the reactor's descriptor, or -1; it may have been closed since */
-  bool signaled;          /* something was written that has not been read */
+  bool signaled;          /* something was written and has not been read */
   unsigned fork_count, references;
   struct file_id waited_file, writable_file;
 };
@@ -119,10 +119,8 @@ bool wakeup_is_readable(const struct wakeup *w) {
   return poll(&descriptor, 1, 0) > 0;
 }
 
-/* Eight bytes, as an eventfd wants them. */
-
 void wakeup_signal(struct wakeup *w) {
-  uint64_t one = 1;
+  uint64_t one = 1; /* eight bytes, because an eventfd accepts no fewer */
   if (!w->signaled && wakeup_is_usable(w))
     w->signaled = write(w->writable, &one, sizeof one) == sizeof one;
 }

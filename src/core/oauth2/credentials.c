@@ -99,7 +99,7 @@ bool credential_find(const char *name, enum credential *which) {
 
 bool credential_check(enum credential which, const char *text, const char *label,
                       enum failure_kind kind, struct failure *failure) {
-  /* A password is encoded where it is sent, or not sent at all. */
+  /* Passwords may have control characters: they are sent encoded, or not at all. */
   bool any = which == CREDENTIAL_PASSWORD || which == CREDENTIAL_KEY_PASSWORD;
   const char *fault = syntax_text_fault(text, any);
   if (*text == '\0')

@@ -6,21 +6,23 @@
 #include "core/syntax.h"
 #include "core/utf8.h"
 
-/* Of a page, only this much is searched for a title, and so much of a title or line is quoted. */
+/* Only this much of a page is searched for a title, and at most this much of a title or line is
+ * quoted. */
 #define MAX_QUOTE_BYTES ((size_t)64 * 1024)
 
 #define MAX_SHOWN_BYTES 120
 
 /* ---- HTML ------------------------------------------------------------------------------------ */
 
-/* Whether the text begins with the name of a tag, in any case, and the name ends there. */
+/* Whether the text begins with the name of a tag, in upper or lower case, and the name ends
+ * there. */
 static bool is_tag(const char *text, const char *end, const char *name) {
   size_t size = strlen(name);
   if ((size_t)(end - text) <= size || !syntax_is_same(text, name, size)) return false;
   return strchr(" \t\r\n/>", text[size]) != NULL && text[size] != '\0';
 }
 
-/* Returns where the content of the first such element begins, or NULL. */
+/* Returns where the content of the first element of this name begins, or NULL. */
 static const char *find_element(const char *body, size_t size, const char *name) {
   const char *end = body + (size < MAX_QUOTE_BYTES ? size : MAX_QUOTE_BYTES);
   const char *at = memchr(body, '<', (size_t)(end - body));
@@ -86,7 +88,7 @@ static int read_reference(const char *text, const char **next) {
   return code > 0 && code <= 0x7f ? code : -1;
 }
 
-/* As read_reference, for the text after "&": also "amp;" and the like. */
+/* Like read_reference, for the text after "&"; also reads "amp;" and the like. */
 static int read_entity(const char *text, const char **next) {
   static const struct {
     const char *name;

@@ -1,5 +1,5 @@
-/* Tokens that were in use before. Servers may still repeat them in error messages, and stores may
- * still contain them.
+/* Tokens that were in use before. Servers may repeat them in error messages, and stores may still
+ * contain them.
  *
  *   change   previous_tokens_add, previous_tokens_refuse, previous_tokens_remove,
  *            previous_tokens_clear
@@ -25,9 +25,10 @@ struct previous_tokens {
   unsigned next; /* modulo PREVIOUS_TOKENS: the entry to overwrite */
 };
 
-/* Takes ownership of a token that is no longer in use, in place of the one that was added first.
- * NULL does nothing. A token that is remembered already keeps its entry, and stays refused.
- * `generation`: of an access token; 0 for others. `refused`: by the server, not just replaced. */
+/* Takes ownership of a token that is no longer in use. It replaces the oldest one if there are
+ * PREVIOUS_TOKENS already. A token that is remembered already keeps its entry, and stays refused.
+ * NULL does nothing. `generation` is that of an access token, and 0 for other tokens. `refused`
+ * says that the server has refused the token, rather than that it was replaced. */
 void previous_tokens_add(struct previous_tokens *tokens, char *text, unsigned generation,
                          bool refused);
 
@@ -46,8 +47,8 @@ bool previous_tokens_contain(const struct previous_tokens *tokens, const char *t
 /* Returns whether this token is remembered as refused. */
 bool previous_tokens_was_refused(const struct previous_tokens *tokens, const char *text);
 
-/* Sets the entries of `out` to the tokens, NULL for those that do not exist. They are borrowed
- * until the next change. */
+/* Sets the entries of `out` to the tokens, or to NULL if there are fewer. They are borrowed until
+ * the next change. */
 void previous_tokens_list(const struct previous_tokens *tokens, const char *out[PREVIOUS_TOKENS]);
 
 #endif

@@ -10,8 +10,8 @@
 
 #define MIN_SECRET_BYTES 4
 
-/* If the first bytes of a longer secret are found, the rest of it is redacted as far as it follows
- * them. A server chooses its tokens: without this limit, it could make a search take minutes. */
+/* If the first bytes of a longer secret are found, the rest is redacted as far as it matches. A
+ * server chooses its tokens: without this limit, it could make a search take minutes. */
 #define ENOUGH_BYTES 64
 
 /* How many bytes of a secret are read to get these: some may be skipped, see struct pattern. */
@@ -20,12 +20,13 @@
 /* ---- Texts ----------------------------------------------------------------------------------- */
 
 /* The rest of a text, and how to decode it: percent-encoding (RFC 3986, section 2.1), the escapes
- * of a JSON string (RFC 8259, section 7), both, or neither. Percent-encoding is decoded first, as
- * for the body of a request that is repeated in a URL. */
+ * of a JSON string (RFC 8259, section 7), both, or neither. Percent-encoding is decoded first,
+ * because a server may repeat the JSON body of a request in a URL. */
 struct rest {
   const unsigned char *at, *end;
   bool percent, escapes;
-  bool *ambiguous; /* set to true if a "%" or a backslash was read: decoding makes a difference */
+  bool *ambiguous; /* set to true if a "%" or a backslash was read, so that decoding makes a
+                    * difference */
 };
 
 /* Reads one byte, percent-decoded. Returns -1 at the end. */
@@ -107,15 +108,15 @@ static bool is_same(unsigned char of_secret, unsigned char of_text) {
  *
  * If the secret has enough ASCII characters, only these are compared (`ascii_only`): a server that
  * mistakes the character encoding replaces the others by different ones, which are not ASCII
- * either. Where the secret has them, the text may have any number of bytes that are not ASCII. */
+ * either. Wherever the secret has such characters, the text may have any number of non-ASCII
+ * bytes. */
 struct pattern {
   const char *secret;
   size_t used; /* how many bytes of the secret the pattern stands for */
   bool ascii_only;
   unsigned char bytes[ENOUGH_BYTES + 3]; /* to compare; the last unit may have three bytes more */
   size_t count;
-  bool
-      gaps[ENOUGH_BYTES + 4]; /* gaps[i]: skip non-ASCII before bytes[i]; gaps[count]: at the end */
+  bool gaps[ENOUGH_BYTES + 4]; /* gaps[i]: skip non-ASCII before bytes[i], or at the end */
 };
 
 /* Returns whether the secret has enough ASCII characters to be found by these alone. */
@@ -144,9 +145,8 @@ static void prepare_pattern(struct pattern *p, const char *secret) {
   p->used = i;
 }
 
-/* Reads one unit if it stands for the bytes of the pattern from `*index` on, and adds their number
- * to
- * `*index`. Otherwise returns false. */
+/* Reads one unit if it stands for the bytes of the pattern from `*index` on, and advances `*index`
+ * past them. Otherwise returns false. */
 static bool match_unit(struct rest *text, const struct pattern *p, size_t *index) {
   unsigned char unit[4];
   struct rest rest = *text;
@@ -175,7 +175,7 @@ static bool match_rest(struct rest *text, const char **secret) {
   return true;
 }
 
-/* Skips what stands for the rest of a secret whose pattern was found, as far as it matches. */
+/* Skips the rest of a secret whose pattern was found, as far as the text matches it. */
 static void skip_rest(struct rest *text, const char *secret, bool ascii_only) {
   for (;;) {
     if (ascii_only && (unsigned char)*secret >= 0x80) {
@@ -195,8 +195,8 @@ static inline bool is_plain(unsigned char c) {
   return c < 0x80 && c != '%' && c != '\\' && c != '+';
 }
 
-/* Returns the end of an occurrence that begins at the beginning of the text, decoded as `text`
- * says, or NULL if there is none. gaps[0] is ignored: the caller skips what is not ASCII. */
+/* Returns the end of an occurrence at the beginning of the text, decoded as `text` says, or NULL if
+ * there is none. gaps[0] is ignored: the caller skips what is not ASCII. */
 static const unsigned char *match(struct rest text, const struct pattern *p) {
   size_t index = 0;
   while (index < p->count && index < ENOUGH_BYTES) {
@@ -220,10 +220,10 @@ struct search {
   struct pattern patterns[REDACT_SECRETS_MAX];
   size_t count;
   bool may_begin[256]; /* the bytes with which an occurrence can begin */
-  bool has_first_gap;  /* gaps[0] of some pattern */
-  /* For each way: the last sequence of non-ASCII at whose beginning the patterns with gaps[0] were
-   * compared. Inside of it they need not be compared again: the sequence would be skipped up to the
-   * same end. */
+  bool has_first_gap;  /* some pattern has gaps[0] */
+  /* For each way: the last sequence of non-ASCII bytes, at whose beginning the patterns with
+   * gaps[0] were compared. They need not be compared again within it, because skipping it would
+   * lead to the same end. */
   const unsigned char *skipped[WAYS], *skipped_end[WAYS];
 };
 
@@ -247,8 +247,8 @@ static void prepare_search(struct search *s, const char *const *secrets, size_t 
   s->may_begin['%'] = s->may_begin['\\'] = true;
 }
 
-/* Returns the end of the longest occurrence that begins at the beginning of the text, decoded in
- * this way, or NULL if there is none. */
+/* Returns the end of the longest occurrence at the beginning of the text, decoded in this way, or
+ * NULL if there is none. */
 static const unsigned char *match_all(struct search *s, struct rest text, int way) {
   const unsigned char *end = NULL;
   struct rest after = text;
@@ -268,8 +268,9 @@ static const unsigned char *match_all(struct search *s, struct rest text, int wa
   return end;
 }
 
-/* If an occurrence ends inside a sequence of non-ASCII that was skipped, the whole sequence is made
- * part of it. Otherwise the sequence would be read again for each occurrence that ends in it. */
+/* If an occurrence ends within a sequence of non-ASCII bytes that was skipped, the whole sequence
+ * is made part of it. Otherwise the sequence would be read again for each occurrence that ends in
+ * it. */
 static void include_skipped(const struct search *s, const unsigned char **at,
                             const unsigned char **end) {
   const unsigned char *found = *end;
@@ -314,8 +315,8 @@ bool redact_find(const char *const *secrets, size_t count, const char *text, siz
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-/* Returns whether the text is a number in JSON's syntax, apart from leading zeros, and sets
- * `*number` to its value. */
+/* Returns whether the text is a number in JSON's syntax, except that leading zeros are allowed, and
+ * sets `*number` to its value. */
 static bool read_number(const char *text, double *number) {
   size_t size = strnlen(text, ENOUGH_BYTES + 1);
   if (size < MIN_SECRET_BYTES || size > ENOUGH_BYTES ||

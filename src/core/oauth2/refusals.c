@@ -26,7 +26,7 @@ bool refusals_add(struct refusals *refusals, const struct refused_request *reque
   return true;
 }
 
-/* Writes ", nor from URL (HTTP 404)" into `out` if another endpoint was asked, too. */
+/* Writes ", nor from URL (HTTP 404)" to `out` if another endpoint has responded, too; else "". */
 static void name_other_endpoint(const struct refusals *refusals,
                                 const struct token_endpoint *endpoints, unsigned count,
                                 char out[400]) {

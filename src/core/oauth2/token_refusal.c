@@ -8,13 +8,13 @@
 
 /* ---- Classification -------------------------------------------------------------------------- */
 
-/* What a response without a token is, for messages. */
-enum answer {
-  ANSWER_OF_ENDPOINT, /* a token endpoint's */
-  ANSWER_OF_OTHER,    /* something else's: a page, or a path that is not there */
-  ANSWER_OF_PROXY,    /* of a proxy that wants credentials */
-  ANSWER_OF_REDIRECT,
-  ANSWER_FOR_LATER /* the same request may succeed later */
+/* Where a response without a token comes from, or what it asks for. */
+enum refusal_class {
+  CLASS_ENDPOINT, /* from a token endpoint */
+  CLASS_FOREIGN,  /* from something else: an HTML page, a text, or a path that does not exist */
+  CLASS_PROXY,    /* from a proxy that requires credentials */
+  CLASS_REDIRECT,
+  CLASS_TEMPORARY /* the same request may succeed later */
 };
 
 bool token_refusal_is_temporary(const struct response *r, const struct token_response *t) {
@@ -25,26 +25,27 @@ static bool is_html(const struct response *r) {
   return r->body.size > 0 && error_page_is_html(r->body.data, r->body.size);
 }
 
-/* Whether the body has an error code in the form of RFC 6749. Other servers also have a member
- * "error", in which they write "Not Found" and the like. */
+/* Whether the body has an error code in the form of RFC 6749. Other servers also send a member
+ * "error", with "Not Found" and the like in it. */
 static bool has_code(const struct token_response *t) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_-.:";
   return t->error != NULL && t->error[strspn(t->error, allowed)] == '\0';
 }
 
-/* An empty or unreadable body may still be a token endpoint's. */
-static enum answer classify(const struct response *r, const struct token_response *t) {
-  if (response_is_redirect(r)) return ANSWER_OF_REDIRECT;
-  if (has_code(t)) return ANSWER_OF_ENDPOINT;
-  if (token_refusal_is_temporary(r, t) || r->status >= 500) return ANSWER_FOR_LATER;
-  if (r->status == 404 || r->status == 405 || r->status == 410) return ANSWER_OF_OTHER;
-  if (r->status == 407) return ANSWER_OF_PROXY;
-  if (t->is_object || t->cut_short || r->body.size == 0) return ANSWER_OF_ENDPOINT;
-  return r->status != 401 || is_html(r) ? ANSWER_OF_OTHER : ANSWER_OF_ENDPOINT;
+/* Classifies a response. One with an empty or unreadable body may still come from a token
+ * endpoint. */
+static enum refusal_class classify(const struct response *r, const struct token_response *t) {
+  if (response_is_redirect(r)) return CLASS_REDIRECT;
+  if (has_code(t)) return CLASS_ENDPOINT;
+  if (token_refusal_is_temporary(r, t) || r->status >= 500) return CLASS_TEMPORARY;
+  if (r->status == 404 || r->status == 405 || r->status == 410) return CLASS_FOREIGN;
+  if (r->status == 407) return CLASS_PROXY;
+  if (t->is_object || t->cut_short || r->body.size == 0) return CLASS_ENDPOINT;
+  return r->status != 401 || is_html(r) ? CLASS_FOREIGN : CLASS_ENDPOINT;
 }
 
 bool token_refusal_is_foreign(const struct response *r, const struct token_response *t) {
-  return classify(r, t) == ANSWER_OF_OTHER;
+  return classify(r, t) == CLASS_FOREIGN;
 }
 
 enum refusal_rank token_refusal_rank(const struct response *r, const struct token_response *t) {
@@ -69,13 +70,13 @@ bool token_refusal_is_about_credentials(const struct response *r, const struct t
 
 /* ---- Advice ---------------------------------------------------------------------------------- */
 
-/* Returns what else an answer says that is no token endpoint's, for the advice. The words are
- * Django's: it serves Podero's API. */
+/* Returns what the advice adds about a response that is not from a token endpoint. The words to
+ * look for are Django's, which serves Podero's API. */
 static const char *page_reason(const struct response *r) {
   if (r->status == 400 && (is_html(r) || response_contains(r, "ALLOWED_HOSTS")))
     return "; or the server may not accept this host name";
   if (r->status == 403 && is_html(r) && response_contains(r, "CSRF"))
-    return "; a CSRF check has answered, which is for the forms of browsers";
+    return "; a CSRF check, which is meant for browser forms, has refused the request";
   return "";
 }
 
@@ -89,7 +90,7 @@ static bool is_about_encoding(const struct response *r, const struct token_respo
   return r->status == 415 || (r->status == 400 && response_contains(r, "parse"));
 }
 
-/* Returns what the user may do about a refusal of the credentials. */
+/* Returns what the user can do if the credentials were refused. */
 static const char *credentials_advice(const struct refused_request *q,
                                       const struct token_response *t) {
   if (!q->is_password || (q->has_client && token_response_has_error(t, "invalid_client")))
@@ -101,7 +102,7 @@ static const char *credentials_advice(const struct refused_request *q,
   return "check username and password, and client_id and client_secret";
 }
 
-/* Returns what the user may do about the refusal of a token endpoint. */
+/* Returns what the user can do if a token endpoint has refused the request. */
 static const char *endpoint_advice(const struct refused_request *q, const struct response *r,
                                    const struct token_response *t) {
   if (token_response_has_error(t, "invalid_scope")) return "check scope";
@@ -114,7 +115,7 @@ static const char *endpoint_advice(const struct refused_request *q, const struct
                           : "client credentials are not granted here: check token_url";
   if (is_about_grant(r, t) || is_about_encoding(r, t))
     return q->fixed_encoding ? "the request was not read: check token_encoding and token_url"
-                             : "neither a form nor JSON has brought a token: check token_url";
+                             : "neither a form nor JSON was accepted: check token_url";
   if (r->status == 403 && !has_code(t))
     return "check token_url, and whether this client may use it";
   return credentials_advice(q, t);
@@ -129,31 +130,30 @@ static bool is_slash_missing(const struct response *r, const char *url) {
 
 #define SLASH_ADVICE "write token_url with the slash at its end"
 
-/* Writes the advice for the end of the message into `out`, in parentheses; nothing if there is
- * none. */
+/* Writes the advice for the end of the message to `out`, in parentheses; "" if there is none. */
 static void write_advice(const struct refused_request *q, const struct response *r,
                          const struct token_response *t, char out[256]) {
   out[0] = '\0';
   switch (classify(r, t)) {
-  case ANSWER_FOR_LATER: /* Django with DEBUG: "You called this URL via POST, but the URL ..." */
+  case CLASS_TEMPORARY: /* Django with DEBUG: "You called this URL via POST, but the URL ..." */
     if (response_contains(r, "doesn't end in a slash")) snprintf(out, 256, " (%s)", SLASH_ADVICE);
     return;
-  case ANSWER_OF_OTHER:
+  case CLASS_FOREIGN:
     snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",
              page_reason(r));
     return;
-  case ANSWER_OF_PROXY: snprintf(out, 256, " (a proxy wants credentials: check proxy)"); return;
-  case ANSWER_OF_REDIRECT:
+  case CLASS_PROXY: snprintf(out, 256, " (a proxy wants credentials: check proxy)"); return;
+  case CLASS_REDIRECT:
     snprintf(out, 256, " (%s)",
              is_slash_missing(r, q->url) ? SLASH_ADVICE : "check base_url and token_url");
     return;
-  case ANSWER_OF_ENDPOINT: snprintf(out, 256, " (%s)", endpoint_advice(q, r, t)); return;
+  case CLASS_ENDPOINT: snprintf(out, 256, " (%s)", endpoint_advice(q, r, t)); return;
   }
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
-/* Replaces the text by another one, in which the secrets are redacted. */
+/* Redacts the secrets in the text. */
 static void redact_buffer(const struct refused_request *q, struct buffer *text) {
   struct buffer redacted = {0};
   if (text->data != NULL) q->redact(q->context, text->data, &redacted);
@@ -161,9 +161,10 @@ static void redact_buffer(const struct refused_request *q, struct buffer *text) 
   *text = redacted;
 }
 
-/* Sets `out` to ", an HTML page" and the quoted title of the page, or to the first line of another
- * text; to nothing if the body is JSON or empty, or a success's text, which may hold a token. A
- * secret is looked for before and after HTML is decoded: it may be in either. */
+/* Appends ", an HTML page" and the quoted title of the page to `out`, or the quoted first line of
+ * another text. Appends nothing if the body is JSON or empty, or a text with a 2xx status, which
+ * may contain a token. Secrets are redacted both before and after HTML is decoded, because they may
+ * be in either form. */
 static void quote_page(const struct refused_request *q, const struct response *r,
                        const struct token_response *t, struct buffer *out) {
   struct buffer quote = {0}, decoded = {0};

@@ -36,7 +36,8 @@ static void add_grant(struct buffer *body, bool json, const struct token_request
   } else {
     add_parameter(body, json, "grant_type", "client_credentials");
   }
-  /* A refresh asks for the scope that was granted (RFC 6749, section 6), which may be less. */
+  /* Without a scope, a refresh asks for the one that was granted (RFC 6749, section 6), which may
+   * be less. */
   if (refresh_token == NULL) add_parameter(body, json, "scope", options->scope);
 }
 
@@ -62,11 +63,11 @@ bool token_request_build(const struct token_requester *requester, const char *re
       .body = body->data,
       .body_size = body->size,
       .loopback = options->loopback,
-      /* libcurl may send a request on a kept connection twice: a server may accept a refresh token
-       * once only, and count wrong passwords. */
+      /* libcurl may send a request over a reused connection twice, but a server may accept a
+       * refresh token only once, and count wrong passwords. */
       .fresh_connection = true,
-      /* With libcurl's HTTP/2, a response that arrives before the whole body was sent can be lost.
-       */
+      /* With libcurl's HTTP/2, a response can be lost that arrives before all of the body was
+       * sent. */
       .http_1_1 = true,
   };
   return !body->failed;
@@ -78,7 +79,7 @@ const char *token_requester_url(const struct token_requester *requester) {
 
 /* ---- Auth style: what a response says -------------------------------------------------------- */
 
-/* Whether the server objects to the request's form, not to the credentials or the grant. */
+/* Whether the server objects to the format of the request, not to the credentials or the grant. */
 static bool is_invalid_request(const struct response *response,
                                const struct token_response *token_response) {
   if (token_response->error != NULL)
@@ -87,7 +88,7 @@ static bool is_invalid_request(const struct response *response,
 }
 
 /* Whether the client may have been refused because its credentials were not in the body. With the
- * password grant, a 401 without RFC 6749's "invalid_client" does not count: it may mean a wrong
+ * password grant, a 401 counts only with RFC 6749's "invalid_client": otherwise it may mean a wrong
  * password, and sending that again would be another failed login. */
 static bool wants_client_in_body(const struct token_requester *requester,
                                  const struct response *response,
@@ -110,9 +111,9 @@ static bool is_about_encoding(const struct response *response) {
   return false;
 }
 
-/* Whether the server may have been unable to read the body's encoding, and the options allow the
- * other one. With the password grant, a 400 or 422 without an OAuth2 error code counts only if its
- * body is about the encoding: it may mean a wrong password, too. */
+/* Whether the server may have been unable to read the encoding of the body, and the options allow
+ * the other one. With the password grant, a 400 or 422 without an OAuth error code counts only if
+ * its body is about the encoding: otherwise it may mean a wrong password. */
 static bool may_be_unread(const struct token_requester *requester, const struct response *response,
                           const struct token_response *token_response) {
   if (requester->options.encoding != ENCODING_AUTO) return false;
@@ -123,8 +124,8 @@ static bool may_be_unread(const struct token_requester *requester, const struct 
          is_about_encoding(response);
 }
 
-/* Whether the answer of an endpoint that has read the request may mean that another endpoint grants
- * the token: a 4xx status that neither judges the credentials nor asks to wait. */
+/* Whether the response of an endpoint that has read the request may mean that another endpoint
+ * grants the token: it is a 4xx status that neither judges the credentials nor asks to wait. */
 static bool is_wrong_endpoint(const struct token_requester *requester,
                               const struct response *response,
                               const struct token_response *token_response) {
@@ -142,7 +143,7 @@ static bool is_wrong_endpoint(const struct token_requester *requester,
 
 /* ---- Auth style: changes --------------------------------------------------------------------- */
 
-/* A detection sends at most one request more. */
+/* A detection changes the style at most this often, and so sends at most one request more. */
 #define MAX_CHANGES 4
 
 static struct auth_style initial_style(const struct token_requester *requester, unsigned endpoint) {
@@ -189,7 +190,7 @@ void token_requester_use_endpoint(struct token_requester *requester, unsigned en
   if (requester->style.endpoint != endpoint) begin_endpoint(requester, endpoint);
 }
 
-/* As token_requester_change_style, for a style that is not confirmed. */
+/* Like token_requester_change_style, for a style that is not confirmed. */
 static bool try_next_style(struct token_requester *requester, const struct response *response,
                            const struct token_response *token_response, bool is_refresh) {
   unsigned next = requester->style.endpoint + 1;
@@ -246,7 +247,7 @@ static bool is_endpoint(const struct token_endpoint *endpoint, const char *name)
   return strcmp(endpoint->name, name) == 0;
 }
 
-/* Sets `*flag` to whether `name` is `yes`. Returns false if it is neither that nor `no`. */
+/* Sets `*flag` to whether `name` is `yes`. Returns false if it is neither `yes` nor `no`. */
 static bool read_name(const char *name, const char *no, const char *yes, bool *flag) {
   if (name == NULL) return false;
   *flag = strcmp(name, yes) == 0;
@@ -289,13 +290,14 @@ unsigned token_requester_find_endpoint(const struct token_requester *requester, 
 
 /* ---- Lifetime -------------------------------------------------------------------------------- */
 
-/* Appends id or secret for HTTP Basic. RFC 6749, section 2.3.1, has both form-encoded first, and
- * the server decode them. Many servers do not decode, and many clients do not encode. So only those
- * bytes are encoded whose meaning would change or be lost if the server decodes: "%" and "+", a ":"
- * in the id, which would end it there, control characters, and all that is not ASCII. Anything else
- * decodes to itself. So a server that decodes reads every id and secret, and one that does not
- * reads all that have none of these bytes, as most do. For the rest, CLIENT_AUTH_AUTO goes on to
- * the body. */
+/* Appends the client id or secret for HTTP Basic. According to RFC 6749, section 2.3.1, both are
+ * form-encoded first, and the server decodes them; but many servers do not decode, and many clients
+ * do not encode. So this encodes only the bytes that decoding would change or lose ("%" and "+"), a
+ * ":" in the id, which would end it, control characters, and whatever is not ASCII. All other bytes
+ * decode to themselves.
+ *
+ * So a server that decodes can read every id and secret, and a server that does not decode can read
+ * those without such bytes, as most are. For the others, CLIENT_AUTH_AUTO tries the body next. */
 static void add_for_basic(struct buffer *pair, const char *text, bool is_id) {
   for (; *text != '\0'; text++) {
     unsigned char c = (unsigned char)*text;
@@ -308,7 +310,8 @@ static void add_for_basic(struct buffer *pair, const char *text, bool is_id) {
   }
 }
 
-/* HTTP Basic (RFC 7617) with client_id and client_secret. Returns NULL on out of memory. */
+/* Returns the Authorization value for HTTP Basic (RFC 7617) with client_id and client_secret, to be
+ * freed with secret_free. Returns NULL if out of memory. */
 static char *basic_authorization(const struct token_request_options *options) {
   struct buffer pair = {0}, value = {0};
   add_for_basic(&pair, options->client_id, true);

@@ -12,7 +12,7 @@ static bool is_key(const struct json_reader *r, const char *name) {
   return r->size == strlen(name) && memcmp(r->text, name, r->size) == 0;
 }
 
-/* Returns where to put the value of the current key, or NULL if it is not read as a string. */
+/* Returns where to put the value of the current key, or NULL if it is not a string that is read. */
 static char **string_member(const struct json_reader *r, struct token_response *out) {
   if (is_key(r, "access_token")) return &out->access_token;
   if (is_key(r, "token_type")) return &out->token_type;
@@ -21,9 +21,9 @@ static char **string_member(const struct json_reader *r, struct token_response *
   return is_key(r, "error") ? &out->error : NULL;
 }
 
-/* If a key is repeated, the last value counts. A NUL, at which C strings end, is replaced by
- * another control character: no string of RFC 6749 (appendix A) may contain either. Returns false
- * if out of memory. */
+/* Reads a string, or frees it if the value is not a string or is empty. If a key is repeated, the
+ * last value counts. A NUL, at which C strings end, is replaced by another control character: no
+ * string of RFC 6749 (appendix A) may contain either. Returns false if out of memory. */
 static bool read_string(const struct json_reader *r, enum json_event event, char **string) {
   struct buffer copy = {0};
   secret_free(*string);
@@ -43,7 +43,8 @@ static bool read_number(const struct json_reader *r, enum json_event event, doub
   return true;
 }
 
-/* Some servers send expires_in as a string. Returns false if it is no number either way. */
+/* Reads expires_in, which some servers send as a string. Returns false if it is not a number either
+ * way. */
 static bool read_expires_in(const struct json_reader *r, enum json_event event, double *seconds) {
   if (event != JSON_STRING) return read_number(r, event, seconds);
   struct json_reader string;
@@ -55,7 +56,7 @@ static bool read_expires_in(const struct json_reader *r, enum json_event event, 
   return found;
 }
 
-/* Reads the members of the object that has begun, without those of nested values. Returns false if
+/* Reads the members of the object that has begun, but not those of nested values. Returns false if
  * out of memory. */
 __attribute__((nonnull)) static bool read_members(struct json_reader *r,
                                                   struct token_response *out) {
@@ -103,9 +104,9 @@ bool token_response_is_too_long(const char *token) {
 }
 
 const char *token_response_fault(const struct token_response *response) {
-  if (response->cut_short) return "the answer is cut short";
-  if (!response->is_object) return "the answer is not a JSON object";
-  if (response->access_token == NULL) return "the answer holds no access_token";
+  if (response->cut_short) return "the response is cut short";
+  if (!response->is_object) return "the response is not a JSON object";
+  if (response->access_token == NULL) return "the response has no access_token";
   if (token_response_is_too_long(response->access_token))
     return "the access_token is longer than 64 KB";
   if (token_response_is_too_long(response->refresh_token))

@@ -19,7 +19,8 @@
 /* A token is renewed this long before it expires, or a tenth of its lifetime if that is less. */
 #define RENEW_MARGIN_SECONDS 60.0
 
-/* Ten years. Longer lifetimes are reduced to this, so that sums with clock times stay exact. */
+/* Ten years. Longer lifetimes are reduced to this, so that no precision is lost when they are added
+ * to clock times. */
 #define MAX_LIFETIME_SECONDS 315360000.0
 
 #define STORE_CHECK_SECONDS 0.5
@@ -34,14 +35,14 @@ struct token_source {
   struct token_requester requester;
 
   char *access_token, *refresh_token;
-  char *scope; /* from the token response; NULL if it had none */
+  char *scope; /* from the token response; NULL if that had none */
   struct previous_tokens previous;
   unsigned generation;
   double renew_at;   /* monotonic; INFINITY if not known */
   double expires_at; /* wall clock; INFINITY if not known */
   bool dirty;        /* see token_source_is_dirty */
   bool is_unproven;  /* the access token was issued for a refresh token, and is not used yet */
-  unsigned refresh_endpoint; /* index of the one that has issued the refresh token */
+  unsigned refresh_endpoint; /* index of the endpoint that has issued the refresh token */
 
   struct token_fetch *fetch; /* in progress, or NULL; holds a reference */
   struct transfer *transfer; /* of the fetch */
@@ -52,7 +53,7 @@ struct token_source {
   struct refusals refusals;  /* of the fetch's requests */
   struct credentials credentials;
   bool rereading; /* the server has refused the credentials, which are being supplied again */
-  bool reread;    /* that has happened in this fetch */
+  bool reread;    /* this has already happened in this fetch */
   struct event_queue events;
 };
 
@@ -76,7 +77,7 @@ const char *token_source_scope(const struct token_source *s) {
   return s->scope != NULL ? s->scope : s->options->scope;
 }
 
-/* The next token is asked for with the first grant. */
+/* Drops the refresh token, so that the next token is requested with the first grant. */
 static void forget_refresh_token(struct token_source *s) {
   previous_tokens_add(&s->previous, s->refresh_token, 0, true);
   s->refresh_token = NULL;
@@ -99,7 +100,7 @@ void token_source_note_accepted(struct token_source *s, unsigned generation) {
 }
 
 /* Takes ownership of `text` as the new value of `*token`, which is s->access_token or
- * s->refresh_token, and remembers the old one. If the server has issued a previous token again, it
+ * s->refresh_token, and remembers the old value. A previous token that the server has issued again
  * counts as new. */
 static void replace_token(struct token_source *s, char **token, char *text) {
   previous_tokens_remove(&s->previous, text);
@@ -116,15 +117,16 @@ static void set_scope(struct token_source *s, char *scope) {
   s->scope = scope;
 }
 
-/* Takes the tokens out of a successful response. A response without a refresh token leaves the old
- * one valid (RFC 6749, section 6). */
+/* Moves the tokens out of a successful response. If it has no refresh token, the old one stays
+ * valid (RFC 6749, section 6). */
 static void keep_token(struct token_source *s, struct token_response *t) {
   replace_token(s, &s->access_token, t->access_token);
   if (t->refresh_token != NULL) {
     replace_token(s, &s->refresh_token, t->refresh_token);
     s->refresh_endpoint = s->requester.style.endpoint;
   }
-  /* A refresh without a scope in the response has not changed it (RFC 6749, sections 5.1 and 6). */
+  /* A response to a refresh that has no scope leaves the scope unchanged (RFC 6749, sections 5.1
+   * and 6). */
   if (t->scope != NULL || s->refresh_token_sent == NULL) set_scope(s, t->scope);
   t->access_token = t->refresh_token = t->scope = NULL;
   s->generation++;
@@ -183,23 +185,24 @@ static void end_request(struct token_source *s, enum failure_kind error_kind) {
   s->refresh_token_sent = NULL;
 }
 
-/* `event_kind` is the error kind of the event for the request that is cut off. */
+/* Ends the fetch without success or refusal. `event_kind` is the error kind of the event for the
+ * request that is cut off. */
 static void abandon(struct token_source *s, enum failure_kind event_kind) {
   s->fetch->not_supplied = token_source_awaited_credential(s, s->fetch);
   if (s->fetch->not_supplied != NULL)
-    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied within %g s",
-                s->fetch->not_supplied, s->options->timeout);
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "%s was not supplied in time",
+                s->fetch->not_supplied);
   else
-    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s within %g s",
-                token_source_url(s), s->options->timeout);
+    failure_set(&s->fetch->failure, FAILURE_TIMEOUT, "no token from token_url %.600s in time",
+                token_source_url(s));
   s->fetch->failure.retryable = true;
   s->fetch->abandoned = true;
   if (s->transfer != NULL) end_request(s, event_kind);
   end_fetch(s);
 }
 
-/* A child process cannot use the connection of a fetch that was started before the fork. Returns
- * true if there was such a fetch. */
+/* Abandons a fetch that was started before a fork, since the child cannot use its connection.
+ * Returns whether there was one. */
 static bool abandon_fetch_of_parent(struct token_source *s) {
   if (s->fetch == NULL || s->fork_count == fork_count()) return false;
   abandon(s, FAILURE_NETWORK);
@@ -209,8 +212,8 @@ static bool abandon_fetch_of_parent(struct token_source *s) {
 /* ---- Fetch: start, join, leave --------------------------------------------------------------- */
 
 /* Sends a request, with the refresh token if there is one. If out of memory, sets the failure of
- * the fetch, and there is no transfer. A refresh token is of use, and no secret, only at the
- * endpoint that has issued it (RFC 6749, section 6). */
+ * the fetch, and there is no transfer. A refresh token must be sent only to the endpoint that has
+ * issued it (RFC 6749, section 6): others have no use for it, and it is secret. */
 static void start_request(struct token_source *s) {
   struct buffer body = {0};
   struct request request;
@@ -238,8 +241,8 @@ static bool waits_for_credentials(const struct token_source *s) {
   return s->credentials.wanted != 0;
 }
 
-/* Returns the set of the credentials that are to be supplied before the next request is sent, or
- * before the fetch ends if there is none to send. */
+/* Returns the set of the credentials that must be supplied before the next request or, if the fetch
+ * sends none, before it ends. */
 static unsigned missing_credentials(const struct token_source *s) {
   unsigned missing = s->credentials.supplied & ~s->credentials.current;
   unsigned password = CREDENTIAL_BIT(CREDENTIAL_PASSWORD);
@@ -249,7 +252,7 @@ static unsigned missing_credentials(const struct token_source *s) {
   return s->refresh_token == NULL ? missing : missing & ~password;
 }
 
-/* Sends a request, as start_request does, or wants the credentials that are missing. */
+/* Sends a request, or marks the credentials that are missing as wanted. */
 static void next_request(struct token_source *s) {
   unsigned missing = missing_credentials(s);
   if (missing != 0) {
@@ -280,7 +283,7 @@ struct token_fetch *token_source_join(struct token_source *s, unsigned earlier) 
   s->reread = false;
   next_request(s);
   if (s->transfer != NULL || waits_for_credentials(s)) {
-    fetch->references++; /* of s->fetch */
+    fetch->references++; /* held by s->fetch */
   } else {
     fetch->ended = true;
     s->fetch = NULL;
@@ -323,7 +326,7 @@ static void redact_with(const void *token_source, const char *text, struct buffe
   token_source_redact(token_source, text, out);
 }
 
-/* Returns the request of the fetch that is in progress. */
+/* Describes the request that is in progress, for messages. */
 static struct refused_request refused_request(const struct token_source *s) {
   const struct token_source_options *o = s->options;
   return (struct refused_request){
@@ -337,13 +340,13 @@ static struct refused_request refused_request(const struct token_source *s) {
   };
 }
 
-/* Copies the header into the failure. It stays in the response, for the event. */
+/* Copies the header into the failure. The response keeps it, for the event. */
 static void keep_header(const struct response *r, struct failure *f) {
   if (r->header.size > 0) buffer_append(&f->header, r->header.data, r->header.size);
 }
 
-/* Adds a response that has no usable token to those of the fetch. If it contains tokens even so,
- * and its body is kept, they are remembered, to be redacted there. */
+/* Adds a response without a usable token to the refusals of the fetch. If it contains tokens
+ * nevertheless, and its body is kept, they are remembered, so that they are redacted in it. */
 static void keep_refusal(struct token_source *s, unsigned endpoint, struct response *r,
                          struct token_response *t) {
   struct refused_request request = refused_request(s);
@@ -356,7 +359,7 @@ static void keep_refusal(struct token_source *s, unsigned endpoint, struct respo
 /* Sets the failure of the fetch from a transfer that has failed. */
 static void fail_with_transfer(struct token_source *s, const struct response *r) {
   struct failure *f = &s->fetch->failure;
-  struct buffer message = {0}; /* of libcurl: it may name what the server has sent */
+  struct buffer message = {0}; /* libcurl's; it may quote the server */
   token_source_redact(s, r->failure.message, &message);
   failure_set(f, r->failure.kind, "no token from token_url %.400s: %.400s", s->fetch->url,
               message.data != NULL && !message.failed ? message.data : "");
@@ -364,20 +367,22 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
   f->retryable = r->failure.retryable;
   f->status = r->status;
   keep_header(r, f);
-  if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* the key's, perhaps */
+  if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* perhaps the key's */
 }
 
 /* ---- Fetch: responses ------------------------------------------------------------------------ */
 
-/* Whether the refresh token is of no use any more. A server that fails because of it (status 500:
- * OAuth Toolkit, if the access token was revoked) fails every time; the first grant may succeed. */
+/* Whether the refresh token cannot be used any more. A server that fails because of it with status
+ * 500 (as OAuth Toolkit does if the access token was revoked) fails every time, while the first
+ * grant may succeed. */
 static bool is_refresh_refused(const struct response *r, const struct token_response *t) {
   return r->status == 500 || !token_refusal_is_temporary(r, t);
 }
 
 /* Drops the refresh token that was sent and refused, and its refusal. The next request uses another
- * one that was imported meanwhile, else the first grant, in the style that has worked if the answer
- * was a token endpoint's. Returns false if none was sent, or the server may accept it later. */
+ * refresh token if one was imported in the meantime, else the first grant. A style that has worked
+ * is kept if the response came from a token endpoint. Returns false if no refresh token was sent,
+ * or if the server may accept it later. */
 static bool drop_refresh_token(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
   if (s->refresh_token_sent == NULL || !is_refresh_refused(r, t)) return false;
@@ -393,8 +398,8 @@ static bool drop_refresh_token(struct token_source *s, const struct response *r,
   return true;
 }
 
-/* After the refusal of credentials that the binding has supplied: wants them once more. Returns
- * whether it does. */
+/* After the server has refused credentials that the binding has supplied: marks them as wanted once
+ * more. Returns whether it does. */
 static bool reread_credentials(struct token_source *s, const struct response *r,
                                const struct token_response *t) {
   unsigned sent = s->credentials.current &
@@ -404,12 +409,12 @@ static bool reread_credentials(struct token_source *s, const struct response *r,
     return false;
   s->credentials.current &= ~sent;
   s->rereading = s->reread = true;
-  refusals_clear(&s->refusals); /* of the old credentials: the fetch has the failure, and keeps it
-                                   if they are the same */
+  refusals_clear(&s->refusals); /* of the old credentials; the fetch keeps the failure in case they
+                                 * have not changed */
   return true;
 }
 
-/* Keeps the token or sets the failure of the fetch. Returns true if another request is to be sent
+/* Keeps the token, or sets the failure of the fetch. Returns true if another request must be sent
  * instead. */
 static bool process_token_response(struct token_source *s, struct response *r,
                                    struct token_response *t) {
@@ -426,14 +431,14 @@ static bool process_token_response(struct token_source *s, struct response *r,
   if (again) return true;
   s->fetch->url = refusals_report(&s->refusals, s->options->endpoints, s->options->endpoint_count,
                                   &s->fetch->failure);
-  if (token_response_has_error(t, "invalid_grant")) /* it was read, and the client accepted */
+  if (token_response_has_error(t, "invalid_grant")) /* the client was accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
     token_requester_reset_style(&s->requester);
   return reread_credentials(s, r, t);
 }
 
-/* As process_token_response, for a transfer that may have failed. */
+/* Like process_token_response, for a transfer that may have failed. */
 static bool process_transfer(struct token_source *s, struct response *r) {
   bool again = false;
   struct token_response t = {0};
@@ -447,7 +452,8 @@ static bool process_transfer(struct token_source *s, struct response *r) {
   return again;
 }
 
-/* The error kind of the event for one request. The fetch may yet succeed with the next one. */
+/* Returns the error kind of the event for one request. The fetch may still succeed with the next
+ * one. */
 static enum failure_kind event_kind(const struct response *r, bool got_token) {
   if (r->failure.kind != FAILURE_NONE) return r->failure.kind;
   if (got_token) return FAILURE_NONE;
@@ -545,12 +551,13 @@ bool token_source_next_credential(const struct token_source *s, unsigned ticket,
   return credentials_next(&s->credentials, ticket, which);
 }
 
-/* Returns the Basic credentials of the requester, without the name of the scheme. */
+/* Returns the requester's HTTP Basic credentials without the name of the scheme. */
 static const char *basic_of(const struct token_source *s) {
   return s->requester.basic + sizeof "Basic " - 1;
 }
 
-/* Hands the values of client_secret and password on to the requester. */
+/* Passes the values of client_secret and password to the requester. Returns false if out of
+ * memory. */
 static bool set_requester_secrets(struct token_source *s) {
   const struct token_source_options *o = s->options;
   const char *const *texts = (const char *const *)s->credentials.texts;
@@ -572,8 +579,8 @@ static bool set_requester_secrets(struct token_source *s) {
   return true;
 }
 
-/* Goes on with a fetch for which client_secret and password have been supplied: with a request,
- * unless the server has refused the same values just now. */
+/* Continues a fetch for which client_secret and password have been supplied: sends a request,
+ * unless the server has just refused the same values. */
 static void use_secrets(struct token_source *s) {
   bool refused = s->rereading && !s->credentials.changed;
   s->rereading = false;
@@ -597,7 +604,7 @@ static void use_access_token(struct token_source *s) {
   s->renew_at = s->expires_at = INFINITY;
 }
 
-/* Goes on with the fetch if all that it needs has been supplied. `which` was the last. */
+/* Continues the fetch if all that it needs has been supplied. `which` was supplied last. */
 static void use_credentials(struct token_source *s, enum credential which) {
   if (waits_for_credentials(s)) return;
   if (which == CREDENTIAL_ACCESS_TOKEN)
@@ -650,7 +657,7 @@ void token_source_begin_store_check(struct token_source *s) {
   s->store_check_at = clock_monotonic() + STORE_CHECK_SECONDS;
 }
 
-/* As replace_token, with a copy of `text`. Returns false if out of memory. */
+/* Like replace_token, with a copy of `text`. Returns false if out of memory. */
 static bool import_string(struct token_source *s, char **token, const char *text) {
   char *copy = text_copy(text);
   if (copy == NULL) return false;
@@ -658,7 +665,8 @@ static bool import_string(struct token_source *s, char **token, const char *text
   return true;
 }
 
-/* A token that was replaced here is older than the current one, but better than none. */
+/* Whether this refresh token should be imported. One that was replaced here is older than the
+ * current one, but better than none. */
 static bool is_refresh_token_wanted(const struct token_source *s, const char *text) {
   if (text == NULL || previous_tokens_was_refused(&s->previous, text)) return false;
   return s->refresh_token == NULL || !previous_tokens_contain(&s->previous, text);
@@ -759,7 +767,7 @@ void token_source_free(struct token_source *s) {
 #define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_TOKENS + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
 
-/* Entries are NULL if there is no such secret. */
+/* Lists all secrets. Entries are NULL if there is no such secret. */
 static void list_secrets(const struct token_source *s, const char *secrets[SECRETS_MAX]) {
   size_t count = 0;
   secrets[count++] = s->options->client_secret;

@@ -1,26 +1,26 @@
-/* The access token of a client (RFC 6749): fetches it when it is needed, keeps it until it is about
- * to expire, and makes one request for all calls that wait. How a request is built is in
- * token_request.h.
+/* Gets the access token of a client (RFC 6749): fetches it when it is needed, keeps it until it is
+ * about to expire, and makes one request for all calls that wait. token_request.h builds the
+ * requests. "The binding" is the code in src/lua.
  *
  *   lifetime    token_source_new, token_source_free
  *   token       token_source_token, token_source_expires_at, token_source_scope,
  *               token_source_reject, token_source_note_accepted
+ *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
+ *               token_source_is_ready, token_source_is_fetching, token_source_events,
+ *               token_source_end_error_body, token_source_url
  *   secrets     token_source_lacks_key_password, token_source_key_password,
  *               token_source_reject_key_password, token_source_wants_credentials,
  *               token_source_awaits_credentials, token_source_awaited_credential,
  *               token_source_ask_credentials, token_source_release_credentials,
  *               token_source_is_asked, token_source_next_credential,
  *               token_source_give_credential, token_source_fail_credentials
- *   fetch       token_source_join, token_source_leave, token_source_run, token_source_due,
- *               token_source_is_ready, token_source_is_fetching, token_source_events,
- *               token_source_end_error_body, token_source_url
  *   store       token_source_import, token_source_is_dirty, token_source_take_dirty,
  *               token_source_store_check_due, token_source_begin_store_check
  *   redaction   token_source_find_secret, token_source_is_secret_number, token_source_redact
  *
  * A token is requested with a refresh token (section 6) if there is one. If there is none, or the
- * server refuses it, with username and password (section 4.3) if they are given, else with the
- * client's credentials (section 4.4). */
+ * server refuses it, the first grant is used: username and password (section 4.3) if they are
+ * given, else the client's credentials (section 4.4). */
 #ifndef PODERO_TOKEN_SOURCE_H
 #define PODERO_TOKEN_SOURCE_H
 
@@ -41,10 +41,10 @@ struct token_source_options {
   unsigned endpoint_count;
   const char *client_id, *client_secret; /* NULL if not given, as are the next four */
   const char *username, *password;
-  const char *access_token; /* given by the user: it is used as it is, and none is requested */
+  const char *access_token; /* given by the user: it is used, and none is requested */
   const char *scope;        /* to be requested */
   unsigned supplied;        /* set of the credentials that are not given here, but supplied by the
-                             * binding each time that they are needed; see core/oauth2/credentials.h */
+                             * binding whenever they are needed; see core/oauth2/credentials.h */
   enum token_encoding encoding;
   enum client_auth client_auth;
   double timeout;     /* of a fetch, in seconds */
@@ -55,29 +55,29 @@ struct token_source_options {
 
 struct token_source;
 
-/* One fetch of a token. It sends more than one request if the first is sent to the wrong endpoint,
- * the server does not accept its encoding or client authentication, or refuses a refresh token. If
- * all are refused, the failure reports the first response that judged the credentials; else the
- * first with an error code of RFC 6749, section 5.2; else the first. Everyone who has joined it can
- * read here how it ended, even after another fetch has begun. Read only. */
+/* One fetch of a token. It sends more than one request if the first goes to the wrong endpoint, or
+ * if the server does not accept its encoding or client authentication, or refuses a refresh token.
+ * If all are refused, the failure reports the first response that judged the credentials; else the
+ * first with an error code of RFC 6749, section 5.2; else the first. Everyone who has joined the
+ * fetch can read here how it ended, even after another fetch has begun. Read only. */
 struct token_fetch {
   bool ended;
-  bool abandoned;    /* it has ended without success or refusal: its time was up, it was not
-                      * needed any more, or the client was closed; `failure` is set then, too */
-  bool unchanged;    /* the access token that was supplied is one that the API has refused */
+  bool abandoned;    /* it has ended without success or refusal, because its time was up, it was not
+                      * needed any more, or the client was closed; `failure` is set, too */
+  bool unchanged;    /* the access token that was supplied is one that the API refused before */
   unsigned requests; /* sent so far */
-  unsigned earlier;  /* requests, before this fetch, of the call that has started it */
-  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from
-                      * the options */
+  unsigned earlier;  /* failed token requests, before this fetch, of the call that started it */
+  const char *url;   /* of the last request, or of the one that `failure` reports; borrowed from the
+                      * options */
   struct failure failure;   /* once it has ended: why there is no token, or FAILURE_NONE */
-  const char *not_supplied; /* the credential for which it was abandoned, static; or NULL */
+  const char *not_supplied; /* the credential whose lack made it end; static, or NULL */
   unsigned references;      /* private */
 };
 
 /* ---- Lifetime -------------------------------------------------------------------------------- */
 
-/* Returns a new token source, to be freed with token_source_free before the transport. Returns NULL
- * on out of memory. */
+/* Returns a new token source. Free it with token_source_free, before the transport. Returns NULL if
+ * out of memory. */
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport);
 
@@ -87,10 +87,10 @@ void token_source_free(struct token_source *token_source);
 
 /* ---- Token ----------------------------------------------------------------------------------- */
 
-/* Returns the access token to use, or NULL if one has to be fetched. `just_fetched`: the caller has
- * waited for this token, and gets it even if it is about to expire. Valid until the next call of a
- * function here that does not take a const token source. `*generation` is set in any case: it
- * changes with each new token, see token_source_reject. */
+/* Returns the access token to use, or NULL if one must be fetched. `just_fetched` says that the
+ * caller has waited for this token, and gets it even if it is about to expire. The token is valid
+ * until the next call of a function here that does not take a const token source. Always sets
+ * `*generation`, which changes with each new token; see token_source_reject. */
 const char *token_source_token(const struct token_source *token_source, bool just_fetched,
                                unsigned *generation);
 
@@ -98,183 +98,187 @@ const char *token_source_token(const struct token_source *token_source, bool jus
  * if there is no token, or the server did not say when it expires. */
 bool token_source_expires_at(const struct token_source *token_source, double *when);
 
-/* Returns the scope of the current token: as the server has said, else as it was requested (RFC
+/* Returns the scope of the current token: what the server has said, else what was requested (RFC
  * 6749, section 5.1). NULL if neither is known. Valid as long as the token. */
 const char *token_source_scope(const struct token_source *token_source);
 
-/* Drops the token of this generation, which the API has refused. If another token has replaced it,
- * that one is kept. Returns false if no other token can be had, because the user has given the
- * token. */
+/* Drops the token of this generation, because the API has refused it. If another token has replaced
+ * it, that one is kept. Returns false if there can be no other token, because the user has given
+ * this one. */
 bool token_source_reject(struct token_source *token_source, unsigned generation);
 
-/* To be called when the API has accepted the token of this generation. If it refuses the first use
- * of a token that was issued for a refresh token, the next token is asked for with the first grant.
- */
+/* Call this when the API has accepted the token of this generation. If the API refuses a token that
+ * came from a refresh before it has accepted it once, token_source_reject drops the refresh token,
+ * too, and the next request uses the first grant. */
 void token_source_note_accepted(struct token_source *token_source, unsigned generation);
 
 /* ---- Fetch ----------------------------------------------------------------------------------- */
 
-/* Joins the fetch that is in progress, or starts one. `earlier`: how many requests of the caller
- * have brought no token before. A new one may have ended with a failure already. To be left with
- * token_source_leave, exactly once; the fetch may be freed then. Returns NULL on out of memory. */
+/* Joins the fetch that is in progress, or starts one, which may have failed already. `earlier` is
+ * how many token requests of the caller have failed before. The caller must leave the fetch exactly
+ * once, with token_source_leave, which may free it. Returns NULL if out of memory. */
 struct token_fetch *token_source_join(struct token_source *token_source, unsigned earlier);
 
-/* Leaves a fetch, for this reason, or FAILURE_NONE. A fetch that has not ended goes on without the
- * caller, so that later calls find its token. It is abandoned only if the client is being closed
- * (FAILURE_CLOSED), or if the caller has run out of time (FAILURE_TIMEOUT), nobody else has joined,
- * and the time of the fetch is up within 0.1 s: else a call that has started a fetch with the same
- * timeout would leave it behind for a moment. */
+/* Leaves a fetch. `reason` is why the caller gives up, or FAILURE_NONE. A fetch that has not ended
+ * continues without the caller, so that later calls find its token. It is abandoned only in two
+ * cases: the client is being closed (FAILURE_CLOSED); or the caller has run out of time
+ * (FAILURE_TIMEOUT), nobody else has joined, and the fetch times out within 0.1 s. The second case
+ * is for the call that started the fetch, which has the same timeout: the fetch would otherwise
+ * outlive it by a moment. */
 void token_source_leave(struct token_source *token_source, struct token_fetch *fetch,
                         enum failure_kind reason);
 
-/* For a caller that has run out of time: if leaving the fetch would abandon it, but the token
- * endpoint has answered with an error whose body is still arriving, the body is not waited for any
- * more, and token_source_run processes the response. */
+/* For a caller that has run out of time, before it leaves. If leaving would abandon the fetch, but
+ * the header of an error from the token endpoint has arrived, its body is not waited for any more,
+ * and token_source_run processes the response. */
 void token_source_end_error_body(struct token_source *token_source,
                                  const struct token_fetch *fetch);
 
 /* Processes the response of the fetch that is in progress if it has arrived, and abandons the fetch
- * if its time is up. Never waits. To be called after the reactor has run. Returns true if it has
- * made progress. */
+ * if its time is up. Never waits. Call it after the reactor has run. Returns whether it made
+ * progress. */
 bool token_source_run(struct token_source *token_source);
 
-/* Returns when the time of the fetch that is in progress is up, in monotonic seconds. Returns
- * INFINITY if there is none. */
+/* Returns when the fetch that is in progress times out, in monotonic seconds; INFINITY if there is
+ * none. */
 double token_source_due(const struct token_source *token_source);
 
-/* Whether this fetch, which the caller has joined, has ended, or token_source_run would make
- * progress with it. */
+/* Returns whether this fetch, which the caller has joined, has ended, or token_source_run would
+ * make progress with it. */
 bool token_source_is_ready(const struct token_source *token_source,
                            const struct token_fetch *fetch);
 
-/* Whether a fetch is in progress. */
+/* Returns whether a fetch is in progress. */
 bool token_source_is_fetching(const struct token_source *token_source);
 
 /* Returns the URL of the request that is in progress, or else of the next one. Borrowed from the
  * options. */
 const char *token_source_url(const struct token_source *token_source);
 
-/* Returns the queue of the token requests that have ended, for event_move. The token source owns
- * it. It stays empty unless options.record_events is set. */
+/* Returns the queue with the events of token requests that have ended, for event_move. The token
+ * source owns it. It stays empty unless options.record_events is set. */
 struct event_queue *token_source_events(struct token_source *token_source);
 
 /* ---- Secrets that the binding supplies ------------------------------------------------------- */
 
 /* A fetch that needs a credential of options.supplied waits until the binding has supplied it:
- * somebody asks with token_source_ask_credentials, and answers each token_source_next_credential
- * with token_source_give_credential or token_source_fail_credentials. All credentials that the
- * requests of a fetch need are supplied once. If the server refuses them, they are supplied once
- * more; if one has changed, another request is sent, else the fetch ends with the refusal.
+ * somebody calls token_source_ask_credentials and then, for each token_source_next_credential,
+ * token_source_give_credential or token_source_fail_credentials. All credentials that the requests
+ * of a fetch need are supplied once. If the server refuses them, they are supplied once more; if
+ * one of them has changed, another request is sent, else the fetch ends with the refusal.
  *
- * An access token is supplied to a fetch that sends no request: for the first call, and after
- * token_source_reject. The password of tls.key is supplied once, to a fetch of its own before
- * anything is sent, and again after token_source_reject_key_password.
+ * If the access token itself is supplied, its fetch sends no request. There is one for the first
+ * call, and one after each token_source_reject. The password of tls.key is supplied once, to a
+ * fetch of its own before anything is sent, and again after token_source_reject_key_password.
  *
- * The time that the binding takes counts as the fetch's. Values are checked by credential_check. */
+ * The time that the binding takes counts as part of the fetch. Values are checked by
+ * credential_check. */
 
 /* Returns whether the password of tls.key has yet to be supplied. Until then there is no token, and
  * the next fetch is for that password alone. */
 bool token_source_lacks_key_password(const struct token_source *token_source);
 
-/* Returns the password of tls.key, as it was supplied last; NULL if it was not. Valid until the
- * next one is supplied. */
+/* Returns the password of tls.key that was supplied last, or NULL if none was. Valid until the next
+ * one is supplied. */
 const char *token_source_key_password(const struct token_source *token_source);
 
-/* Says that the private key could not be used: its password is to be supplied again. */
+/* Call this when the private key could not be used: its password must be supplied again. */
 void token_source_reject_key_password(struct token_source *token_source);
 
-/* Whether a fetch waits for credentials for which nobody has been asked. */
+/* Returns whether a fetch waits for credentials that nobody has been asked for yet. */
 bool token_source_wants_credentials(const struct token_source *token_source);
 
-/* Whether this fetch waits for credentials for which somebody has been asked. */
+/* Returns whether this fetch waits for credentials that somebody has been asked for. */
 bool token_source_awaits_credentials(const struct token_source *token_source,
                                      const struct token_fetch *fetch);
 
-/* Returns the name of the credential for which this fetch waits, or was abandoned: a static string,
- * or NULL if there is none. */
+/* Returns the name of the credential that somebody has been asked for and this fetch waits for, or
+ * whose lack made it end. A static string, or NULL if there is none. */
 const char *token_source_awaited_credential(const struct token_source *token_source,
                                             const struct token_fetch *fetch);
 
-/* Returns a ticket for the functions below, or 0 if no credentials are wanted. The caller is to
- * supply them. It comes too late once the fetch has ended, or if the client is closed. */
+/* Asks the caller for the credentials that are wanted. Returns a ticket for the functions below, or
+ * 0 if none are wanted or somebody has been asked already. The ticket becomes invalid when the
+ * fetch ends; the functions below then do nothing. */
 unsigned token_source_ask_credentials(struct token_source *token_source);
 
-/* For whoever holds the ticket and supplies nothing more: somebody else may be asked. */
+/* Gives the ticket back, for a holder who will supply nothing more: somebody else can then be
+ * asked. */
 void token_source_release_credentials(struct token_source *token_source, unsigned ticket);
 
-/* Whether the holder of the ticket is still to supply something. */
+/* Returns whether the ticket is valid, so that its holder must still supply something. */
 bool token_source_is_asked(const struct token_source *token_source, unsigned ticket);
 
-/* Sets `*which` to the credential to be supplied next. Returns false if there is none. */
+/* Sets `*which` to the credential to supply next. Returns false if there is none. */
 bool token_source_next_credential(const struct token_source *token_source, unsigned ticket,
                                   enum credential *which);
 
 /* Supplies the credential that token_source_next_credential has named, with a copy of `text`.
- * `label`: where it is from, for the message if it cannot be used. The fetch goes on once it has
- * all that it needs, and fails with FAILURE_AUTH if this one cannot be used. Does nothing if
- * it is too late. */
+ * `label` says where it comes from, for the message if it cannot be used: then the fetch fails with
+ * FAILURE_AUTH. Otherwise the fetch continues once it has all that it needs. */
 void token_source_give_credential(struct token_source *token_source, unsigned ticket,
                                   const char *text, const char *label);
 
-/* Makes the fetch fail with this kind and message, in which secrets are redacted. Does
- * nothing if it is too late. */
+/* Makes the fetch fail with this kind and message, in which secrets are redacted. */
 void token_source_fail_credentials(struct token_source *token_source, unsigned ticket,
                                    enum failure_kind kind, const char *message);
 
 /* ---- Store: tokens shared with other clients ------------------------------------------------- */
 
 /* A token as it is stored. Strings are borrowed, and NULL if missing. Times are in seconds since
- * 1970, INFINITY if not known. */
+ * 1970, or INFINITY if not known. */
 struct stored_token {
   const char *access_token, *refresh_token;
   double renew_at, expires_at;
   struct auth_style_names style; /* how it was requested */
 };
 
-/* Imports a token from the store, with copies of its strings. Nothing is imported if the access
- * token is missing or has characters that a header field cannot have, if one of the two tokens is
+/* Imports a token from the store, with copies of its strings. Imports nothing if the access token
+ * is missing or has characters that are not allowed in a header field, if one of the two tokens is
  * longer than 64 KB, or if out of memory. Otherwise:
  *
- * The refresh token is imported unless the server has refused it, or it was replaced by the current
- * one; also if the access token is not. The access token is not imported if it is due for renewal,
- * or if the API has refused it and no server has issued it again since.
+ * The refresh token is imported unless the server has refused it, or the current one has replaced
+ * it. The access token is imported unless it is due for renewal, or the API has refused it and no
+ * server has issued it again since.
  *
- * The auth style is imported as by token_requester_import_style, unless a fetch goes on. A refresh
- * token belongs to the endpoint that the style names, or else to the first one.
+ * The auth style is imported as by token_requester_import_style, unless a fetch is in progress and
+ * continues. A refresh token belongs to the endpoint that the style names, or else to the first
+ * one.
  *
- * Returns true if there is an access token to use now, this one or one that was there already. If
- * it is this one, a fetch that is in progress is abandoned. */
+ * Returns true if there is an access token to use now, this one or one that was there before. If it
+ * is this one, a fetch that is in progress is abandoned. */
 bool token_source_import(struct token_source *token_source, const struct stored_token *token);
 
-/* Whether there is a token that was fetched here and has not been taken for the store yet. */
+/* Returns whether there is a token that was fetched here and has not been taken for the store
+ * yet. */
 bool token_source_is_dirty(const struct token_source *token_source);
 
 /* Sets `*out` to that token, and marks it as taken. Its strings are valid as long as those of
- * token_source_token. Returns false, and leaves `*out` alone, if there is none. */
+ * token_source_token. Returns false, and leaves `*out` unchanged, if there is none. */
 bool token_source_take_dirty(struct token_source *token_source, struct stored_token *out);
 
-/* During a fetch, another client may store a token. Returns when the store should be checked next,
- * in monotonic seconds: 0.5 s after the fetch was started or the last check was announced. Returns
- * INFINITY if no fetch is in progress. */
+/* Returns when the store should be checked next, in monotonic seconds, because another client may
+ * store a token during a fetch: 0.5 s after the fetch was started or token_source_begin_store_check
+ * was called. INFINITY if no fetch is in progress. */
 double token_source_store_check_due(const struct token_source *token_source);
 
-/* Announces that the store is being checked now: the next check is due in 0.5 s. */
+/* Call this when the store is being checked: the next check is due 0.5 s later. */
 void token_source_begin_store_check(struct token_source *token_source);
 
 /* ---- Redaction ------------------------------------------------------------------------------- */
 
 /* Finds the first secret in `size` bytes of text: credentials, secrets of proxy URLs, the current
- * tokens, the last eight credentials that were supplied before, and the last four tokens that were
- * replaced or refused. Sets `*start` and `*length` and returns true if there is one. See
- * redact_find. */
+ * tokens, the last eight credentials that were replaced, and the last four tokens that were
+ * replaced or refused. If there is one, sets `*start` and `*length`, in bytes, and returns true.
+ * See redact_find. */
 bool token_source_find_secret(const struct token_source *token_source, const char *text,
                               size_t size, size_t *start, size_t *length);
 
-/* Whether one of these secrets is a number with this value. See redact_is_number. */
+/* Returns whether one of these secrets is a number with this value. See redact_is_number. */
 bool token_source_is_secret_number(const struct token_source *token_source, double number);
 
-/* Appends the text to `out`, with "***" in place of each secret. Sets out->failed if out of memory.
- */
+/* Appends the text to `out`, with each secret replaced by "***". Sets out->failed if out of
+ * memory. */
 void token_source_redact(const struct token_source *token_source, const char *text,
                          struct buffer *out);
 

@@ -1,10 +1,10 @@
---- The client. nginx loads this file before it starts its workers, and each of them goes on with a client of its own.
--- Credentials come from the environment, see nginx.conf.
+--- The client. nginx loads this file before it starts its workers: each worker has a copy of the client. Credentials
+-- come from the environment, see nginx.conf.
 
 local podero = require "podero"
 
---- A line in the error log for each request to Podero. No field of an event ever holds a secret. At level "notice":
--- at "info", nginx itself would log the URLs of requests that it cannot read.
+--- Writes a line to the error log for each request to Podero. Events hold no secrets. The level is "notice", because at
+-- "info" nginx itself logs the URLs of requests that it cannot read.
 local function log(event)
   if event.type ~= "exchange" then return end
   local failed = event.error_kind or event.status and event.status >= 400

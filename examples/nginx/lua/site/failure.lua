@@ -1,5 +1,5 @@
---- Errors as answers to a visitor, who is told what happened and what helps; the log is told the rest. A person gets a
--- page, a program JSON.
+--- Error responses: they tell a visitor what happened and what helps; the log has the rest. A person gets a page, a
+-- program JSON.
 
 local cjson = require "cjson"
 local home = require "site.home"
@@ -9,12 +9,12 @@ local text = require "site.text"
 
 local failure = {}
 
--- Seconds. A client of ours need not wait longer, whatever Podero says.
+-- Seconds: the maximum of Retry-After, whatever Podero says.
 local LONGEST_WAIT = 24 * 3600
 
 local OPERATOR = " Trying again will not help. Please tell the people who run this site."
 
--- What to say, by what has happened. `later`: trying again may help. `find`: another organization id may help.
+-- What to say in which case. `later`: trying again may help. `find`: another organization id may help.
 local CASES = {
   id = { status = 400, title = "This is not the id of an organization", find = true,
     text = "Please check the id, or enter another one." },
@@ -30,9 +30,9 @@ local CASES = {
     text = "It could not be reached, or had a problem." },
   unreadable = { status = 502, title = "Podero's list could not be read",
     text = "It is not as it should be." .. OPERATOR },
-  large = { status = 502, title = "The list is too large for one answer",
+  large = { status = 502, title = "The list is too large for one response",
     text = "The CSV download has lists of any length." },
-  slow = { status = 504, title = "Podero did not answer in time", later = true, text = "It may be busy." },
+  slow = { status = 504, title = "Podero did not respond in time", later = true, text = "It may be busy." },
   unready = { status = 503, title = "This site is not ready", later = true, text = "It is starting or stopping." },
 }
 
@@ -43,7 +43,7 @@ local BY_KIND = {
 
 local BY_STATUS = { [401] = "credentials", [403] = "forbidden", [404] = "unknown", [429] = "busy", [504] = "slow" }
 
--- What nginx answers by itself.
+-- Responses that nginx itself sends.
 local STATUSES = {
   [404] = { title = "There is no such page", text = "The address may be incomplete." },
   [405] = { title = "This page cannot be used that way", text = "The method of the request is not allowed here." },
@@ -52,12 +52,12 @@ local STATUSES = {
 }
 
 local function case_of(err)
-  -- A list that was cut short, say, is one that trying again may help with; one that is no JSON is not.
+  -- Trying again may help if a list was cut short, but not if it is no JSON.
   if err.kind == "decode" and not err.retryable then return CASES.unreadable end
   return CASES[err.kind == "http" and BY_STATUS[err.status] or BY_KIND[err.kind] or "broken"]
 end
 
---- Whether the answer is for a person: browsers ask for HTML by name.
+--- Returns whether the response is for a person: browsers accept "text/html".
 local function is_for_a_person()
   return (ngx.var.http_accept or ""):lower():find("text/html", 1, true) ~= nil
 end
@@ -71,7 +71,7 @@ local BODY = [[
 </main>
 ]]
 
---- Answers with an error. `more`: HTML for the page.
+--- Sends an error. `as_page`: as a page, even to a program. `more`: HTML for the page.
 local function send(status, title, sentences, as_page, more)
   ngx.status = status
   if as_page or is_for_a_person() then
@@ -85,7 +85,7 @@ end
 
 failure.send = send
 
---- Where the visitor can go on, as HTML. `asked`: what the request asked for.
+--- Returns links for the visitor, as HTML. `asked`: see site/query.lua.
 local function ways_on(case, asked)
   if case.find then return home.form() end
   local name, ways = ngx.var.uri:match "[^/]*$", {}
@@ -95,8 +95,8 @@ local function ways_on(case, asked)
   return page.html(#ways > 0 and '<div class="ways">' .. table.concat(ways, " ") .. "</div>\n" or "")
 end
 
---- Answers with an error of the client. `asked`: what the request asked for, see site/query.lua. `as_page`: even if
--- nobody asks for HTML. What is no error of the client's is a mistake of ours: it is raised, and nginx answers 500.
+--- Sends an error of the client. `asked`: see site/query.lua; `as_page`: as a page, even to a program. Any other error
+-- is a fault of this site: it is raised, and nginx sends status 500.
 function failure.answer(err, asked, as_page)
   if type(err) ~= "table" or not err.kind then error(err, 0) end
   local case = case_of(err)
@@ -110,19 +110,19 @@ function failure.answer(err, asked, as_page)
   return send(case.status, case.title, sentences, as_page, ways_on(case, asked))
 end
 
---- Answers 400 to a request that cannot be used. Nothing is logged: what is wrong may be personal data in the URL.
+--- Sends status 400. Nothing is logged: the fault may be personal data in the URL.
 function failure.refuse(sentence, as_page)
   return send(400, "This cannot be shown", sentence, as_page)
 end
 
---- Answers for nginx, which has set the status already.
+--- Sends the page for a status that nginx has set.
 function failure.of_status()
   local case = STATUSES[ngx.status] or STATUSES[500]
   return send(ngx.status, case.title, case.text, false, page.html '<p><a href="/">To the first page</a></p>\n')
 end
 
---- Breaks off an answer that has begun: whoever reads it must see that it is not whole, which the end of a connection
--- does not tell every client. With reset_timedout_connection, nginx resets the connection at this status.
+--- Breaks off a response that has begun. With reset_timedout_connection, nginx resets the connection at status 444: not
+-- every client notices that a response is incomplete if the connection merely ends.
 function failure.cut(err)
   ngx.log(ngx.ERR, "cut short: ", tostring(err))
   return ngx.exit(444)

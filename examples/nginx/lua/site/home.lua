@@ -1,4 +1,4 @@
---- /: asks which organization's users to show. An id is no personal data, and may be in a URL.
+--- /: a form for the id of an organization. An id is no personal data, and may be in a URL.
 
 local page = require "site.page"
 local text = require "site.text"
@@ -20,7 +20,7 @@ local FORM = [[
 
 local HINT = "32 digits and letters from a to f, such as 016b78a7-0c7c-4241-a277-015c3ad3cb90"
 
---- The form, as HTML. `refused`: the text of a visitor that is no id.
+--- Returns the form as HTML. `refused`: what a visitor entered, if it is no id.
 function home.form(refused)
   return page.html(page.fill(FORM, {
     given = refused and text.cut(refused, LONGEST) or "", longest = LONGEST,

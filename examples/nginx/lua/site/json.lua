@@ -1,4 +1,4 @@
---- /orgs/<id>/users: those of the users that the request asks for, as a JSON array of what the API tells of each.
+--- /orgs/<id>/users: the users that the request asks for, as a JSON array with all fields that the API sends.
 
 local failure = require "site.failure"
 local query = require "site.query"
@@ -9,7 +9,7 @@ local users = require "site.users"
 return function(org_id)
   local asked, refusal = query.of_request()
   if not asked then return failure.refuse(refusal) end
-  -- A whole list, or an error: a program at the other end wants no half ones.
+  -- The whole list is read first: a program gets all of it, or an error.
   local list, err = users.list(org_id, asked.role, asked.q)
   if not list then return failure.answer(err, asked) end
   ngx.header["Content-Type"] = "application/json"

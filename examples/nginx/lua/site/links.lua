@@ -1,4 +1,4 @@
---- Links that go on with what the visitor asked for. If that has a text to search for, a link is a button of a form
+--- Links that keep what the visitor asked for. If that includes a text to search for, a link is the button of a form
 -- that is sent by POST: see site/query.lua.
 
 local page = require "site.page"
@@ -7,7 +7,7 @@ local links = {}
 
 local NAMES = { "role", "q", "sort", "page" }
 
---- The parameters, with changes; false takes one away.
+--- Returns the parameters with changes; false removes one. `page` is kept only if it is among the changes.
 function links.changed(query, changes)
   local parameters = {}
   for _, name in ipairs(NAMES) do
@@ -18,7 +18,7 @@ function links.changed(query, changes)
   return parameters
 end
 
---- Fields of a form that people do not see, but for those named in `without`.
+--- Returns hidden fields of a form for the parameters, except the one named `without`.
 function links.hidden(parameters, without)
   local fields = {}
   for _, name in ipairs(NAMES) do
@@ -42,7 +42,8 @@ end
 local LINK = '<a href="{{url}}"{{attributes}}>{{label}}</a>'
 local FORM = '<form method="post" action="{{action}}">{{fields}}<button{{attributes}}>{{label}}</button></form>'
 
---- A link as HTML. `label`: a text, or HTML as page.html marks it. `attributes`: HTML, such as ' class="tile"'.
+--- Returns a link as HTML. `label`: a text, or HTML that page.html has marked. `attributes`: HTML, such as
+-- ' class="tile"'.
 function links.to(action, parameters, label, attributes)
   local values = { label = label, attributes = page.html(attributes or "") }
   if parameters.q then

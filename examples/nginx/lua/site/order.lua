@@ -1,23 +1,23 @@
---- The orders in which a list can be shown. Of a list that is sorted only the beginning is kept, as far as the page
--- that is shown: memory is bounded by that, however long the list is, and no step takes long.
+--- The orders in which a list can be shown. Of a sorted list, only the users up to the page that is shown are kept:
+-- this bounds memory, and no step takes long.
 
 local podero = require "podero"
 local text = require "site.text"
 
 local order = {}
 
---- How many users of a sorted list can be reached by pages.
+--- How many users of a sorted list pages can show.
 order.MOST = 10000
 
 local RANKS = { [podero.Role.ADMIN] = 1, [podero.Role.STAFF] = 2, [podero.Role.USER] = 3, [podero.Role.GUEST] = 4 }
 
---- By what a user is called: the name, or the e-mail address if there is none.
+--- Returns the title of a user: the name, or the e-mail address if there is no name.
 function order.title(user)
   local name = text.joined(user.first_name, user.last_name)
   return name ~= "" and name or user.email
 end
 
--- What users are compared by, as texts or numbers.
+-- By field: a function that returns what users are compared by, a text or a number.
 local KEYS = {}
 
 function KEYS.name(user)
@@ -28,12 +28,12 @@ function KEYS.role(user)
   return (RANKS[user.role] or 5) .. user.role .. "\0" .. KEYS.name(user)
 end
 
---- Who has not logged in comes last, either way round.
+--- Users who have never logged in are last in both directions.
 function KEYS.last_login(user, descending)
   return user.last_login and podero.time(user.last_login) or (descending and -math.huge or math.huge)
 end
 
---- The field of an order, and whether it is descending: "-name" is by name, from Z to A.
+--- Returns the field of an order, and whether it is descending: "-name" is by name, from Z to A.
 local function parts(sort)
   local minus, field = sort:match "^(%-?)(.*)$"
   return field, minus == "-"
@@ -45,17 +45,17 @@ end
 
 -- heap ----------------------------------------------------------------------------------------------------------------
 
--- A binary heap whose top is the entry that comes last.
+-- A binary heap. Its top is the last entry in the order.
 local Beginning = {}
 Beginning.__index = Beginning
 
---- An object that keeps the first `most` of the users that are added to it, in this order.
+--- Returns an object that keeps the first `most`, in this order, of the users that are added to it.
 function order.beginning(sort, most)
   local field, descending = parts(sort)
   return setmetatable({ key = KEYS[field], descending = descending, most = most, added = 0 }, Beginning)
 end
 
---- Whether entry `a` comes before `b`. Users who are alike stay as they were added.
+--- Returns whether entry `a` is before `b`. Users with equal keys keep the order in which they were added.
 function Beginning:precedes(a, b)
   if a.key == b.key then return a.position < b.position end
   if self.descending then return a.key > b.key end
@@ -97,7 +97,7 @@ function Beginning:add(user, excerpt)
   sink(self, entry)
 end
 
---- The users that were kept from number `first` on, in order. Empties the object.
+--- Returns the users that were kept, in order, without those before number `first`. Empties the object.
 function Beginning:from(first)
   local users = {}
   for i = #self, first, -1 do

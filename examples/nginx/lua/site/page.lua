@@ -11,12 +11,12 @@ function page.escape(text)
   return (tostring(text):gsub("[&<>\"']", ENTITIES))
 end
 
---- Marks a text as HTML already.
+--- Marks a text as HTML, so that it is not escaped.
 function page.html(text)
   return { html = text }
 end
 
---- A template with values in its {{places}}. All of them are escaped, but for what page.html has marked.
+--- Returns a template with values in its {{places}}. They are escaped, except those that page.html has marked.
 function page.fill(template, values)
   return (template:gsub("{{([%w_]+)}}", function(name)
     local value = values[name]
@@ -40,7 +40,7 @@ local PAGE = [[
 </html>
 ]]
 
---- Answers with a page; `title` is a text of its own for each, `body` is HTML.
+--- Sends a page. `title`: a text that differs from page to page; `body`: HTML.
 function page.send(title, body)
   ngx.header["Content-Type"] = "text/html; charset=utf-8"
   ngx.print(page.fill(PAGE, {

@@ -1,13 +1,12 @@
---- What a visitor wants to see: `role`, `q`, a text to search for, `sort` and `page`. `q` is what people search for,
--- names and e-mail addresses: it travels in the body of a POST and never in a URL, because nginx puts the URL of a
--- request into each line of its error log, and so do proxies and browsers into theirs.
+--- The parameters of a request: `role`, `q`, a text to search for, `sort` and `page`. People search for names and
+-- e-mail addresses: so `q` is in the body of a POST and never in a URL, because nginx, proxies and browsers log URLs.
 
 local order = require "site.order"
 local text = require "site.text"
 
 local query = {}
 
--- Characters of a value, of three bytes at most in a browser's way of counting; a longer one is refused.
+-- Characters of a value, as browsers count them: each has three bytes at most.
 query.LONGEST = 200
 local LONGEST_BYTES = 3 * query.LONGEST
 
@@ -22,7 +21,7 @@ local REFUSALS = {
   sort = "There is no such order: sort by name, role or last_login, with a minus before it for the other way round.",
 }
 
---- The parameters of a form in the body; nil and a reason if it is none.
+--- Returns the parameters of a form in the body; nil and a reason if the body is no form.
 local function form()
   ngx.req.read_body()
   if ngx.req.get_body_file() then return nil, REFUSALS.many end
@@ -34,7 +33,7 @@ local function form()
   return parameters
 end
 
---- The parameters of the URL and of a form; the form's count if both have one.
+--- Returns the parameters of the URL and of a form. If both have one, that of the form is used.
 local function given()
   local parameters, err = ngx.req.get_uri_args(MOST_PARAMETERS)
   if err then return nil, REFUSALS.many end
@@ -47,15 +46,15 @@ local function given()
   return parameters
 end
 
---- The text of a parameter; nil if it is not there or empty. Of several with one name the first counts.
+--- Returns the text of a parameter; nil if it is absent or empty. Of a repeated parameter, the first value is used.
 local function parameter(value)
   if type(value) == "table" then value = value[1] end
   value = type(value) == "string" and text.trim(value)
   return value ~= "" and value or nil
 end
 
---- What the request asks for: `role`, `q` and `sort`, nil if it asks for none, and the number `page`. Nil and a
--- sentence for the visitor if it cannot be used.
+--- Returns a table with `role`, `q` and `sort`, which are nil if the request does not have them, and the number `page`;
+-- nil and a sentence for the visitor if a parameter cannot be used.
 function query.of_request()
   local parameters, err = given()
   if not parameters then return nil, err end

@@ -1,8 +1,8 @@
 --- A token store on Redis, for a site on several machines. In site/client.lua:
 --   token_store = require("site.redis_store").new { host = "10.0.0.5", password = os.getenv "REDIS_PASSWORD" }
--- It has the methods of ngx.shared.DICT that the client uses. A Redis that fails costs a token request, no answer: each
--- method then returns nil and a message. Needs lua-resty-redis (OpenResty brings it; Debian: lua-nginx-redis). A host
--- that is a name needs the directive `resolver` in nginx.conf.
+-- It has the methods of ngx.shared.DICT that the client uses. If Redis fails, each method returns nil and a message,
+-- and the client requests a token. Needs lua-resty-redis, which OpenResty includes (Debian: lua-nginx-redis). A host
+-- name needs the directive `resolver` in nginx.conf.
 
 local found, redis = pcall(require, "resty.redis")
 if not found then redis = require "nginx.redis" end -- its name in Debian
@@ -32,7 +32,7 @@ local CHECKS = {
   prefix = function(value) return type(value) == "string" end,
 }
 
---- A copy of the options, with defaults. Raises an error if one of them cannot be used.
+--- Returns a copy of the options, with defaults. Raises an error if one of them cannot be used.
 local function checked(given)
   local options = {}
   for name, value in pairs(DEFAULTS) do options[name] = value end
@@ -48,13 +48,13 @@ end
 
 -- connections ---------------------------------------------------------------------------------------------------------
 
--- What a connection is good for once it is made: where it leads, who it has said it is, and which database it has
--- selected. Connections are kept in one pool for all stores with the same values, and never shared with others.
+-- The options that a connection depends on: server, user and database. Stores with the same values share a pool of
+-- connections.
 local IDENTITY = { "path", "host", "port", "username", "password", "database" }
 
 local pools, pool_count = {}, 0
 
---- The name of the pool: a number, so that no password becomes part of it.
+--- Returns the name of the pool: a number, so that no password is part of it.
 local function pool_of(options)
   local values = {}
   for i, name in ipairs(IDENTITY) do
@@ -71,14 +71,14 @@ end
 
 --- `options`: `host` and `port`, or `path` ("unix:/run/redis.sock"); `username` and `password`; `database`, a number;
 -- `timeout` in seconds, for each step; `prefix`, put before each key. Raises an error if they cannot be used. Tokens
--- are secrets, and travel as they are: keep Redis on a network of your own.
+-- are secrets, and are sent without encryption: keep Redis on a private network.
 function Store.new(options)
   options = checked(options)
   return setmetatable({ options = options, pool = pool_of(options) }, Store)
 end
 
---- Says who we are and selects the database. True, or nil and Redis's message.
-local function introduce(connection, options)
+--- Authenticates the connection and selects the database. Returns true, or nil and Redis's message.
+local function prepare(connection, options)
   if options.password then
     local ok, err
     if options.username then
@@ -88,12 +88,12 @@ local function introduce(connection, options)
     end
     if not ok then return nil, err end
   end
-  if options.database == 0 then return true end -- every connection begins with this one
+  if options.database == 0 then return true end -- the default
   local ok, err = connection:select(options.database)
   return ok and true or nil, err
 end
 
---- A connection that is ready for commands; nil and a message if there is none to be had.
+--- Returns a connection that is ready for commands; nil and a message on failure.
 local function connect(self)
   local options = self.options
   local connection, err = redis:new()
@@ -106,9 +106,9 @@ local function connect(self)
     ok, err = connection:connect(options.host, options.port, { pool = self.pool })
   end
   if not ok then return nil, err end
-  -- One that comes from the pool has been introduced.
+  -- A connection from the pool is prepared already.
   if connection:get_reused_times() == 0 then
-    ok, err = introduce(connection, options)
+    ok, err = prepare(connection, options)
     if not ok then
       connection:close()
       return nil, err
@@ -117,19 +117,19 @@ local function connect(self)
   return connection
 end
 
---- Redis's answer to a command; nil and a message if it gave none, or an error. Only a connection whose every command
--- was answered well is kept.
+--- Returns Redis's reply to a command; nil and a message if there is none, or if it is an error. Then the connection is
+-- closed instead of kept.
 local function ask(self, command, key, ...)
   local connection, err = connect(self)
   if not connection then return nil, err end
-  local answer
-  answer, err = connection[command](connection, self.options.prefix .. key, ...)
-  if err or not answer then
+  local reply
+  reply, err = connection[command](connection, self.options.prefix .. key, ...)
+  if err or not reply then
     connection:close()
-    return nil, err or "no answer"
+    return nil, err or "no reply"
   end
   if not connection:set_keepalive(KEEPALIVE * 1000, POOL_SIZE) then connection:close() end
-  return answer
+  return reply
 end
 
 -- methods -------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
---- /orgs/<id>/roster: the users as a page for people, a hundred at a time. Each page reads the list anew, so that it
--- shows what Podero has now and this site keeps nobody's data. Memory is bounded whatever Podero sends: of a long list
--- only the users of the page are kept, or, if it is sorted, those up to the page, and of these what is shown.
+--- /orgs/<id>/roster: the users as a page for people, a hundred at a time. Each page reads the list anew: it shows what
+-- Podero has now, and this site keeps no personal data. Memory is bounded: only the users of the page are kept, or, if
+-- the list is sorted, those up to the page; and of these only what is shown.
 
 local failure = require "site.failure"
 local links = require "site.links"
@@ -14,7 +14,7 @@ local users = require "site.users"
 
 local PAGE_SIZE = 100
 
--- Role, and how one and several users who have it are called.
+-- Role, and the names of one and of several users with it.
 local ROLES = {
   { podero.Role.ADMIN, "admin", "admins" }, { podero.Role.STAFF, "staff", "staff" },
   { podero.Role.USER, "user", "users" }, { podero.Role.GUEST, "guest", "guests" },
@@ -28,8 +28,8 @@ local SORTS = {
 
 -- reading -------------------------------------------------------------------------------------------------------------
 
---- An object that keeps the users of the page that is asked for, with `add` and `take`. The first of them has the
--- number `first` among those that are found.
+--- Returns an object with `add` and `take` that keeps the users of the page. `first`: the number of the first of them
+-- among those that are found.
 local function collector(asked, first)
   if asked.sort then
     local beginning = order.beginning(asked.sort, math.min(asked.page * PAGE_SIZE, order.MOST))
@@ -47,16 +47,15 @@ local function collector(asked, first)
   }
 end
 
---- Reads the list: the `users` of the page, how many are `found` and how many there are in all roles (`total`), and the
--- latter by role and by device kind. Roles are texts that Podero's servers choose: all but the four are counted as
--- "other".
+--- Reads the list. Returns the `users` of the page; how many are `found`; how many there are in all roles (`total`),
+-- and these by role and by device kind. Roles that the schema lacks are counted as "other".
 local function read(org_id, asked)
   local roster = { total = 0, found = 0, first = (asked.page - 1) * PAGE_SIZE + 1, by_role = { other = 0 },
     by_device = {} }
   for _, role in ipairs(ROLES) do roster.by_role[role[1]] = 0 end
   for _, device in ipairs(table_of.DEVICES) do roster.by_device[device[1]] = 0 end
   local collected = collector(asked, roster.first)
-  -- Not with the role that is asked for: all of them are counted.
+  -- Without the role: users of all roles are counted.
   for user in users.each(org_id, nil, asked.q, table_of.FIELDS) do
     roster.total = roster.total + 1
     local role = roster.by_role[user.role] and user.role or "other"
@@ -79,7 +78,7 @@ end
 local COUNT = '<b>{{count}}</b> <span>{{mark}}{{name}}</span>'
 local MARK = page.html '<span aria-hidden="true">✓ </span>'
 
---- A tile with a count. `role`: which role it leads to, false for all.
+--- Returns a tile with a count. `role`: the role that it leads to, false for all.
 local function tile(asked, role, count, name)
   local is_on = (asked.role or false) == role
   local label = page.html(page.fill(COUNT, { count = text.grouped(count), name = name, mark = is_on and MARK or "" }))
@@ -119,7 +118,7 @@ end
 
 -- search --------------------------------------------------------------------------------------------------------------
 
---- The options of a <select>; the one with this value is selected.
+--- Returns the options of a <select>; the one with the value `selected` is selected.
 local function options(list, selected)
   local items = {}
   for i, option in ipairs(list) do
@@ -162,7 +161,7 @@ local function quoted(q)
   return "“<bdi>" .. page.escape(q) .. "</bdi>”"
 end
 
---- "6 of 120 users", "1 user matches “gruber”", "2 of the 5 users who match “gruber”": as HTML.
+--- Returns "6 of 120 users", "1 user matches “gruber”" or "2 of the 5 users who match “gruber”", as HTML.
 local function found(roster, asked)
   local sentence
   if asked.q and asked.role then
@@ -182,7 +181,7 @@ local function found(roster, asked)
   return page.html(sentence)
 end
 
---- Why there is nobody to show: as HTML.
+--- Returns why there is nobody to show, as HTML.
 local function nobody(asked)
   local role = asked.role and " with the role “" .. page.escape(asked.role) .. "”" or ""
   if asked.q then return page.html("No user" .. role .. " matches " .. quoted(asked.q) .. ".") end
@@ -198,7 +197,7 @@ local NONE = [[
 <div class="none"><p role="status">{{sentence}}</p>{{clear}}</div>
 ]]
 
---- A link to the same without filter; nothing if there is none.
+--- Returns a link to the same page without the filter; "" if there is no filter.
 local function clear(asked)
   if not asked.q and not asked.role then return "" end
   return links.to("roster", links.changed(asked, { q = false, role = false }), "Clear the filter", ' class="plain"')
@@ -206,7 +205,7 @@ end
 
 -- pages ---------------------------------------------------------------------------------------------------------------
 
---- How many pages there are, and whether these are not all of the list.
+--- Returns how many pages there are, and whether they end before the list does.
 local function pages_of(roster, asked)
   local reachable = asked.sort and math.min(roster.found, order.MOST) or roster.found
   return math.max(1, math.ceil(reachable / PAGE_SIZE)), reachable < roster.found
@@ -267,8 +266,8 @@ local function list(roster, asked)
   }))
 end
 
---- "Admins, page 2 – 016b78a7-…": what tells this page from others. What was searched for is personal data, and stays
--- out of the browser's history.
+--- Returns the title, such as "Admins, page 2 – 016b78a7-…". What people search for is personal data, and stays out of
+-- the browser's history.
 local function title(org_id, asked)
   local what = asked.q and "Search" or "Users"
   for _, role in ipairs(ROLES) do

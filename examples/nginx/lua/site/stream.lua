@@ -1,5 +1,5 @@
---- The body of an answer in pieces, each sent when the one before it has left: however long it is, it takes no memory,
--- and a slow visitor slows down whoever writes it.
+--- Sends the body of a response in pieces, each after the one before it has been sent: a body of any length takes
+-- little memory. Writing waits for a slow visitor.
 
 local Stream = {}
 Stream.__index = Stream
@@ -10,7 +10,7 @@ function Stream.new()
   return setmetatable({ texts = {}, count = 0, size = 0 }, Stream)
 end
 
---- Sends what was written; nil and a message where that fails, the visitor gone.
+--- Sends what was written. Returns nil and a message if that fails because the visitor has gone away.
 function Stream:flush()
   local ok, err = ngx.print(table.concat(self.texts, "", 1, self.count))
   self.count, self.size = 0, 0
@@ -18,7 +18,7 @@ function Stream:flush()
   return ngx.flush(true)
 end
 
---- Appends a text; nil and a message as above.
+--- Appends a text, and sends when there is enough. Returns nil and a message as `flush` does.
 function Stream:write(text)
   self.count = self.count + 1
   self.texts[self.count] = text

@@ -1,5 +1,5 @@
---- Users as a table, which the style sheet turns into cards on narrow screens. A browser forgets that a table is one if
--- its rows are shown as blocks: that is what the attributes `role` are for.
+--- Users as a table, which the style sheet turns into cards on narrow screens. The attributes `role` are for browsers,
+-- which no longer treat a table as one if its rows are shown as blocks.
 
 local links = require "site.links"
 local order = require "site.order"
@@ -11,7 +11,7 @@ local table_of = {}
 
 local LONGEST_TEXT = 200 -- bytes of a cell
 
---- Fields, and how one and several devices of a kind are called.
+--- Fields, and the names of one and of several devices of a kind.
 table_of.DEVICES = {
   { "num_heat_pumps", "heat pump", "heat pumps" }, { "num_electric_vehicles", "EV", "EVs" },
   { "num_wallboxes", "wallbox", "wallboxes" }, { "num_inverters", "inverter", "inverters" },
@@ -24,12 +24,12 @@ table_of.FIELDS = {}
 for _, field in ipairs(TEXTS) do table.insert(table_of.FIELDS, field) end
 for _, device in ipairs(table_of.DEVICES) do table.insert(table_of.FIELDS, device[1]) end
 
---- How many devices of a kind a user has: what cannot be is no reason to show nonsense as a sum.
+--- Returns how many devices of a kind a user has, limited so that an impossible number does not spoil the sum.
 function table_of.number_of(user, field)
   return math.max(0, math.min(user[field], 1e6))
 end
 
---- What is shown of a user.
+--- Returns the part of a user that is shown.
 function table_of.excerpt(user)
   local kept = {}
   for _, field in ipairs(TEXTS) do kept[field] = user[field] and text.cut(user[field], LONGEST_TEXT) end
@@ -62,12 +62,12 @@ local function cell(label, html)
   }))
 end
 
--- <bdi>: text that is written from right to left, or marks that turn text around, stay within it.
+-- <bdi>: text that is written from right to left, and marks that change the direction, have no effect outside of it.
 local function isolated(value)
   return value and value ~= "" and "<bdi>" .. page.escape(value) .. "</bdi>" or nil
 end
 
---- An e-mail address, or what stands for one, as HTML. A line may end before its "@".
+--- Returns a text as HTML in which a line may end before "@".
 local function breakable(value)
   return page.html((page.escape(value):gsub("@", "<wbr>@")))
 end
@@ -93,7 +93,7 @@ end
 
 -- table ---------------------------------------------------------------------------------------------------------------
 
--- Class, label, and the order that its link leads to first, if it has one.
+-- Class, label, and, if the label is a link, the order that it leads to first.
 local COLUMNS = {
   { "name", "Name", "name" }, { "role", "Role", "role" }, { "external", "External id" }, { "town", "Town" },
   { "devices", "Devices" }, { "login", "Last login (UTC)", "-last_login" },

@@ -1,22 +1,22 @@
---- Texts that visitors and Podero's servers chose, and numbers for people. Every function takes time in proportion to
--- the text's length.
+--- Texts from visitors and from Podero's servers, and numbers for people. Every function takes time in proportion to
+-- the length of the text.
 
 local text = {}
 
---- Without white space at both ends. Not "^%s*(.-)%s*$", which takes the square of the time for white space within.
+--- Removes white space at both ends. Not with "^%s*(.-)%s*$", which takes quadratic time for white space within.
 function text.trim(value)
   local first = value:find "%S"
   return first and value:match(".*%S", first) or ""
 end
 
---- Without what is beyond `most` bytes, and "…" in its place. Characters stay whole.
+--- Cuts a text to `most` bytes, without cutting a character, and appends "…".
 function text.cut(value, most)
   if #value <= most then return value end
   while most > 0 and value:find("^[\128-\191]", most + 1) do most = most - 1 end
   return value:sub(1, most) .. "…"
 end
 
---- The texts with a blank between each two, without those that are nil or empty.
+--- Joins the texts that are neither nil nor empty, with blanks between them.
 function text.joined(...)
   local texts = {}
   for i = 1, select("#", ...) do
@@ -26,7 +26,7 @@ function text.joined(...)
   return table.concat(texts, " ")
 end
 
---- An integer with commas between thousands.
+--- Returns an integer with commas between thousands.
 function text.grouped(number)
   local digits = ("%d"):format(number):reverse():gsub("(%d%d%d)", "%1,"):reverse()
   return (digits:gsub("^,", ""))
@@ -39,7 +39,7 @@ end
 
 local UNITS = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } }
 
---- A number of seconds in the largest unit that it fills, rounded up: "2 minutes".
+--- Returns a number of seconds in the largest unit that is not more than it, rounded up: "2 minutes".
 function text.duration(seconds)
   seconds = math.max(1, math.ceil(seconds))
   for _, unit in ipairs(UNITS) do
@@ -47,7 +47,7 @@ function text.duration(seconds)
   end
 end
 
--- Letters of Latin by the letter that people look for them under; two bytes each in UTF-8.
+-- Latin letters by the letter that they are sorted as; two bytes each in UTF-8.
 local BASES = {
   a = "ÀÁÂÃÄÅàáâãäåĀāĂăĄą", ae = "Ææ", c = "ÇçĆćĈĉĊċČč", d = "ÐðĎďĐđ", e = "ÈÉÊËèéêëĒēĔĕĖėĘęĚě", g = "ĜĝĞğĠġĢģ",
   h = "ĤĥĦħ", i = "ÌÍÎÏìíîïĨĩĪīĬĭĮįİı", j = "Ĵĵ", k = "Ķķ", l = "ĹĺĻļĽľĿŀŁł", n = "ÑñŃńŅņŇňŊŋ",
@@ -60,7 +60,8 @@ for base, letters in pairs(BASES) do
   for letter in letters:gmatch "[\195-\197][\128-\191]" do BASE[letter] = base end
 end
 
---- A text to sort by: Latin letters without accents and capitals. Other alphabets keep the order of Unicode.
+--- Returns the key to sort a text by: Latin letters are lower-case and without accents. Other alphabets keep the order
+-- of Unicode.
 function text.collation(value)
   return (value:lower():gsub("[\195-\197][\128-\191]", BASE))
 end
