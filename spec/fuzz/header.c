@@ -1,4 +1,5 @@
-/* receive_field: the header fields that are read, in order. The input is their values, and a line. */
+/* receive_field: the header fields that are read, in order. The input is their values, and a line.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* For fuzzers whose oracle is written in Lua: calls the function of spec/fuzz/NAME.lua with each input, and aborts if it raises an error. */
+/* For fuzzers whose oracle is written in Lua: calls the function of spec/fuzz/NAME.lua with each
+ * input, and aborts if it raises an error. */
 #ifndef PODERO_FUZZ_LUA_H
 #define PODERO_FUZZ_LUA_H
 

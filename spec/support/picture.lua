@@ -1,4 +1,5 @@
---- The README's picture of the command on a terminal, with the mock Partner API. tools/picture.lua makes it, and spec/picture_spec.lua compares it with the output of the command.
+--- The README's picture of the command on a terminal, with the mock Partner API. tools/picture.lua makes it, and
+-- spec/picture_spec.lua compares it with the output of the command.
 
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
@@ -27,7 +28,8 @@ local function session()
   return table.concat(lines)
 end
 
---- Runs the commands on a terminal and returns all output. `podero(environment)` returns the shell command that runs podero with these environment variables, which the shell has, too.
+--- Runs the commands on a terminal and returns all output. `podero(environment)` returns the shell command that runs
+-- podero with these environment variables, which the shell has, too.
 local function run(podero)
   local server = mock.start { tls = false }
   local folder = nginx.temporary_folder("podero-picture")
