@@ -194,7 +194,7 @@ describe("the command, used for the first time,", function()
     script:close()
     helper.shell("umask 077; echo demo-secret >" .. folder .. "/podero-secret")
 
-    local crontab = assert(helper.read("docs/podero.1"):match("every night:.-%.Bd %-literal[^\n]*\n(.-)%.Ed"))
+    local crontab = assert(helper.read("docs/podero.1"):match("every night:\n%.Pp\n(.-)%.Pp")):gsub("%.Dl ", "")
     local function replace(old, new)
       local from, to = crontab:find(old, 1, true)
       crontab = crontab:sub(1, assert(from, crontab) - 1) .. new .. crontab:sub(to + 1)
