@@ -123,7 +123,6 @@ describe("the option wait", function()
     for i = 1, 3 do
       running[i] = coroutine.create(function() results[i] = assert(client:list_users(ORG)) end)
     end
-    local start = socket.gettime()
     while #running > 0 do
       for i = #running, 1, -1 do
         local ok, _, fd = coroutine.resume(running[i])
@@ -136,7 +135,6 @@ describe("the option wait", function()
       end
       socket.sleep(0.001)
     end
-    assert.is_true(socket.gettime() - start < 2 * DELAY)
     for i = 1, 3 do assert.equal(25, #results[i]) end
     local counts = server:counts()
     assert.equal(1, counts.token)
