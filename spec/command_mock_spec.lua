@@ -85,6 +85,8 @@ describe("podero mock", function()
     local code, output, errors = command.run("users --count " .. process.ORG, process)
     assert.same({ 0, "3\n", "" }, { code, output, errors })
     assert.equal(0, (command.run("doctor " .. process.ORG, process)))
+    local example = helper.read("README.md"):match("\npodero (find [^\n]+)")
+    assert.equal(0, (command.run(example, process)), example)
     assert.equal("", (stop "INT"))
   end)
 

@@ -19,12 +19,14 @@ local FIRST = { "Anna", "Bert", "Cleo", "David", "Emma", "Felix", "Gerda", "Hugo
 local LAST = { "Gruber", "Huber", "Bauer", "Wagner", "Pichler", "Steiner", "Moser", "Mayer" }
 local ROLES = { "admin", "staff", "user", "user", "user", "guest" }
 
+--- Returns the i-th user. The first is an admin, anna.gruber.100001@example.com, whom the examples of the README find.
 local function make_user(i)
-  local first, last = FIRST[i % #FIRST + 1], LAST[i % #LAST + 1]
+  local n = i - 1
+  local first, last = FIRST[n % #FIRST + 1], LAST[n % #LAST + 1]
   return {
     id = ("00000000-0000-4000-8000-%012d"):format(i), organization_id = mock_api.ORG_ID,
-    external_user_id = ("C-%05d"):format(i), role = ROLES[i % #ROLES + 1],
-    email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), i), first_name = first, last_name = last,
+    external_user_id = ("C-%05d"):format(i), role = ROLES[n % #ROLES + 1],
+    email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), 100000 + i), first_name = first, last_name = last,
     is_onboarded = i % 3 ~= 0, town = "Graz", country = "AT", num_inverters = i % 2, num_heat_pumps = i % 3,
     num_electric_vehicles = i % 2, num_wallboxes = i % 2,
   }
