@@ -26,7 +26,8 @@ local function make_user(i)
   return {
     id = ("00000000-0000-4000-8000-%012d"):format(i), organization_id = mock_api.ORG_ID,
     external_user_id = ("C-%05d"):format(i), role = ROLES[n % #ROLES + 1],
-    email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), 100000 + i), first_name = first, last_name = last,
+    email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), 100000 + i),
+    first_name = first, last_name = last,
     is_onboarded = i % 3 ~= 0, town = "Graz", country = "AT", num_inverters = i % 2, num_heat_pumps = i % 3,
     num_electric_vehicles = i % 2, num_wallboxes = i % 2,
   }
