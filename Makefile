@@ -1,17 +1,17 @@
-# make                 builds the module for $(LUA), in build/
-# make demo            prints a table of users from the mock Partner API
+# make                 builds module and command for $(LUA), in build/
+# make demo            prints a table of users from a mock Partner API
 # make test            runs lint, fuzzers and specs, with a build for each Lua
-# make install         installs module and command for $(LUA), types and man page under $(DESTDIR)$(PREFIX)
-# make help            lists the other targets
+# make install         installs module, command, types and man page for $(LUA) under $(DESTDIR)$(PREFIX)
+# make help            lists all targets
 
 LUA ?= lua5.4
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
 WERROR ?=
-# The compiler for programs that run during the build. To be given if CC is a cross compiler.
+# The compiler for programs that run during the build. Set it if CC is a cross compiler.
 CC_FOR_BUILD ?= $(CC)
 
-# V=1 prints whole commands, otherwise there is a short line for each.
+# V=1 prints whole commands; otherwise, each command prints one short line.
 ifeq ($(V),1)
 SAY = @:
 RUN =
@@ -20,18 +20,18 @@ SAY = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '%-3s %s\n')
 RUN = @
 endif
 
-# $(call once,NAME,VALUE): VALUE, which is evaluated when NAME is used for the first time, and never again.
+# $(call once,NAME,VALUE): VALUE, evaluated only once, when NAME is first used.
 once = $(eval $(1) := $(2))$($(1))
 
 # ---- Lua ----
 
-# The version: the interpreter's own, or that in its name (luajit, lua5.4, lua54, lua-5.4) if it cannot be run.
+# The version that the interpreter prints or, if it cannot be run, the one in its name (luajit, lua5.4, lua54, lua-5.4).
 LUA_VERSION = $(call once,LUA_VERSION,$(or $(shell $(LUA) -e 'print((_VERSION:gsub("Lua ", "")))' 2>/dev/null),$\
   $(if $(findstring luajit,$(LUA)),5.1),$\
   $(shell echo '$(notdir $(LUA))' | sed -n 's/^lua-*\([0-9]\)\.*\([0-9]\)$$/\1.\2/p'),$\
   $(error $(LUA) is missing, or no Lua: install lua5.4 or another one, and give its name or path as LUA)))
 
-# LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise they are looked for.
+# LuaRocks sets LUA_INCDIR to the folder of Lua's headers. Otherwise tools/lua_cflags.sh looks for them.
 ifdef LUA_INCDIR
 LUA_CFLAGS := -I$(LUA_INCDIR)
 BUILD := build/headers$(subst /,-,$(LUA_INCDIR))$(VARIANT)
@@ -40,13 +40,14 @@ LUA_CFLAGS = $(call once,LUA_CFLAGS,$(call ask,PKG_CONFIG='$(PKG_CONFIG)' tools/
 BUILD := build/$(subst /,-,$(LUA:/%=%))$(VARIANT)
 endif
 
-# The output of a command. If it fails, make stops with what the command has written to standard error.
+# $(call ask,COMMAND): the output of a command. If it fails, make stops with that output, including standard error.
 ask = $(call ask_check,$(shell $(1) 2>&1 || echo failed:))
 ask_check = $(if $(filter failed:,$(1)),$(error $(filter-out failed:,$(1))),$(1))
 
 # ---- libcurl ----
 
-# LuaRocks sets CURL_INCDIR and CURL_LIBDIR. Otherwise pkg-config is asked, or the compiler's own folders are used.
+# LuaRocks sets CURL_INCDIR and CURL_LIBDIR. Otherwise pkg-config finds libcurl, or else the compiler's default folders
+# are used.
 CURL_CFLAGS = $(call once,CURL_CFLAGS,$(if $(CURL_INCDIR),-I$(CURL_INCDIR),$\
   $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)))
 CURL_LIBS = $(call once,CURL_LIBS,$(if $(CURL_LIBDIR),-L$(CURL_LIBDIR) -lcurl,$\
@@ -66,24 +67,24 @@ EMBEDDED := $(patsubst src/lua/%.lua,$(BUILD)/%.inc,$(sort $(wildcard src/lua/*.
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 
-# Those of these flags that the compiler accepts without a warning, together with CPPFLAGS and CFLAGS: a flag that
-# conflicts with what a packager has set there is left out.
+# The flags of this list that the compiler accepts without a warning, together with CPPFLAGS and CFLAGS. A flag that
+# conflicts with those of a packager is left out.
 HARDENING = $(call once,HARDENING,$(foreach flag,-fstack-protector-strong -fstack-clash-protection \
   -fcf-protection -mbranch-protection=standard -D_FORTIFY_SOURCE=3,$(call accepted,$(flag))))
 accepted = $(shell $(CC) -Werror $(1) $(CPPFLAGS) $(CFLAGS) -include string.h -x c -c -o /dev/null /dev/null \
   2>/dev/null && echo '$(1)')
 
-# _DEFAULT_SOURCE: declares POSIX functions and getentropy in addition to those of C11.
+# _DEFAULT_SOURCE declares POSIX functions and getentropy in addition to those of C11.
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -Isrc -I$(BUILD) $(WARNINGS) $(WERROR) \
   $(LUA_CFLAGS) $(CURL_CFLAGS) $(HARDENING) $(CPPFLAGS) $(CFLAGS)
-# Those of modules and programs for specs, which export functions.
+# Flags for modules and programs of the specs, which export functions.
 SPEC_CFLAGS = $(filter-out -fvisibility=hidden,$(ALL_CFLAGS)) -Wno-pedantic
 
 ifeq ($(shell uname -s),Darwin)
 LIBFLAG ?= -bundle -undefined dynamic_lookup
 else
 LIBFLAG ?= -shared
-# -z nodelete: the module is never unloaded, since a resolver thread of libcurl may outlive the Lua state.
+# -z nodelete: never unload the module, since a resolver thread of libcurl may outlive the Lua state.
 MODULE_LDFLAGS := -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now
 endif
 
@@ -102,7 +103,7 @@ $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 	$(SAY) LD $@
 	$(RUN)$(CC) $(LIBFLAG) $(LDFLAGS) -o $@ $^ -lm
 
-# What it shares with the library.
+# Objects that it shares with the module podero.
 $(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o core/rfc3339.o \
   lua/user_schema.o)
 
@@ -116,14 +117,15 @@ $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 quote = '$(subst ','\'',$(1))'
 BUILD_COMMAND = $(call quote,$(CC) $(ALL_CFLAGS) $(LIBFLAG) $(LDFLAGS) $(CURL_LIBS))
 
-# Has the command that compiles. It is written if that has changed, or if something is missing that it needs, and all
-# objects depend on it.
+# Contains the command that compiles; all objects depend on it. It is written again if the command has changed, after
+# checking that everything the command needs is there.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@[ "$$(cat $@ 2>/dev/null)" = $(BUILD_COMMAND) ] || { $(requirements); printf '%s\n' $(BUILD_COMMAND) >$@; }
 
-# Fails with one line if the compiler, Lua's headers or libcurl's are missing, or with the compiler's own if it does not
-# know a flag. (A compiler may end before it has read its input: what the shell says to that is left out.)
+# Fails with a message if the compiler or the headers of Lua or libcurl are missing, or with the compiler's own message
+# if it does not know a flag. (A compiler may end before it has read its input; the shell's message about that is
+# dropped.)
 requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the C compiler $(firstword $(CC)) is missing: install gcc, or give CC' >&2; exit 1; }; \
   $(CC) $(CPPFLAGS) $(CFLAGS) -E -x c /dev/null >/dev/null || exit 1; \
@@ -134,7 +136,7 @@ requirements = command -v $(firstword $(CC)) >/dev/null || { \
     echo 'the headers of libcurl are missing: install libcurl4-openssl-dev (Debian'\''s name), or give CURL_INCDIR' >&2; \
     exit 1; }
 
-# Lua sources are compiled into the module.
+# The Lua files of src/lua are compiled into the module.
 $(BUILD)/lua/methods.o $(BUILD)/lua/mock.o: $(EMBEDDED)
 $(BUILD)/%.inc: src/lua/%.lua $(BUILD)/embed
 	$(SAY) GEN $@
@@ -155,7 +157,7 @@ $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/js
 	$(SAY) LD $@
 	$(RUN)$(CC) $(SPEC_CFLAGS) $(LIBFLAG) $(LDFLAGS) -Wl,--wrap=malloc -o $@ $^ -lm
 
-# The module with allocations that can be made to fail, for specs.
+# The module, with allocations that specs can make fail.
 ALLOCATIONS := $(BUILD)/allocations.so
 .PHONY: allocations
 allocations: $(ALLOCATIONS)
@@ -218,10 +220,10 @@ install-command: $(COMMAND_MODULES)
 COMMAND_LUA ?= $(if $(findstring /,$(LUA)),$(abspath $(LUA)),/usr/bin/env $(LUA))
 COMMAND_PATHS = $(call quote,package.path = [==[$(call absolute,$(INST_LUADIR))/?.lua;]==] .. package.path) \
   $(call quote,package.cpath = [==[$(call absolute,$(INST_LIBDIR))/?.so;]==] .. package.cpath)
-# Unlike abspath, for names with blanks, too.
+# Unlike abspath, this also works for names with spaces.
 absolute = $(if $(filter /%,$(1)),,$(CURDIR)/)$(1)
 
-# Removes what `make install` with the same variables has installed.
+# Removes what `make install` has installed with the same variables.
 uninstall:
 	$(SAY) RM "$(DESTDIR)$(INST_LIBDIR)/podero.so"
 	$(SAY) RM "$(DESTDIR)$(INST_BINDIR)/podero"
@@ -239,86 +241,91 @@ uninstall:
 deb: packages-deb
 	@packaging/deb.sh build/deb
 
-# Installs them in a chroot with Debian 12, uses them, and removes them. As root.
+# Installs the Debian packages in a chroot with Debian 12, uses them, and removes them. Must be run as root.
 .PHONY: test-deb
 test-deb: packages-test-deb deb
 	@$(AGAIN) -s -j$(JOBS) LUA=lua5.4 WERROR=-Werror all
 	@BUSTED=spec/deb/packages.lua spec/support/run.sh lua5.4
 
-# For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root's in build/. LuaRocks
-# copies the folders docs and types itself, and starts the command with the paths of its own.
+# For LuaRocks: builds in a temporary folder, so that `sudo luarocks make` leaves no files of root in build/. LuaRocks
+# itself copies the folders docs and types, and starts the command with its own paths.
 rock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 1' HUP INT TERM && \
 	  $(MAKE) --no-print-directory BUILD="$$folder" COMMAND_PATHS= install-module install-command
 
 # ---- development ----
 
-# Lua 5.5, which distributions do not have yet, if it is installed with what the specs need.
+# The Luas for specs; with Lua 5.5, which distributions do not have yet, if it is installed with what the specs need.
 LUAS ?= lua5.4 luajit lua5.1 lua5.2 lua5.3 $(call once,LUA_5_5,$(shell lua5.5 -e \
   'require "busted" require "cjson" require "socket"' 2>/dev/null && echo lua5.5))
 JOBS ?= $(call once,JOBS,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
-# The same make for another Lua or variant.
+# Runs make again, for another Lua or variant.
 AGAIN := $(MAKE) --no-print-directory
 
 .PHONY: help demo demo-nginx test test-browser test-debian13 test-sid specs spec spec-modules mutants lint
 help:
 	@echo 'Build and install, for LUA=$(LUA)'
-	@echo '  make              builds the module, in build/; V=1 prints whole commands'
+	@echo '  make              builds module and command, in build/; V=1 prints whole'
+	@echo '                    commands'
 	@echo '  make install      PREFIX=$(PREFIX) DESTDIR='
-	@echo '  make uninstall    removes what `make install` with the same variables has'
-	@echo '                    installed'
+	@echo '  make uninstall    removes what `make install` has installed with the same'
+	@echo '                    variables'
 	@echo '  make clean        removes build/'
 	@echo 'See it run, with a mock Partner API'
 	@echo '  make demo         prints a table of users'
 	@echo '  make demo-nginx   serves the site of examples/nginx'
 	@echo 'Test'
-	@echo '  make test         lint, builds with warnings as errors, each fuzzer for eight'
-	@echo '                    seconds, specs for LUAS='
+	@echo '  make test         runs lint, builds with warnings as errors, each fuzzer for'
+	@echo '                    eight seconds, and the specs for LUAS='
 	@echo '                    $(LUAS)'
-	@echo '  make specs        the specs only'
+	@echo '  make specs        runs the specs only'
 	@echo '  make spec FILE=spec/get_spec.lua'
-	@echo '                    builds for LUA, and runs one file, or busted with these'
-	@echo '                    arguments'
-	@echo '  make test-browser the documentation and the site of examples/nginx in'
+	@echo '                    builds for LUA, and runs one file; FILE may also have'
+	@echo '                    options of busted'
+	@echo '  make test-browser tests the documentation and the site of examples/nginx in'
 	@echo '                    Chromium, with axe-core'
-	@echo '  make test-poll    the specs of a build for systems without epoll and eventfd'
-	@echo '  make test-foreign some specs on s390x, arm64 and armhf, with qemu (as root)'
-	@echo '  make deb          Debian packages, in build/deb, and what lintian says to them'
+	@echo '  make test-poll    runs the specs of a build without epoll and eventfd'
+	@echo '  make test-foreign runs some specs on s390x, arm64 and armhf, with qemu (as'
+	@echo '                    root)'
+	@echo '  make deb          builds Debian packages, in build/deb, and checks them with'
+	@echo '                    lintian'
 	@echo '  make test-deb     installs, uses and removes them in a chroot (as root)'
 	@echo '  make test-debian13, make test-sid'
-	@echo '                    demos and specs in a chroot with Debian 13, or sid (as root)'
-	@echo '  make lint         the checks of make test that need no build'
+	@echo '                    run demos and specs in a chroot with Debian 13 or sid (as'
+	@echo '                    root)'
+	@echo '  make lint         runs the checks of make test that need no build'
 	@echo 'Check'
-	@echo '  make check        analyzers, other C libraries, sanitizers and valgrind'
+	@echo '  make check        runs analyzers, builds for musl and 32 bits, sanitizers and'
+	@echo '                    valgrind'
 	@echo '  make analyze, make check-musl, make check-32, make sanitize, make valgrind,'
 	@echo '  make lint-docker'
-	@echo '                    parts of it'
-	@echo '  make coverage     the part of src that specs execute; fails below 98 % of'
-	@echo '                    lines or 90 % of branches'
-	@echo '  make mutants      removes or changes lines that specs hold, one at a time, and'
-	@echo '                    sees a spec fail for each; MUTANTS="core/http nginx" for'
-	@echo '                    those files and specs only'
-	@echo '  make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo '  make soak         calls of all kinds for SOAK_SECONDS=600; fails if memory or'
-	@echo '                    open descriptors grow'
-	@echo '  make soak-nginx   lists in nginx under eight kinds of load, each for'
+	@echo '                    are the parts of make check'
+	@echo '  make coverage     measures how much of src the specs execute; fails below 98 %'
+	@echo '                    of lines or 90 % of branches'
+	@echo '  make mutants      breaks lines of the code, one at a time, and checks that a'
+	@echo '                    spec fails each time; MUTANTS="core/http nginx" for those'
+	@echo '                    files and specs only'
+	@echo '  make fuzz         runs each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo '  make soak         makes calls of all kinds for SOAK_SECONDS=600; fails if'
+	@echo '                    memory or open descriptors grow'
+	@echo '  make soak-nginx   reads lists in nginx under eight kinds of load, each for'
 	@echo '                    SOAK_SECONDS=60; fails if a list is not complete'
-	@echo '  make chaos-nginx  calls in nginx for SOAK_SECONDS=60 while the API fails,'
-	@echo '                    requests are aborted and nginx reloads; then its memory'
-	@echo '                    after 200,000 calls'
+	@echo '  make chaos-nginx  makes calls in nginx for SOAK_SECONDS=60 while the API'
+	@echo '                    fails, requests are aborted and nginx reloads; then checks'
+	@echo '                    its memory after 200,000 calls'
 	@echo 'Measure and document'
-	@echo '  make bench        writes bench/RESULTS.md'
-	@echo '  make bench-nginx  writes bench/RESULTS-nginx.md'
-	@echo '  make docs         the documentation as a web site, in build/docs'
+	@echo '  make bench        measures, and writes bench/RESULTS.md'
+	@echo '  make bench-nginx  measures in nginx, and writes bench/RESULTS-nginx.md'
+	@echo '  make docs         makes the documentation site, in build/docs'
 	@echo '  make picture, make picture-nginx'
-	@echo '                    records the pictures of the README again'
+	@echo '                    record the pictures of the documentation again'
 	@echo '  make completions  writes packaging/completions, from the options of the'
 	@echo '                    command'
 	@echo '  make casefold-table'
 	@echo '                    writes src/core/casefold_table.h, from Unicode'"'"'s data'
 	@echo '  make format       runs clang-format'
-	@echo 'Targets that need packages install them on Debian and its kin, and name them;'
-	@echo 'with INSTALL_PACKAGES=no they only name them.'
+	@echo 'Targets that need packages install them on Debian and its derivatives, and print'
+	@echo 'their names; with INSTALL_PACKAGES=no they only print the names.'
 
 packages-%:
 	@.ci/packages $*
@@ -351,14 +358,14 @@ test: packages-test
 	@$(AGAIN) fuzz FUZZ_SECONDS=8
 	@$(AGAIN) specs
 
-# What the specs load, for each Lua.
+# Builds the modules that the specs load, for each Lua.
 spec-modules:
 	@for lua in $(LUAS); do $(AGAIN) -j$(JOBS) LUA=$$lua WERROR=-Werror all decoder allocations || exit 1; done
 
 specs:
 	@spec/support/run.sh $(LUAS)
 
-# axe-core is installed into the build folder, and is no part of what is published.
+# axe-core is installed into the build folder; it is not part of what is published.
 AXE := axe-core@4.14.1
 test-browser: packages-test-browser
 	@$(AGAIN) -s LUA=luajit WERROR=-Werror all
@@ -376,7 +383,7 @@ test-debian13: packages-test-debian13
 test-sid: packages-test-sid
 	@tools/debian.sh sid
 
-# What systems without epoll, eventfd, SOCK_CLOEXEC, -z nodelete and /proc use: built and tested on Linux.
+# Builds and tests on Linux the code for systems without epoll, eventfd, SOCK_CLOEXEC, -z nodelete and /proc.
 POLL_LUAS ?= lua5.4 luajit
 POLL_VARIANT = VARIANT=-poll CPPFLAGS='$(CPPFLAGS) -DPODERO_POSIX_ONLY' MODULE_LDFLAGS='-Wl,-z,relro -Wl,-z,now'
 .PHONY: test-poll
@@ -396,7 +403,7 @@ spec:
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
 	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
 
-# Makes changes that break what specs promise, one at a time, and sees a spec fail for each.
+# Breaks lines of the code, one at a time, and checks that a spec fails each time.
 mutants: packages-test
 	@lua5.4 spec/mutants/run.lua $(MUTANTS)
 
@@ -412,11 +419,10 @@ lint:
 	@$(call forbid,an upward include in src/core,"core/(http|loop|oauth2|session|call),$(BASE))
 	@! grep -rnE 'static const char [a-z_]*key;' src/lua || { echo 'a registry key must not be const: its address may be shared' >&2; exit 1; }
 
-# Those of the checkout. luacheck would look for files in build/, too, and in the systems in there: it excludes only what
-# it has found.
+# The Lua files of the checkout. luacheck itself would also search the chroots in build/, even if they are excluded.
 LUA_FILES = $(shell find . -path ./build -prune -o -path ./.git -prune -o -name '*.lua' -print | sort)
 
-# Fails with the message $1 if a file in $3, except for those in $4, has an #include that matches $2.
+# Fails with the message $1 if a file in $3, except those in $4, has an #include that matches $2.
 forbid = ! grep -rnE '^ *\# *include *$(2)' $(3) $(if $(4),| grep -Ev '^$(4)') || { echo '$(1)' >&2; exit 1; }
 
 # The files that every other file may include.
@@ -447,7 +453,7 @@ analyze: packages-check
 	printf '%s\n' $(SOURCES) $(COMMAND_SOURCES) | xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- \
 	  -std=c11 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)-clang $(LUA_CFLAGS) 2>/dev/null
 
-# Compiles everything with the headers of musl, another C library, and for 32 bits. Nothing is linked, since there is no
+# Compiles everything with the headers of musl, another C library, and for 32 bits. Links nothing, because there is no
 # libcurl to link with.
 CHECK_LUAS ?= lua5.4 luajit
 check-musl: packages-check
@@ -458,7 +464,7 @@ check-32: packages-check
 	  echo '$(CC) cannot compile for 32 bits here' >&2; exit 1; }
 	@for lua in $(CHECK_LUAS); do $(AGAIN) LUA=$$lua OTHER_CC='$(CC) -m32' OTHER=32 other-objects || exit 1; done
 
-# The headers of libcurl and Lua are copied, since glibc's are beside them.
+# Copies the headers of libcurl and Lua, because the headers of glibc are in the same folder.
 .PHONY: other-objects
 other-objects: OTHER_HEADERS := $(CURDIR)/$(BUILD)-headers
 other-objects:
@@ -492,15 +498,15 @@ VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full \
   --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
   --child-silent-after-fork=yes --suppressions=spec/support/valgrind.supp
 
-# Reports only blocks that nothing points to as leaks, since interpreters never unload modules. SPARSE=25: of thousands
-# of similar cases, specs run one in 25; all of them would take half an hour.
+# Reports as leaks only blocks that nothing points to, since interpreters never unload modules. SPARSE=25: runs only one
+# in 25 of thousands of similar cases; all of them would take half an hour.
 valgrind: packages-check
 	@$(AGAIN) -j$(JOBS) LUA=lua5.4 CFLAGS='-O1 -g' VARIANT=-valgrind all decoder allocations
 	SPARSE=25 VARIANT=-valgrind WRAPPER='$(VALGRIND)' spec/support/run.sh lua5.4
 
-# Measures with gcov which part of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
+# Measures with gcov how much of src the specs execute on Lua 5.4, and in nginx on LuaJIT. Comments in the sources mark
 # the lines and branches that cannot be reached, and give the reason. If root starts nginx, its workers run as another
-# user, who has to write gcov's files, too.
+# user, who must be able to write gcov's files.
 COVERAGE := build/lua5.4-coverage build/luajit-coverage
 coverage: packages-coverage
 	@for lua in lua5.4 luajit; do \
@@ -555,7 +561,7 @@ bench-nginx: packages-bench-nginx
 	@$(AGAIN) LUA=luajit all
 	lua5.4 bench/nginx.lua
 
-# Makes the documentation site: tools/site/pages.lua lists its pages.
+# Makes the documentation site. tools/site/pages.lua lists its pages.
 docs: packages-docs
 	lua5.4 tools/site.lua build/docs
 

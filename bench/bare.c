@@ -1,6 +1,6 @@
-/* The floor of one small call: a bare loop around libcurl, as a C program would have it.
+/* The floor of one small call: a bare loop of curl_easy_perform in C.
  *
- *   bare URL TOKEN WARM-UPS CALLS      prints the seconds that one call took */
+ *   bare URL TOKEN WARM-UPS CALLS      prints the seconds of one call, the mean of CALLS */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static void call(CURL *easy, struct body *body) {
   CURLcode code = curl_easy_perform(easy);
   if (code != CURLE_OK) fail(curl_easy_strerror(code));
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-  if (status != 200 || body->size < 2) fail("not the answer that was expected");
+  if (status != 200 || body->size < 2) fail("not the expected response");
 }
 
 static double now(void) {

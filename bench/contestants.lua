@@ -1,4 +1,4 @@
---- Who takes part end to end. Each is a process of its own that prints the seconds of one list.
+--- The contestants of the end-to-end measurements. Each is a separate process that prints the seconds of one list.
 
 local support = require "bench.support"
 
@@ -34,7 +34,8 @@ local function has_module(interpreter, module)
   return ok
 end
 
---- All contestants; those with `missing` cannot take part. `rival` names the one that the issue's bar is about.
+--- Returns all contestants. Those with a field `missing`, which says why, cannot take part. `rival` is the name of the
+-- contestant with which a bar compares this one.
 function contestants.all()
   local all = {
     lua("podero list_users", "lua5.4", "podero.lua", "list_users"),
@@ -57,7 +58,7 @@ function contestants.all()
   return all
 end
 
---- One measurement of a contestant: seconds per list, and the peak of its memory in kilobytes.
+--- Measures a contestant once. Returns the seconds per list, and its peak memory in kilobytes.
 function contestants.measure(contestant, arguments)
   local figures = support.figures(support.compiled("peak") .. " " .. contestant.command(arguments))
   return figures.seconds[1], figures.peak[1]

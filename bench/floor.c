@@ -1,10 +1,10 @@
-/* The floor of decoding: makes the tables of a list from values that stand ready in memory, and
- * reads no JSON. A Lua module.
+/* The floor of decoding, as a Lua module: makes the tables of a list from values that are ready in
+ * memory, without reading JSON.
  *
  *   make = floor.prepare(users, names)      make() returns a list that equals `users`
  *
- * The keys are those of `names`. As the library does, it pushes keys from the stack, makes each
- * table at its final size, and lets the collector rest meanwhile; unlike the library it knows the
+ * Only the keys in `names` are made. As the library does, this pushes keys from the stack, makes
+ * each table at its final size, and stops the collector meanwhile. Unlike the library, it knows the
  * length of the list. */
 #include <lauxlib.h>
 #include <lua.h>
@@ -23,26 +23,27 @@ struct value {
   size_t size;
   char *text;
   lua_Number number;
-  lua_Integer integer; /* of a boolean, too */
+  lua_Integer integer; /* 0 or 1 for a boolean */
 };
 
-/* Upvalue 1 of make(); upvalue 2 are the names. Its memory is never freed: a program prepares once.
- */
+/* Upvalue 1 of make(); upvalue 2 is the array of names. Its memory is never freed: a program calls
+ * prepare() only once. */
 struct list {
   int users, names;
-  int *counts;         /* how many values each user has */
-  struct value *value; /* of all users */
+  int *counts;         /* the number of values of each user */
+  struct value *value; /* the values of all users */
 };
 
-/* Stack of prepare(). */
+/* Stack indices in prepare(). */
 enum { USERS = 1, NAMES };
 
+/* Returns `memory`; raises an error if it is NULL. */
 static void *checked(lua_State *L, void *memory) {
   if (memory == NULL) luaL_error(L, "out of memory");
   return memory;
 }
 
-/* Copies the value on top, whose key is the name of this number. */
+/* Copies the value on top to `v`. Its key is names[name]. */
 static void keep(lua_State *L, struct value *v, int name) {
   v->name = name;
   switch (lua_type(L, -1)) {
@@ -64,6 +65,7 @@ static void keep(lua_State *L, struct value *v, int name) {
   }
 }
 
+/* make() -> a list [0, +1] */
 static int l_make(lua_State *L) {
   const struct list *list = lua_touserdata(L, lua_upvalueindex(1));
   luaL_checkstack(L, list->names + 10, NULL);
@@ -90,6 +92,7 @@ static int l_make(lua_State *L) {
   return 1;
 }
 
+/* prepare(users, names) -> make [2, +1] */
 static int l_prepare(lua_State *L) {
   lua_settop(L, NAMES);
   struct list *list = lua_newuserdata(L, sizeof *list);

@@ -1,4 +1,4 @@
---- What the figures were measured on and with.
+--- Describes the machine and the software with which the figures were measured.
 
 local support = require "bench.support"
 
@@ -14,7 +14,7 @@ local function processor()
   return first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1") or first_line("uname -m")
 end
 
--- Name and the command whose first line tells the version.
+-- Names, and commands whose first line of output tells the version.
 local VERSIONS = {
   { "Lua", "lua5.4 -v" },
   { "LuaJIT", "luajit -v" },
@@ -31,7 +31,7 @@ local VERSIONS = {
   { "compiler", "${CC:-cc} --version" },
 }
 
---- Two columns in Markdown. `load`: the load average when the run began.
+--- Returns a table of two columns in Markdown. `load`: the load average when the run began.
 function machine.describe(load)
   local lines = { "| machine | |", "| --- | --- |" }
   local function add(name, value)
@@ -45,6 +45,7 @@ function machine.describe(load)
   return table.concat(lines, "\n")
 end
 
+--- Returns the load average, as text.
 function machine.load()
   return first_line("cut -d ' ' -f 1-3 /proc/loadavg")
 end

@@ -1,8 +1,10 @@
---- Measures podero in nginx against what nginx offers without a library, and prints one table.
---   lua5.4 bench/nginx.lua [PART...]      from the root of the repository
--- Without parts all are run, and the table is kept in bench/RESULTS-nginx.md. lua-resty-http takes part if it is found:
--- PODERO_BENCH_LUA_PATH says where it and lua-resty-string are, see bench/nginx/servers.lua. PODERO_TEST_NGINX names
--- another nginx to measure, see spec/support/nginx.lua; then the table is only printed.
+--- Measures podero in nginx, compared with what nginx offers without a library, and prints one table.
+--   lua5.4 bench/nginx.lua [PART...]      in the root of the repository
+-- Without arguments, all parts are run, and the table is written to bench/RESULTS-nginx.md.
+-- Environment variables:
+--   PODERO_BENCH_LUA_PATH   where lua-resty-http and lua-resty-string are, see bench/nginx/servers.lua; lua-resty-http
+--                           takes part only if it is found
+--   PODERO_TEST_NGINX       another nginx to measure, see spec/support/nginx.lua; then the table is only printed
 
 package.path = "./?.lua;" .. package.path
 
@@ -22,7 +24,8 @@ local NAMES = {
 
 -- servers ------------------------------------------------------------------------------------------------------------
 
---- One worker in front of an upstream without a mock's work; made when first wanted.
+--- Returns the servers of most parts: one worker, in front of an upstream that only serves files. They are started by
+-- the first call.
 local bench
 local function one_worker()
   if bench then return bench end
@@ -44,7 +47,7 @@ local function address(method, count, late)
   return ("%s/%s/%s"):format(one_worker().url, method, servers.org(count, late))
 end
 
---- Calls `measure(method)` in rounds in which the methods take turns; returns the figures of each, in lists.
+--- Calls `measure(method)` for each method in turn, ROUNDS times. Returns the list of figures of each method.
 local function rounds(methods, measure)
   local figures = {}
   for _, method in ipairs(methods) do figures[method] = {} end
@@ -73,7 +76,8 @@ end
 
 local parts = {}
 
---- Requests a second over so many connections, against one rival, of whose rate it has to be `bar` times as much.
+--- Compares requests per second with those of a rival, over `clients` connections. `bar`: how many times as many there
+-- have to be.
 local function against(report, rival, count, clients, bar)
   local what = ("requests, %d-user lists, no latency, %d %s"):format(count, clients,
     clients == 1 and "client" or "clients")
@@ -93,7 +97,8 @@ function parts.rate(report)
   against(report, "capture", SHORT, CLIENTS, RIVAL_BAR)
 end
 
--- Users of a list, connections, and how many times as many requests as with lua-resty-http.
+-- The number of users in a list, the number of connections, and the bar: how many times as many requests as
+-- lua-resty-http.
 local RESTY_BARS = {
   { 1, 1, 0.65 }, { 1, 2, 0.85 }, { 1, 8, 0.85 }, { 1, 32, 0.85 },
   { SHORT, 1, 1.3 }, { SHORT, 2, 1.3 }, { SHORT, 8, 1.8 }, { SHORT, 32, 1.8 },
@@ -125,7 +130,7 @@ end
 
 local READERS = 16
 
---- The wait of the 99th percentile at a location that just answers, while lists are read.
+--- Measures the wait, at the 99th percentile, for a location that answers at once, while other handlers read lists.
 function parts.wait(report)
   local what = ("another location, while %d handlers read %d-user lists: wait at the 99th percentile"):format(READERS,
     LONG)
@@ -142,7 +147,8 @@ function parts.wait(report)
   rival_rows(report, what, waits, Report.seconds)
 end
 
---- The longest wait at a location that just answers, while one handler reads lists that unpack to nothing but blanks.
+--- Measures the longest wait for a location that answers at once, while one handler reads lists that unpack to nothing
+-- but blanks.
 function parts.blanks(report)
   local workers, worst = one_worker(), 0
   local url = ("%s/podero/%s"):format(workers.url, servers.BLANKS)
@@ -159,12 +165,12 @@ end
 
 local HANDLERS, WORKERS = 256, 4
 
---- Token requests of a good many handlers that find their token expired, all at once.
+--- Counts the token requests of many handlers that find their token expired at the same time.
 function parts.token(report)
   local mock = support.server()
   local counts, answered = {}, true
   for round = 1, ROUNDS do
-    -- The first token is over soon after all the workers have seen it.
+    -- The first token expires soon after all workers have used it.
     mock:reset()
     mock:configure { expires_in = 3, always_api = { delay = 0.05 }, always_token = { delay = 0.05 } }
     local workers = servers.workers(WORKERS, mock.port, false)
@@ -187,7 +193,7 @@ end
 
 local IDLE, IDLE_SECONDS = 100, 10
 
---- Processor time of a worker whose handlers all wait for an answer that does not come yet.
+--- Measures the processor time of a worker whose handlers all wait for a response.
 function parts.idle(report)
   local mock = support.server()
   mock:reset()
@@ -216,19 +222,19 @@ local ALL = { "rate", "resty", "latency", "wait", "blanks", "token", "idle" }
 local DOCUMENT = [[
 # Results of the last `make bench-nginx`
 
-%s, in %d seconds. To repeat it: `make bench-nginx` (or, where the packages are there, `lua5.4 bench/nginx.lua`).
+%s, in %d seconds. To repeat it: `make bench-nginx` (or, if the packages are installed, `lua5.4 bench/nginx.lua`).
 
 %s
 
 %s
 
-Rates and waits are medians of %d rounds of %d seconds, in which the contestants take turns; a comparison is the median
-of the ratios of the rounds. One nginx worker is measured; wrk, the upstream and it share the cores. The upstream gives
-files away, so that what is measured is the worker. "lua-cjson on ngx.location.capture" is what nginx offers without a
-library: a subrequest to a `proxy_pass` that keeps connections, lua-cjson, and the loop that removes nulls.
-"lua-cjson on lua-resty-http" is the HTTP client that most would take, with its pool of connections, and the same two.
-A wait is that of visitors who come evenly, every 5 ms, whether the one before them has been answered or not. The blanks
-come as 58 KB of gzip.
+Rates and waits are medians of %d rounds of %d seconds, in which the contestants take turns. A comparison is the median
+of the ratios of the rounds. One nginx worker is measured; it shares the cores with wrk and the upstream. The upstream
+only serves files, so that the worker is what is measured. "lua-cjson on ngx.location.capture" is what nginx offers
+without a library: a subrequest to a `proxy_pass` that keeps connections, lua-cjson, and a loop that removes nulls.
+"lua-cjson on lua-resty-http" is the HTTP client that most people use, with its connection pool, lua-cjson and the same
+loop. Waits are measured with one request every 5 ms, sent whether the previous ones were answered or not. The blanks
+are sent as 58 KB of gzip.
 ]]
 
 local function chosen_parts()
@@ -256,7 +262,7 @@ local function run(chosen)
 end
 
 local ok, problem = xpcall(run, debug.traceback, chosen_parts())
--- The mock server first: it was started later, and holds open the pipes that the others wait for the end of.
+-- Stop the mock server first. It was started last, and holds open the pipes whose end the others wait for.
 support.clean_up()
 if bench then
   bench.workers:stop()

@@ -1,8 +1,8 @@
-/* Runs a command and tells how much memory it had at its peak.
+/* Runs a command and prints its peak memory.
  *
  *   peak COMMAND [ARGUMENT...]      prints "peak KILOBYTES" after the command's own output
  *
- * A small program of its own: what a process had before it became the command counts too. */
+ * This is a small program in C because the memory that the child has before execvp counts, too. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/time.h>

@@ -1,4 +1,4 @@
---- The table of results, and the file that keeps the last one.
+--- The table of results, and the file with the last results.
 
 local support = require "bench.support"
 
@@ -9,7 +9,8 @@ function Report.new()
   return setmetatable({ rows = {} }, Report)
 end
 
---- Adds a row: what, who, figure (text), comparison (text), bar (text), reached (true, false or nil for no bar).
+--- Adds a row. Its fields are the texts what, who, figure, comparison and bar, and reached: whether the bar is reached,
+-- nil for no bar.
 function Report:add(row)
   self.rows[#self.rows + 1] = row
 end
@@ -37,12 +38,12 @@ local function cells(row)
   return { row.what, row.who, row.figure, row.comparison or "", row.bar or "", reached or "" }
 end
 
---- Characters, not bytes: "µ" and "×" have two.
+--- Appends spaces up to a number of characters, not bytes: "µ" has two bytes.
 local function pad(text, width)
   return text .. (" "):rep(width - utf8.len(text))
 end
 
---- The rows as a Markdown table with aligned columns.
+--- Returns the rows as a Markdown table with aligned columns.
 function Report:table()
   local lines, widths = { HEAD }, {}
   for _, row in ipairs(self.rows) do lines[#lines + 1] = cells(row) end
@@ -62,21 +63,21 @@ function Report:table()
 end
 
 local NOTES = [[
-Every figure is the median of its rounds (at least 5), except for instructions, which are counted once; the contestants
-take turns within a round. A comparison is the median of the ratios of the rounds. "lua-cjson" stands for lua-cjson and
-the loop that removes nulls. Times end to end are over loopback HTTP, from a mock server on the same machine, over one
-warm connection (urllib, which cannot keep one, makes a new one each time). Each round starts a fresh process of each
-contestant: it warms up, and then fetches one list of 100,000 or of 10,000 users, or shorter ones and the "repeated"
-ones several times, so that these pay for the garbage of the lists before. curl is no floor for small lists: it sets up
-a new handle for each URL. "The floor" of whole users makes the same tables from values that stand ready in memory. If
-a part of a list is wanted, lua-cjson's users go through the same filter, written in Lua.]]
+Every figure is the median of its rounds (at least 5), except for instructions, which are counted once. The contestants
+take turns within a round. A comparison is the median of the ratios of the rounds. "lua-cjson" means lua-cjson and a
+loop that removes nulls. End-to-end times are measured over loopback HTTP, with a mock server on the same machine and
+one warm connection (urllib cannot keep one, and makes a new one for each request). Each round starts a new process for
+each contestant. It warms up, and then fetches one list of 100,000 or 10,000 users; shorter lists and "repeated" ones
+are fetched several times, so that these times include collecting the garbage of the lists before. curl is not a floor
+for small lists, because it sets up a new handle for each URL. "The floor" of whole users makes the same tables from
+values that are ready in memory. If only a part of a list is wanted, lua-cjson's users are filtered in Lua.]]
 
---- The text of RESULTS.md.
+--- Returns the text of RESULTS.md.
 function Report:document(machine)
   return ([[
 # Results of the last `make bench`
 
-%s, in %d seconds. To repeat it: `make bench` (or, where the packages are there, `lua5.4 bench/run.lua`).
+%s, in %d seconds. To repeat it: `make bench` (or, if the packages are installed, `lua5.4 bench/run.lua`).
 
 %s
 

@@ -1,6 +1,6 @@
---- Measures podero against what one would write instead, and prints one table.
---   lua5.4 bench/run.lua [PART...]      from the root of the repository
--- Without parts all are run, and the table is kept in bench/RESULTS.md.
+--- Measures podero, compared with other ways to get the users, and prints one table.
+--   lua5.4 bench/run.lua [PART...]      in the root of the repository
+-- Without arguments, all parts are run, and the table is written to bench/RESULTS.md.
 
 package.path = "./?.lua;" .. package.path
 

@@ -1,4 +1,4 @@
---- What the parts of the benchmark share: programs, temporary files, the mock server, medians.
+--- Functions that the parts of the benchmark share: programs, temporary files, the mock server, medians.
 
 local mock = require "spec.support.mock"
 local users = require "spec.support.mock.users"
@@ -16,7 +16,7 @@ function support.quoted(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
 end
 
---- The standard output of a command, and whether it succeeded.
+--- Returns the standard output of a command, without blanks at its end, and whether the command succeeded.
 function support.output_of(command)
   local pipe = assert(io.popen(command))
   local text = pipe:read("*a")
@@ -28,15 +28,15 @@ function support.has(program)
   return ok
 end
 
---- Says on the terminal what is under way; the table of results is for standard output.
+--- Reports progress on standard error. Standard output is for the table of results.
 function support.say(format, ...)
   io.stderr:write(format:format(...), "\n")
 end
 
 local root = support.output_of("pwd")
 
---- The command line of a script run by one of the Luas, with the module that was built for it. Variables with a version
--- in their names would win over the one that is set here.
+--- Returns the command line that runs a script with one of the Luas and the module built for it. It unsets the variable
+-- with a version in its name, which would override LUA_CPATH.
 function support.lua_command(lua, script, ...)
   local parts = { "env -u LUA_CPATH_5_4 no_proxy='*' LUA_CPATH=" .. support.quoted(
     ("%s/build/%s/?.so;;"):format(root, lua)) }
@@ -46,7 +46,7 @@ function support.lua_command(lua, script, ...)
   return table.concat(parts, " ")
 end
 
---- Runs a command that prints lines of a name and a number; returns the numbers by name, in lists.
+--- Runs a command that prints lines of a name and a number. Returns the list of numbers of each name.
 function support.figures(command)
   local text, ok = support.output_of(command)
   if not ok then error("failed: " .. command) end
@@ -62,7 +62,7 @@ end
 
 local folder
 
---- The path of a file in the temporary folder of this run.
+--- Returns a path in the temporary folder of this run.
 function support.temporary(name)
   if not folder then
     folder = support.output_of("mktemp -d \"${TMPDIR:-/tmp}/podero-bench.XXXXXX\"")
@@ -80,7 +80,7 @@ end
 
 local compiled = {}
 
---- Compiles the C file of this name once, unless it has been. Returns `path`.
+--- Compiles bench/NAME.c, once in a run. Returns `path`.
 local function compile(path, name, options)
   if not compiled[path] then
     local _, ok = support.output_of(("${CC:-cc} -std=c11 -D_DEFAULT_SOURCE -O2 -o %s bench/%s.c %s"):format(
@@ -91,18 +91,18 @@ local function compile(path, name, options)
   return path
 end
 
---- The path of a program compiled from the C file of this name.
+--- Compiles bench/NAME.c as a program, and returns its path.
 function support.compiled(name)
   return compile(support.temporary(name), name, "$(pkg-config --cflags --libs libcurl)")
 end
 
---- The path of a module for this Lua compiled from the C file of this name.
+--- Compiles bench/NAME.c as a module for this Lua, and returns its path.
 function support.compiled_module(name, lua)
   return compile(support.temporary(("%s-%s.so"):format(name, lua)), name,
     ("-fPIC -shared $(pkg-config --cflags %s)"):format(lua))
 end
 
---- The path of a file with a list of this many users.
+--- Writes a file with a list of this many users, and returns its path.
 function support.list_file(count)
   return support.write(support.temporary(("users-%d.json"):format(count)), users.list_json(support.SEED, count))
 end
@@ -116,16 +116,16 @@ function support.server()
   return server
 end
 
---- The id of an organization with this many users, see `serve`.
+--- Returns the id of the organization with this many users, see `serve`.
 function support.org(count)
   return ("%08x-0000-4000-8000-000000000000"):format(count)
 end
 
--- A list this long is given to the server as text: it would generate it anew for each request.
+-- A list longer than this is given to the server as text, because the server would generate it for each request.
 local GENERATED = 20000
 
---- Makes the server know an organization for each count. `generated`: the server makes every list by itself, the long
--- ones while they are sent.
+--- Starts the mock server with an organization for each number of users. Returns its URL. `generated`: the server
+-- generates even the long lists, while it sends them.
 function support.serve(counts, generated)
   local organizations = {}
   for _, count in ipairs(counts) do
@@ -139,14 +139,14 @@ function support.serve(counts, generated)
   return support.server().url
 end
 
---- How many bytes a list has.
+--- Returns the number of bytes of a list.
 function support.list_bytes(count)
   local bytes = 0
   for piece in users.pieces(support.SEED, count, false, { org_id = support.org(count) }) do bytes = bytes + #piece end
   return bytes
 end
 
---- Ends and removes what this run has started and made.
+--- Stops the mock server, and removes the temporary files.
 function support.clean_up()
   if server then server:stop() end
   if folder then os.execute("rm -rf " .. support.quoted(folder)) end
@@ -163,7 +163,7 @@ function support.median(list)
   return (sorted[middle] + sorted[middle + 1]) / 2
 end
 
---- The median of the ratios of two lists, pair by pair: what disturbs a round disturbs both.
+--- Returns the median of the ratios of two lists, pair by pair: what disturbs a round disturbs both figures.
 function support.ratio(above, below)
   local ratios = {}
   for i = 1, math.min(#above, #below) do ratios[i] = above[i] / below[i] end

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds Debian packages of this tree, in a copy of it, and checks them with lintian.
-#   packaging/deb.sh FOLDER     FOLDER: where the packages go; it is made anew
-# The version is that of src/version.h. DEB_BUILD_OPTIONS is honoured (nocheck, parallel=N), and SOURCE_DATE_EPOCH is the
-# time of all files; without it, that of the last commit, or of src/version.h if there is no repository.
+# Builds Debian packages from a copy of this tree, and checks them with lintian.
+#   packaging/deb.sh FOLDER     FOLDER: where the packages go; anything that is there is removed
+# The version is taken from src/version.h. Environment variables:
+#   DEB_BUILD_OPTIONS   such as nocheck or parallel=N
+#   SOURCE_DATE_EPOCH   time of all files; default: that of the last commit, or, without a repository, of src/version.h
 set -eu
 folder=$1
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,7 +11,8 @@ cd "$top"
 version=$(sed -n 's/^#define PODERO_VERSION "\(.*\)"$/\1/p' src/version.h)
 maintainer=$(sed -n 's/^Maintainer: //p' packaging/debian/control)
 
-# The files of the tree: those in the repository and new ones that it does not ignore, or all but what builds make.
+# Lists the files of the tree: those in the repository, and new ones that it does not ignore. If there is no repository,
+# lists all files but those in build/.
 list_files() {
   if git ls-files --error-unmatch Makefile >/dev/null 2>&1; then
     git ls-files --cached --others --exclude-standard
@@ -44,7 +46,7 @@ END
 
 DEB_BUILD_OPTIONS=${DEB_BUILD_OPTIONS-parallel=$(nproc)}
 log=$folder/build.log
-# Neither what a make above was given nor other variables have an effect on the build.
+# The environment is new, so that neither the variables of an outer make nor any others affect the build.
 if ! (cd "$source" && env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 \
   DEB_BUILD_OPTIONS="$DEB_BUILD_OPTIONS" SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
   dpkg-buildpackage --no-sign --build=full) >"$log" 2>&1; then
@@ -53,6 +55,6 @@ if ! (cd "$source" && env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexisten
 fi
 rm -rf "$source"
 
-# The package is not for Debian's archive yet: it closes no bug.
+# The package is not in Debian's archive, so its changelog closes no bug.
 lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs "$folder"/*.changes
 ls "$folder"/*.deb

@@ -1,4 +1,4 @@
--- What people type: options and their values in any order, typos, help.
+-- Options and their values in any order, typos, help.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -31,7 +31,7 @@ describe("the arguments of the command", function()
     return output
   end
 
-  --- It is wrong use: one line with this text, nothing on standard output, and nothing is requested.
+  --- Checks that it is wrong use: one line with this text, nothing on standard output, and no request.
   local function is_wrong(text, arguments)
     server:reset()
     local code, output, errors = run(arguments)
@@ -49,8 +49,8 @@ describe("the arguments of the command", function()
     return table.concat(found, " ")
   end
 
-  describe("are read", function()
-    it("wherever options stand, and however they are written", function()
+  describe("may be given", function()
+    it("with options in any place and in any form", function()
       for _, arguments in ipairs {
         "users --format ndjson --columns id " .. mock.ORG, "users " .. mock.ORG .. " --format=ndjson --columns=id",
         "--format ndjson --columns id users " .. mock.ORG, "-qf ndjson users --columns id -- " .. mock.ORG,
@@ -66,23 +66,23 @@ describe("the arguments of the command", function()
       is_wrong("--output needs a value: FILE", "users " .. mock.ORG .. " --output")
     end)
 
-    it("after --, also before the command", function()
+    it("after --, even before the command", function()
       assert.equal(26, select(2, output_of("-- users " .. mock.ORG):gsub("\n", "")))
       is_wrong("ORG_ID '--count': expected", "-- users --count")
     end)
 
-    it("with an organization that is there twice, which is listed once", function()
+    it("with the same organization twice, which is listed once", function()
       assert.equal("25\n", output_of(("users --count %s %s"):format(mock.ORG, mock.ORG:upper())))
     end)
 
-    it("if a flag is named twice, but not with two values", function()
+    it("with an option twice, but not with two values", function()
       assert.equal("25\n", output_of("users --count --count -q -q " .. mock.ORG))
       assert.equal("25\n", output_of("users --count --timeout 5 --timeout 5 " .. mock.ORG))
       is_wrong("--timeout is given twice", "users --timeout 5 --timeout 6 " .. mock.ORG)
       is_wrong("--bom has no value", "users --bom=yes " .. mock.ORG)
     end)
 
-    it("with no more of them than there are", function()
+    it("in the expected number only", function()
       is_wrong("unexpected argument 'x'", "token x")
       is_wrong("unexpected argument", "find email=x " .. mock.ORG .. " " .. OTHER)
       is_wrong("PATH is missing: podero get [OPTIONS] PATH (see podero get --help)", "get")
@@ -91,7 +91,7 @@ describe("the arguments of the command", function()
     end)
   end)
 
-  describe("with a typo are answered with what was meant:", function()
+  describe("with a mistake give an error that says what was meant, for", function()
     it("commands", function()
       is_wrong("unknown command 'uesrs': did you mean 'users'? (see podero --help)", "uesrs")
       is_wrong("unknown command 'nothing' (see podero --help)", "nothing")
@@ -114,13 +114,13 @@ describe("the arguments of the command", function()
       is_wrong("SHELL 'bsh': expected bash, zsh or fish: did you mean 'bash'?", "completion bsh")
     end)
 
-    it("commands in the wrong place, and none at all", function()
+    it("commands in the wrong place, or empty", function()
       is_wrong("unknown command 'list': did you mean 'podero users'?", "list users " .. mock.ORG)
       is_wrong("the command is empty (a variable that is not set?) (see podero --help)", "''")
       is_wrong("unknown option '-v' (see podero --help)", "-v")
     end)
 
-    it("several values in one", function()
+    it("several values in one argument", function()
       is_wrong("--role 'admin,staff': expected admin, staff, user or guest, each with its own --role",
         "users --role admin,staff " .. mock.ORG)
       is_wrong("each in its own role=", "users --where role=admin,staff " .. mock.ORG)
@@ -133,13 +133,13 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("parts of the names of fields", function()
+    it("parts of field names", function()
       is_wrong("there is no field 'name': did you mean 'first_name' or 'last_name'?", "find name=x " .. mock.ORG)
       is_wrong("there is no field 'wallboxes': did you mean 'num_wallboxes'?", "find wallboxes=1 " .. mock.ORG)
       is_wrong("there is no field 'email ': did you mean 'email'?", "find 'email = x' " .. mock.ORG)
     end)
 
-    it("files that no format is for", function()
+    it("files without a format, and similar", function()
       is_wrong("--output 'users.xlsx': there is no format for .xlsx, but spreadsheets open CSV: --output users.csv",
         "users -o users.xlsx " .. mock.ORG)
       is_wrong("there is no format for .gz, but without --output, another program can compress",
@@ -159,7 +159,7 @@ describe("the arguments of the command", function()
       is_wrong("the path alone is needed, without the host: did you mean '/a?b=1'?", "get 'https://x.example/a?b=1'")
     end)
 
-    it("dashes and line ends that other programs have made", function()
+    it("dashes and line ends from other programs", function()
       is_wrong("'–role' begins with a dash that options do not have: did you mean '--role'?", "users –role admin")
       is_wrong("did you mean '--count'?", "users —count " .. mock.ORG)
       is_wrong("did you mean '-f'?", "users −f csv " .. mock.ORG)
@@ -168,19 +168,19 @@ describe("the arguments of the command", function()
       assert.equal("", output_of("users -f ndjson --search '– x' " .. mock.ORG))
     end)
 
-    it("numbers that are none", function()
+    it("invalid numbers", function()
       for _, value in ipairs { "0x10", "1e3", "inf", "nan", "5s", "-5", "1,5" } do
         is_wrong(("--timeout '%s': expected a number of seconds above 0"):format(value), "token --timeout=" .. value)
       end
       is_wrong("expected a whole number up to 1000000", "token --max-retries 99999999")
     end)
 
-    it("fields", function()
+    it("names of fields", function()
       is_wrong("--columns 'id,emial': there is no field 'emial': did you mean 'email'?", "users --columns id,emial")
       is_wrong("--where 'Rolle=x': there is no field 'Rolle': did you mean 'role'?", "users --where Rolle=x")
     end)
 
-    it("and never with a secret that was typed", function()
+    it("secrets, which are not repeated", function()
       for _, arguments in ipairs { "--password hush", "--client-secret=hush", "--access-token hush" } do
         local errors = is_wrong("a secret is never an argument", "users " .. arguments)
         assert.is_nil(errors:find("hush", 1, true), errors)
@@ -188,7 +188,7 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("with long values cut", function()
+    it("long values, which are cut off", function()
       assert.is_true(#is_wrong("…'", "users --format " .. ("x"):rep(5000)) < 300)
     end)
   end)
@@ -227,14 +227,14 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("requires all fields, and either value of a field that is named twice", function()
+    it("requires all fields to match, and one of the values if a field is named twice", function()
       local users = "users " .. mock.ORG
       assert.equal("a", emails(users .. " --where num_wallboxes=1 --where zip_code=0815"))
       assert.equal("a c", emails(users .. " --where zip_code=0815 --where zip_code="))
       assert.equal("2\n", output_of(users .. " --count --where num_wallboxes=1"))
     end)
 
-    it("refuses what the field cannot be", function()
+    it("refuses a value that the field cannot have", function()
       is_wrong("--where 'num_wallboxes=two': expected num_wallboxes to be a whole number",
         "users --where num_wallboxes=two")
       is_wrong("expected num_wallboxes to be a whole number", "users --where num_wallboxes=0x10")
@@ -247,7 +247,7 @@ describe("the arguments of the command", function()
   end)
 
   describe("--limit", function()
-    it("ends the list after so many users in all", function()
+    it("ends the output after so many users in total", function()
       assert.equal("4\n", output_of("users --count --limit 4 " .. mock.ORG))
       server:configure { organizations = { [mock.ORG] = { users = 3 }, [OTHER] = { users = 3 } } }
       assert.equal(5, #cjson.decode(output_of(("users -f json --limit 5 %s %s"):format(mock.ORG, OTHER))))
@@ -259,7 +259,7 @@ describe("the arguments of the command", function()
   end)
 
   describe("find", function()
-    it("prints the first user that fits, in any format", function()
+    it("prints the first match in any format", function()
       local first = cjson.decode(output_of("users -f json " .. mock.ORG))[2]
       local found = output_of(("find %s email=%s -f json"):format(mock.ORG, first.email))
       assert.equal(first.id, cjson.decode(found).id)
@@ -269,7 +269,7 @@ describe("the arguments of the command", function()
       assert.truthy(printed:find("^ROLE +NAME[^\n]+\n[^\n]+\n$"), printed)
     end)
 
-    it("exits with 5 if there is none, and leaves a file as it was", function()
+    it("exits with 5 if there is none, and can print the error as JSON", function()
       local code, output, errors = run("find " .. mock.ORG .. " email=nobody@example.com")
       assert.same({ 5, "" }, { code, output })
       assert.truthy(errors:find("^podero: not_found: [^\n]+\n$"), errors)
@@ -278,8 +278,8 @@ describe("the arguments of the command", function()
     end)
   end)
 
-  describe("ask for help", function()
-    it("of all if there are none, or they are --help, -h or help", function()
+  describe("for help", function()
+    it("are none, --help, -h or help for an overview", function()
       local all = output_of ""
       for _, same in ipairs { "--help", "-h", "help", "help --help" } do assert.equal(all, output_of(same)) end
       for _, name in ipairs { "users", "find", "token", "get", "request", "completion", "help" } do
@@ -287,7 +287,7 @@ describe("the arguments of the command", function()
       end
     end)
 
-    it("of a command, with its own options first, then the common ones, then examples", function()
+    it("print the options of a command, then the common ones, then examples", function()
       local help = output_of "help users"
       for _, arguments in ipairs { "users --help", "users -h", "users x --timeout 5 --help", "--help users" } do
         assert.equal(help, output_of(arguments), arguments)
@@ -302,13 +302,13 @@ describe("the arguments of the command", function()
       assert.is_nil(help:find("\n  --client-auth", 1, true))
     end)
 
-    it("that fits the terminal", function()
+    it("print lines that fit the terminal", function()
       for _, columns in ipairs { 20, 40, 80, 120 } do
         for _, topic in ipairs { "", "users", "find", "completion" } do
           local text, code = command.on_pty(command.line("help " .. topic, command.environment(server)), columns)
           assert.equal(0, code)
           for line in text:gmatch("([^\r\n]*)\r\n") do
-            -- What is to be copied, and names, are not broken.
+            -- Commands to be copied, and names, are not broken.
             local is_whole = line:find("^    podero") or line:find("^    source") or line:find("^Usage")
               or line:find("^  %-")
             if not is_whole and line:find("%S +%S") then assert.is_true(#line <= math.min(columns, 100), line) end

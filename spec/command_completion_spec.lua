@@ -1,4 +1,4 @@
--- The scripts that complete the command's words, in the shells themselves.
+-- The completion scripts, run in the shells.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -24,17 +24,17 @@ describe("completion", function()
   end
 
   for shell, script in pairs(SCRIPTS) do
-    it("for " .. shell .. " is what make install installs", function()
+    it("for " .. shell .. " prints the script that make install installs", function()
       local code, output = command.run("completion " .. shell)
       assert.equal(0, code)
       assert.equal(output, helper.read(script)) -- if not: make completions
     end)
   end
 
-  --- Returns what a shell's script offers for a line, whose last word is completed: one a line, sorted.
+  --- By shell, a function that returns the completions of the last word of a line, sorted, one a line.
   local offers = {}
 
-  --- bash has its words split: at blanks and at "=".
+  --- bash splits words at blanks and at "=".
   function offers.bash(line)
     local words = {}
     for word in line:gsub("=", " = "):gmatch("%S+") do words[#words + 1] = helper.quoted(word) end
@@ -82,7 +82,7 @@ describe("completion", function()
   }
 
   for shell, offered in pairs(offers) do
-    it("in " .. shell .. " offers commands, options, choices, and files if they are wanted", function()
+    it("in " .. shell .. " offers commands, options, values, and files where they are expected", function()
       if not has(shell) then return pending(shell .. " is not installed") end
       for line, expected in pairs(EXPECTED) do
         if type(expected) == "table" then expected = expected[shell] end
@@ -92,7 +92,7 @@ describe("completion", function()
     end)
   end
 
-  --- Types a line and a tabulator into a shell, and waits until it shows the text.
+  --- Types a line and a tab into a shell, and waits until it shows the text.
   local function types(start, line, expected)
     local text = command.on_pty(("cd %s/files && HOME=%s %s"):format(folder, folder, start), 100, {
       { "READY> ", line .. "\\t" }, { expected, "\\x15exit\\n" },
@@ -100,7 +100,7 @@ describe("completion", function()
     assert.truthy(text:find(expected, 1, true), text)
   end
 
-  it("in bash completes what is typed, and quotes the name of a file", function()
+  it("in bash completes words, and quotes file names", function()
     helper.shell(("echo \"PS1='READY> '; source %s/%s\" >%s/rc"):format(root, SCRIPTS.bash, folder))
     local bash = ("bash --noprofile --rcfile %s/rc -i"):format(folder)
     types(bash, "podero users --out", "--output ")
@@ -109,7 +109,7 @@ describe("completion", function()
     types(bash, "podero users --format=nd", "=ndjson ")
   end)
 
-  it("in zsh completes what is typed, and quotes the name of a file", function()
+  it("in zsh completes words, and quotes file names", function()
     if not has "zsh" then return pending "zsh is not installed" end
     helper.shell(("echo \"PS1='READY> '; fpath=(%s/packaging/completions \\$fpath); autoload -Uz compinit; "
       .. "compinit -u -D; bindkey -e; zle_highlight=(none)\" >%s/.zshrc"):format(root, folder))

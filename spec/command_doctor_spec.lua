@@ -1,4 +1,4 @@
--- `podero doctor` tells step by step what works, and what to change if something does not.
+-- `podero doctor` says step by step what works, and what to change if something does not.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -22,7 +22,7 @@ describe("podero doctor", function()
   local NO_CLIENT = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
   local SECRETS = { mock.credentials.client_secret, mock.credentials.password, "hush", "tok-" }
 
-  --- Runs it. Returns its exit code and what it printed, in which there is no secret, and blanks are one.
+  --- Runs it. Returns its exit code and its output, with blanks joined, after checking that this has no secret.
   local function run(arguments, more)
     more = more or {}
     more.LC_ALL = more.LC_ALL or "C.UTF-8"
@@ -32,7 +32,7 @@ describe("podero doctor", function()
     return code, output:gsub("[ \n]+", " ")
   end
 
-  --- It ends with this code, and a step that has failed, with these texts.
+  --- Checks that it exits with this code after the failure of this step, and prints these texts. Returns the output.
   local function fails(expected, step, texts, arguments, more)
     local code, output = run(arguments, more)
     assert.equal(expected, code, output)
@@ -47,7 +47,7 @@ describe("podero doctor", function()
     return more
   end
 
-  it("ticks what works: host, endpoint, grant and source of the credentials, clock, token and list", function()
+  it("ticks off what works: host, endpoint, grant and source of the credentials, clock, token and list", function()
     local code, output = run(mock.ORG)
     assert.equal(0, code)
     assert.equal("✔ base URL " .. server.url .. " (PODERO_BASE_URL) ✔ credentials client credentials grant, client "
@@ -62,7 +62,7 @@ describe("podero doctor", function()
     assert.is_nil(without_id:find("users", 1, true))
   end)
 
-  it("knows each grant, and where the credentials come from", function()
+  it("names the grant and the source of the credentials", function()
     local password = { PODERO_USERNAME = mock.credentials.username, PODERO_PASSWORD = mock.credentials.password }
     local _, output = run("", without_client(password))
     assert.truthy(output:find("password grant, user ada@example.com (PODERO_USERNAME), password from PODERO_PASSWORD ✔",
@@ -87,7 +87,7 @@ describe("podero doctor", function()
     fails(2, "settings", { "the client's secret is missing" }, "", { PODERO_CLIENT_SECRET = false })
   end)
 
-  it("notes what is doubtful in the settings, and goes on", function()
+  it("warns about doubtful settings, and continues", function()
     local _, output = run("", { PODERO_BASE_URL = server.url .. "/api/partners/v2.0" })
     assert.truthy(output:find("! base URL ", 1, true), output)
     assert.truthy(output:find("The path /api/partners/v2.0 is added to it: leave that out", 1, true), output)
@@ -99,17 +99,17 @@ describe("podero doctor", function()
   end)
 
   describe("says what is wrong with the connection:", function()
-    it("a name that is not known", function()
+    it("an unknown host name", function()
       fails(4, "connection", { "network: ", "Check the host in the base URL (PODERO_BASE_URL)", "network and DNS",
         "--proxy" }, "", { PODERO_BASE_URL = "https://podero.invalid" })
     end)
 
-    it("nobody who listens", function()
+    it("a port without a server", function()
       fails(4, "connection", { "network: ", "Nothing answers there: check host and port", "firewalls" }, "",
         { PODERO_BASE_URL = "http://127.0.0.1:" .. helper.closed_port() })
     end)
 
-    it("no answer", function()
+    it("no response", function()
       server:configure { always_token = { delay = 2 } }
       fails(4, "connection", { "timeout: ", "The server did not respond in time: check firewalls" }, "--timeout 0.5")
       server:configure { script = { api = { { delay = 2 } } } }
@@ -128,7 +128,7 @@ describe("podero doctor", function()
         { PODERO_BASE_URL = "https://podero.invalid" })
     end)
 
-    it("an unknown authority, an expired certificate, and one for another host", function()
+    it("an unknown authority, an expired certificate, or one for another host", function()
       fails(1, "connection", { "The certificate authority of the server is not trusted here", "--ca-file" }, "",
         { PODERO_BASE_URL = server.tls_url })
       local ca = "--ca-file " .. server.ca_file
@@ -143,7 +143,7 @@ describe("podero doctor", function()
     end)
   end)
 
-  it("says what is wrong with the base URL if a web site answers", function()
+  it("says what is wrong with the base URL if a web site responds", function()
     local page = { status = 404, content_type = "text/html", body = "<html><title>Welcome</title></html>" }
     server:configure { always_token = page, always_api = page }
     fails(3, "token", { "✔ connection", "Welcome",
@@ -154,13 +154,13 @@ describe("podero doctor", function()
   end)
 
   describe("says what is wrong with the credentials:", function()
-    it("the secret", function()
+    it("a wrong secret", function()
       fails(3, "token", { "✔ connection", "✔ clock", "invalid_client",
         "check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET",
         "Credentials of the sandbox work with --sandbox alone" }, "", { PODERO_CLIENT_SECRET = "hush-hush" })
     end)
 
-    it("but does not blame them for what they are not", function()
+    it("but not if something else is wrong", function()
       server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
       local output = fails(3, "token", { "check --scope" }, "--scope x")
       assert.is_nil(output:find("sandbox", 1, true), output)
@@ -168,12 +168,12 @@ describe("podero doctor", function()
       fails(4, "token", { "The server cannot answer now: try again in 30 s." }, "")
     end)
 
-    it("the grant", function()
+    it("a refused grant", function()
       server:configure { grants = { "password" } }
       fails(3, "token", { "client credentials are not granted here" }, "")
     end)
 
-    it("an access token", function()
+    it("a refused access token", function()
       for _, id in ipairs { "", mock.ORG } do
         fails(3, id == "" and "token" or "users", { "the token was refused", "check PODERO_ACCESS_TOKEN" }, id,
           without_client { PODERO_ACCESS_TOKEN = "hush" })
@@ -195,7 +195,7 @@ describe("podero doctor", function()
     assert.equal(1, #server:requests("api")) -- without retries
   end)
 
-  it("tells how far the clock is off", function()
+  it("says how far the clock is off", function()
     local function date(offset)
       local time = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + offset)
       server:configure { always_token = { ok = true, headers = { Date = time } } }
@@ -212,13 +212,13 @@ describe("podero doctor", function()
     assert.truthy(date(30):find("✔ clock [23]%d s behind the server's"))
   end)
 
-  it("asks for a token anew, whatever --token-cache has", function()
+  it("requests a new token, whatever is in --token-cache", function()
     local cache = "--token-cache " .. folder .. "/tokens"
     command.run("users --count " .. cache .. " " .. mock.ORG, command.environment(server))
     assert.equal(3, (run(cache, { PODERO_CLIENT_SECRET = "wrong" })))
   end)
 
-  it("tells a program what has failed with --errors json, and needs no UTF-8", function()
+  it("prints the failure for programs with --errors json, and needs no UTF-8", function()
     local code, output, errors = command.run("doctor --errors json",
       command.environment(server, { PODERO_CLIENT_SECRET = "wrong", LC_ALL = "C" }))
     assert.equal(3, code)
@@ -228,7 +228,7 @@ describe("podero doctor", function()
     assert.is_nil(output:find("[\128-\255]"))
   end)
 
-  it("fits the terminal", function()
+  it("prints lines that fit the terminal", function()
     for _, columns in ipairs { 20, 40, 80, 100 } do
       local text, code = command.on_pty(command.line("doctor " .. mock.ORG, command.environment(server,
         { PODERO_CLIENT_SECRET = "wrong", LC_ALL = "C.UTF-8" })), columns)
@@ -241,7 +241,7 @@ describe("podero doctor", function()
   end)
 end)
 
-describe("podero token with an access token that the caller supplies", function()
+describe("podero token with a given access token", function()
   local server
 
   setup(function()
@@ -275,7 +275,7 @@ describe("podero token with an access token that the caller supplies", function(
     end
   end)
 
-  it("fails if the API cannot be asked", function()
+  it("fails if the API is down", function()
     server:configure { accept_tokens = { "mine" }, always_api = { status = 503 } }
     assert.equal(4, (run "--max-retries 0"))
   end)

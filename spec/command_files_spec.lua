@@ -68,7 +68,7 @@ describe("a file that the command writes", function()
     return shell("ls -A " .. dir)
   end
 
-  it("is new: only its owner may read it", function()
+  it("is readable only by its owner if it is new", function()
     succeeds(users(dir .. "/new.csv"))
     is_list(dir .. "/new.csv")
     assert.equal("600", shell("stat -c %a " .. dir .. "/new.csv"))
@@ -87,7 +87,7 @@ describe("a file that the command writes", function()
     assert.equal("old.csv", names())
   end)
 
-  it("stays as it was if a list fails, and nothing is left behind", function()
+  it("stays unchanged if a list fails, and no temporary file is left", function()
     local name = write("kept.csv", "yesterday's")
     server:configure { organizations = { [OTHER] = { status = 403 } } }
     fails(3, "403", ("users %s %s --format csv --output %s"):format(mock.ORG, OTHER, name))
@@ -95,7 +95,7 @@ describe("a file that the command writes", function()
     assert.equal("kept.csv", names())
   end)
 
-  it("is written through symbolic links, which stay", function()
+  it("is written through symbolic links, which are kept", function()
     write("real.csv", "old", "640")
     shell(("cd %s && ln -s real.csv one && ln -s %s/one two && ln -s fresh.csv dangling"):format(dir, dir))
     succeeds(users(dir .. "/two"))
@@ -108,7 +108,7 @@ describe("a file that the command writes", function()
     fails(1, "too many symbolic links", users(dir .. "/loop"))
   end)
 
-  it("may be a pipe, a device, a socket, or a descriptor of the shell's", function()
+  it("may be a pipe, a device, a socket, or a descriptor of the shell", function()
     shell("mkfifo " .. dir .. "/pipe")
     assert.equal("27", shell(("cat %s/pipe | wc -l & %s; wait"):format(dir, line(users(dir .. "/pipe")))))
     succeeds(users("/dev/null"))
@@ -123,7 +123,7 @@ describe("a file that the command writes", function()
       :format(helper.quoted(listen), dir, dir, line(users(dir .. "/socket")))))
   end)
 
-  it("that cannot be written is found out before anything is requested", function()
+  it("fails before any request if it cannot be written", function()
     fails(1, "/nowhere/", users("/nowhere/users.csv"))
     fails(1, "it is a directory", users(dir))
     fails(1, "cannot write", users(dir .. "/users.csv/"))
@@ -151,14 +151,14 @@ describe("a file that the command writes", function()
     if shell("id -u") ~= "0" then return pending("needs another user") end
     local name = write("target", ("old\n"):rep(1e5), "666")
     shell(("chmod 755 %s %s"):format(folder, dir))
-    -- As another user, who may not write to the folder.
+    -- As another user, who cannot write to the folder.
     local program = line(users(name)):gsub("^env", "setpriv --reuid 65534 --regid 65534 --clear-groups env", 1)
     local code, _, errors = command.shell(program)
     errors = errors:gsub("profiling:[^\n]*\n", "") -- a coverage build cannot count as this user
     assert.same({ 0, "" }, { code, errors })
     is_list(name)
     assert.equal("target", names())
-    -- And what this user cannot write at all:
+    -- A file that this user cannot write:
     local kept = write("kept", "kept", "644")
     program = line(users(kept)):gsub("^env", "setpriv --reuid 65534 --regid 65534 --clear-groups env", 1)
     server:reset()
@@ -169,7 +169,7 @@ describe("a file that the command writes", function()
     assert.equal("kept", helper.read(kept))
   end)
 
-  it("stays as it was if the disk is full", function()
+  it("stays unchanged if the disk is full", function()
     local _, can = helper.shell("unshare -m true")
     if can ~= 0 then return pending("no rights for mounts here") end
     server:configure { default_users = 3000 }
@@ -179,7 +179,7 @@ describe("a file that the command writes", function()
     assert.truthy(output:find("cannot write to [^\n]*: No space left on device\n1\nold\na$"), output)
   end)
 
-  it("has one run's content when two runs write it at once", function()
+  it("has the content of one run if two runs write it at the same time", function()
     server:configure { organizations = { [mock.ORG] = { users = 3000 }, [OTHER] = { users = 3000, seed = 9 } } }
     local name = dir .. "/both.csv"
     local one, other = dir .. "/one.csv", dir .. "/other.csv"
@@ -195,10 +195,10 @@ describe("a file that the command writes", function()
   end)
 
   for name, number in pairs { INT = 2, TERM = 15, HUP = 1 } do
-    it("is left as it was, and nothing behind, when the command is ended by SIG" .. name, function()
+    it("stays unchanged, and no temporary file is left, if the command is ended by SIG" .. name, function()
       server:configure { always_api = { delay = 20 } }
       local target = write("target", "old")
-      -- Python tells by which signal a process has died. It waits until the temporary file is there.
+      -- Python tells which signal ended a process. It waits until the temporary file exists.
       local program = [=[
 import os, signal, subprocess, sys, time
 folder, number = sys.argv[1], int(sys.argv[2])
@@ -217,7 +217,7 @@ print(child.wait(), len(seen))]=]
     end)
   end
 
-  it("gives its format by its name", function()
+  it("determines the format by its name", function()
     for ending, start in pairs { csv = "id,organization_id", CSV = "id,", json = "[\n{", ndjson = '{"id"',
       jsonl = '{"id"', tsv = "id\torganization_id", txt = "ROLE", gzip = "ROLE" } do
       local name = dir .. "/users." .. ending

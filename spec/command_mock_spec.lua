@@ -5,7 +5,7 @@ local podero = require "podero"
 local socket = require "socket"
 
 describe("podero mock", function()
-  local folder, running
+  local folder, running, running_pid
 
   setup(function() folder = command.open() end)
   teardown(function() command.close() end)
@@ -14,7 +14,8 @@ describe("podero mock", function()
   local function start(arguments)
     local line = command.line("mock " .. (arguments or ""), {})
     running = io.popen(("sh -c %s 2>%s/errors"):format(helper.quoted("echo $$; exec " .. line), folder))
-    local process = { pid = running:read("*l") }
+    running_pid = running:read("*l")
+    local process = {}
     for _ = 1, 3 do
       local text = running:read("*l") or error(helper.read(folder .. "/errors"))
       for name, value in text:gmatch("([%u_]+)=(%S+)") do process[name] = value end
@@ -22,15 +23,37 @@ describe("podero mock", function()
     return process
   end
 
-  local function stop(process, signal)
-    helper.shell(("kill -%s %s"):format(signal or "TERM", process.pid))
-    local rest = running:read("*a")
+  --- Ends the command by a signal, and returns what it has printed after its first lines, and the seconds until it
+  -- has ended.
+  local function stop(signal)
+    helper.shell(("kill -%s %s"):format(signal or "TERM", running_pid))
+    local seconds, rest = helper.timed(function() return running:read("*a") end)
     running:close()
     running = nil
-    return rest
+    return rest, seconds
   end
 
-  after_each(function() helper.close_clients() end)
+  after_each(function()
+    if running then stop "KILL" end
+    helper.close_clients()
+  end)
+
+  --- Writes a file, and returns its name.
+  local function file_of(name, text)
+    local file = assert(io.open(folder .. "/" .. name, "w"))
+    file:write(text)
+    file:close()
+    return folder .. "/" .. name
+  end
+
+  --- Connects to the command, sends a request for the users, and returns the connection.
+  local function request_users(process, query)
+    local connection = assert(socket.connect("127.0.0.1", tonumber(process.PODERO_BASE_URL:match("(%d+)$"))))
+    connection:settimeout(20)
+    connection:send(("GET %s%s HTTP/1.1\r\nAuthorization: Bearer demo-token\r\n\r\n"):format(
+      helper.users_path(process.ORG), query or ""))
+    return connection
+  end
 
   local function client_of(process, more)
     local options = {
@@ -53,7 +76,7 @@ describe("podero mock", function()
     assert.equal(25, #assert(client_of(process, password):list_users(process.ORG)))
     password.password = "wrong"
     helper.failed("auth", client_of(process, password):token())
-    local told = stop(process)
+    local told = stop()
     assert.truthy(told:find("# GET /api/partners/v2.0/org/" .. process.ORG .. "/users: 200", 1, true), told)
   end)
 
@@ -62,45 +85,130 @@ describe("podero mock", function()
     local code, output, errors = command.run("users --count " .. process.ORG, process)
     assert.same({ 0, "3\n", "" }, { code, output, errors })
     assert.equal(0, (command.run("doctor " .. process.ORG, process)))
-    assert.equal("", stop(process, "INT"))
+    assert.equal("", (stop "INT"))
   end)
 
   it("serves the users of a file, if the API could return them", function()
     local user = { id = "1", organization_id = "2", role = "staff", email = "a@example.com", num_inverters = 0,
       num_heat_pumps = 0, num_electric_vehicles = 0, num_wallboxes = 0 }
-    local name = folder .. "/users.json"
-    local file = assert(io.open(name, "w"))
-    file:write(cjson.encode { user })
-    file:close()
+    local name = file_of("users.json", cjson.encode { user })
     local process = start("--users " .. name)
     assert.equal("a@example.com", client_of(process):list_users(process.ORG)[1].email)
-    stop(process)
-    user.num_wallboxes = "two"
-    file = assert(io.open(name, "w"))
-    file:write(cjson.encode { user })
-    file:close()
-    local code, _, errors = command.run("mock --users " .. name, {})
-    assert.equal(2, code)
-    assert.truthy(errors:find("%-%-users [^\n]*num_wallboxes"), errors)
+    assert.equal(1, #client_of(process):list_users(process.ORG, { include_deleted = true }))
+    stop()
     assert.equal(2, (command.run("mock --users " .. folder .. "/none", {})))
     assert.equal(2, (command.run("mock --count 3 --users " .. name, {})))
+  end)
+
+  it("refuses a file that is no array of users, and says what is wrong", function()
+    local user = '{"id":"1","organization_id":"2","role":"user","email":"x","num_inverters":0,"num_heat_pumps":0,'
+      .. '"num_electric_vehicles":0,"num_wallboxes":%s}'
+    for text, problem in pairs {
+      ["{}"] = "expected an array of users, got object", ['{"a":1}'] = "expected an array of users, got object",
+      ['"x"'] = "expected an array of users, got string", ["[1]"] = "[1]: expected object, got number",
+      ["["] = "cut short", [""] = "empty", ["[]x"] = "not JSON",
+      ["[" .. user:format('"two"') .. "]"] = "[1].num_wallboxes: expected integer, got string",
+      ["[" .. user:format("NaN") .. "]"] = "not JSON",
+    } do
+      local name = file_of("wrong.json", text)
+      for _, option in ipairs { "--users", "--deleted" } do
+        local line = command.line(("mock %s %s"):format(option, name), {})
+        local code, output, errors = command.shell("timeout 10 " .. line)
+        assert.same({ 2, "" }, { code, output }, text)
+        local message = ("podero: %s %s: %s"):format(option, name, problem)
+        assert.equal(message, errors:sub(1, #message))
+        assert.is_nil(errors:find("\n."), errors)
+      end
+    end
+  end)
+
+  it("lists deleted users if the request includes them", function()
+    local process = start()
+    local client = client_of(process)
+    assert.equal(25, #assert(client:list_users(process.ORG)))
+    assert.equal(28, #assert(client:list_users(process.ORG, { include_deleted = true })))
+    local connection = request_users(process, "?include_deleted=maybe")
+    assert.equal("HTTP/1.1 422 Unprocessable Content", (connection:receive("*l")))
+    connection:close()
+    stop()
+    local user = '{"id":"1","organization_id":"2","role":"user","email":"gone@example.com","num_inverters":0,'
+      .. '"num_heat_pumps":0,"num_electric_vehicles":0,"num_wallboxes":0}'
+    process = start("--count 2 --deleted " .. file_of("deleted.json", "[" .. user .. "]"))
+    client = client_of(process)
+    assert.equal(2, #assert(client:list_users(process.ORG)))
+    assert.equal("gone@example.com", client:list_users(process.ORG, { include_deleted = true })[3].email)
+    stop()
+    process = start("--count 0")
+    assert.same({}, client_of(process):list_users(process.ORG, { include_deleted = true }))
+    stop()
+  end)
+
+  it("serves others while a client reads slowly, or nothing", function()
+    local process = start "--count 100000 --quiet"
+    local slow = request_users(process)
+    slow:receive(100) -- the response has begun; the rest is more than the buffers of the sockets
+    local stalled = request_users(process)
+    local client = client_of(process, { timeout = 5, access_token = "demo-token" })
+    local seconds = helper.timed(function()
+      for _ = 1, 3 do assert.equal(1, #assert(client:list_users(process.ORG, { limit = 1 }))) end
+    end)
+    assert.is_true(seconds < 2, seconds)
+    assert.is_true(#assert(slow:receive("*a")) > 20e6)
+    stalled:close()
+    stop()
+  end)
+
+  it("dies at once of SIGTERM and SIGINT, also during a request", function()
+    for signal, number in pairs { TERM = 15, INT = 2, HUP = 1 } do
+      local process = start "--count 100000 --quiet"
+      local slow = request_users(process)
+      slow:receive(100)
+      local _, seconds = stop(signal)
+      assert.is_true(seconds < 1, signal .. ": " .. seconds)
+      slow:close()
+      local line, lines = command.line("mock --quiet", {}), folder .. "/lines"
+      local code = command.shell(([[
+        %s >%s & pid=$!
+        until grep -q ORG= %s; do sleep 0.02; done
+        kill -%s $pid
+        wait $pid]]):format(line, lines, lines, signal))
+      assert.equal(128 + number, code, signal)
+    end
+  end)
+
+  it("says what to install if LuaSocket is missing", function()
+    for _, name in ipairs { "socket.core", "mime.core" } do
+      local line = command.line("mock", {}):gsub("src/command/podero mock$", function(rest)
+        local without = ("package.preload[%q] = function() error 'none' end"):format(name)
+        return ("-e %s %s"):format(helper.quoted(without), rest)
+      end)
+      local code, output, errors = command.shell(line)
+      assert.same({ 2, "" }, { code, output })
+      assert.equal("podero: podero mock needs LuaSocket: apt-get install lua-socket, or luarocks install luasocket\n",
+        errors)
+    end
   end)
 
   it("goes on after clients that say nothing, the wrong thing or too much, and listens on loopback only", function()
     local process = start "--quiet"
     local port = tonumber(process.PODERO_BASE_URL:match("(%d+)$"))
     local silent = assert(socket.connect("127.0.0.1", port))
-    for _, text in ipairs { "hello\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", ("x"):rep(20000) } do
+    local token = "POST /oauth2/token/ HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    local body = '{"grant_type":"client_credentials","client_id":5,"client_secret":{}}'
+    for _, text in ipairs { "hello\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", ("x"):rep(20000),
+      token:format(#body, body) } do
       local connection = assert(socket.connect("127.0.0.1", port))
       connection:send(text)
       connection:close()
     end
     assert.equal(25, #assert(client_of(process, { timeout = 10 }):list_users(process.ORG)))
+    silent:settimeout(20)
+    assert.equal("closed", select(2, silent:receive()))
     silent:close()
     assert.equal("127.0.0.1", process.PODERO_BASE_URL:match("//([^:]+)"))
     local code, _, errors = command.run("mock --port " .. port, {})
     assert.equal(1, code)
     assert.truthy(errors:find("cannot listen on port " .. port, 1, true), errors)
-    stop(process)
+    stop()
   end)
 end)

@@ -1,4 +1,4 @@
--- What scripts, schedulers and spreadsheets need of the command.
+-- What scripts, cron jobs and spreadsheets need from the command.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -9,7 +9,7 @@ local cjson = require "cjson"
 local OTHER = helper.OTHER_ORG
 local PATH = "/api/partners/v2.0/things"
 
-describe("the command, for scripts,", function()
+describe("the command", function()
   local server, folder
 
   setup(function()
@@ -32,7 +32,7 @@ describe("the command, for scripts,", function()
     return output
   end
 
-  local function answer(body)
+  local function respond(body)
     server:configure { paths = { [PATH] = { content_type = "application/json", body = body } } }
   end
 
@@ -43,7 +43,7 @@ describe("the command, for scripts,", function()
     return folder .. "/" .. name
   end
 
-  it("exits with a code that shows the cause", function()
+  it("exits with a code that tells the cause", function()
     local users = "users --max-retries 0 " .. mock.ORG
     for status, expected in pairs { [403] = 3, [404] = 5, [503] = 4, [429] = 4, [400] = 1, [401] = 3 } do
       server:configure { organizations = { [mock.ORG] = { status = status } } }
@@ -77,12 +77,12 @@ describe("the command, for scripts,", function()
     assert.same({ 3, "kept" }, { code, helper.read(name) })
   end)
 
-  it("counts", function()
+  it("prints the number of users with --count", function()
     assert.equal("25\n", output_of("users --count " .. mock.ORG))
     assert.equal(2, (run("users --count --bom " .. mock.ORG)))
   end)
 
-  it("prints the columns that are wanted, in every format", function()
+  it("prints the requested columns in every format", function()
     server:configure { organizations = { [mock.ORG] = { users = 1 } } }
     local columns = "users --columns email,id,nothing " .. mock.ORG .. " -f "
     assert.truthy(output_of(columns .. "csv"):find("^email,id,nothing\r\n[^,]+@[^,]+,[%x-]+,\r\n$"))
@@ -92,22 +92,22 @@ describe("the command, for scripts,", function()
     assert.equal(2, (run("users --columns id,id " .. mock.ORG)))
   end)
 
-  it("prints JSON as it came", function()
+  it("prints JSON unchanged", function()
     for _, body in ipairs {
       '{"a":12345678901234567890123,"b":1e400,"c":{},"d":1.0,"b":[]}', "[ ]", '"x"', "-0.5E+3",
     } do
-      answer(body)
+      respond(body)
       assert.equal(body .. "\n", output_of("get " .. PATH))
     end
     for _, body in ipairs { "[1,]", "[1", "{1:2}", "01", "1.", '"\1"', "[1]x", "", "nul", '{"a"}' } do
-      answer(body)
+      respond(body)
       local code, output = run("get " .. PATH)
       if body ~= "" then assert.same({ 1, "" }, { code, output }, body) end
     end
   end)
 
-  it("takes a path with its query, and sends what is repeated each time", function()
-    answer "[]"
+  it("accepts a path with a query, and sends repeated parameters", function()
+    respond "[]"
     output_of(("get '%s?a=1&a=b%%20c' --query a=3 --query d=4"):format(PATH))
     local uri = helper.last(server, "api").uri
     assert.truthy(uri:find("a=1&a=b[+%%20]+c&a=3"), uri)
@@ -115,7 +115,7 @@ describe("the command, for scripts,", function()
   end)
 
   it("sends any request, with a body from a file or standard input", function()
-    answer '{"ok": true}'
+    respond '{"ok": true}'
     local name = write("body", '{"x": 1}')
     assert.equal('{"ok": true}\n', output_of("request POST " .. PATH .. " --data " .. name))
     assert.equal("POST", helper.last(server, "api").method)
@@ -127,7 +127,7 @@ describe("the command, for scripts,", function()
   end)
 
   it("sends further header fields", function()
-    answer "{}"
+    respond "{}"
     output_of("request POST " .. PATH .. " --header 'Idempotency-Key: a b' --header X-A:1 --header X-A:2")
     local headers = helper.last(server, "api").headers
     assert.same({ "a b", "1, 2" }, { headers["idempotency-key"], headers["x-a"] })
@@ -149,12 +149,12 @@ describe("the command, for scripts,", function()
     assert.equal(2, (run "token --client-secret-file - --password-file -"))
   end)
 
-  it("fails if a standard descriptor is closed, or what it prints cannot be written", function()
+  it("fails if a standard descriptor is closed, or its output cannot be written", function()
     for _, closed in ipairs { "<&-", ">&-", "2>&-" } do
       local code = command.shell(line("token") .. " " .. closed)
       assert.equal(1, code, closed)
     end
-    answer "{}"
+    respond "{}"
     local list = { "", "token", "token --show", "--help", "help users", "users --help", "--version", "completion bash",
       "completion zsh", "completion fish", "doctor", "doctor " .. mock.ORG,
       "users --count " .. mock.ORG, "get " .. PATH, "request POST " .. PATH, "find role=user " .. mock.ORG }
@@ -170,8 +170,8 @@ describe("the command, for scripts,", function()
     end
   end)
 
-  describe("for spreadsheets,", function()
-    it("guards what any delimiter could turn into a formula", function()
+  describe("for spreadsheets", function()
+    it("guards cells that could become formulas with any delimiter", function()
       local guarded = require("podero.command.rows").guarded
       for text, expected in pairs { ["=1"] = "'=1", [" =1"] = "' =1", ['"=1'] = "'\"=1", ["a;=1"] = "a;'=1",
         ["a,b,+1"] = "a,b,'+1", ["a\t@x"] = "a\t'@x", ["a; \"-1"] = "a;' \"-1", ["\194\160=1"] = "'\194\160=1",
@@ -181,7 +181,7 @@ describe("the command, for scripts,", function()
       end
     end)
 
-    it("writes another delimiter, a byte order mark, and quotes nested values", function()
+    it("writes another delimiter and a byte order mark, and quotes nested values", function()
       local user = '{"id": "a;b", "organization_id": "2", "role": "user", "email": "e", "num_inverters": 0, '
         .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, "num_wallboxes": 0, "more": {"a": [1, "x"]}}'
       server:configure { organizations = { [mock.ORG] = { raw = "[" .. user .. "]" } } }
@@ -193,16 +193,16 @@ describe("the command, for scripts,", function()
     end)
   end)
 
-  describe("with --token-cache,", function()
+  describe("with --token-cache", function()
     local function cache(name) return "users --count --token-cache " .. folder .. "/" .. name .. " " .. mock.ORG end
 
-    it("asks for a token once", function()
+    it("requests a token once", function()
       for _ = 1, 3 do output_of(cache "tokens") end
       assert.equal(1, #server:requests("token"))
       assert.equal("600", (helper.shell("stat -c %a " .. folder .. "/tokens"):gsub("%s+", "")))
     end)
 
-    it("replaces what it does not understand", function()
+    it("replaces invalid content", function()
       for _, text in ipairs { "", "rubbish", "podero token cache 1\n999999999999 x", ("\0"):rep(100) } do
         helper.shell("chmod 600 " .. write("damaged", text))
         server:reset()
@@ -225,7 +225,7 @@ describe("the command, for scripts,", function()
       assert.equal(0, #server:requests())
     end)
 
-    it("is safe with several runs at once", function()
+    it("requests a token once for several runs at the same time", function()
       server:configure { always_token = { delay = 0.3 } }
       local one = line(cache "shared")
       local output = helper.shell(("for i in 1 2 3 4; do %s & done; wait"):format(one))
@@ -235,7 +235,7 @@ describe("the command, for scripts,", function()
   end)
 end)
 
-describe("the command, when it starts,", function()
+describe("the command at its start", function()
   local folder
 
   setup(function() folder = command.open() end)

@@ -19,7 +19,7 @@ describe("the command podero", function()
   end)
   before_each(function() server:reset() end)
 
-  --- Runs it against the server; the exit code, standard output and standard error.
+  --- Runs it with the server. Returns the exit code, standard output and standard error.
   local function run(arguments, more)
     return command.run(arguments, command.environment(server, more))
   end
@@ -28,7 +28,7 @@ describe("the command podero", function()
     return command.line(arguments, command.environment(server, more))
   end
 
-  --- The same where it has to succeed in silence; what it printed.
+  --- Runs it; it has to succeed without output to standard error. Returns its output.
   local function output_of(arguments, more)
     local code, output, errors = run(arguments, more)
     assert.equal("", errors)
@@ -36,7 +36,7 @@ describe("the command podero", function()
     return output
   end
 
-  --- It ends with this code and one line on standard error, which holds the text; nothing on standard output.
+  --- Checks that it exits with this code, one line on standard error that has the text, and no output.
   local function fails(expected, text, arguments, more)
     local code, output, errors = run(arguments, more)
     assert.equal(expected, code, errors)
@@ -54,12 +54,12 @@ describe("the command podero", function()
   end
 
   describe("users", function()
-    --- What it prints for these arguments.
+    --- The output for these arguments.
     local function list(arguments)
       return output_of("users " .. arguments)
     end
 
-    --- What it writes in this format is, to Python's parsers, what the API sent.
+    --- Checks that Python's parsers read the output in this format as what the API sent.
     local function equals_source(format, source)
       local output = list(mock.ORG .. " --format " .. format)
       local report, code = helper.shell(("python3 spec/support/compare.py %s %s %s"):format(format,
@@ -67,7 +67,7 @@ describe("the command podero", function()
       assert.equal(0, code, report)
     end
 
-    -- What spreadsheets, terminals and parsers stumble over; also keys that the schema lacks.
+    -- Values that are difficult for spreadsheets, terminals and parsers, and keys that the schema lacks.
     local HARD = [==[[{"id": "1", "organization_id": "2", "role": "admin", "email": "a,b\"c@example.com",
       "num_inverters": 0, "num_heat_pumps": 9007199254740991, "num_electric_vehicles": -3, "num_wallboxes": 1,
       "first_name": "=1+1", "last_name": "+43 1", "street_and_number": "-2+3", "street_add_info": "@SUM(A1)",
@@ -85,7 +85,7 @@ describe("the command podero", function()
         equals_source(format, users.list_json(5, 700))
       end)
 
-      it("writes " .. format .. " right whatever the texts hold", function()
+      it("writes correct " .. format .. " whatever is in the texts", function()
         server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
         equals_source(format, HARD)
       end)
@@ -101,7 +101,7 @@ describe("the command podero", function()
       assert.truthy(list(mock.ORG):find(header))
     end)
 
-    it("prints a table that is not much longer than its texts, however long one of them is", function()
+    it("prints a table without much padding, however long one of its cells is", function()
       local user = [==[{"id": "1", "organization_id": "2", "role": "admin", "email": "%s", "num_inverters": 1,
         "num_heat_pumps": 1, "num_electric_vehicles": 1, "num_wallboxes": 1}]==]
       local all = { user:format(("x"):rep(1e5)) }
@@ -113,7 +113,7 @@ describe("the command podero", function()
       assert.is_true(#output < 2e5, #output)
     end)
 
-    it("guards texts that a spreadsheet would run, and leaves numbers alone", function()
+    it("guards texts that a spreadsheet would execute, but not numbers", function()
       server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
       local output = list(mock.ORG .. " --format csv")
       for _, cell in ipairs { "'=1+1", "'+43 1", "'-2+3", "'@SUM(A1)", "''=quoted", "-9.139337", "-3", "'t Hooft" } do
@@ -121,14 +121,14 @@ describe("the command podero", function()
       end
     end)
 
-    it("escapes in JSON what would steer a terminal", function()
+    it("escapes control characters for terminals in JSON", function()
       server:configure { organizations = { [mock.ORG] = { raw = HARD } } }
       local output = list(mock.ORG .. " --format ndjson")
       assert.truthy(output:find("\\u001b[31m\\u009b31m", 1, true))
       assert.is_nil(output:find("\194\155"))
     end)
 
-    it("passes values of the wrong type with --no-validate, and refuses them else", function()
+    it("accepts values of the wrong type only with --no-validate", function()
       local raw = '[{"first_name": [5]}]'
       server:configure { organizations = { [mock.ORG] = { raw = raw } } }
       local code, _, errors = run("users " .. mock.ORG .. " --format csv")
@@ -139,7 +139,7 @@ describe("the command podero", function()
       end
     end)
 
-    it("asks for deleted users too, if told so", function()
+    it("requests deleted users with --include-deleted", function()
       list(mock.ORG)
       assert.is_nil(helper.last(server, "api").uri:find("include_deleted", 1, true))
       local _, count = list(mock.ORG .. " --include-deleted --format ndjson"):gsub("\n", "")
@@ -147,7 +147,7 @@ describe("the command podero", function()
       assert.truthy(helper.last(server, "api").uri:find("include_deleted=true", 1, true))
     end)
 
-    --- The sorted e-mails of the users that are left.
+    --- The e-mails of the users that are printed.
     local function emails(arguments)
       local found = {}
       for email in list(mock.ORG .. " --format ndjson " .. arguments):gmatch('"email":"(.-)"') do
@@ -156,7 +156,7 @@ describe("the command podero", function()
       return table.concat(found, " ")
     end
 
-    it("keeps the users of a role, or of several", function()
+    it("prints only users with the given role, or one of several", function()
       local member = '{"id": "1", "organization_id": "2", "email": "%s", "role": "%s", "num_inverters": 0, '
         .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, "num_wallboxes": 0}'
       local members = {}
@@ -167,7 +167,7 @@ describe("the command podero", function()
       assert.equal("", emails "--role admin --search staff")
     end)
 
-    it("keeps the users with a text in e-mail, names or external id, in upper or lower case", function()
+    it("prints only users with a text in e-mail, names or external id, ignoring case", function()
       local member = '{"id": "%s", "organization_id": "find", "email": "%s", "role": "user", "num_inverters": 0, '
         .. '"num_heat_pumps": 0, "num_electric_vehicles": 0, "num_wallboxes": 0, %s}'
       local members = {
@@ -186,7 +186,7 @@ describe("the command podero", function()
       assert.equal(5, select(2, emails("--search ''"):gsub("%S+", "")))
     end)
 
-    it("lists several organizations one after the other, and says whose users they are", function()
+    it("lists several organizations one after the other, with their ids in a table", function()
       server:configure { organizations = { [mock.ORG] = { users = 2 }, [OTHER] = { users = 3 } } }
       local output = list(OTHER .. " " .. mock.ORG)
       assert.truthy(output:find("^ORGANIZATION +ROLE"))
@@ -195,7 +195,7 @@ describe("the command podero", function()
       assert.equal(5, select(2, list(OTHER .. " " .. mock.ORG .. " --format json"):gsub('"id"', "")))
     end)
 
-    it("leaves JSON open where the list does not come whole, so that no reader takes it for that", function()
+    it("leaves a JSON array open if the list is incomplete, so that no parser accepts it", function()
       server:configure {
         organizations = { [mock.ORG] = { users = 2000 } },
         script = { api = { { fault = "truncate_chunked", after = 400000 } } },
@@ -207,10 +207,10 @@ describe("the command podero", function()
       assert.is_nil(output:find("]\n$"))
     end)
 
-    it("ends without a word when its reader has had enough", function()
+    it("ends silently if its reader closes the pipe", function()
       server:configure { default_users = 20000 }
       local podero = line("users " .. mock.ORG .. " --format csv")
-      for _, signal in ipairs { ":", "trap '' PIPE" } do -- killed by the signal, or told by the failing write
+      for _, signal in ipairs { ":", "trap '' PIPE" } do -- killed by the signal, or by the error of write
         local code, output, errors = command.shell(("{ %s; %s; } | head -n 1"):format(signal, podero))
         assert.equal(0, code)
         assert.equal("", errors)
@@ -218,8 +218,8 @@ describe("the command podero", function()
       end
     end)
 
-    it("peaks below 20 MB however long the list is", function()
-      if helper.CHECKED then return pending("a checked build takes memory of its own") end
+    it("uses less than 20 MB however long the list is", function()
+      if helper.CHECKED then return pending("a checked build needs more memory") end
       server:configure { default_users = 100000 }
       local measure = "import resource, subprocess, sys; subprocess.run(sys.argv[1], shell=True, check=True); "
         .. "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -248,11 +248,11 @@ describe("the command podero", function()
       assert.is_nil(text:match("\27%[K([^\r\27]+)\r\27%[K%d"))
     end)
 
-    it("shows how many users are left of how many", function()
+    it("shows how many of all users match", function()
       assert.truthy(screen("users " .. mock.ORG .. " --role staff"):find("\n%d of 25 users\r\n$"))
     end)
 
-    it("paints the table, unless NO_COLOR is set", function()
+    it("colours the table unless NO_COLOR is set", function()
       local function paints(more) return screen("users " .. mock.ORG, more):find("\27%[1madmin\27%[0m") ~= nil end
       assert.is_true(paints())
       assert.is_true(paints { NO_COLOR = "" })
@@ -260,18 +260,18 @@ describe("the command podero", function()
       assert.is_false(paints { TERM = "dumb" })
     end)
 
-    it("shows the same table as a pipe gets", function()
+    it("shows the same table as in a pipe", function()
       local text = screen("users --wide " .. mock.ORG):gsub("\r\n", "\n"):gsub("\27%[%d*[mK]", ""):gsub("[^\n]*\r", "")
       assert.equal(output_of("users " .. mock.ORG) .. "25 users\n", text)
     end)
 
-    it("writes no colours and no progress into a pipe", function()
+    it("writes no colours and no progress to a pipe", function()
       assert.is_nil(output_of("users " .. mock.ORG):find("[\27\r]"))
       local text = screen("users " .. mock.ORG .. " | cat")
       assert.is_nil(text:find("\27%[%d*m"))
     end)
 
-    it("asks for a secret that is missing, and does not show what is typed", function()
+    it("asks for a missing secret, and does not show what is typed", function()
       local text = screen("token", { PODERO_CLIENT_SECRET = false }, "Secret of client demo-client:",
         mock.credentials.client_secret)
       assert.is_nil(text:find(mock.credentials.client_secret, 1, true))
@@ -282,7 +282,7 @@ describe("the command podero", function()
       assert.equal("password", helper.last(server, "token").grant)
     end)
 
-    it("leaves the terminal as it was when it has asked", function()
+    it("restores the terminal after asking", function()
       local quoted = helper.quoted("stty -a; " .. line("token", { PODERO_CLIENT_SECRET = false }) .. "; stty -a")
       local text = command.on_terminal("sh -c " .. quoted, "Secret of", mock.credentials.client_secret)
       local before, after = text:match("^(.-)Secret of.-scope[^\r]+\r\n(.*)$")
@@ -291,10 +291,10 @@ describe("the command podero", function()
     end)
   end)
 
-  describe("credentials", function()
+  describe("with credentials", function()
     local NONE = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
 
-    it("come from the environment", function()
+    it("uses those in the environment", function()
       output_of "token"
       assert.same({ "form basic client_credentials" }, helper.token_requests(server))
       server:reset()
@@ -303,7 +303,7 @@ describe("the command podero", function()
       assert.equal("password", helper.last(server, "token").grant)
     end)
 
-    it("come from files: the first line of each", function()
+    it("uses the first line of files", function()
       local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
       output_of("token --client-id demo-client --client-secret-file " .. secret, NONE)
       local password = write("password", mock.credentials.password)
@@ -313,7 +313,7 @@ describe("the command podero", function()
       output_of("users " .. mock.ORG .. " --access-token-file " .. write("marked", "\239\187\191my-token\r\n"), NONE)
     end)
 
-    it("come from files that the environment names", function()
+    it("uses files named in the environment", function()
       local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
       output_of("token", { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = secret })
       output_of("token", { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
@@ -325,7 +325,7 @@ describe("the command podero", function()
         { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = "/no/such/file" })
     end)
 
-    it("of the environment are named if something is wrong with them", function()
+    it("names the variable of wrong ones", function()
       fails(2, "podero: PODERO_CLIENT_SECRET contains a line feed", "token",
         { PODERO_CLIENT_SECRET = "x\n" })
       fails(2, "podero: PODERO_PASSWORD is set without PODERO_USERNAME", "token", { PODERO_CLIENT_ID = false,
@@ -333,31 +333,31 @@ describe("the command podero", function()
       fails(2, "podero: PODERO_BASE_URL 'ftp://x' is not", "token", { PODERO_BASE_URL = "ftp://x" })
     end)
 
-    it("that are given are never mixed with those of the environment", function()
+    it("does not combine given ones with those in the environment", function()
       fails(2, "the client's secret is missing", "token --client-id demo-client")
       fails(2, "the password is missing", "token --username ada@example.com", { PODERO_PASSWORD = "correct horse" })
     end)
 
-    it("are asked for on a terminal only", function()
+    it("asks for missing ones on a terminal only", function()
       fails(2, "the client's secret is missing: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
         { PODERO_CLIENT_SECRET = false })
       fails(2, "no credentials: set PODERO_CLIENT_ID", "token", NONE)
     end)
 
-    it("are never arguments", function()
+    it("refuses secrets as arguments", function()
       for _, option in ipairs { "--client-secret", "--password", "--access-token" } do
         fails(2, option, "token --client-id demo-client " .. option .. " hush")
       end
     end)
 
-    it("in files that cannot be read are errors that name the file", function()
+    it("names files that cannot be used", function()
       fails(2, folder .. "/missing", "token --client-id x --client-secret-file " .. folder .. "/missing")
       fails(2, "its first line is empty", "token --client-id x --client-secret-file " .. write("empty", "\nx"))
     end)
   end)
 
   describe("token", function()
-    it("prints when the token expires and its scope, and not the token", function()
+    it("prints the expiry and scope of the token, but not the token", function()
       local output = output_of "token"
       assert.truthy(output:find("\nscope    read write\n$"), output)
       assert.truthy(output:find("^expires  %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d UTC %(in 9 h 59 min%)\n")
@@ -367,11 +367,11 @@ describe("the command podero", function()
       assert.truthy(output_of("token"):find("expires  unknown", 1, true))
     end)
 
-    it("prints the token alone with --show", function()
+    it("prints only the token with --show", function()
       assert.truthy(output_of("token --show"):find("^tok%-%d+%-%x+\n$"))
     end)
 
-    it("fails where there is none to be had", function()
+    it("fails if the request is refused", function()
       fails(3, "invalid_client", "token", { PODERO_CLIENT_SECRET = "wrong" })
     end)
   end)
@@ -388,7 +388,7 @@ describe("the command podero", function()
       assert.truthy(uri:find("n=2", 1, true))
     end)
 
-    it("says so if a web site answers", function()
+    it("says so if a web site responds", function()
       server:configure { paths = { ["/x"] = { content_type = "text/html; charset=utf-8", body = "<html></html>" } } }
       fails(1, "decode: the response is an HTML page: check the base URL (PODERO_BASE_URL) and the path", "get /x")
     end)
@@ -411,19 +411,19 @@ describe("the command podero", function()
       fails(2, "--sandbox and --base-url", "token --sandbox --base-url https://x.example")
     end)
 
-    it("says so of what is empty", function()
+    it("says so if an argument is empty", function()
       fails(2, "--scope is empty (a variable that is not set?) (see podero token --help)", "token --scope ''")
       fails(2, "ORG_ID is empty (a variable that is not set?)", "users ''")
     end)
 
-    it("says what is missing of the credentials, or cannot be used", function()
+    it("names missing credentials and unusable URLs", function()
       fails(2, "podero: --password-file is given without --username (see podero token --help)",
         "token --password-file " .. write("password", "x"))
       fails(2, "podero: --base-url 'https:/host' is not an absolute URL", "token --base-url https:/host")
     end)
   end)
 
-  it("fails with one line where the organization id is no UUID, and sends nothing", function()
+  it("fails with one line if an organization id is not a UUID, and sends nothing", function()
     fails(2, "podero: ORG_ID 'x': expected an organization's UUID", "users " .. mock.ORG .. " x")
     assert.equal(0, #server:requests())
   end)
@@ -439,7 +439,7 @@ describe("the command podero", function()
     assert.truthy(errors:find("api: GET [^\n]+: 503, attempt 1, [^\n]+\napi: GET [^\n]+: 200, attempt 2,"), errors)
   end)
 
-  it("has a version, and help for each option that the module has", function()
+  it("prints its version, and help for each option of the module", function()
     assert.equal(require("podero")._VERSION .. "\n", output_of "--version")
     local help = output_of "users --help"
     for _, name in ipairs { "client-id", "username", "scope", "base-url", "token-url", "token-encoding", "client-auth",
@@ -452,7 +452,7 @@ describe("the command podero", function()
     end
   end)
 
-  it("completes itself in shells", function()
+  it("prints completion scripts for shells", function()
     assert.truthy(output_of("completion bash"):find("complete -F _podero", 1, true))
   end)
 end)

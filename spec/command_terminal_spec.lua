@@ -15,12 +15,12 @@ describe("the command podero on a terminal", function()
   end)
   before_each(function() server:reset() end)
 
-  --- Returns what a terminal of this width showed, and the exit code.
+  --- Returns the output on a terminal of this width, and the exit code.
   local function screen(columns, arguments, more, steps)
     return command.on_pty(command.line(arguments, command.environment(server, more)), columns, steps)
   end
 
-  --- Returns the lines of the table that a terminal of this width shows.
+  --- Returns the lines of the table on a terminal of this width.
   local function table_of(columns, arguments, more)
     local text, code = screen(columns, "users -q " .. (arguments or mock.ORG), more)
     assert.equal(0, code, text)
@@ -38,7 +38,7 @@ describe("the command podero on a terminal", function()
     server:configure { organizations = { [mock.ORG] = { raw = "[" .. table.concat({ ... }, ",") .. "]" } } }
   end
 
-  --- Returns the width of a line of texts without wide characters and combining marks.
+  --- Returns the width of a line without wide characters and combining marks.
   local function characters(line)
     return #line:gsub("[\128-\191]", "")
   end
@@ -58,7 +58,7 @@ describe("the command podero on a terminal", function()
       end)
     end
 
-    it("whose external ids, e-mails and names are cut in this order, and end in an ellipsis", function()
+    it("whose external ids, e-mails and names are cut off in this order, and then end in an ellipsis", function()
       serve(LONG)
       local function cells(columns)
         local line = table_of(columns)[2]
@@ -71,7 +71,7 @@ describe("the command podero on a terminal", function()
       assert.same({ ("n"):rep(14) .. "…", ("e"):rep(11) .. "…", "xxxxxxx…" }, cells(80))
     end)
 
-    it("with numbers on the right, under the ends of their titles", function()
+    it("with right-aligned numbers under right-aligned titles", function()
       serve(LONG, user '"email": "a@example.com"')
       local lines = table_of(200)
       local _, last = lines[1]:find("INV", 1, true)
@@ -79,7 +79,7 @@ describe("the command podero on a terminal", function()
       assert.equal("10", lines[3]:sub(last - 1, last))
     end)
 
-    it("aligned whatever the characters' widths", function()
+    it("that is aligned whatever the widths of characters", function()
       serve(user '"first_name": "日本語", "email": "@1"', user '"first_name": "e\204\129\204\129e", "email": "@2"',
         user '"first_name": "😀😀", "email": "@3"', user '"first_name": "Zoë", "email": "@4"')
       for _, more in ipairs { { LC_ALL = "C" }, { LC_ALL = "C.UTF-8" } } do
@@ -89,7 +89,7 @@ describe("the command podero on a terminal", function()
       end
     end)
 
-    it("that cuts no wide character in two, and leaves marks with their letters", function()
+    it("that cuts no wide character in two, and keeps combining marks with their letters", function()
       serve(user('"email": "' .. ("日"):rep(20) .. '"'), user('"email": "' .. ("e\204\129"):rep(40) .. '"'))
       local lines = table_of(71, mock.ORG .. " --columns email,external_user_id,last_login,num_inverters,id,role,"
         .. "first_name")
@@ -97,26 +97,26 @@ describe("the command podero on a terminal", function()
       assert.truthy(lines[3]:find("^" .. ("e\204\129"):rep(15) .. "…  %-"), lines[3])
     end)
 
-    it("that is not cut with --wide, and not in a pipe", function()
+    it("that is not cut off with --wide or in a pipe", function()
       serve(LONG)
       assert.truthy(table_of(80, mock.ORG .. " --wide")[2]:find(("x"):rep(40), 1, true))
       assert.truthy(table_of(80, mock.ORG .. " | cat")[2]:find(("x"):rep(40), 1, true))
     end)
 
-    it("that is as wide as COLUMNS says if the terminal does not know, or 80 columns", function()
+    it("that has the width of COLUMNS, or 80 columns, if the terminal has no width", function()
       serve(LONG)
       assert.equal(100, characters(table_of(0, nil, { COLUMNS = "100" })[2]) + #"LAST LOGIN (UTC)" - 1)
       assert.equal(80, characters(table_of(0)[2]) + #"LAST LOGIN (UTC)" - 1)
       assert.equal(90, characters(table_of(90, nil, { COLUMNS = "100" })[2]) + #"LAST LOGIN (UTC)" - 1)
     end)
 
-    it("of the columns that are asked for", function()
+    it("of the requested columns", function()
       serve(user '"email": "a@b", "first_name": "A", "last_name": "B", "joined_at": "2025-01-02T03:04:05+01:00"')
       assert.same({ "JOINED (UTC)      NAME  INV  E-MAIL", "2025-01-02 02:04  A B    10  a@b" },
         table_of(80, mock.ORG .. " --columns joined_at,name,num_inverters,email"))
     end)
 
-    it("in colours that can be read on black and on white", function()
+    it("in colours that are readable on black and on white", function()
       for _, when in ipairs { "", " --color always | cat" } do
         local text = screen(100, "users " .. mock.ORG .. when)
         local seen = {}
@@ -129,7 +129,7 @@ describe("the command podero on a terminal", function()
   end)
 
   describe("refuses --columns", function()
-    it("with a name that is like a field's, an empty one, or one that comes twice", function()
+    it("with a misspelled, empty or repeated name", function()
       for given, message in pairs {
         ["emial"] = "there is no field 'emial': did you mean 'email'?",
         ["id,,role"] = "--columns 'id,,role': expected names of fields",
@@ -143,7 +143,7 @@ describe("the command podero on a terminal", function()
     end)
   end)
 
-  it("--columns chooses the fields of every format", function()
+  it("accepts --columns for every format", function()
     serve(user '"email": "a@b", "more": [1]')
     for format, expected in pairs {
       csv = "email,more,town\r\na@b,[1],\r\n", ndjson = '{"email":"a@b","more":[1],"town":null}\n',
@@ -155,24 +155,24 @@ describe("the command podero on a terminal", function()
     end
   end)
 
-  describe("tells progress", function()
+  describe("shows progress", function()
     local waiting = "waiting for 127.0.0.1:"
 
-    it("while it waits, and counts the seconds", function()
+    it("while it waits, with the seconds", function()
       server:configure { script = { api = { { delay = 2.2 } } } }
       local text, code = screen(80, "users " .. mock.ORG)
       assert.equal(0, code)
       assert.truthy(text:find("\r" .. waiting .. "%d+, 1 s\27%[K\r" .. waiting .. "%d+, 2 s\27%[K"), text)
     end)
 
-    it("and when there is another attempt", function()
+    it("before another attempt", function()
       server:configure { script = { api = { { status = 503, headers = { ["Retry-After"] = "1" } } } } }
       local text, code = screen(80, "users " .. mock.ORG)
       assert.equal(0, code)
       assert.truthy(text:find("\r503, trying again in 1 s\27[K", 1, true), text)
     end)
 
-    it("of a small list that comes slowly, and does not fail", function()
+    it("of a small list that arrives slowly", function()
       server:configure { script = { api = { { fault = "drip", chunk = 20, interval = 0.4 } } },
         organizations = { [mock.ORG] = { raw = "[" .. user '"email": "a@example.com"' .. "]" } } }
       local text, code = screen(80, "users " .. mock.ORG)
@@ -181,7 +181,7 @@ describe("the command podero on a terminal", function()
       assert.truthy(text:find("\r\n1 user\r\n$"), text)
     end)
 
-    it("only until the first line is printed, if the users go to the terminal", function()
+    it("only until the first line is printed if the users are printed on the terminal", function()
       server:configure { default_users = 20000 }
       local text = screen(80, "users " .. mock.ORG .. " --format ndjson")
       local first = text:find("{", 1, true)
@@ -197,10 +197,9 @@ describe("the command podero on a terminal", function()
       end
     end)
 
-    it("says what is waited for in all commands that ask the API", function()
+    it("in all commands that send requests, each of which Ctrl-C ends", function()
       for _, arguments in ipairs { "token", "get /x", "request POST /x", "find role=user " .. mock.ORG, "doctor" } do
         server:configure { always_token = { delay = 20 } }
-        -- And Ctrl-C ends each of them.
         local text, code, echoes = screen(80, arguments, {}, { { ", 1 s", "\\x03" } })
         assert.truthy(text:find("waiting for 127.0.0.1:%d+, 1 s\27%[K"), text)
         assert.same({ 130, true }, { code, echoes })
@@ -209,14 +208,14 @@ describe("the command podero on a terminal", function()
       assert.is_nil(screen(80, "token -q"):find("waiting", 1, true))
     end)
 
-    it("and clears the line before one of --verbose", function()
+    it("on a line that is cleared before one of --verbose", function()
       server:configure { script = { api = { { delay = 1.3 } } } }
       local text = screen(80, "users -v " .. mock.ORG)
       assert.truthy(text:find("\27%[K\r\27%[Kapi: GET http"), text)
     end)
   end)
 
-  describe("never shows as they are", function()
+  describe("escapes", function()
     -- ESC, C1 (CSI), right-to-left override, isolates and marks, a line separator.
     local HARD = '"email": "\\u001b[31m\194\155m\226\128\174\226\129\166\216\156\226\128\143\226\128\168\\r.", '
       .. '"town": "\226\128\174"'
@@ -228,7 +227,7 @@ describe("the command podero on a terminal", function()
     end
 
     for _, format in ipairs { "table", "csv", "json", "ndjson" } do
-      it("characters that could steer it, in " .. format, function()
+      it("control characters in the format " .. format, function()
         serve(user(HARD))
         local text, code = screen(200, "users -q " .. mock.ORG .. " --format " .. format)
         assert.equal(0, code, text)
@@ -237,7 +236,7 @@ describe("the command podero on a terminal", function()
       end)
     end
 
-    it("characters that could steer it, in what get prints", function()
+    it("control characters in the output of get", function()
       server:configure { paths = { ["/api/partners/v2.0/x"] = { content_type = "application/json",
         body = "{" .. HARD .. "}" } } }
       local text, code = screen(200, "get /api/partners/v2.0/x")
@@ -245,7 +244,7 @@ describe("the command podero on a terminal", function()
       is_clean(text)
     end)
 
-    it("characters that could steer it, in errors", function()
+    it("control characters in errors", function()
       server:configure { always_api = { status = 400, body = '{"detail": "\\u001b[31m\226\128\174\194\155"}' } }
       is_clean((screen(200, "users " .. mock.ORG)))
       is_clean((screen(200, "users '\226\128\174'")))
@@ -253,7 +252,7 @@ describe("the command podero on a terminal", function()
     end)
   end)
 
-  it("says that the secret that was entered is wrong", function()
+  it("says that an entered secret is wrong", function()
     local text, code = screen(200, "token", { PODERO_CLIENT_SECRET = false }, { { "Secret of", "wrong\\n" } })
     assert.equal(3, code)
     assert.truthy(text:find("(check PODERO_CLIENT_ID and the secret that was entered: they belong", 1, true), text)
@@ -262,11 +261,11 @@ describe("the command podero on a terminal", function()
     assert.truthy(text:find("nothing was entered", 1, true), text)
   end)
 
-  describe("interrupted at a question for a secret", function()
+  describe("interrupted while it asks for a secret", function()
     local NO_SECRET = { PODERO_CLIENT_SECRET = false }
     local PROMPT = "Secret of client demo-client: "
 
-    it("restores the echo and prints a line end, each time", function()
+    it("restores the echo and prints a line end", function()
       for _ = 1, 12 do
         local text, code, echoes = screen(80, "token", NO_SECRET, { { PROMPT, "\\x03" } })
         assert.is_true(echoes)
@@ -277,7 +276,7 @@ describe("the command podero on a terminal", function()
       end
     end)
 
-    it("does so after a half-typed secret, which is not left for the shell", function()
+    it("restores the echo after part of a secret, which the shell does not get", function()
       local line = command.line("token", command.environment(server, NO_SECRET))
       local text, _, echoes = command.on_pty("trap : INT; " .. line .. "; head -n 1", 80,
         { { PROMPT, "half" }, { "", "\\x03" }, { "\n", "rest\\n" } })
@@ -285,7 +284,7 @@ describe("the command podero on a terminal", function()
       assert.is_nil(text:find("half", 1, true), text)
     end)
 
-    it("does so when it is ended by SIGTERM or SIGHUP, and dies of that", function()
+    it("restores the echo after SIGTERM or SIGHUP, and dies by that signal", function()
       for name, number in pairs { TERM = 15, HUP = 1 } do
         local line = command.line("token", command.environment(server, NO_SECRET))
         local echoing = "stty -a </dev/tty | grep -q ' echo '"

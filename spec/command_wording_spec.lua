@@ -1,4 +1,4 @@
--- The command's messages name its own options and variables, and never the options of the library.
+-- The command's messages name its options and variables, and never the options of the library.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -32,7 +32,7 @@ describe("the command's messages", function()
     return folder .. "/" .. name
   end
 
-  --- It ends with this code and one line that has the text.
+  --- Checks that it exits with this code and one line that has the text.
   local function says(expected, text, arguments, more)
     local code, _, errors = command.run(arguments, command.environment(server, more))
     assert.equal(expected, code, errors)
@@ -56,7 +56,7 @@ describe("the command's messages", function()
     says(2, "podero: PODERO_CLIENT_ID 'a?' contains a line feed", "token", { PODERO_CLIENT_ID = "a\n" })
   end)
 
-  it("say that an access token is without its scheme", function()
+  it("say that an access token has to be given without its scheme", function()
     says(2, "podero: PODERO_ACCESS_TOKEN begins with 'Bearer ': leave that out", "token", {
       PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "Bearer hush" })
   end)
@@ -73,7 +73,7 @@ describe("the command's messages", function()
     hides("token --client-id x --client-secret-file " .. write("two", "hush\1"))
   end)
 
-  it("say which files of TLS cannot be used", function()
+  it("say which TLS files cannot be used", function()
     local tls = { PODERO_BASE_URL = server.tls_url }
     says(2, "podero: --ca-file /nope cannot be read: No such file", "token --ca-file /nope", tls)
     says(2, "podero: --key is given without --cert", "token --key " .. write("key", "x"), tls)
@@ -82,7 +82,7 @@ describe("the command's messages", function()
     says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. write("ca", "x"), tls)
   end)
 
-  it("ask for the password of a key that is encrypted, which comes from a file or standard input", function()
+  it("ask for the password of an encrypted key, which may be in a file or standard input", function()
     local key = folder .. "/encrypted.key"
     assert.equal(0, select(2, helper.shell(("openssl pkey -in %s -aes128 -passout pass:sesame -out %s"):format(
       server.client_key, key))))
@@ -98,7 +98,7 @@ describe("the command's messages", function()
     says(2, "its first line is empty", token .. " --key-password-file " .. write("none", "\n"), tls)
   end)
 
-  it("say what to check, by where it comes from", function()
+  it("say what to check, by the source of the credentials", function()
     says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET: they belong to one base URL)", "token",
       { PODERO_CLIENT_SECRET = "wrong" })
     says(3, "(check --client-id and --client-secret-file: they belong to one base URL)",
@@ -111,39 +111,39 @@ describe("the command's messages", function()
     assert.truthy(cjson.decode(errors).message:find("check PODERO_CLIENT_ID and", 1, true), errors)
   end)
 
-  it("name no variable that nothing reads", function()
+  it("do not name variables that are not used", function()
     server:configure { always_token = { status = 400, body = '{"error": "invalid_scope"}' } }
     says(3, "(check --scope)", "token", { PODERO_SCOPE = "x" })
   end)
 
-  it("are about options that the command has", function()
+  it("name --max-response-bytes if it is exceeded", function()
     server:configure { paths = { ["/x"] = { content_type = "application/json", body = '"' .. ("x"):rep(100) .. '"' } } }
     says(1, "too_large: ", "get /x --max-response-bytes 50")
     says(1, "exceeds --max-response-bytes", "get /x --max-response-bytes 50")
   end)
 
-  it("say what is missing of the credentials", function()
+  it("name missing credentials", function()
     says(2, "podero: no credentials: set PODERO_CLIENT_ID and PODERO_CLIENT_SECRET", "token", NO_CREDENTIALS)
     says(2, "podero: the client's secret is missing: give --client-secret-file, set PODERO_CLIENT_SECRET", "token",
       { PODERO_CLIENT_SECRET = false })
   end)
 
-  --- Calls `visit` with each text in C that may be part of a message, adjacent literals joined.
+  --- Calls `visit` with each string in the C sources that may be part of a message, adjacent literals joined.
   local function texts(visit)
     local sources = helper.shell("cat src/core/*.c src/core/*/*.c src/core/*/*.h src/lua/*.c src/lua/*.h")
     sources = sources:gsub("/%*.-%*/", ""):gsub("#include[^\n]*", ""):gsub("\"%s*\\?\n%s*\"", "")
     for text in sources:gmatch("\"([^\"\n]*)\"") do
-      if text:find(" ", 1, true) then visit(text) end -- not names of fields and the like
+      if text:find(" ", 1, true) then visit(text) end -- not names of fields
     end
   end
 
-  -- Texts that are no messages of what the command calls.
+  -- Texts that are not in messages of functions that the command calls.
   local OTHERS = {
     ["the response has no access_token"] = true, ["the access_token is longer than 64 KB"] = true,
     ["the access_token is empty or has characters that a header cannot carry"] = true,
   }
 
-  it("have no option of the library that its texts name", function()
+  it("replace every option of the library that its texts name", function()
     local names = { "base_url", "token_url", "client_id", "client_secret", "access_token", "token_encoding",
       "client_auth", "connect_timeout", "max_retries", "max_response_bytes", "http_version", "user_agent", "allow_http",
       "ca_file",

@@ -74,7 +74,7 @@ describe("a client", function()
   -- connections that were never established ---------------------------------------------------------------------------
 
   it("is not harmed by a connection that was never established", function()
-    local token = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+    local token = { "respond", 200, {}, faults.token_response { expires_in = 0 } }
     local deaf, _, url = listen_twice { good_token = { token } }
     if not deaf then return pending("this machine has no IPv6") end
     local client = client_of("https://no-such-host.invalid", { access_token = false, client_id = "a",
@@ -204,7 +204,7 @@ describe("a client", function()
   for name, tls in pairs { ["HTTP/1.1"] = false, ["HTTP/1.1 over TLS"] = TLS, ["HTTP/2"] = HTTP2 } do
     for how, act in pairs { ["with a FIN"] = faults.CLOSE, ["with a reset"] = faults.RESET } do
       it(("sends a refresh token once over %s to a server that reads it and closes %s"):format(name, how), function()
-        local first = { "respond", 200, {}, faults.token_answer { expires_in = 0, refresh_token = "refresh-1" } }
+        local first = { "respond", 200, {}, faults.token_response { expires_in = 0, refresh_token = "refresh-1" } }
         local listener = listen { tls = tls, token = { { first }, { act } }, good_api = { good },
           good_token = { { "respond", 400, {}, "{\"error\": \"invalid_grant\"}" } } }
         local client = client_of(listener.url, { access_token = false, username = "ada", password = "some-secret",
@@ -221,7 +221,7 @@ describe("a client", function()
     client_credentials = { client_id = "a", client_secret = "some-secret" },
   } do
     it("does not resend a lost token request of the grant " .. grant, function()
-      local first = { "respond", 200, {}, faults.token_answer { expires_in = 0 } }
+      local first = { "respond", 200, {}, faults.token_response { expires_in = 0 } }
       local listener = listen { token = { { first } }, good_token = { faults.CLOSE }, good_api = { good } }
       credentials.access_token, credentials.token_encoding = false, "form"
       local client = client_of(listener.url, credentials)

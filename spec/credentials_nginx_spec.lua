@@ -40,39 +40,44 @@ local HTTP = [[
     location = /free { content_by_lua_block { occupied = false } }
     location = /list {
       content_by_lua_block {
+        -- The functions use variables of this function, not of the handler: nginx gives the stack of a handler that it
+        -- has killed to another one (lua_resetthread), and functions that still use its variables find other values.
+        local function options_for(name, how, timeout)
+          local functions = {}
+          function functions.vault()
+            local connection = ngx.socket.tcp()
+            assert(connection:connect("127.0.0.1", ${plain}))
+            connection:send "GET /vault HTTP/1.0\r\n\r\n"
+            local text = assert(connection:receive "*a")
+            connection:close()
+            return text:match "\r\n\r\n(.*)$"
+          end
+          function functions.never() while true do ngx.sleep(0.01) end end
+          function functions.first_never() if counts[name] == 1 then functions.never() end return "demo-secret" end
+          function functions.exits() ngx.sleep(0.01) ngx.exit(500) end
+          function functions.fails() ngx.sleep(0.01) error("the vault is sealed", 0) end
+          function functions.rotates() return counts[name] == 1 and "yesterday's" or "demo-secret" end
+          function functions.reenters()
+            local users, err = clients[name]:list_users "${org}"
+            return users, err
+          end
+          function functions.closes() clients[name]:close() ngx.sleep(0.05) return "demo-secret" end
+          local options = { base_url = "${base_url}", proxy = "", max_retries = 0, timeout = tonumber(timeout) }
+          if functions[how] then
+            options.client_id = "demo-client"
+            options.client_secret = function()
+              counts[name] = (counts[name] or 0) + 1
+              running[name] = (running[name] or 0) + 1
+              local secret, message = functions[how]()
+              running[name] = running[name] - 1
+              return secret, message
+            end
+          end
+          return options
+        end
         local arg = ngx.req.get_uri_args()
         local name = arg.client
-        local functions = {}
-        function functions.vault()
-          local connection = ngx.socket.tcp()
-          assert(connection:connect("127.0.0.1", ${plain}))
-          connection:send "GET /vault HTTP/1.0\r\n\r\n"
-          local text = assert(connection:receive "*a")
-          connection:close()
-          return text:match "\r\n\r\n(.*)$"
-        end
-        function functions.never() while true do ngx.sleep(0.01) end end
-        function functions.first_never() if counts[name] == 1 then functions.never() end return "demo-secret" end
-        function functions.exits() ngx.sleep(0.01) ngx.exit(500) end
-        function functions.fails() ngx.sleep(0.01) error("the vault is sealed", 0) end
-        function functions.rotates() return counts[name] == 1 and "yesterday's" or "demo-secret" end
-        function functions.reenters()
-          local users, err = clients[name]:list_users "${org}"
-          return users, err
-        end
-        function functions.closes() clients[name]:close() ngx.sleep(0.05) return "demo-secret" end
-        local options = { base_url = "${base_url}", proxy = "", max_retries = 0, timeout = tonumber(arg.timeout) }
-        if functions[arg.how] then
-          options.client_id = "demo-client"
-          options.client_secret = function()
-            counts[name] = (counts[name] or 0) + 1
-            running[name] = (running[name] or 0) + 1
-            local secret, message = functions[arg.how]()
-            running[name] = running[name] - 1
-            return secret, message
-          end
-        end
-        local client = clients[name] or assert(podero.new(options))
+        local client = clients[name] or assert(podero.new(options_for(name, arg.how, arg.timeout)))
         clients[name] = client
         local users, err = client:list_users("${org}", { timeout = tonumber(arg.call) })
         ngx.print(users and #users .. " users" or tostring(err))

@@ -86,7 +86,7 @@ end
 -- A row may name specs that cover it. `other`: the code is not in the table, and means "network", not retryable.
 local ROWS = {
   { code = "CURLE_UNSUPPORTED_PROTOCOL", number = 1, other = true,
-    caused_by("responses", "what is no HTTP", "http/0.9") },
+    caused_by("responses", "text that is not HTTP", "http/0.9") },
   { code = "CURLE_FAILED_INIT", number = 2,
     reported("only a libcurl that cannot start its resolver says so", "network", false, "failed init") },
   { code = "CURLE_COULDNT_RESOLVE_PROXY", number = 5,
@@ -104,8 +104,8 @@ local ROWS = {
   { code = "CURLE_WEIRD_SERVER_REPLY", number = 8, other = true,
     caused_by("responses", "a negative Content-Length", "content-length", { retryable = false }) },
   { code = "CURLE_HTTP2", number = 16,
-    versions.repeats_after_goaway and caused_by("http2", "a frame beyond all sizes", "http2", { retryable = true })
-      or caused_by("http2", "GOAWAY, the request unheard", "http2") },
+    versions.repeats_after_goaway and caused_by("http2", "a frame that is too large", "http2", { retryable = true })
+      or caused_by("http2", "GOAWAY before the request is processed", "http2") },
   { code = "CURLE_PARTIAL_FILE", number = 18,
     caused_by("responses", "shorter than its Content-Length", { "bytes remaining", "bytes missing" }) },
   { code = "CURLE_WRITE_ERROR", number = 23,
@@ -116,7 +116,7 @@ local ROWS = {
     reported("memory is not short", "memory", false, "out of memory"),
     covered = { memory_spec = "when an allocation by libcurl fails" } },
   { code = "CURLE_OPERATION_TIMEDOUT", number = 28,
-    caused_by("connections", "that hangs", "time") },
+    caused_by("connections", "that gets no response", "time") },
   { code = "CURLE_SSL_CONNECT_ERROR", number = 35,
     caused_by("connections", "with garbage in the TLS handshake", "ssl"),
     { name = "a server that wants a certificate", kind = "network", retryable = true, words = "alert",
@@ -153,7 +153,7 @@ local ROWS = {
       settings = { accept = { { { "send", "\5\255" }, faults.STALL } } },
       options = { proxy = "socks5://127.0.0.1:{port}" } } },
   { code = "CURLE_TOO_LARGE", number = 100,
-    caused_by("responses", "a header field without end", "field", { instead = 27 }),
+    caused_by("responses", "an endless header field", "field", { instead = 27 }),
     reported("older libcurls do not have it", "too_large", false, "too long") },
 }
 

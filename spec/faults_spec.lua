@@ -69,7 +69,7 @@ describe("a client", function()
     assert.is_true(outcome.seconds < outcome.timeout + MARGIN, outcome.seconds)
   end
 
-  describe("handles as a response", function()
+  describe("handles a response:", function()
     for _, row in ipairs(faults.responses) do
       it(row.name, function() check(row, {}) end)
       if row.methods then
@@ -82,7 +82,7 @@ describe("a client", function()
     end
   end)
 
-  describe("handles from the API", function()
+  describe("handles a response of the API:", function()
     for _, row in ipairs(faults.api) do
       it(row.name, function() check(row, {}) end)
       if row.methods then
@@ -95,7 +95,7 @@ describe("a client", function()
     end
   end)
 
-  describe("handles from the token endpoint", function()
+  describe("handles a response of the token endpoint:", function()
     for _, row in ipairs(faults.tokens) do
       it(row.name, function() check(row, { at = "token" }) end)
     end
@@ -104,7 +104,7 @@ describe("a client", function()
     end
   end)
 
-  describe("retries once after", function()
+  describe("retries once after a response:", function()
     for _, row in ipairs(faults.responses) do
       if row.retryable and not row.waits and (row.status == nil or row.retry_after == 0) then
         it(row.name, function() check_retry(row, { retries = 1 }) end)
@@ -125,7 +125,7 @@ describe("a client", function()
   end)
 
   for protocol, tls in pairs { tls = { certificate = "server" }, http2 = { certificate = "server", h2 = true } } do
-    describe("handles over " .. protocol, function()
+    describe("handles a response over " .. protocol .. ":", function()
       for _, row in ipairs(faults[protocol]) do
         it(row.name, function() check(row, { static = true, tls = tls }) end)
         if not row.good and not tls.h2 then -- token requests do not use HTTP/2
@@ -219,7 +219,7 @@ describe("a client", function()
     end
   end)
 
-  describe("handles as a proxy's response to CONNECT", function()
+  describe("handles a proxy's response to CONNECT:", function()
     for _, row in ipairs(faults.proxies) do
       it(row.name .. ", and sends the proxy no secret", function()
         local target = listen { tls = TLS, good_api = faults.good.api, good_token = faults.good.token }

@@ -113,8 +113,9 @@ describe("requests", function()
     end
 
     it("proxy", function()
+      local closed = ("http://127.0.0.1:%d/"):format(helper.closed_port())
       for _, byte in ipairs(BYTES) do
-        local ok, client, err = pcall(podero.new, options_with("proxy", "http://127.0.0.1:1/" .. byte .. "x"))
+        local ok, client, err = pcall(podero.new, options_with("proxy", closed .. byte .. "x"))
         if byte:find(CONTROL) then
           assert.is_true(not ok or client == nil, ("%q"):format(byte))
           if ok then helper.failed("argument", client, err) end
@@ -241,7 +242,7 @@ describe("requests", function()
     for _, byte in ipairs(BYTES) do
       if byte:byte() > 127 then byte = "\195" .. byte:gsub("\255", "\191") end -- otherwise it would not be JSON
       local refresh = "ref" .. byte .. "&grant_type=x\r\nX-Injected: yes"
-      listener:set { token = { { { "respond", 200, {}, faults.token_answer { refresh_token = refresh } } } },
+      listener:set { token = { { { "respond", 200, {}, faults.token_response { refresh_token = refresh } } } },
         api = { { { "respond", 401, {}, "" } } } }
       local client = assert(podero.new(options_with("token_encoding", "form")))
       assert(client:list_users(helper.ORG))

@@ -43,7 +43,7 @@ describe("the metrics of examples/metrics", function()
       name = "podero-metrics", files = root .. "/examples/metrics", ports = { "count", "metrics" },
       configuration = configuration,
       environment = {
-        LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",
+        LUA_PATH = false, LUA_CPATH = nginx.module_path(), no_proxy = "*",
         PODERO_USERNAME = false, PODERO_PASSWORD = false, PODERO_ACCESS_TOKEN = false, PODERO_TOKEN_URL = false,
         PODERO_BASE_URL = api.url,
         PODERO_CLIENT_ID = mock.credentials.client_id, PODERO_CLIENT_SECRET = mock.credentials.client_secret,

@@ -72,14 +72,14 @@ describe("the module", function()
   end)
 
   it("works without the global pcall", function()
-    local output = helper.run [[
+    local output = helper.run(([[
       pcall = nil
       local podero = require "podero"
-      local client = podero.new { base_url = "http://127.0.0.1:1", access_token = "x", proxy = "", max_retries = 0 }
+      local client = podero.new { base_url = "http://127.0.0.1:%d", access_token = "x", proxy = "", max_retries = 0 }
       local org = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
       local results, errors = client:list_users_of { org }
       print(next(results), errors[org].kind)
-    ]]
+    ]]):format(helper.closed_port()))
     assert.equal("nil\tnetwork", output:match("^[^\n]*"))
   end)
 end)

@@ -15,7 +15,11 @@ set -e
 git() { [ "$1" = clone ] || [ "$1" = tag ] || [ "$1" = diff ]; }
 cd() { [ "$1" = podero-lua ]; }
 sudo() { "$@"; }
-apt-get() { [ "$1 $2" = 'install -y' ]; shift 2; dpkg-query -W "$@" >/dev/null; }
+apt-get() {
+  [ "$1 $2" = 'install -y' ]
+  shift 2
+  for package; do [ "$package" = git ] || dpkg-query -W "$package" >/dev/null; done
+}
 luarocks() {
   case $1 in
     upload) true ;;

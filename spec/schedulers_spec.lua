@@ -276,6 +276,7 @@ describe("a scheduler", function()
   end)
 
   with("luv", "podero.waits.luv raises an error in a callback, where it would block the loop", function()
+    server:configure { always_token = { delay = 0.05 } } -- otherwise the call may never have to wait
     local output = run("luv", [[
       local client, timer = new(WAIT), uv.new_timer()
       timer:start(1, 0, function()
@@ -334,7 +335,12 @@ describe("a scheduler", function()
   end
 
   -- Debian has Copas 1.2 for these only. It has to be loaded before LuaSocket's http.
-  if _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2" then
+  local can_have_old = _VERSION == "Lua 5.1" or _VERSION == "Lua 5.2"
+  if can_have_old and select(2, helper.run 'require "copas"') ~= 0 then
+    it("without pause and sleep, such as an old Copas, is not tried", function()
+      pending "Copas does not load in this Lua: Debian 13 has no lua-coxpcall for Lua 5.2"
+    end)
+  elseif can_have_old then
     local OLD = [[
       package.path = %q
       local copas = require "copas"

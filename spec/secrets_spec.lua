@@ -343,9 +343,10 @@ describe("secrets", function()
     end)
 
     it("in the error if it cannot be used or reached", function()
+      local closed = "user:s3cretword@127.0.0.1:" .. helper.closed_port()
       for url, kind in pairs {
-        ["http://user:s3cretword@127.0.0.1:99999"] = "argument", ["ftp://user:s3cretword@127.0.0.1:1"] = "argument",
-        ["http://user:s3cretword@[::1:80"] = "argument", ["http://user:s3cretword@127.0.0.1:1"] = "network",
+        ["http://user:s3cretword@127.0.0.1:99999"] = "argument", ["ftp://" .. closed] = "argument",
+        ["http://user:s3cretword@[::1:80"] = "argument", ["http://" .. closed] = "network",
       } do
         local client = helper.client({ url = "http://api.podero.test" }, { access_token = "static", allow_http = true,
           proxy = url, max_retries = 0 })

@@ -1,4 +1,4 @@
--- nginx brings a LuaJIT of its own: one run is enough, and it is LuaJIT's.
+-- nginx contains a LuaJIT, so this runs on LuaJIT only.
 if not rawget(_G, "jit") then return end
 
 local cjson = require "cjson"
@@ -33,10 +33,10 @@ describe("the site of examples/nginx", function()
     server:stop()
     api:stop()
   end)
-  -- No reset: the site's workers keep their token, and so does the mock.
+  -- No reset, since the site's workers keep their token.
   before_each(function() api:configure() end)
 
-  --- Calls `f` with a site that has seen no requests in place of that of the other tests.
+  --- Calls `f` with a new site in place of that of the other tests.
   local function afresh(f)
     local old = server
     server = site.start(environment(), { timeout = TIMEOUT })
@@ -46,8 +46,8 @@ describe("the site of examples/nginx", function()
     if not ok then error(problem, 0) end
   end
 
-  --- Status, body and header fields of a request; nil and a message where the connection broke. `form`: sent as its
-  -- body. `more`: further header fields.
+  --- Sends a request. Returns status, body and headers; nil and a message if the connection broke. `form`: its body.
+  -- `more`: further header fields.
   local function request(path, method, form, more)
     local chunks = {}
     local headers = {
@@ -66,14 +66,14 @@ describe("the site of examples/nginx", function()
     return "/orgs/" .. (org_id or ORG) .. "/" .. name .. (query or "")
   end
 
-  --- The body of an answer that has to be good.
+  --- The body of a response, which has to have status 200.
   local function get(name, query, org_id)
     local status, body = request(path(name, query, org_id))
     assert.equal(200, status, body)
     return body
   end
 
-  --- The same for what is searched with a form.
+  --- The same for a search with a form.
   local function search(name, form, org_id)
     local status, body = request(path(name, "", org_id), "POST", form)
     assert.equal(200, status, body)
@@ -84,7 +84,7 @@ describe("the site of examples/nginx", function()
     return (text:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end))
   end
 
-  --- The site's log, once it has this pattern: nginx writes a request's line after its answer.
+  --- Waits until the site's log has this pattern, since nginx logs a request after its response. Returns the log.
   local function log_with(pattern)
     local log
     local ends = socket.gettime() + 5
@@ -96,7 +96,7 @@ describe("the site of examples/nginx", function()
     error(pattern .. " is not in the log: " .. log)
   end
 
-  --- The most memory that a worker of the site has had, in kB.
+  --- The peak memory of the site's workers, in kB.
   local function peak()
     local most = 0
     for id in nginx.output_of(("pgrep -P %d"):format(server:pid())):gmatch("%d+") do
@@ -111,7 +111,7 @@ describe("the site of examples/nginx", function()
     return helper.oracle(users.list_json(tonumber(ORG:sub(1, 6), 16), 25))
   end
 
-  --- The e-mails of those of the list for which `f` is true, or of all.
+  --- The e-mails of all users in the list, or of those for which `f` is true.
   local function emails(list, f)
     local found = {}
     for _, user in ipairs(list) do
@@ -124,7 +124,7 @@ describe("the site of examples/nginx", function()
     return emails(cjson.decode(search("users", form)))
   end
 
-  --- An organization with one user who has these fields, beside what every user has.
+  --- An organization with one user who has these fields and the required ones.
   local function organization_of(fields)
     local user = {
       id = "00000000-0000-4000-8000-000000000001", organization_id = helper.OTHER_ORG, role = "guest",
@@ -137,18 +137,18 @@ describe("the site of examples/nginx", function()
   end
 
   describe("users", function()
-    it("gives all users as JSON", function()
+    it("returns all users as JSON", function()
       local status, body, fields = request(path "users")
       assert.equal(200, status)
       assert.equal("application/json", fields["content-type"])
       assert.is_nil(helper.difference(all(), cjson.decode(body)))
     end)
 
-    it("gives an empty array for nobody", function()
+    it("returns an empty array if nobody matches", function()
       assert.equal("[]\n", search("users", "q=nobody-has-this"))
     end)
 
-    it("gives numbers exactly, and what the schema lacks", function()
+    it("returns exact numbers, and keys that the schema lacks", function()
       local raw = [==[[{"id": "1", "organization_id": "2", "role": "owner", "email": "a@b.example", "num_wallboxes": 0,
         "num_inverters": 9007199254740991, "num_heat_pumps": -3, "num_electric_vehicles": 123456789012345,
         "latitude": 48.208493123456789, "longitude": -0.1, "big": 1.7976931348623157e308, "small": 5e-324,
@@ -180,7 +180,7 @@ describe("the site of examples/nginx", function()
       end
     end)
 
-    it("searches in e-mail, names and external id, in capitals or not", function()
+    it("searches in e-mail, names and external id, ignoring case", function()
       local first = { all()[1].email }
       assert.same(first, filtered "q=ANNA.GRUBER.100001%40")
       assert.same(first, filtered "q=aNNa+gRUB")
@@ -190,7 +190,7 @@ describe("the site of examples/nginx", function()
       assert.same({}, filtered "q=wien")
     end)
 
-    it("knows the capitals of other letters than ASCII's, and no patterns", function()
+    it("ignores the case of letters that are not ASCII, and knows no patterns", function()
       local org_id = organization_of { first_name = "ŽIGA Ökonom", last_name = "Иван Ωmega 50%" }
       for _, q in ipairs { "žiga", "Žiga", "öKO", "ИВАН", "иван", "ωMEGA", "50%" } do
         assert.equal(1, #cjson.decode(search("users", "q=" .. escaped(q), org_id)), q)
@@ -207,14 +207,14 @@ describe("the site of examples/nginx", function()
       return (body:gsub("<[^>]*>", ""):gsub("\194\160", " "):gsub("&quot;", '"'):gsub("&#39;", "'"):gsub("&amp;", "&"))
     end
 
-    --- The count with this name on top of the page.
+    --- The count with this name at the top of the page.
     local function number_of(body, name)
       local count = body:gsub('<span aria%-hidden="true">✓ </span>', ""):match("<b>([%d,]+)</b> <span>" .. name .. "<")
         or body:match("<b>([%d,]+)</b> " .. name .. "<")
       return count and tonumber((count:gsub(",", "")))
     end
 
-    --- Texts of the cells that are matched, row by row.
+    --- Texts of the matching cells, row by row.
     local function cells(body, pattern)
       local list = {}
       for html in body:gmatch(pattern) do list[#list + 1] = shown(html) end
@@ -231,7 +231,7 @@ describe("the site of examples/nginx", function()
       return name ~= "" and name or user.email
     end
 
-    --- What a link or a button leads to: the address, and the fields of a form. `label`: a pattern.
+    --- The address of a link or a button, and the fields of a form. `label`: a pattern.
     local function link(body, label)
       for href, content in body:gmatch '<a href="([^"]*)"[^>]*>(.-)</a>' do
         if shown(content):find(label) then return (href:gsub("&amp;", "&")) end
@@ -247,7 +247,7 @@ describe("the site of examples/nginx", function()
       end
     end
 
-    it("shows every user, and counts by role and by device kind", function()
+    it("shows every user, and counts by role and by kind of device", function()
       local status, body, fields = request(path "roster")
       assert.equal(200, status)
       assert.equal("text/html; charset=utf-8", fields["content-type"])
@@ -271,7 +271,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(shown(body):find("\n25 users", 1, true))
     end)
 
-    it("filters as the JSON does, and leads to the CSV with the same filter", function()
+    it("filters as the JSON does, and links to the CSV with the same filter", function()
       local body = search("roster", "role=admin&q=gruber")
       assert.same({ "Anna Gruber" }, titles(body))
       assert.truthy(shown(body):find("1 of the %d users? who match%a* “gruber”"))
@@ -281,11 +281,11 @@ describe("the site of examples/nginx", function()
       assert.same({ "users.csv", "role=admin&q=gruber" }, { action, fields })
       local _, lines = search("users.csv", fields):gsub("\r\n", "")
       assert.equal(2, lines)
-      -- Without a text to search for, a page has an address that leads to it.
+      -- A page without a search has an address.
       assert.equal("users.csv?role=admin", link(get("roster", "?role=admin&sort=name"), "^Download as CSV$"))
     end)
 
-    it("counts those whom a search has found, whatever their role", function()
+    it("counts the users that a search has found, whatever their role", function()
       local hits = cjson.decode(search("users", "q=example.org"))
       local admins = #emails(hits, function(user) return user.role == "admin" end)
       local body = search("roster", "role=admin&q=example.org")
@@ -295,7 +295,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(shown(body):find(("%d of the %d users who match “example.org”"):format(admins, #hits), 1, true))
     end)
 
-    it("has tiles that lead to a role, and says which of them is on", function()
+    it("has tiles that link to a role, and marks the current one", function()
       local function current(body)
         return cells(body, '<%a+ ?[^>]- aria%-current="true">.-<span>(.-)</span></%a+>')
       end
@@ -306,20 +306,20 @@ describe("the site of examples/nginx", function()
       assert.truthy(current(body)[1]:find("^✓ guests?$"))
       assert.equal("roster?role=staff&sort=-name", link(body, "^%d+ staff$"))
       assert.equal("roster?sort=-name", link(body, "^%d+ all$"))
-      -- What is searched for stays out of URLs.
+      -- Searches are not in URLs.
       body = search("roster", "role=guest&q=e")
       assert.truthy(current(body)[1]:find("^✓ guests?$"))
       assert.same({ "roster", "role=staff&q=e" }, { link(body, "^%d+ staff$") })
       assert.is_nil(body:find('href="[^"]*q='))
     end)
 
-    it("offers to clear the filter, and nothing of the kind if there is none", function()
+    it("offers to clear the filter only if there is one", function()
       assert.is_nil(link(get "roster", "Clear"))
       assert.equal("roster", link(get("roster", "?role=admin"), "^Clear the filter$"))
       assert.equal("roster?sort=name", link(search("roster", "q=gruber&sort=name"), "^Clear the filter$"))
     end)
 
-    it("says so if nobody is found, and shows no empty table", function()
+    it("says so if nobody is found, instead of showing an empty table", function()
       local body = search("roster", "q=%3Cnobody%3E&sort=role")
       assert.truthy(body:find("No user matches “<bdi>&lt;nobody&gt;</bdi>”.", 1, true))
       assert.equal("roster?sort=role", link(body, "^Clear the filter$"))
@@ -336,7 +336,7 @@ describe("the site of examples/nginx", function()
       assert.is_nil(link(body, "Clear"))
     end)
 
-    it("calls one thing by its singular, and groups digits", function()
+    it("uses the singular for one, and groups digits", function()
       local body = get("roster", "", organization_of { role = "admin", num_heat_pumps = 1, num_wallboxes = 1234 })
       for _, name in ipairs { "admin", "staff", "users", "guests", "heat pump", "EVs", "wallboxes", "inverters" } do
         assert.truthy(number_of(body, name), name)
@@ -348,7 +348,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(shown(get("roster", "?role=admin", helper.OTHER_ORG)):find("1 of 1 user", 1, true))
     end)
 
-    it("calls a user without a name by the e-mail address", function()
+    it("shows the e-mail address of a user without a name", function()
       for _, names in ipairs { {}, { first_name = "", last_name = "" }, { first_name = cjson.null } } do
         local body = get("roster", "", organization_of(names))
         assert.same({ "mallory@example.com" }, titles(body))
@@ -357,7 +357,7 @@ describe("the site of examples/nginx", function()
       assert.same({ "Mallory" }, titles(get("roster", "", organization_of { last_name = "Mallory" })))
     end)
 
-    it("has a table with a caption, column headers and row headers, also if it is shown as cards", function()
+    it("has a table with a caption, column headers and row headers, even if it is shown as cards", function()
       local body = get "roster"
       assert.truthy(body:find('<table role="table">\n<caption class="unseen">Users of', 1, true))
       assert.equal(25, select(2, body:gsub('<tr role="row"><th role="rowheader" scope="row">', "")))
@@ -378,7 +378,7 @@ describe("the site of examples/nginx", function()
         return sorted
       end
 
-      it("by name, without regard to capitals and accents", function()
+      it("by name, ignoring case and accents", function()
         local list = {}
         for i, name in ipairs {
           "zoe", "Émile", "Zoë", "eva", "Ökonom", "Olga", "ärger", "Łukasz", "Lukas", "mallory",
@@ -401,7 +401,7 @@ describe("the site of examples/nginx", function()
         assert.same(reversed, titles(search("roster", "sort=-name", helper.OTHER_ORG)))
       end)
 
-      it("by role, admins first, or guests first", function()
+      it("by role, with admins or guests first", function()
         local ranks = { admin = "1", staff = "2", user = "3", guest = "4" }
         local roles = cells(get("roster", "?sort=role"), '<span class="badge [^"]*">(.-)</span>')
         local backwards = cells(get("roster", "?sort=-role"), '<span class="badge [^"]*">(.-)</span>')
@@ -412,14 +412,14 @@ describe("the site of examples/nginx", function()
         end
       end)
 
-      it("by last login, and those who have never logged in come last", function()
+      it("by last login, with those who never logged in last", function()
         local function newest_first(user) return -(user.last_login and podero.time(user.last_login) or -math.huge) end
         local function oldest_first(user) return user.last_login and podero.time(user.last_login) or math.huge end
         assert.same(order_of(newest_first, all()), titles(get("roster", "?sort=-last_login")))
         assert.same(order_of(oldest_first, all()), titles(get("roster", "?sort=last_login")))
       end)
 
-      it("has headers that lead to an order and back, and say which one is on", function()
+      it("has headers that link to an order and its reverse, and mark the current one", function()
         local body = get("roster", "?role=user")
         assert.equal("roster?role=user&sort=name", link(body, "^Name$"))
         assert.equal("roster?role=user&sort=-last_login", link(body, "^Last login %(UTC%)$"))
@@ -433,7 +433,7 @@ describe("the site of examples/nginx", function()
         assert.equal(1, select(2, body:gsub(' aria%-sort="descending"', "")))
       end)
 
-      it("in no order that there is not", function()
+      it("is refused in an unknown order", function()
         for _, sort in ipairs { "email", "--name", "-", "name;", "id" } do
           local status, body = request(path("roster", "?sort=" .. sort))
           assert.equal(400, status, sort)
@@ -443,7 +443,7 @@ describe("the site of examples/nginx", function()
     end)
 
     describe("pages", function()
-      it("have a hundred users each, and lead to each other", function()
+      it("have a hundred users each, and link to each other", function()
         api:configure { organizations = { [ORG] = { users = 2050 } } }
         local body = get "roster"
         assert.truthy(shown(body):find("2,050 users, 1 to 100 shown", 1, true))
@@ -460,7 +460,7 @@ describe("the site of examples/nginx", function()
         assert.is_nil(link(body, "^Next$"))
       end)
 
-      it("hold each user once, sorted or not", function()
+      it("contain each user once, sorted or not", function()
         api:configure { organizations = { [ORG] = { users = 450 } } }
         local list = cjson.decode(get "users")
         for _, sort in ipairs { "", "name", "-name", "role", "-role", "last_login", "-last_login" } do
@@ -475,7 +475,7 @@ describe("the site of examples/nginx", function()
         end
       end)
 
-      it("go on with what was asked for", function()
+      it("keep filter and order in their links", function()
         api:configure { organizations = { [ORG] = { users = 3000 } } }
         local body = search("roster", "q=example&role=user&sort=name&page=2")
         assert.same({ "roster", "role=user&q=example&sort=name&page=3" }, { link(body, "^Next$") })
@@ -483,11 +483,11 @@ describe("the site of examples/nginx", function()
         assert.truthy(body:find('<form class="jump" method="post" action="roster">'
           .. '<input type="hidden" name="role" value="user"><input type="hidden" name="q" value="example">'
           .. '<input type="hidden" name="sort" value="name">', 1, true))
-        -- A new filter begins with its first page.
+        -- A new filter starts at its first page.
         assert.same({ "roster", "role=staff&q=example&sort=name" }, { link(body, "^[%d,]+ staff$") })
       end)
 
-      it("that are not there are 404, and lead to the last one", function()
+      it("that do not exist are 404, and link to the last one", function()
         api:configure { organizations = { [ORG] = { users = 250 } } }
         local status, body = request(path("roster", "?page=4&sort=name"))
         assert.equal(404, status)
@@ -499,7 +499,7 @@ describe("the site of examples/nginx", function()
         assert.equal(404, (request(path("roster", "?page=9999999"))))
       end)
 
-      it("of a sorted list end with the ten thousandth user, and say so", function()
+      it("of a sorted list end after 10,000 users, and say so", function()
         api:configure { organizations = { [ORG] = { users = 12000 } } }
         local body = get("roster", "?sort=name&page=100")
         assert.equal(100, #titles(body))
@@ -511,7 +511,7 @@ describe("the site of examples/nginx", function()
       end)
     end)
 
-    it("has its own title for what it shows, without what was searched for", function()
+    it("has a title for its content, without the search", function()
       api:configure { organizations = { [ORG] = { users = 250 } } }
       local seen = {}
       local function title(body)
@@ -538,7 +538,7 @@ describe("the site of examples/nginx", function()
       title(select(2, request(path "roster")))
     end)
 
-    it("is made for phones too, and needs nothing from elsewhere", function()
+    it("is made for phones, too, and loads nothing from other servers", function()
       local status, body, fields = request(path "roster")
       assert.equal(200, status)
       assert.truthy(body:find('<meta name="viewport" content="width=device-width, initial-scale=1">', 1, true))
@@ -550,7 +550,7 @@ describe("the site of examples/nginx", function()
         true))
     end)
 
-    it("escapes what people typed, and what the visitor did", function()
+    it("escapes the fields of users and the visitor's input", function()
       local hostile = "\"'><script>alert(1)</script>&amp;{{q}}"
       local org_id = organization_of {
         first_name = hostile, last_name = hostile, email = hostile, external_user_id = hostile, town = hostile,
@@ -569,11 +569,11 @@ describe("the site of examples/nginx", function()
         assert.is_nil(body:find("<script", 1, true))
         assert.truthy(body:find(as_html .. '"', 1, true))
       end
-      -- As the role that a URL asks for, in links.
+      -- As the role in a URL, in links.
       body = get("roster", "?role=" .. escaped 'x" onclick="alert(1)', org_id)
       assert.is_nil(body:find(' onclick="', 1, true))
       assert.equal("users.csv?role=x%22%20onclick%3D%22alert(1)", link(body, "^Download as CSV$"))
-      -- As an id, and as an address.
+      -- As an id and as a path.
       for _, target in ipairs { path("roster", "", escaped(hostile)), "/?org_id=" .. escaped(hostile),
         "/" .. escaped(hostile) } do
         local status
@@ -583,7 +583,7 @@ describe("the site of examples/nginx", function()
       end
     end)
 
-    it("counts roles that it does not know together, however many there are", function()
+    it("counts unknown roles together, however many there are", function()
       local list = {}
       for i = 1, 3000 do
         list[i] = cjson.encode {
@@ -601,7 +601,7 @@ describe("the site of examples/nginx", function()
       assert.is_nil(get("roster"):find("others", 1, true))
     end)
 
-    it("shows what people can read of a text of any length, and no nonsense for numbers that cannot be", function()
+    it("cuts off long texts, and limits impossible numbers", function()
       local long = ("ä"):rep(1e5)
       local org_id = organization_of {
         first_name = long, last_name = long, email = long, external_user_id = long, town = long, zip_code = long,
@@ -620,7 +620,7 @@ describe("the site of examples/nginx", function()
       end
     end)
 
-    it("takes no more memory for a longer list, sorted or not", function()
+    it("needs no more memory for a longer list, sorted or not", function()
       local function read()
         for _ = 1, 4 do
           get("roster", "?page=2")
@@ -663,7 +663,7 @@ describe("the site of examples/nginx", function()
       return records
     end
 
-    it("gives all users, field by field", function()
+    it("returns all users, field by field", function()
       local status, body, fields = request(path "users.csv")
       assert.equal(200, status)
       assert.equal("text/csv; charset=utf-8; header=present", fields["content-type"])
@@ -679,7 +679,7 @@ describe("the site of examples/nginx", function()
       assert.equal(26, #records)
     end)
 
-    it("gives the first line alone for nobody", function()
+    it("returns only the header if nobody matches", function()
       assert.same({ users.FIELDS }, parse(search("users.csv", "q=nobody-has-this")))
       api:configure { organizations = { [ORG] = { raw = "[]" } } }
       assert.same({ users.FIELDS }, parse(get("users.csv")))
@@ -703,7 +703,7 @@ describe("the site of examples/nginx", function()
       assert.equal("-9.139337", fields.latitude)
     end)
 
-    it("takes no more memory for a long list", function()
+    it("needs no more memory for a long list", function()
       api:configure { organizations = { [ORG] = { users = 2000 } } }
       for _ = 1, 4 do get("users.csv") end
       local before = peak()
@@ -713,7 +713,7 @@ describe("the site of examples/nginx", function()
       assert.is_true(peak() - before < 6 * 1024, ("%d kB more"):format(peak() - before))
     end)
 
-    it("breaks the connection where the list breaks off", function()
+    it("breaks the connection if the list breaks off", function()
       api:configure {
         organizations = { [ORG] = { users = 5000 } },
         always_api = { fault = "truncate", after = 1000000 },
@@ -725,7 +725,7 @@ describe("the site of examples/nginx", function()
       assert.truthy(server:log():find("cut short: podero: ", 1, true))
     end)
 
-    it("breaks it for clients of HTTP/1.0 too, to whom its end would mean the end of the list", function()
+    it("breaks the connection of HTTP/1.0 clients, too, for which its end would complete the list", function()
       api:configure {
         organizations = { [ORG] = { users = 5000 } },
         always_api = { fault = "truncate", after = 1000000 },
@@ -734,7 +734,7 @@ describe("the site of examples/nginx", function()
       connection:send("GET " .. path "users.csv" .. " HTTP/1.0\r\nHost: localhost\r\n\r\n")
       local all_of_it, problem = connection:receive("*a")
       connection:close()
-      -- After an orderly end it would be all there was.
+      -- After an orderly end, this would be the complete list.
       assert.is_nil(all_of_it)
       assert.equal("closed", problem)
     end)
@@ -743,7 +743,7 @@ describe("the site of examples/nginx", function()
   describe("errors", function()
     local NAMES = { "users", "users.csv", "roster" }
 
-    --- Each of the pages answers with this status; the last answer's header fields.
+    --- Checks that each of the pages has this status. Returns the last one's headers.
     local function fail(status, org_id)
       local fields
       for _, name in ipairs(NAMES) do
@@ -754,17 +754,17 @@ describe("the site of examples/nginx", function()
           assert.equal("text/html; charset=utf-8", fields["content-type"])
           assert.truthy(body:find("Error " .. status, 1, true))
         else
-          local answer = cjson.decode(body)
+          local decoded = cjson.decode(body)
           assert.equal("application/json", fields["content-type"])
-          assert.equal(status, answer.status)
-          assert.truthy(answer.request_id:find("^%x+$"))
+          assert.equal(status, decoded.status)
+          assert.truthy(decoded.request_id:find("^%x+$"))
         end
         helper.without(body, { "127.0.0.1", mock.credentials.client_id, mock.credentials.client_secret })
       end
       return fields
     end
 
-    it("are 400 for what is no id", function()
+    it("are 400 for an invalid id", function()
       local before = api:counts().api
       fail(400, "no-uuid")
       assert.equal(before, api:counts().api)
@@ -775,19 +775,19 @@ describe("the site of examples/nginx", function()
       fail(404)
     end)
 
-    it("are 502 where Podero fails", function()
+    it("are 502 if Podero fails", function()
       api:configure { organizations = { [ORG] = { raw = "[{}]" } } }
       fail(502)
       api:configure { always_api = { status = 403 } }
       fail(502)
     end)
 
-    it("are 504 where Podero does not answer in time", function()
+    it("are 504 if Podero does not respond in time", function()
       api:configure { always_api = { delay = TIMEOUT + 1 } }
       fail(504)
     end)
 
-    it("pass Retry-After on, a day at most", function()
+    it("pass on Retry-After, limited to a day", function()
       for given, passed in pairs { ["120"] = "120", [("9"):rep(60)] = "86400" } do
         api:configure { always_api = { status = 503, headers = { ["Retry-After"] = given } } }
         assert.equal(passed, fail(502)["retry-after"])
@@ -807,7 +807,7 @@ describe("the site of examples/nginx", function()
       assert.equal(404, (request(path "nothing")))
     end)
 
-    it("look like the site for people, and are JSON for programs, also where nginx answers by itself", function()
+    it("look like the site for people, and are JSON for programs, even if nginx itself sends them", function()
       local person = { Accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" }
       api:configure { organizations = { [ORG] = { status = 404 } } }
       for _, case in ipairs {
@@ -829,14 +829,14 @@ describe("the site of examples/nginx", function()
         if not target:find "roster" then
           status, body, fields = request(target, method, form)
           assert.same({ expected, "application/json" }, { status, fields["content-type"] }, target)
-          local answer = cjson.decode(body)
-          assert.equal(expected, answer.status)
-          assert.truthy(answer.error:find(title, 1, true))
+          local decoded = cjson.decode(body)
+          assert.equal(expected, decoded.status)
+          assert.truthy(decoded.error:find(title, 1, true))
         end
       end
     end)
 
-    it("give advice that fits: to the operator, to wait, or to check the id", function()
+    it("say what to do: tell the operator, wait, or check the id", function()
       local function text_of(settings)
         api:configure(settings)
         local _, body = request(path "roster")
@@ -878,7 +878,7 @@ describe("the site of examples/nginx", function()
       end)
     end)
 
-    it("lead a person whose download fails back, or to another attempt, with the same filter", function()
+    it("link back and to another attempt with the same filter after a failed download", function()
       api:configure { always_api = { status = 500 } }
       local person = { Accept = "text/html" }
       local _, body = request(path("users.csv", "?role=admin"), "GET", nil, person)
@@ -892,7 +892,7 @@ describe("the site of examples/nginx", function()
       assert.is_nil(body:find('href="[^"]*gruber'))
     end)
 
-    it("are 500 for a mistake of the site's own, in its look", function()
+    it("are 500 for a fault of the site, and look like the site", function()
       local broken = site.start(environment(), { timeout = TIMEOUT }, {
         ["lua/site/users.lua"] = "return { each = function() error('no user of this site') end }\n",
       })
@@ -908,7 +908,7 @@ describe("the site of examples/nginx", function()
   end)
 
   describe("the first page", function()
-    it("has a form that leads to an organization's users", function()
+    it("has a form that redirects to an organization's users", function()
       local status, body, fields = request "/"
       assert.equal(200, status)
       assert.equal("text/html; charset=utf-8", fields["content-type"])
@@ -917,15 +917,15 @@ describe("the site of examples/nginx", function()
       for _, given in ipairs { ORG, ORG:upper(), "%20" .. ORG .. "%0A" } do
         local connection = assert(socket.connect("127.0.0.1", server.ports.site))
         connection:send(("GET /?org_id=%s HTTP/1.0\r\nHost: localhost\r\n\r\n"):format(given))
-        local answer = connection:receive "*a"
+        local response = connection:receive "*a"
         connection:close()
-        assert.truthy(answer:find "^HTTP/1.1 303 ")
-        -- Without the host: a proxy may have another.
-        assert.truthy(answer:find("\nLocation: /orgs/" .. ORG .. "/roster\r\n", 1, true), answer)
+        assert.truthy(response:find "^HTTP/1.1 303 ")
+        -- Without the host, since a proxy may have another.
+        assert.truthy(response:find("\nLocation: /orgs/" .. ORG .. "/roster\r\n", 1, true), response)
       end
     end)
 
-    it("says what an id looks like if it is given something else", function()
+    it("says what an id looks like if it is given an invalid one", function()
       for _, given in ipairs {
         "x", ORG .. "0", "//example.com", "%0D%0ALocation:%20x", ("x"):rep(1000), "%22%3E%3Cb%3E",
       } do
@@ -948,12 +948,12 @@ describe("the site of examples/nginx", function()
       local status, body, fields = request "/health"
       assert.equal(200, status)
       assert.equal("application/json", fields["content-type"])
-      local answer = cjson.decode(body)
-      assert.equal("ok", answer.status)
-      assert.is_true(answer.token_seconds > 30000)
+      local decoded = cjson.decode(body)
+      assert.equal("ok", decoded.status)
+      assert.is_true(decoded.token_seconds > 30000)
     end)
 
-    it("is bad where there is none to be had", function()
+    it("is bad if token requests are refused", function()
       afresh(function()
         api:configure { client_secret = "another" }
         local status, body = request "/health"
@@ -964,7 +964,7 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("answers HEAD with the same fields and no body", function()
+  it("answers HEAD with the same headers and no body", function()
     for _, name in ipairs { path "users", path "users.csv", path "roster", "/health", path("users", "", "no-uuid") } do
       local status, _, fields = request(name)
       local head_status, body, head = request(name, "HEAD")
@@ -975,7 +975,7 @@ describe("the site of examples/nginx", function()
     end
   end)
 
-  it("has security headers on every answer", function()
+  it("has security headers in every response", function()
     for _, name in ipairs { path "users", path "users.csv", path "roster", "/health", path("users", "", "x"), "/" } do
       local _, _, fields = request(name)
       assert.equal("no-store", fields["cache-control"], name)
@@ -994,7 +994,7 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("logs each request to Podero, and neither secrets nor what people search for", function()
+  it("logs each request to Podero, without secrets and searches", function()
     afresh(function()
       search("users", "q=looked-for")
       local log = log_with '"POST /orgs/[%x-]+/users" 200 '
@@ -1004,11 +1004,11 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("logs errors during a search without what is searched for", function()
+  it("logs errors during a search without the search", function()
     afresh(function()
-      local form = "q=%40post.example&role=user" -- the e-mail addresses of a fifth
+      local form = "q=%40post.example&role=user" -- a fifth of the e-mail addresses
       for _, name in ipairs { "users", "users.csv", "roster" } do
-        -- Podero's error, an answer cut short, a body that is too large, an id that is none.
+        -- Podero's error, a response that is cut short, a body that is too large, an invalid id.
         api:configure { always_api = { status = 500 } }
         assert.equal(502, (request(path(name), "POST", form)))
         api:configure { organizations = { [ORG] = { users = 5000 } }, always_api = { fault = "truncate", after = 9e5 } }
@@ -1016,7 +1016,7 @@ describe("the site of examples/nginx", function()
         api:configure()
         assert.equal(413, (request(path(name), "POST", form .. ("x"):rep(9000))))
         assert.equal(400, (request(path(name, "", "no-uuid"), "POST", form)))
-        -- The visitor leaves.
+        -- The visitor disconnects.
         api:configure { always_api = { delay = TIMEOUT } }
         local before = api:counts().api
         local connection = assert(socket.connect("127.0.0.1", server.ports.site))
@@ -1035,7 +1035,7 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("refuses a search in a URL, and logs none of it", function()
+  it("refuses a search in a URL, and does not log it", function()
     afresh(function()
       for _, name in ipairs { "users", "users.csv", "roster" } do
         for _, query in ipairs {
@@ -1048,7 +1048,7 @@ describe("the site of examples/nginx", function()
           assert.equal(400, (request(path(name, query), "POST", "role=admin")))
         end
       end
-      -- One that nginx cannot read.
+      -- A request that nginx cannot parse.
       local connection = assert(socket.connect("127.0.0.1", server.ports.site))
       connection:send(("GET %s HTTP/1.1\r\nHost: localhost\r\n(:\r\nHost: localhost\r\n\r\n"):format(
         path("users", "?q=looked-for")))
@@ -1060,7 +1060,7 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("refuses parameters that it cannot read, or that are too long or too many", function()
+  it("refuses parameters that are unreadable, too long or too many", function()
     local before = api:counts().api
     for _, name in ipairs { "users", "users.csv", "roster" } do
       assert.equal(400, (request(path(name), "POST", "q=" .. ("x"):rep(601))))
@@ -1075,8 +1075,8 @@ describe("the site of examples/nginx", function()
     assert.equal("[]\n", search("users", "q=" .. ("%C3%A4"):rep(200)))
   end)
 
-  describe("names", function()
-    --- The status of a request with this line for its target, and these header lines.
+  describe("host names", function()
+    --- Sends a request with this request line and these header lines. Returns its status and the response.
     local function status_of(line, fields)
       local connection = assert(socket.connect("127.0.0.1", server.ports.site))
       connection:settimeout(10)
@@ -1086,20 +1086,20 @@ describe("the site of examples/nginx", function()
       return tonumber(all_of_it:match "^HTTP/1.1 (%d+)"), all_of_it
     end
 
-    it("of the site itself are answered, with a port or without", function()
+    it("of the site itself are accepted, with a port or without", function()
       for _, name in ipairs { "localhost", "127.0.0.1", "LOCALHOST", "localhost.", "localhost:8080" } do
         assert.equal(200, (status_of("GET /health HTTP/1.1", "Host: " .. name .. "\r\n")), name)
       end
     end)
 
-    it("of others are refused, whatever is asked for", function()
+    it("of others are refused, whatever is requested", function()
       local before = api:counts()
       for _, target in ipairs { path "users", path "users.csv", path "roster", "/health", "/" } do
         for _, method in ipairs { "GET", "HEAD", "POST" } do
           for _, name in ipairs { "rebound.example", "localhost.example", "127.0.0.1.example", "10.0.0.1", "[::1]" } do
-            local status, answer = status_of(method .. " " .. target .. " HTTP/1.1", "Host: " .. name .. "\r\n")
+            local status, response = status_of(method .. " " .. target .. " HTTP/1.1", "Host: " .. name .. "\r\n")
             assert.equal(421, status, name)
-            assert.truthy(answer:find("Cache-Control: no-store", 1, true))
+            assert.truthy(response:find("Cache-Control: no-store", 1, true))
           end
         end
         assert.equal(421, (status_of("GET http://rebound.example" .. target .. " HTTP/1.1", "Host: localhost\r\n")))
@@ -1117,7 +1117,7 @@ describe("the site of examples/nginx", function()
     local page = dofile "examples/nginx/lua/site/page.lua"
     package.loaded["site.style"] = nil
 
-    --- Processor time of one call, the least of a few.
+    --- Processor time of one call, the minimum of a few.
     local function seconds_of(f, value)
       local least = math.huge
       for _ = 1, 3 do
@@ -1133,7 +1133,7 @@ describe("the site of examples/nginx", function()
       return least
     end
 
-    -- Time in proportion would be 8, and the square of it 64: what else the machine does comes between neither.
+    -- A ratio of 8 is linear, and of 64 quadratic. Other load on the machine does not blur that.
     it("take time in proportion to their length", function()
       local blanks = (" "):rep(20000)
       local inputs = { blanks, "a" .. blanks .. "b", blanks .. "a", "a" .. blanks, ("a "):rep(10000), ("Ä"):rep(10000),
@@ -1162,7 +1162,7 @@ describe("the site of examples/nginx", function()
       assert.equal("…", text.cut(("\128"):rep(10), 5))
     end)
 
-    it("group digits, count, and say how long", function()
+    it("group digits, and have counts and durations", function()
       for number, grouped in pairs {
         [0] = "0", [7] = "7", [999] = "999", [1000] = "1,000", [123456] = "123,456", [1e9] = "1,000,000,000",
       } do
@@ -1179,26 +1179,25 @@ describe("the site of examples/nginx", function()
     end)
   end)
 
-  it("does not start without credentials, and says so", function()
+  it("refuses to start without credentials", function()
     local ok, problem = pcall(site.start, { PODERO_BASE_URL = api.url, PODERO_CLIENT_ID = false,
       PODERO_CLIENT_SECRET = false })
     assert.is_false(ok)
     assert.truthy(tostring(problem):find("no credentials", 1, true), problem)
   end)
 
-  it("runs as a demo, which leaves nothing behind", function()
+  it("runs as a demo, which leaves no files", function()
     local name = os.tmpname()
-    -- The shell's own process id becomes the demo's.
-    local command = "sh -c 'echo $$; exec luajit spec/support/demo_nginx.lua' >%s 2>&1 & sleep 0.2; head -n 1 %s"
-    local pid = nginx.output_of(command:format(name, name))
+    -- The shell prints its process id, which becomes the demo's.
+    assert.is_true(nginx.run(("sh -c 'echo $$; exec luajit spec/support/demo_nginx.lua' >%s 2>&1 &"):format(name)))
     local output
     local ends = socket.gettime() + 20
     repeat
       socket.sleep(0.05)
       output = nginx.read_file(name)
     until output:find("Ctrl-C", 1, true) or socket.gettime() > ends
-    local url, log = output:match "(http://%S+/roster)", output:match "Log: (%S+)"
-    assert.truthy(url and log, output)
+    local pid, url, log = output:match "^%d+", output:match "(http://%S+/roster)", output:match "Log: (%S+)"
+    assert.truthy(pid and url and log, output)
     assert.truthy(http.request(url):find("Anna Gruber", 1, true))
     assert.is_true(nginx.run("kill " .. pid))
     ends = socket.gettime() + 10

@@ -446,7 +446,7 @@ describe("a client", function()
   describe("that receives a token of more than 64 KB", function()
     for _, member in ipairs { "access_token", "refresh_token" } do
       it("as " .. member .. " refuses it", function()
-        local long = { "respond", 200, {}, faults.token_answer { [member] = ("x"):rep(65537) } }
+        local long = { "respond", 200, {}, faults.token_response { [member] = ("x"):rep(65537) } }
         local client = client_of(listen { token = { { long } } })
         local err = helper.failed("auth", client:list_users(helper.ORG))
         assert.equal(200, err.status)

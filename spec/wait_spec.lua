@@ -53,6 +53,7 @@ describe("the option wait", function()
 
   it("may return early", function()
     local client, waits = recording(nil, function() end)
+    server:configure { always_api = { delay = 0.01 } }
     assert.equal(25, #assert(client:list_users(ORG)))
     assert.is_true(#waits > 0)
   end)
@@ -122,7 +123,6 @@ describe("the option wait", function()
     for i = 1, 3 do
       running[i] = coroutine.create(function() results[i] = assert(client:list_users(ORG)) end)
     end
-    local start = socket.gettime()
     while #running > 0 do
       for i = #running, 1, -1 do
         local ok, _, fd = coroutine.resume(running[i])
@@ -135,7 +135,6 @@ describe("the option wait", function()
       end
       socket.sleep(0.001)
     end
-    assert.is_true(socket.gettime() - start < 2 * DELAY)
     for i = 1, 3 do assert.equal(25, #results[i]) end
     local counts = server:counts()
     assert.equal(1, counts.token)

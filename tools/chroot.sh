@@ -1,14 +1,15 @@
 #!/bin/sh
-# Chroots with releases of Debian, for tests. As root.
-#   tools/chroot.sh make SUITE FOLDER         makes one with debootstrap, unless FOLDER already has one that is in order
-#   tools/chroot.sh run FOLDER COMMAND...     runs a command in it. Its mounts and processes are private, so that none
-#                                             stay behind. The environment is a new one, and the network is the system's
+# Makes and uses chroots with releases of Debian, for tests. Must be run as root.
+#   tools/chroot.sh make SUITE FOLDER         makes a chroot in FOLDER with debootstrap, unless a usable one is there
+#   tools/chroot.sh copy FOLDER               copies this checkout to /srv/podero in the chroot
+#   tools/chroot.sh run FOLDER COMMAND...     runs a command in the chroot, with a minimal environment and the system's
+#                                             network. Its mounts and processes are private, and end with it
 # Environment variables:
-#   DEBIAN_MIRROR   URL of a mirror of Debian; default: that of the system's apt
+#   DEBIAN_MIRROR   URL of a Debian mirror; default: the mirror that the system's apt uses
 set -euf
 umask 022
 
-# The system's mirror of Debian.
+# Prints the URL of the Debian mirror that the system's apt uses.
 find_mirror() {
   apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null |
     head -n 1
@@ -33,18 +34,26 @@ make_chroot() { # SUITE FOLDER
   mv "$2.new" "$2"
 }
 
-# What apt in the chroot needs to use the mirror as the system does.
+# Copies the system's settings that apt in the chroot needs to reach the mirror.
 copy_apt_settings() {
   cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
   apt-config dump Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date |
     grep -v '""' >"$1/etc/apt/apt.conf.d/50system" || true
 }
 
-# As the first process of a namespace, from outside of the chroot.
-enter() {
+# Copies this checkout, without build/ and .git/, to /srv/podero in the chroot.
+copy_checkout() { # FOLDER
+  rm -rf --one-file-system "$1/srv/podero"
+  mkdir -p "$1/srv/podero"
+  tar -c -C "$(dirname "$0")/.." --exclude=./build --exclude=./.git . | tar -x --no-same-owner -C "$1/srv/podero"
+  chmod -R a+rX "$1/srv/podero" # the workers of nginx run as another user
+}
+
+# Mounts what the chroot needs, and runs the command in it. Runs as the first process of new namespaces.
+enter() { # FOLDER COMMAND...
   root=$1
   shift
-  mount --bind "$root" "$root" # a mount point, so that specs can make namespaces in it
+  mount --bind "$root" "$root" # it must be a mount point, so that specs can make namespaces in it
   cd "$root"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
@@ -59,7 +68,7 @@ enter() {
 }
 
 usage() {
-  echo "usage: $0 make SUITE FOLDER, or $0 run FOLDER COMMAND..." >&2
+  echo "usage: $0 make SUITE FOLDER, $0 copy FOLDER, or $0 run FOLDER COMMAND..." >&2
   exit 2
 }
 
@@ -71,19 +80,23 @@ if [ "${1:-}" = --enter ]; then
   exit
 fi
 
-[ "$(id -u)" -eq 0 ] || { echo "a chroot can only be made by root" >&2; exit 1; }
+[ "$(id -u)" -eq 0 ] || { echo "only root can make and use chroots" >&2; exit 1; }
 case "${1:-}" in
 make)
   [ $# -eq 3 ] || usage
   make_chroot "$2" "$3"
   copy_apt_settings "$3"
   ;;
+copy)
+  [ $# -eq 2 ] || usage
+  copy_checkout "$2"
+  ;;
 run)
   [ $# -ge 3 ] || usage
   shift
   unshare --mount --pid --fork --kill-child "$0" --enter "$@" <&0 &
   namespace=$!
-  # unshare itself ignores some of these. Everything in the namespace ends with it.
+  # unshare ignores some of these signals. If it is killed, everything in the namespaces ends.
   for signal in HUP INT TERM; do trap "kill -KILL $namespace; trap - $signal; kill -$signal \$\$" $signal; done
   wait "$namespace"
   ;;

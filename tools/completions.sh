@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the scripts in packaging/completions/. $1: the folder with the modules that were built for $LUA.
+# Writes the scripts in packaging/completions/, with the command of this checkout.
+#   LUA=lua5.4 tools/completions.sh FOLDER     FOLDER: the modules built for that Lua, such as build/lua5.4
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,28 +1,29 @@
 #!/bin/sh
-# Runs `make demo`, `make demo-nginx` and the specs in a chroot with another release of Debian, as root, on a copy of
-# this checkout. Mounts and processes are private, so that none stay behind.
-#   tools/debian.sh SUITE     SUITE: trixie, sid
-# The chroot is kept in build/debian-SUITE for further runs, and made again if it is broken.
+# Runs `make demo`, `make demo-nginx` and the specs on a copy of this checkout, in a chroot with another release of
+# Debian. Must be run as root.
+#   tools/debian.sh trixie|sid
+# The chroot is kept in build/debian-SUITE for further runs. If it is broken, it is made again.
 # Environment variables:
-#   DEBIAN_MIRROR   URL of a mirror of Debian; default: that of the system's apt
+#   DEBIAN_MIRROR   as for tools/chroot.sh
 #   LUAS, JOBS      as for make
-#   BUSTED          options and files for busted: only these specs, and no demo
+#   BUSTED          options and files for busted: runs only these specs, and no demo
 set -euf
 umask 022
 
-# ---- in the chroot, in namespaces of its own ----
+# ---- in the chroot ----
 
-wait_for() { # a text in a file
+# Waits up to 30 seconds until a file contains a text.
+wait_for() { # TEXT FILE
   for _ in $(seq 300); do
     if grep -qsF "$1" "$2"; then return 0; fi
     sleep 0.1
   done
   cat "$2" >&2
-  echo "did not start" >&2
+  echo "the site did not start" >&2
   return 1
 }
 
-# Starts the site, visits it, and interrupts it.
+# Starts the site of examples/nginx, requests a page, and ends the site as Ctrl-C does. Fails if an nginx is left.
 visit_site() {
   log=$(mktemp)
   setsid env --default-signal=INT make demo-nginx >"$log" 2>&1 &
@@ -31,7 +32,7 @@ visit_site() {
   cat "$log"
   URL=$(sed -n 's/^roster *//p' "$log") lua5.4 -e 'local http = require "socket.http"
     local body, status = http.request(os.getenv "URL")
-    assert(status == 200 and body:find("<table", 1, true), "the roster was answered with " .. tostring(status))'
+    assert(status == 200 and body:find("<table", 1, true), "the roster has status " .. tostring(status))'
   kill -INT "-$site"
   wait "$site" || true
   if find /proc -maxdepth 2 -name comm -exec grep -qx nginx {} + 2>/dev/null; then
@@ -54,13 +55,6 @@ run_in_chroot() {
 
 # ---- outside ----
 
-copy_checkout() {
-  rm -rf --one-file-system "$1/srv/podero"
-  mkdir -p "$1/srv/podero"
-  tar -c --exclude=./build --exclude=./.git . | tar -x --no-same-owner -C "$1/srv/podero"
-  chmod -R a+rX "$1/srv/podero" # the workers of nginx run as another user
-}
-
 case "${1:-}" in
 --in-chroot) run_in_chroot; exit ;;
 trixie | sid) suite=$1 ;;
@@ -73,6 +67,6 @@ root=$PWD/build/debian-$suite
 exec 9>>"$root.run.lock"
 flock -n 9 || { echo "another run uses $root" >&2; exit 1; }
 tools/chroot.sh make "$suite" "$root"
-copy_checkout "$root"
+tools/chroot.sh copy "$root"
 exec tools/chroot.sh run "$root" env ${LUAS:+"LUAS=$LUAS"} ${JOBS:+"JOBS=$JOBS"} ${BUSTED:+"BUSTED=$BUSTED"} \
   /srv/podero/tools/debian.sh --in-chroot

@@ -1,4 +1,4 @@
-/* Writes a file as the elements of a C array, for #include between the braces of one:
+/* Writes a file as the elements of a C array, to be included between its braces:
  *   embed <FILE >FILE.inc
  * Runs on the machine that builds, see CC_FOR_BUILD in the Makefile. */
 #include <stdio.h>

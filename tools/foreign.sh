@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds this checkout for another architecture, and runs the specs of JSON, of numbers and of the decoder, and a smoke
-# test, with qemu-user. As root, in a chroot of its own for each architecture, with Debian's cross compiler: those for
-# several architectures cannot be installed together.
+# Builds this checkout for another architecture with Debian's cross compiler. Then runs a smoke test and the specs of
+# the JSON reader and of the decoder, with qemu-user. Must be run as root.
 #   tools/foreign.sh s390x|arm64|armhf
-# The chroots are kept in build/debian-bookworm.ARCHITECTURE for further runs.
+# Each architecture has a separate chroot, because libraries for several architectures cannot be installed together. The
+# chroots are kept in build/debian-bookworm.ARCHITECTURE for further runs.
 # Environment variables: as for tools/chroot.sh.
 set -euf
 umask 022
@@ -21,7 +21,8 @@ esac
 
 # ---- in the chroot ----
 
-# busted's packages are unpacked and not installed, since they would depend on packages of the chroot's own architecture.
+# Unpacks the packages of busted instead of installing them, since they depend on packages of the chroot's own
+# architecture.
 install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   dpkg --add-architecture "$architecture"
@@ -38,14 +39,14 @@ build_and_test() {
   export PKG_CONFIG_LIBDIR="/usr/lib/$triplet/pkgconfig:/usr/share/pkgconfig"
   make -s -j"$(nproc)" LUA=lua5.4 CC="$triplet-gcc" WERROR=-Werror all decoder
   packaging/debian/smoke-test lua5.4 build/lua5.4
-  # SPARSE=25: of thousands of similar cases one in 25, since qemu takes ten times as long.
+  # SPARSE=25: runs only one in 25 of thousands of similar cases, since qemu is ten times slower.
   SPARSE=25 LUA_CPATH='build/lua5.4/?.so;;' lua5.4 "$(command -v busted)" -o plainTerminal \
     spec/json_spec.lua spec/decoder_spec.lua
 }
 
 # ---- outside ----
 
-# Has the kernel start programs of the architecture with qemu, as the package qemu-user-static does if systemd runs.
+# Has the kernel run programs of the architecture with qemu. Where systemd runs, the package qemu-user-static does so.
 register_qemu() {
   formats=/proc/sys/fs/binfmt_misc
   [ -e $formats/register ] || mount -t binfmt_misc binfmt_misc $formats
@@ -65,21 +66,15 @@ make_chroot() {
   : >"$root/foreign"
 }
 
-copy_checkout() {
-  rm -rf --one-file-system "$root/srv/podero"
-  mkdir -p "$root/srv/podero"
-  tar -c --exclude=./build --exclude=./.git . | tar -x --no-same-owner -C "$root/srv/podero"
-}
-
 case "$1" in
 --setup) install_packages; exit ;;
 --test) build_and_test; exit ;;
 esac
 
 cd "$(dirname "$0")/.."
-[ "$(id -u)" -eq 0 ] || { echo "a chroot can only be made by root" >&2; exit 1; }
+[ "$(id -u)" -eq 0 ] || { echo "only root can make and use chroots" >&2; exit 1; }
 base=$PWD/build/debian-bookworm root=$PWD/build/debian-bookworm.$architecture
 register_qemu
 make_chroot
-copy_checkout
+tools/chroot.sh copy "$root"
 tools/chroot.sh run "$root" /srv/podero/tools/foreign.sh --test "$architecture"

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Prints the compiler's flags for the headers of a Lua, or else one line that says what is missing, and fails.
+# Prints the compiler flags for the headers of a Lua. If it finds none, prints one line about what is missing to
+# standard error, and fails.
 #   tools/lua_cflags.sh LUA VERSION
-# LUA: the interpreter's name or path. VERSION: its version, such as 5.4. A path's headers are looked for beside the
-# interpreter first (/opt/lua/bin/lua: /opt/lua/include), a name's with pkg-config first.
+# LUA: the name or path of the interpreter. VERSION: its version, such as 5.4. For a path, this looks first beside the
+# interpreter (/opt/lua/include for /opt/lua/bin/lua), then asks pkg-config; for a name, the other way round.
 lua=$1 version=$2
 plain=$(echo "$version" | tr -d .)
 minor=${version#*.}
@@ -13,7 +14,7 @@ esac
 
 ask_pkg_config() {
   for name in $names; do
-    # A name without a version may be any Lua's.
+    # A name without a version may belong to any Lua.
     case "$(${PKG_CONFIG:-pkg-config} --modversion "$name" 2>/dev/null)" in
     "$version" | "$version".* | 2.*) ${PKG_CONFIG:-pkg-config} --cflags "$name" && exit ;;
     esac

@@ -1,5 +1,5 @@
--- Takes pictures of the roster page of examples/nginx, in front of the mock Partner API: for a desk and for a phone.
---   lua5.4 tools/picture_nginx.lua      from the root of the repository
+-- Takes pictures of the roster page of examples/nginx, with a mock Partner API, on a desktop and on a phone.
+--   lua5.4 tools/picture_nginx.lua      in the root of the repository; `make picture-nginx` does it
 package.path = "./?.lua;" .. package.path
 
 local Browser = require "spec.support.browser"
@@ -24,7 +24,7 @@ for _, picture in ipairs(PICTURES) do
   browser:look(picture.width, picture.height, "light")
   browser:open_page(("%s/orgs/%s/roster"):format(server.url, mock.ORG))
   browser:screenshot(raw)
-  -- 64 colours are enough for it, and a quarter of the size.
+  -- The page needs no more than 64 colours, which make the file four times smaller.
   assert(nginx.run(("pngquant --force --strip 64 --output %s %s"):format(picture.file, raw)))
   print(picture.file)
 end

@@ -128,8 +128,8 @@ local function body_of(page)
   end):gsub("(<img%s[^>]-)src=\"([^\"]*)\"", function(before, link)
     return ("%ssrc=\"%s\""):format(before, picture_link(page, link))
   end):gsub("<table>.-</table>", label_cells)
-    :gsub("<pre>", "<pre tabindex=\"0\">") -- so that the keyboard can scroll it
-    :gsub("<pre class=\"output\">", "<pre class=\"output\" tabindex=\"0\">"))
+    :gsub("<pre><code>", "<pre tabindex=\"0\"><code>") -- so that the keyboard can scroll it
+    :gsub("<pre class=\"(%l+)\"><code>", "<pre class=\"%1\" tabindex=\"0\"><code>"))
 end
 
 --- The sidebar, as a page shows it: all pages, and the headings of this one.

@@ -1,4 +1,4 @@
---- What the contestants in Lua share: the arguments, the clock, the loop that removes nulls.
+--- Functions that the contestants in Lua share: arguments, clock, the loop that removes nulls.
 --   SCRIPT [METHOD] BASE_URL TOKEN WARM_ORG WARM_UPS ORG CALLS USERS
 
 local cjson = require "cjson"
@@ -7,7 +7,7 @@ local common = {}
 
 local null = cjson.null
 
---- lua-cjson's users as podero gives them: a null is no key.
+--- Removes the nulls from lua-cjson's users, so that they equal podero's. Returns the list.
 function common.without_nulls(list)
   for _, user in ipairs(list) do
     for key, value in pairs(user) do
@@ -21,7 +21,7 @@ function common.decode(text)
   return common.without_nulls(cjson.decode(text))
 end
 
---- The content of a file.
+--- Returns the content of a file.
 function common.read(name)
   local file = assert(io.open(name, "rb"))
   local text = file:read("*a")
@@ -29,7 +29,7 @@ function common.read(name)
   return text
 end
 
---- The size of the pieces in which the transport hands over a list.
+--- The size in bytes of the pieces in which the transport passes on a list.
 common.PIECE = 64 * 1024
 
 --- Fails unless two lists of users are equal.
@@ -41,8 +41,8 @@ function common.compare(one, other)
   end
 end
 
---- Calls each of `contestants`, pairs of a name and a function, once a round, and prints name and seconds of processor
--- time. The first round, which nobody counts, warms caches and LuaJIT.
+--- Calls each of `contestants`, pairs of a name and a function, once a round, and prints its name and the seconds of
+-- processor time. The first round, which is not counted, warms up caches and LuaJIT.
 function common.take_turns(rounds, contestants)
   for round = 0, rounds do
     for _, contestant in ipairs(contestants) do
@@ -56,7 +56,7 @@ function common.take_turns(rounds, contestants)
   end
 end
 
---- The arguments from the `first` one on.
+--- Returns the arguments from index `first` on, as a table.
 function common.arguments(arguments, first)
   local function at(index) return arguments[first + index] end
   return {
@@ -69,9 +69,9 @@ function common.path(org)
   return "/api/partners/v2.0/org/" .. org .. "/users"
 end
 
---- Measures `list(org)`, which returns the number of users, and prints the seconds of one call.
+--- Calls `list(org)`, which returns the number of users, as often as the task says. Prints the mean seconds of a call.
 function common.measure(task, list)
-  local socket = require "socket" -- not in nginx, which uses the rest of this file
+  local socket = require "socket" -- here, since nginx, which uses this file, may lack it
   for _ = 1, task.warm_ups do list(task.warm_org) end
   collectgarbage()
   local start = socket.gettime()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The floor: `curl -o /dev/null`. One process fetches everything over one connection; it tells the time of each request,
-# the warm-ups first. The query, which the server does not know, makes many URLs of one.
+# The floor: `curl -o /dev/null`. One process fetches everything over one connection, and prints the time of each
+# request, the warm-ups first. The query, which the server ignores, makes many URLs from one.
 set -eu
 base=$1 token=$2 warm_org=$3 warm_ups=$4 org=$5 calls=$6
 path=/api/partners/v2.0/org

@@ -1,4 +1,4 @@
---- Decodes a list in memory with each of the two in turn, and prints the seconds of processor time of every round.
+--- Decodes a list in memory with podero and lua-cjson in turn, and prints the seconds of processor time of each round.
 --   SCRIPT ROUNDS FILE USERS
 local common = require "bench.contestants.common"
 local decoder = require "decoder"

@@ -1,5 +1,5 @@
---- Lists a part of the users. WHO: podero; or cjson, which takes the text of the list over the same transport, and
--- filters the users of lua-cjson.
+--- Lists some of the users. WHO: podero; or cjson, which gets the text of the list over the same transport, decodes it
+-- with lua-cjson, and filters the users in Lua.
 --   SCRIPT WHO FILTER BASE_URL TOKEN WARM_ORG WARM_UPS ORG CALLS USERS
 local common = require "bench.contestants.common"
 local filters = require "bench.contestants.filters"

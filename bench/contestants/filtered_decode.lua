@@ -1,5 +1,5 @@
---- Decodes a part of a list in memory with each of the two in turn, and prints the seconds of processor time of every
--- round.
+--- Decodes a part of a list in memory with podero and lua-cjson in turn, and prints the seconds of processor time of
+-- each round.
 --   SCRIPT ROUNDS FILE FILTER
 local common = require "bench.contestants.common"
 local decoder = require "decoder"

@@ -1,4 +1,4 @@
---- Finds one user of a list; prints the seconds that it took.
+--- Finds one user of a list, and prints the seconds that it took.
 --   SCRIPT BASE_URL TOKEN ORG ID
 local podero = require "podero"
 local socket = require "socket"

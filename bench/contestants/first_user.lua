@@ -1,4 +1,4 @@
---- Takes the first user of a long list; prints the milliseconds until it came and the bytes that had arrived by then.
+--- Takes the first user of a long list. Prints the seconds until it was there, and the bytes that had arrived by then.
 --   SCRIPT BASE_URL TOKEN WARM_ORG ORG
 local podero = require "podero"
 local socket = require "socket"
@@ -16,6 +16,6 @@ local user = iterator()
 local seconds = socket.gettime() - start
 assert(type(user) == "table")
 client:close()
-pcall(iterator) -- closed by now: on_event hears how far the exchange was
+pcall(iterator) -- closed: calls on_event with the bytes of the exchange
 print(("seconds %.9f"):format(seconds))
 print(("bytes %d"):format(arrived))

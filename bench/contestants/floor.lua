@@ -1,5 +1,5 @@
---- Makes the users of a list in memory with each of the two in turn, podero from JSON and the floor from prepared
--- values, and prints the seconds of processor time of every round.
+--- Makes the users of a list in memory, in turn with podero from JSON and with the floor from prepared values, and
+-- prints the seconds of processor time of each round.
 --   SCRIPT ROUNDS FILE MODULE
 local common = require "bench.contestants.common"
 local decoder = require "decoder"

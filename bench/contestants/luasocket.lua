@@ -1,5 +1,5 @@
---- Lists users with LuaSocket and lua-cjson. LuaSocket closes its connection after each request; an object in the
--- socket's place keeps it, so that this contestant has a warm connection too.
+--- Lists users with LuaSocket and lua-cjson. LuaSocket closes its connection after each request. An object that stands
+-- in for the socket keeps it open, so that this contestant has a warm connection, too.
 local common = require "bench.contestants.common"
 local http = require "socket.http"
 local ltn12 = require "ltn12"

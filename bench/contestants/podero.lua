@@ -1,5 +1,5 @@
---- Lists users with podero. METHOD: list_users, each_user, or get (then the text of the list, which lua-cjson
--- decodes: the same transport, and what a program would do without the reader of lists).
+--- Lists users with podero. METHOD: list_users, each_user, or get, which gets the text of the list over the same
+-- transport and decodes it with lua-cjson.
 local common = require "bench.contestants.common"
 local podero = require "podero"
 

@@ -21,6 +21,6 @@ for _ in range(int(warm_ups)):
     list_users(warm_org)
 start = time.monotonic()
 for _ in range(int(calls)):
-    got = list_users(org)  # kept beyond the end of the clock: to free the last list is no part of fetching it
+    got = list_users(org)  # kept until after the measurement, which does not include freeing the last list
 print(f"seconds {(time.monotonic() - start) / int(calls):.9f}")
 assert len(got) == int(users)

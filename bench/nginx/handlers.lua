@@ -1,4 +1,4 @@
---- The handlers that are compared: each reads the users of an organization and answers with their number.
+--- The handlers that are compared. Each reads the users of an organization, and answers with their number.
 
 local common = require "bench.contestants.common"
 local podero = require "podero"
@@ -13,8 +13,8 @@ local function answer(users, problem)
   return ngx.exit(502)
 end
 
---- `base_url` leads to the API, and so do `host` and `port`. `store`: the dictionary that the workers share.
--- `static_token`: whether to use a token that needs no request.
+--- Returns the handlers. `base_url`, and `host` and `port`: of the API. `store`: a dictionary that the workers share.
+-- `static_token`: use a fixed token instead of requesting one.
 function handlers.new(base_url, host, port, store, static_token)
   local options = { base_url = base_url, proxy = "", timeout = 60 }
   if static_token then
@@ -26,7 +26,7 @@ function handlers.new(base_url, host, port, store, static_token)
   local found, http = pcall(require, "resty.http")
   local self = {}
 
-  --- The version of lua-resty-http, or "missing: " and why it could not be loaded.
+  --- Returns the version of lua-resty-http, or "missing: " and why it could not be loaded.
   function self.resty_version()
     return found and http._VERSION or "missing: " .. http:match("^[^\n]*"):gsub(":$", "")
   end

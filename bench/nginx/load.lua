@@ -1,4 +1,4 @@
---- What loads and watches a server: wrk, a prober, and the kernel's count of processor time.
+--- Loads and watches a server: with wrk, a prober, and the kernel's count of processor time.
 
 local nginx = require "spec.support.nginx"
 local support = require "bench.support"
@@ -9,7 +9,7 @@ local function wrk(url, connections, seconds)
   return ("wrk -t1 -c%d -d%ds --timeout 60s %s"):format(connections, seconds, support.quoted(url))
 end
 
---- What wrk has printed, if all of its requests were answered with 200.
+--- Returns the output of wrk. Raises an error unless all of its requests were answered with 200.
 local function checked(text, url)
   if not text:find("Requests/sec", 1, true) or text:find("Non-2xx", 1, true) or text:find("Socket errors", 1, true) then
     error(url .. ": " .. text)
@@ -17,13 +17,13 @@ local function checked(text, url)
   return text
 end
 
---- Requests a second that a URL answers over this many connections.
+--- Returns the requests per second that a URL answers over this many connections.
 function load.rate(url, connections, seconds)
   local text = checked(support.output_of(wrk(url, connections, seconds) .. " 2>&1"), url)
   return tonumber(text:match("Requests/sec:%s+([%d.]+)"))
 end
 
---- Runs `f` while wrk is under way, and returns what it returns.
+--- Calls `f` while wrk runs, and returns its results.
 function load.during(url, connections, seconds, f)
   local pipe = assert(io.popen(wrk(url, connections, seconds) .. " 2>&1"))
   local results = table.pack(pcall(f))
@@ -34,7 +34,8 @@ function load.during(url, connections, seconds, f)
   return table.unpack(results, 2, results.n)
 end
 
---- How long a path makes one wait, in seconds, at this share of the probes, while wrk loads another URL: see probe.lua.
+--- Returns how many seconds a path takes to answer, at this quantile (0 to 1), while wrk loads another URL. See
+-- probe.lua.
 function load.wait(port, path, seconds, share, url, connections)
   local probe = assert(io.popen(("luajit bench/nginx/probe.lua %s %s %g %g 2>&1"):format(port, path, seconds, share)))
   local text = probe:read("*l")
@@ -45,7 +46,7 @@ function load.wait(port, path, seconds, share, url, connections)
   return tonumber(text) or error("the prober failed: " .. tostring(text))
 end
 
---- Seconds of processor time that a process has used, to a hundredth.
+--- Returns the seconds of processor time that a process has used, in steps of a hundredth.
 function load.processor_time(pid)
   local text = assert(nginx.read_file(("/proc/%d/stat"):format(pid)), "the process is gone")
   local fields = {}

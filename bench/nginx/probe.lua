@@ -1,7 +1,8 @@
---- Asks for a path every five milliseconds, whether the probes before have been answered or not, and prints the seconds
--- that the answers took at a share of them: a standstill counts as often as visitors who come evenly would meet it.
---   luajit bench/nginx/probe.lua PORT PATH SECONDS SHARE
--- It prints "ready" when it has made its connections, and begins a second later.
+--- Requests a path every five milliseconds, whether earlier requests were answered or not, and prints the seconds that
+-- the responses took, at a quantile. So a standstill counts as often as visitors who come at regular intervals would
+-- meet it.
+--   luajit bench/nginx/probe.lua PORT PATH SECONDS QUANTILE
+-- Prints "ready" when it has made its connections, and begins a second later.
 
 local socket = require "socket"
 
@@ -28,7 +29,7 @@ local function take_answer(connection)
   end
 end
 
---- Takes the answers that come until this time.
+--- Receives responses until this time.
 local function listen(time)
   repeat
     local readable = socket.select(under_way, nil, math.max(0, time - socket.gettime()))
@@ -40,7 +41,7 @@ local function listen_for_all()
   while #under_way > 0 do listen(socket.gettime() + INTERVAL) end
 end
 
--- A connection for each probe, accepted before the load begins: none waits for another.
+-- Each probe has its own connection, accepted before the load begins, so that no probe waits for another.
 local connections = {}
 for i = 1, count do
   local connection = assert(socket.connect("127.0.0.1", port))

@@ -1,4 +1,4 @@
---- The two nginx of the benchmark: the upstream, and the workers that are measured.
+--- The two nginx servers of the benchmark: the upstream, and the workers that are measured.
 
 local nginx = require "spec.support.nginx"
 local users = require "spec.support.mock.users"
@@ -9,10 +9,10 @@ servers.SEED = 7
 servers.LATENCY = 0.05
 
 local root = nginx.output_of("pwd")
--- The organization whose list is `BLANKS_BYTES` of blanks, packed by gzip.
+-- The organization whose list consists of `BLANKS_BYTES` blanks, compressed with gzip.
 servers.BLANKS, servers.BLANKS_BYTES = "b1a2c500-0000-4000-8000-000000000000", 60000000
 
--- Workers of root's would become someone who may not read its folders.
+-- If root starts nginx, its workers would otherwise run as a user who may not read root's folders.
 local user = nginx.output_of("id -u") == "0" and "user root;" or ""
 
 local function configuration(name, which, values)
@@ -21,19 +21,18 @@ local function configuration(name, which, values)
   return (text:gsub("%${([%w_]+)}", function(key) return values[key] or error("no value for " .. key) end))
 end
 
---- The id of the organization with this many users; `late`: its list comes after `LATENCY` seconds.
+--- Returns the id of the organization with this many users. `late`: its list is sent after `LATENCY` seconds.
 function servers.org(count, late)
   return ("%08d-0000-4000-8000-00000000000%d"):format(count, late and 1 or 0)
 end
 
---- Makes a file of an array without elements, with blanks between its brackets, packed by gzip.
+--- Writes a file with an empty array that has blanks between its brackets, compressed with gzip.
 local function write_blanks(file)
   assert(nginx.run(("{ printf '['; head -c %d /dev/zero | tr '\\0' ' '; printf ']'; } | gzip -9n >%s"):format(
     servers.BLANKS_BYTES, nginx.quoted(file))), "no " .. file)
 end
 
---- An upstream with a list for each count, and with the list of blanks. It is not under test, and gives a token to
--- whoever asks.
+--- Starts an upstream with a list for each number of users, and with the list of blanks. It gives a token to anyone.
 function servers.upstream(counts)
   return nginx.start {
     name = "podero-bench-upstream", ports = { "upstream" }, installed = true,
@@ -50,8 +49,8 @@ function servers.upstream(counts)
   }
 end
 
---- Workers in front of the API at `port`. `static_token`: see handlers.lua. PODERO_BENCH_LUA_PATH says where
--- lua-resty-http and lua-resty-string are: a folder, or a list in the manner of LUA_PATH.
+--- Starts workers in front of the API at `port`. `static_token`: see handlers.lua. The environment variable
+-- PODERO_BENCH_LUA_PATH says where lua-resty-http and lua-resty-string are: a folder, or a list as in LUA_PATH.
 function servers.workers(count, port, static_token)
   local rivals = nginx.templates("PODERO_BENCH_LUA_PATH", "?.lua")
   return nginx.start {
@@ -65,7 +64,7 @@ function servers.workers(count, port, static_token)
   }
 end
 
---- The ids of the worker processes of a server.
+--- Returns the ids of the worker processes of a server.
 function servers.worker_ids(server)
   local ids = {}
   for id in nginx.output_of(("pgrep -P %d"):format(server:pid())):gmatch("%d+") do ids[#ids + 1] = tonumber(id) end

@@ -1,5 +1,5 @@
---- The command, from its start to its end, against curl and jq: a long list as lines of JSON and CSV, and its admins
--- alone; how much longer a table takes; and the memory of all that.
+--- The command, from start to end, compared with curl and jq: a long list as lines of JSON and as CSV, and only its
+-- admins. Also how much longer a table takes than CSV, and the peak memory.
 
 local Report = require "bench.report"
 local support = require "bench.support"
@@ -11,14 +11,14 @@ local ROUNDS = 5
 local MEMORY_BAR = 20 * 1024 -- kilobytes
 local TABLE_BAR = 2 -- times the seconds of CSV
 
---- jq's program for what the command's CSV has, but for the first line and the guard against formulas.
+--- Returns the options with which jq prints the command's CSV, without its first line and its guard against formulas.
 local function jq_csv()
   local fields = {}
   for i, name in ipairs(users.FIELDS) do fields[i] = "." .. name end
   return ("-r '.[] | [%s] | @csv'"):format(table.concat(fields, ","))
 end
 
---- `lines`: how many the command prints besides those of the users.
+--- `lines`: how many lines the command prints besides those of the users.
 local ADMINS = {
   what = "admins of 100,000 users as ndjson", options = "--role admin --format ndjson", lines = 0, bar = 8,
   jq = "-c '.[] | select(.role == \"admin\")'",
@@ -27,12 +27,12 @@ local NDJSON = { what = "100,000 users as ndjson", options = "--format ndjson", 
 local CSV = { what = "100,000 users as csv", options = "--format csv", lines = 1, bar = 3, jq = jq_csv() }
 local TABLE = { what = "100,000 users as a table", options = "--format table", lines = 1 }
 
---- How many lines the users of a list have in CSV: in quotes there are line ends of texts, too.
+--- Returns the number of lines of a list in CSV. Quoted texts may contain line ends.
 local function lines_of_csv(list)
   return LIST + select(2, list:gsub("\\n", ""))
 end
 
---- The command line of the command on this Lua. `program`: what runs it, if anything does.
+--- Returns the command line that runs the command on this Lua. `program`: a program that runs it, or nil.
 local function podero(lua, base, options, program)
   local folder = support.temporary "modules"
   local _, ok = support.output_of(("mkdir -p %s/podero && ln -sfn \"$PWD/src/command\" %s/podero/command"):format(
@@ -48,7 +48,7 @@ local function curl_and_jq(base, program)
     support.TOKEN, base, support.org(LIST), program)
 end
 
---- The seconds of a command, which must print `lines` lines.
+--- Returns the seconds of a command, which must print `lines` lines.
 local function seconds_of(command, lines)
   local start = socket.gettime()
   local count = support.output_of(command .. " | wc -l")
@@ -57,7 +57,7 @@ local function seconds_of(command, lines)
   return seconds
 end
 
---- The seconds of each command, by name, in lists: they take turns. `lines`: how many each has to print.
+--- Runs the commands in turn. Returns the list of seconds of each, by name. `lines`: how many each has to print.
 local function measure(commands, lines)
   local seconds = {}
   for round = 1, ROUNDS do

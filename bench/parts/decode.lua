@@ -1,4 +1,4 @@
---- Decoding alone: a list in memory, fed in pieces of 64 KB, against lua-cjson with the whole text.
+--- Decoding a list in memory: podero in pieces of 64 KB, compared with lua-cjson, which gets the whole text.
 
 local Report = require "bench.report"
 local support = require "bench.support"

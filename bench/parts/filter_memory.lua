@@ -1,4 +1,4 @@
---- The peak of memory if only a part of a long list is wanted.
+--- The peak memory if only a part of a long list is wanted.
 
 local Report = require "bench.report"
 local support = require "bench.support"
@@ -14,7 +14,7 @@ local function peak(...)
   return support.figures(support.compiled("peak") .. " " .. support.lua_command(...)).peak[1]
 end
 
---- The id of the last user in a list of this many.
+--- Returns the id of the last user in a list of this many.
 local function last_id(count)
   local i = users.count(count, true)
   while users.is_deleted(i) do i = i - 1 end
@@ -29,7 +29,7 @@ local function find_peak(lua, base, count)
   return peak(lua, "find_user.lua", base, support.TOKEN, support.org(count), last_id(count))
 end
 
---- The medians of ROUNDS peaks of both, which take turns, and of their differences.
+--- Calls both functions in turn. Returns the medians of their results, and of the differences.
 local function measure(one, other)
   local ones, others, differences = {}, {}, {}
   for round = 1, ROUNDS do

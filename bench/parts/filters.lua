@@ -1,5 +1,5 @@
---- Parts of a list, against lua-cjson with the null loop and the same filter in Lua: decoding alone, and end to end
--- over loopback HTTP.
+--- Parts of a list, compared with lua-cjson, the loop that removes nulls and the same filter in Lua: decoding alone,
+-- and end to end over loopback HTTP.
 
 local Report = require "bench.report"
 local support = require "bench.support"
@@ -14,7 +14,7 @@ local WANTED = {
   { name = "where", label = "where that hits one user", bars = { alone = 8, end_to_end = 6 } },
 }
 
---- The seconds of both, in lists.
+--- Functions that return the list of seconds of each contestant.
 local ways = {}
 
 function ways.alone(lua, wanted)

@@ -1,4 +1,4 @@
---- How much of a long list has arrived when each_user hands out its first user, and how long that takes.
+--- How much of a long list has arrived when each_user returns its first user, and how long that takes.
 
 local Report = require "bench.report"
 local support = require "bench.support"

@@ -1,4 +1,4 @@
---- Decoding whole users, against the floor: making the same tables from values that stand ready in memory.
+--- Decoding whole users, compared with the floor: making the same tables from values that are ready in memory.
 
 local Report = require "bench.report"
 local support = require "bench.support"

@@ -1,4 +1,4 @@
---- Instructions per user, counted by callgrind: the slope between two lists, which a busy machine does not change.
+--- Instructions per user, counted by callgrind: the slope between two lists. A busy machine does not change it.
 
 local support = require "bench.support"
 
@@ -9,7 +9,7 @@ local function count(lua, who, short, long, which)
   local log = support.output_of(
     "valgrind --tool=callgrind --callgrind-out-file=/dev/null " .. command:gsub("^env ", "--trace-children=yes env ")
     .. " 2>&1")
-  -- The last count is that of the Lua; env, which becomes it, tells none.
+  -- Take the last count, which is that of Lua; env, which executes it, has none.
   local collected
   for number in log:gmatch("Collected : (%d+)") do collected = tonumber(number) end
   return assert(collected, log)

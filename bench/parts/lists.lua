@@ -1,4 +1,4 @@
---- End to end over loopback HTTP, and the peak memory at the longest list.
+--- Lists end to end over loopback HTTP, and the peak memory of the longest list.
 
 local Report = require "bench.report"
 local contestants = require "bench.contestants"
@@ -6,8 +6,8 @@ local support = require "bench.support"
 
 local BAR = 2.5
 
--- The warm-ups fetch `warm_users`; the calls are measured. Repeated calls pay for the garbage of the lists before them;
--- of 10,000 users a single list is measured too, after the warm-up's garbage was collected.
+-- The warm-ups fetch lists of `warm_users`, and are not measured. Repeated calls include collecting the garbage of the
+-- lists before. So for 10,000 users a single list is measured, too, after the garbage of the warm-up was collected.
 local SIZES = {
   { users = 1, label = "1 user", warm_users = 1, warm_ups = 100, calls = 500, rounds = 5 },
   { users = 100, label = "100 users", warm_users = 100, warm_ups = 50, calls = 200, rounds = 5 },
@@ -35,7 +35,8 @@ local function run_rounds(all, base, size)
   return seconds, peaks
 end
 
---- podero's contestant that another one is compared with: of the same Lua, or of 5.4 for those that are no Lua.
+--- Returns the name of podero's contestant with which another one is compared: the one on the same Lua, or on Lua 5.4
+-- if the other does not use Lua.
 local function counterpart(contestant)
   return "podero list_users, " .. support.NAMES[contestant.lua or "lua5.4"]
 end

@@ -1,4 +1,4 @@
---- Many organizations at once, each answer after 100 ms.
+--- Many organizations at once, with a latency of 100 ms.
 
 local Report = require "bench.report"
 local support = require "bench.support"

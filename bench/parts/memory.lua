@@ -1,4 +1,4 @@
---- What each_user needs for a very long list more than for a short one.
+--- How much more memory each_user needs for a very long list than for a short one.
 
 local Report = require "bench.report"
 local support = require "bench.support"

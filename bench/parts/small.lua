@@ -1,6 +1,6 @@
---- One small call on a warm connection, against a bare loop of curl_easy_perform. The contestants take turns, in one
--- order and then in the reverse one, so that whatever else the machine does affects all of them. A turn takes a
--- third of a second: in shorter ones, the result depends on which processor the scheduler starts the client on.
+--- One small call on a warm connection, compared with a bare loop of curl_easy_perform. The contestants take turns, in
+-- one order and then in reverse, so that other load on the machine affects all of them. A turn takes a third of a
+-- second: the results of shorter ones depend on the processor on which the scheduler starts the client.
 
 local Report = require "bench.report"
 local support = require "bench.support"

@@ -68,7 +68,7 @@ _podero_value()
     --search | --limit | --delimiter | --timeout | --client-id | --username | --scope | --base-url | --token-url | --proxy | --connect-timeout | --max-retries | --max-response-bytes | --user-agent | --header | --query | --content-type | --port | --count) kind=any ;;
     --where) kind=fields ;;
     --format | -f) kind=words words='table csv json ndjson' ;;
-    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data | --users) kind=files ;;
+    --output | -o | --token-cache | --client-secret-file | --password-file | --access-token-file | --ca-file | --cert | --key | --key-password-file | --data | --users | --deleted) kind=files ;;
     --columns) kind=columns ;;
     --color) kind=words words='auto always never' ;;
     --errors) kind=words words='text json' ;;
@@ -102,7 +102,7 @@ _podero_options()
     get) words="--query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     request) words="--data --content-type --query --output --sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
     doctor) words="--sandbox --token-cache --timeout --errors --verbose --quiet --client-id --client-secret-file --username --password-file --access-token-file --scope --base-url --token-url --token-encoding --client-auth --proxy --allow-http --ca-file --ca-path --cert --key --key-password-file --connect-timeout --max-retries --max-response-bytes --http-version --user-agent --header --help --version" ;;
-    mock) words="--port --count --users --quiet --help --version" ;;
+    mock) words="--port --count --users --deleted --quiet --help --version" ;;
     completion) words="--help --version" ;;
     help) words="--help --version" ;;
     *) words="--help --version" ;;

@@ -1,5 +1,4 @@
---- The documentation site of `make docs` in Debian's Chromium: `make test-browser`. axe-core looks for what keeps
--- people with disabilities from using it.
+--- The documentation site of `make docs` in Debian's Chromium: `make test-browser`. axe-core checks its accessibility.
 
 local Browser = require "spec.support.browser"
 local helper = require "spec.support.helper"
@@ -19,7 +18,7 @@ describe("the documentation in a browser", function()
     for _, page in ipairs(section) do pages[#pages + 1] = page[2] end
   end
 
-  --- Elements that reach beyond the window, and are not in one that can be scrolled.
+  --- Elements that extend beyond the window and are not in a scrollable element.
   local function too_wide()
     return browser:evaluate [[(() => {
       const wide = [...document.querySelectorAll("body *")].filter(element =>
@@ -31,7 +30,7 @@ describe("the documentation in a browser", function()
 
   for _, page in ipairs(pages) do
     for _, scheme in ipairs { "light", "dark" } do
-      it(("fits a phone and a screen, and has nothing that axe-core finds: %s, %s"):format(page, scheme), function()
+      it(("fits a phone and a screen, and passes axe-core's checks: %s, %s"):format(page, scheme), function()
         for _, width in ipairs { 375, 1280 } do
           browser:look(width, 800, scheme)
           browser:open_page(ROOT .. page)
@@ -45,7 +44,7 @@ describe("the documentation in a browser", function()
     end
   end
 
-  it("leads from the button on a phone to the menu, and from there to a page", function()
+  it("has a button on a phone that opens the menu, which links to pages", function()
     browser:look(375, 800, "light")
     browser:open_page(ROOT .. "index.html")
     browser:evaluate "document.querySelector('.to-menu').click()"

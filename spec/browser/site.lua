@@ -1,5 +1,4 @@
---- The site of examples/nginx in Debian's Chromium: `make test-browser`. axe-core looks for what keeps people with
--- disabilities from using it.
+--- The site of examples/nginx in Debian's Chromium: `make test-browser`. axe-core checks its accessibility.
 
 local Browser = require "spec.support.browser"
 local cjson = require "cjson"
@@ -17,7 +16,7 @@ local AXE = helper.read "build/browser/node_modules/axe-core/axe.min.js"
 local WIDTHS = { 320, 375, 768, 1024, 1280 }
 local SCHEMES = { "light", "dark" }
 
---- Users whose texts have no place to break, as JSON.
+--- Users whose texts cannot be broken into lines, as JSON.
 local function long_users()
   local word = ("Wolfeschlegelsteinhausenbergerdorff"):rep(3)
   local list = {}
@@ -65,7 +64,7 @@ describe("the site in a browser", function()
     return server.url .. "/orgs/" .. (org_id or ORG) .. "/roster" .. (query or "")
   end
 
-  --- Types into the search form of a roster, and sends it.
+  --- Fills in the search form of a roster, and submits it.
   local function search(q)
     browser:evaluate(("document.querySelector('[name=q]').value = %s"):format(cjson.encode(q)))
     browser:click ".search button"
@@ -75,14 +74,14 @@ describe("the site in a browser", function()
     return browser:evaluate(("document.querySelector(%s).innerText"):format(cjson.encode(selector)))
   end
 
-  --- What axe finds on the page that is shown, one line each.
+  --- The faults that axe finds on the current page, one a line.
   local function violations()
     browser:evaluate(AXE .. "; 0")
     return browser:evaluate [[axe.run(document).then(found => found.violations.map(rule =>
       rule.id + ': ' + rule.help + ' ' + rule.nodes.map(node => node.target.join(' ')).join(', ')).join('\n'))]]
   end
 
-  --- What sticks out of the window to the side: empty if there is no scrolling.
+  --- The elements that extend beyond the window; empty if there is no horizontal scrolling.
   local function sticking_out()
     return browser:evaluate [[(() => {
       const width = document.documentElement.clientWidth;
@@ -92,7 +91,7 @@ describe("the site in a browser", function()
     })()]]
   end
 
-  -- What to look at: how to get there, by name.
+  -- The pages to check: by name, how to open them.
   local PAGES = {
     ["the first page"] = function() browser:open_page(server.url .. "/") end,
     ["the first page, given no id"] = function() browser:open_page(server.url .. "/?org_id=x") end,
@@ -116,7 +115,7 @@ describe("the site in a browser", function()
   }
 
   for name, open in pairs(PAGES) do
-    it("has nothing for axe to find, and no scrolling to the side: " .. name, function()
+    it("passes axe's checks, and needs no horizontal scrolling: " .. name, function()
       browser:look(WIDTHS[1], 900, SCHEMES[1])
       open()
       for _, width in ipairs(WIDTHS) do
@@ -130,7 +129,7 @@ describe("the site in a browser", function()
     end)
   end
 
-  it("is looked at by an axe that finds faults", function()
+  it("is checked by an axe that finds faults", function()
     browser:open_page(roster())
     browser:evaluate [[document.body.insertAdjacentHTML('beforeend', '<img src="x"><select></select>'),
       document.querySelector('main').insertAdjacentHTML('beforeend', '<pre>' + 'x'.repeat(999) + '</pre>')]]
@@ -139,7 +138,7 @@ describe("the site in a browser", function()
     assert.not_equal("", sticking_out())
   end)
 
-  it("shows cards below 900 px, and from there on columns that are wide enough", function()
+  it("shows cards below 900 px, and otherwise columns that are wide enough", function()
     for _, org_id in ipairs { ORG, LONG } do
       browser:open_page(roster(org_id))
       for _, width in ipairs { 320, 375, 640, 768, 899 } do
@@ -147,7 +146,7 @@ describe("the site in a browser", function()
         assert.equal("none", browser:evaluate "getComputedStyle(document.querySelector('thead')).display")
         assert.equal('"External id"', browser:evaluate
           "getComputedStyle(document.querySelector('[data-label=\"External id\"]'), '::before').content")
-        -- No text has less than this for itself.
+        -- Every text has at least this width.
         assert.is_true(browser:evaluate [[Math.min(...[...document.querySelectorAll('tbody bdi')].map(
           e => e.closest('td, th').clientWidth))]] >= 200)
       end
@@ -158,14 +157,14 @@ describe("the site in a browser", function()
         for i, least in ipairs { 220, 80, 115, 115, 115, 160 } do
           assert.is_true(widths[i] >= least, ("%d px: column %d has %d"):format(width, i, widths[i]))
         end
-        -- A point in time, and a number with what it counts, stay on one line.
+        -- Times, and numbers with their units, stay on one line.
         assert.equal(1, browser:evaluate(
           "Math.max(...[...document.querySelectorAll('time')].map(e => e.getClientRects().length))"))
       end
     end
   end)
 
-  it("leads from the first page to a roster, through its pages and roles, and back", function()
+  it("links from the first page to a roster, to its pages and roles, and back", function()
     browser:look(1280, 900, "light")
     browser:open_page(server.url .. "/")
     browser:evaluate(("document.querySelector('#org_id').value = ' %s'"):format(ORG:upper()))
@@ -190,7 +189,7 @@ describe("the site in a browser", function()
     assert.equal("Users of an organization", text "h1")
   end)
 
-  it("tells a person that a download has failed, and leads back", function()
+  it("says that a download has failed, and links back", function()
     browser:open_page(roster(nil, "?role=admin"))
     api:configure { always_api = { status = 403 } }
     browser:click '[href^="users.csv"]'
@@ -200,13 +199,13 @@ describe("the site in a browser", function()
     assert.equal(roster(nil, "?role=admin"), browser:evaluate "location.href")
   end)
 
-  it("breaks none of its own rules about what a page may load", function()
+  it("complies with its Content-Security-Policy", function()
     browser:forget()
     for _, open in pairs(PAGES) do
       open()
       for _, event in ipairs(browser.events) do
         local entry = event.method == "Log.entryAdded" and event.params.entry
-        -- Chromium logs each answer with an error status.
+        -- Chromium logs each response with an error status.
         assert.is_true(not entry or entry.source == "network", entry and cjson.encode(entry))
       end
     end

@@ -1,4 +1,4 @@
---- The Debian packages in a chroot that has nothing else: `make test-deb`, as root. They are those in build/deb.
+--- The Debian packages of build/deb in a minimal chroot: `make test-deb`, as root.
 
 local command = require "spec.support.command"
 local helper = require "spec.support.helper"
@@ -23,7 +23,7 @@ local function try(line, environment)
   return helper.shell(("tools/chroot.sh run %s %ssh -c %s"):format(ROOT, words, helper.quoted(line)))
 end
 
---- The same for one that has to succeed.
+--- Runs a command in the chroot, which has to succeed. Returns its output.
 local function run(line, environment)
   local output, code = try(line, environment)
   assert.equal(0, code, line .. "\n" .. output)
@@ -40,7 +40,7 @@ local function purge()
   return run(APT .. "purge podero lua-podero")
 end
 
---- All files but those in which the system notes what it has done.
+--- All files except logs and records of the system.
 local function files()
   return run("find / -xdev -path /var/cache -prune -o -path /var/log -prune -o -path /var/lib/apt -prune "
     .. "-o -path /var/lib/dpkg -prune -o -path /srv/packages -prune -o -print | LC_ALL=C sort")
@@ -64,13 +64,13 @@ describe("the Debian packages", function()
     shell("rm -rf --one-file-system " .. ROOT)
   end)
 
-  it("bring all that the command needs", function()
+  it("depend on all that the command needs", function()
     install()
     assert.equal(podero._VERSION, run "podero --version")
     assert.equal(tostring(USERS), run("podero users --count " .. mock.ORG, environment))
   end)
 
-  it("leave nothing of theirs behind when they are purged", function()
+  it("leave no files when they are purged", function()
     purge()
     assert.equal("", run "find / -xdev -path /srv/packages -prune -o -name '*podero*' -print")
     assert.equal("", run "dpkg-query -W -f '${Package}\\n' | grep podero || true")
@@ -88,7 +88,7 @@ describe("the Debian packages", function()
     end)
 
     for lua, version in pairs(LUAS) do
-      it("are loaded from Debian's folders by " .. lua, function()
+      it("are found in Debian's folders by " .. lua, function()
         assert.equal(podero._VERSION, run(lua .. " -e 'print(require(\"podero\")._VERSION)'"))
         assert.truthy(run("dpkg -L lua-podero"):find("/usr/lib/[%w_-]+/lua/" .. version .. "/podero.so\n"))
       end)
@@ -132,11 +132,11 @@ describe("the Debian packages", function()
       assert.is_true(helper.read "types/podero.lua" == run "cat /usr/share/podero/types/podero.lua" .. "\n")
     end)
 
-    it("have no file that differs from its checksum, and none of another package", function()
+    it("have only files that match their checksums, and none of another package", function()
       assert.equal("", run "dpkg --verify podero lua-podero")
     end)
 
-    it("leave the system as it was when they are purged, after they have been used", function()
+    it("leave the system unchanged when they are purged after use", function()
       purge()
       assert.equal(before, files())
     end)

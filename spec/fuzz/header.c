@@ -1,5 +1,5 @@
-/* receive_field: the fields of a response's header that are read, in the order in which they come.
- * The input is values for them, and a line of its own. */
+/* receive_field: the header fields that are read, in order. The input is their values, and a line.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 local oracle = require "spec.support.oracle"
 
---- The first two bytes say how the rest is cut.
+--- The first two bytes determine how the rest is cut.
 return function(input)
   local a, b = input:byte(1, 2)
   if not b then return end

@@ -1,5 +1,5 @@
-/* For fuzzers whose oracle is written in Lua: calls the function that spec/fuzz/NAME.lua returns
- * with each input, and ends the program where it raises. */
+/* For fuzzers whose oracle is written in Lua: calls the function of spec/fuzz/NAME.lua with each
+ * input, and aborts if it raises an error. */
 #ifndef PODERO_FUZZ_LUA_H
 #define PODERO_FUZZ_LUA_H
 

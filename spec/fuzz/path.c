@@ -41,7 +41,7 @@ static size_t count_slashes(const char *text, size_t size) {
   return count;
 }
 
-/* Some servers drop what comes after a ";". */
+/* Some servers ignore what follows a ";". */
 static void check_segment(const char *segment, size_t size, bool is_last) {
   const char *parameters = memchr(segment, ';', size);
   size_t name = parameters == NULL ? size : (size_t)(parameters - segment);
@@ -85,7 +85,7 @@ static void check_libcurl(const char *text) {
   curl_url_cleanup(url);
 }
 
-/* Nothing but words with single slashes between: to be accepted. */
+/* Only words separated by single slashes, which has to be accepted. */
 static bool is_simple(const char *text, size_t size) {
   static const char words[] = "/abcdefghijklmnopqrstuvwxyz0123456789-_~";
   return size > 1 && text[0] == '/' && strlen(text) == size && strspn(text, words) == size &&

@@ -13,7 +13,7 @@ static void demand(bool condition) {
   if (!condition) abort();
 }
 
-/* The text without the secrets; each piece found lies inside it. */
+/* The text without the secrets, each of which has to be inside it. */
 static struct buffer redacted(const char *const *secrets, const char *text, size_t size) {
   struct buffer out = {0};
   size_t start, length;
@@ -28,7 +28,7 @@ static struct buffer redacted(const char *const *secrets, const char *text, size
   return out;
 }
 
-/* A secret, however it is written, is found in the midst of a text that has none. */
+/* A secret is found within a text that has none, however it is encoded. */
 static void check_found(const char *secret, const char *written, size_t size) {
   const char *secrets[] = {secret, NULL};
   struct buffer text = {0};

@@ -19,7 +19,7 @@ static bool is_time(int64_t seconds) {
   return (int64_t)(time_t)seconds == seconds;
 }
 
-/* Seconds since 1970 of a text that is known to be right. */
+/* Seconds since 1970 of a text that is known to be valid. */
 static int64_t expected(const char *text) {
   struct tm tm = {0};
   int used = 0, hours = 0, minutes = 0;

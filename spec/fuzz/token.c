@@ -1,4 +1,4 @@
-/* The token response, and what is quoted of a page in its place. */
+/* The token response, and the quotation of a page in its place. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 local decoder = require "decoder"
 local oracle = require "spec.support.oracle"
 
---- One outcome, however the text is cut: users, or an error with its place.
+--- The outcome, which is the same however the text is cut: users, or an error with its position.
 local function check_pieces(text, validate, limit, sizes)
   local whole = { decoder.decode(text, validate, nil, { copy = true, user_limit = limit }) }
   for _, each in ipairs { false, true } do
@@ -18,7 +18,7 @@ end
 local REQUIRED = { "id", "organization_id", "role", "email", "num_inverters", "num_heat_pumps",
   "num_electric_vehicles", "num_wallboxes" }
 
---- The first three bytes say how the rest is cut, and limited.
+--- The first three bytes determine how the rest is cut and limited.
 return function(input)
   local a, b, c = input:byte(1, 3)
   if not c then return end

@@ -1,7 +1,7 @@
 local decoder = require "decoder"
 local oracle = require "spec.support.oracle"
 
---- Error bodies are read at once, whatever bytes their strings hold.
+--- Error bodies are decoded at once, whatever bytes are in their strings.
 local function check_at_once(text)
   local ok, value = decoder.value(text)
   local at_once, same = decoder.value_at_once(text)
@@ -12,7 +12,7 @@ local function check_at_once(text)
   end
 end
 
---- The first three bytes say how the rest is cut, and limited.
+--- The first three bytes determine how the rest is cut and limited.
 return function(input)
   local a, b, c = input:byte(1, 3)
   if not c then return end

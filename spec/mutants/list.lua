@@ -155,6 +155,55 @@ return {
     replace = "  if shared.can_delete then",
   },
 
+  -- Tests of programs -------------------------------------------------------------------------------------------------
+  {
+    file = "lua/call_arguments.c", spec = "mock_module", filter = "same queries and header fields",
+    find = "push_query_option(L, method, &out->options, out->opts, first);", replace = "first;",
+  },
+  {
+    file = "lua/call_arguments.c", spec = "mock_module", filter = "says of a closed client",
+    find = "  argument_refuse_surplus(L, 4, 3, name);\n  if (client->is_closed) return fail_closed(L, client);\n"
+      .. "  read_value_options(L, client, METHOD_GET, out);",
+    replace = "  read_value_options(L, client, METHOD_GET, out);\n"
+      .. "  if (client->is_closed) return fail_closed(L, client);",
+  },
+  {
+    file = "lua/argument.c", spec = "mock_module", filter = "same queries and header fields",
+    find = "  for (int level = 2; strncmp(", replace = "  for (int level = 2; level < 3 && strncmp(",
+  },
+  {
+    file = "lua/mock.lua", spec = "mock_module", filter = "shares results",
+    find = "    results[alias], errors[alias] = results[id], errors[id]\n", replace = "",
+  },
+  {
+    file = "lua/mock.lua", spec = "mock_module", filter = "no array of users",
+    find = "    if users[i] == nil then return nil,", replace = "    if false then return nil,",
+  },
+  {
+    file = "lua/mock.lua", spec = "mock_module", filter = "URL and header fields",
+    find = '  err.url = url or base_url .. call.path .. (call.query and "?" .. call.query or "")', replace = "",
+  },
+  {
+    file = "lua/mock.lua", spec = "mock_nginx", filter = "logs an error", lua = "luajit",
+    find = "    c.raise_failure(failure)", replace = "    error(failure, 0)",
+  },
+  {
+    file = "lua/mock.c", spec = "mock_module", filter = "queries, methods and bodies",
+    find = "  if (size > max)\n", replace = "  if (false)\n",
+  },
+  {
+    file = "command/http_server.lua", spec = "command_mock", filter = "reads slowly",
+    find = "accepted:settimeout(0)", replace = "accepted:settimeout(10)",
+  },
+  {
+    file = "command/mock_api.lua", spec = "command_mock", filter = "deleted users",
+    find = "includes_deleted and lists.all or lists.users", replace = "lists.users",
+  },
+  {
+    file = "command/commands/mock.lua", spec = "command_mock", filter = "dies at once",
+    find = "  system.catch_signals()", replace = "  --",
+  },
+
   -- What a peer may cost ----------------------------------------------------------------------------------------------
   {
     file = "core/http/receive.c", spec = "status", filter = "two codings",

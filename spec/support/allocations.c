@@ -2,6 +2,7 @@
  *
  *   allocations.podero          the module, linked from the same objects as podero.so
  *   allocations.rows            podero.command.rows
+ *   allocations.open_mock()     podero.mock; needs podero in package.loaded
  *   allocations.fail(which, n, how)
  *       makes the n-th allocation from now on fail.
  *       which: "lua" (by this Lua state), "own" (by podero's C code) or "libcurl".
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fork.h"
 #include "lua/compat.h"
 
 enum how { ONCE, ON, RETRIED };
@@ -139,6 +141,7 @@ static int l_live(lua_State *L) {
 }
 
 int luaopen_podero(lua_State *L);
+int luaopen_podero_mock(lua_State *L);
 int luaopen_podero_command_rows(lua_State *L);
 int luaopen_allocations(lua_State *L);
 
@@ -150,6 +153,7 @@ int luaopen_allocations(lua_State *L) {
   if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, libcurl_malloc, __wrap_free, libcurl_realloc,
                            libcurl_strdup, libcurl_calloc) != CURLE_OK)
     return luaL_error(L, "libcurl cannot be initialized");
+  fork_init(); /* keeps this module in memory: Lua unloads it before it frees its last blocks */
   real_alloc = lua_getallocf(L, &state);
   lua_setallocf(L, failing_alloc, state);
   lua_newtable(L);
@@ -157,6 +161,8 @@ int luaopen_allocations(lua_State *L) {
   lua_pushcfunction(L, luaopen_podero);
   lua_call(L, 0, 1);
   lua_setfield(L, -2, "podero");
+  lua_pushcfunction(L, luaopen_podero_mock);
+  lua_setfield(L, -2, "open_mock");
   lua_pushcfunction(L, luaopen_podero_command_rows);
   lua_call(L, 0, 1);
   lua_setfield(L, -2, "rows");

@@ -44,7 +44,7 @@ function Browser:call(method, parameters)
   end
 end
 
---- Waits for an event that has come since the last call of `forget`, or comes.
+--- Waits for an event, which may have come since the last call of `forget`.
 function Browser:await(method)
   for _, event in ipairs(self.events) do
     if event.method == method then return event.params end
@@ -76,7 +76,7 @@ function Browser:look(width, height, scheme)
   self:call("Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme", value = scheme } } })
 end
 
---- Does what leads to another page, and waits until that has been loaded.
+--- Performs an action that leads to another page, and waits until that is loaded.
 function Browser:follow(action)
   self:forget()
   action()
@@ -90,7 +90,7 @@ function Browser:open_page(url)
   end)
 end
 
---- Clicks on the first element that the CSS selector finds, and waits for the page that this leads to.
+--- Clicks on the first element that matches a CSS selector, and waits for the page to which it leads.
 function Browser:click(selector)
   self:follow(function() self:evaluate(("document.querySelector(%s).click()"):format(cjson.encode(selector))) end)
 end

@@ -1,4 +1,4 @@
--- What the specs with Django rely on: the server goes away with its owner, and leaves nothing behind.
+-- What the specs with Django rely on: the server ends with its owner, and leaves no files.
 local django = require "spec.support.django"
 local helper = require "spec.support.helper"
 local nginx = require "spec.support.nginx"
@@ -9,7 +9,7 @@ local function is_gone(pid, folder)
 end
 
 describe("the Django server", function()
-  it("ends when it is stopped, and leaves nothing behind", function()
+  it("ends when it is stopped, and leaves no files", function()
     local server = django.start()
     local pid = server:pid()
     assert.is_false(is_gone(pid, server.dir))
@@ -19,7 +19,7 @@ describe("the Django server", function()
     assert.equal("", nginx.output_of("find spec/support/django -name '*.pyc' -o -name '*.sqlite3*'"))
   end)
 
-  it("ends by itself when its owner is killed", function()
+  it("ends if its owner is killed", function()
     local output = helper.run([[
       local server = require("spec.support.django").start()
       print(server:pid(), server.dir)
@@ -33,7 +33,7 @@ describe("the Django server", function()
     assert.is_true(is_gone(pid, folder))
   end)
 
-  it("stands beside others, each with applications, settings and a record of its own", function()
+  it("runs beside others, each with its applications, settings and record", function()
     local first, second = django.start(), django.start { backend = "json" }
     finally(function()
       first:stop()

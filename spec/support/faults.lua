@@ -55,7 +55,7 @@ for _, text in pairs(faults.forms) do
   if not text:find(MARK, 1, true) then table.insert(faults.telltales, text) end
 end
 
--- answers -------------------------------------------------------------------------------------------------------------
+-- responses -----------------------------------------------------------------------------------------------------------
 
 local USERS = users.list_json(7, 3)
 local TOKEN = cjson.encode { access_token = faults.secrets.access_token, refresh_token = faults.secrets.refresh_token,
@@ -87,7 +87,7 @@ local CLOSE, RESET, STALL = { "close" }, { "reset" }, { "stall" }
 -- A fault has a `name`, and
 --   acts                 how the server treats the request: a list, or a function that returns one and is given the URL
 --                        of another server, which must not receive anything; or
---   answers              the acts for each of several requests
+--   responses            the acts for each of several requests
 --   accept, state, tls   settings of the listener, see peer.listen; `scheme`, if the client's URL has another one
 --   recovers             settings of the listener for the good call that follows
 --   options              of the client
@@ -121,9 +121,9 @@ faults.responses = {
     acts = { head "Transfer-Encoding: chunked", { "send", ("%x\r\n%s\r\n"):format(#HALF, HALF) }, CLOSE } },
   { name = "chunked, and cut inside a chunk", kind = "decode", retryable = true,
     acts = { head "Transfer-Encoding: chunked", { "send", "fff\r\n" .. HALF }, CLOSE } },
-  { name = "with a chunk of no size", kind = "network", retryable = true,
+  { name = "with a chunk without a size", kind = "network", retryable = true,
     acts = { head "Transfer-Encoding: chunked", { "send", "zz\r\n" }, STALL } },
-  { name = "half a list that ends with its connection", kind = "decode", retryable = true,
+  { name = "half a list before the connection is closed", kind = "decode", retryable = true,
     acts = { head "Connection: close", { "send", HALF }, CLOSE },
     token = { kind = "auth", status = 200, retryable = false } },
   { name = "a header that stalls", acts = { send("HTTP/1.1 200 OK", "Conte"), STALL }, kind = "timeout", waits = true },
@@ -134,25 +134,26 @@ faults.responses = {
     kind = "timeout", waits = true, methods = true },
   { name = "a header that drips", acts = { send("HTTP/1.1 200 OK", ""), { "drip", "X: " .. ("x"):rep(1000), 0.02 } },
     kind = "timeout", waits = true },
-  { name = "what is no HTTP", acts = { { "send", "\1\2\3 no HTTP \254\255\r\n\r\n" }, CLOSE }, kind = "network",
+  { name = "text that is not HTTP", acts = { { "send", "\1\2\3 no HTTP \254\255\r\n\r\n" }, CLOSE }, kind = "network",
     retryable = false },
   { name = "the greeting of another protocol", acts = { send "SSH-2.0-OpenSSH_9.2\r\n", CLOSE }, kind = "network",
     retryable = false },
   { name = "a status line without a number", acts = { send("HTTP/1.1 abc OK", "", ""), CLOSE }, kind = "network" },
   { name = "a negative Content-Length", acts = { head "Content-Length: -5", { "send", USERS }, CLOSE },
     kind = "network" },
-  { name = "a Content-Length beyond all numbers", acts = { head "Content-Length: 99999999999999999999999", CLOSE },
+  { name = "a Content-Length that is too large for a number",
+    acts = { head "Content-Length: 99999999999999999999999", CLOSE },
     kind = "decode", token = { kind = "auth" } },
   { name = "100 KB of header fields", acts = { respond(200, "", (function()
       local headers = {}
       for i = 1, 100 do headers["X-Filler-" .. i] = ("x"):rep(1000) end
       return headers
     end)()) }, kind = "decode", status = 200, token = { kind = "auth", status = 200 } },
-  { name = "header fields without end", acts = { send("HTTP/1.1 200 OK", ""),
+  { name = "endless header fields", acts = { send("HTTP/1.1 200 OK", ""),
     { "repeat", "X-Filler: " .. ("x"):rep(990) .. "\r\n", 3000 }, STALL }, kind = "too_large" },
-  { name = "a header field without end", acts = { send("HTTP/1.1 200 OK", "X: "),
+  { name = "an endless header field", acts = { send("HTTP/1.1 200 OK", "X: "),
     { "repeat", ("x"):rep(1000), 3000 }, STALL }, kind = "too_large", retryable = false },
-  { name = "informational responses without end", kind = "too_large",
+  { name = "endless informational responses", kind = "too_large",
     acts = { { "repeat", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 20000 }, STALL } },
   { name = "a protocol switch", acts = { send("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket",
     "Connection: Upgrade", "", ""), STALL }, kind = "timeout", waits = true },
@@ -162,7 +163,7 @@ faults.responses = {
     acts = { respond(200, "<!DOCTYPE html><title>Sign in</title>", { ["Content-Type"] = "text/html" }) },
     kind = "decode", status = 200, retryable = false, methods = true, token = { kind = "auth", status = 200 },
     message = "an HTML page" },
-  { name = "200 with nothing", acts = { respond(200, "") }, kind = "decode", status = 200,
+  { name = "200 with an empty body", acts = { respond(200, "") }, kind = "decode", status = 200,
     list_users = { message = "empty" }, token = { kind = "auth", status = 200 }, methods = true },
   { name = "200 with null", acts = { respond(200, "null") }, kind = "schema", status = 200,
     token = { kind = "auth", status = 200 } },
@@ -170,16 +171,17 @@ faults.responses = {
     token = { kind = "auth", status = 200 } },
   { name = "corrupt gzip", acts = { respond(200, "\31\139\8\0\0\0\0\0\0\3" .. ("\255"):rep(64),
     { ["Content-Encoding"] = "gzip" }) }, kind = "decode", retryable = false, methods = true },
-  { name = "no gzip at all", acts = { respond(200, USERS, { ["Content-Encoding"] = "gzip" }) }, kind = "decode",
+  { name = "a body that is not gzip", acts = { respond(200, USERS, { ["Content-Encoding"] = "gzip" }) },
+    kind = "decode",
     retryable = false },
   { name = "corrupt deflate", acts = { respond(200, "\255\254" .. ("\253"):rep(64),
     { ["Content-Encoding"] = "deflate" }) }, kind = "decode" },
   { name = "corrupt br", acts = { respond(200, ("\255"):rep(64), { ["Content-Encoding"] = "br" }) }, kind = "decode" },
   { name = "corrupt zstd", acts = { respond(200, ("\255"):rep(64), { ["Content-Encoding"] = "zstd" }) },
     kind = "decode" },
-  { name = "an encoding that nobody knows", acts = { respond(200, USERS, { ["Content-Encoding"] = "rot13" }) },
+  { name = "an unknown content coding", acts = { respond(200, USERS, { ["Content-Encoding"] = "rot13" }) },
     kind = "decode" },
-  { name = "encodings upon encodings", acts = { respond(200, USERS,
+  { name = "nested content codings", acts = { respond(200, USERS,
     { ["Content-Encoding"] = ("gzip, "):rep(40) .. "gzip" }) }, kind = "decode" },
   { name = "gzip that is cut short", kind = "decode", token = { kind = "auth" },
     acts = { head("Content-Encoding: gzip", "Connection: close"), { "send", "\31\139\8\0\0\0\0\0\0\3" }, CLOSE } },
@@ -240,12 +242,13 @@ end
 
 --- Faults of the API only.
 faults.api = {
-  { name = "401 for ever", answers = { { respond(401, "{}") }, { respond(401, "{}") } }, kind = "auth", status = 401,
+  { name = "401 repeatedly",
+    responses = { { respond(401, "{}") }, { respond(401, "{}") } }, kind = "auth", status = 401,
     retryable = false, requests = 2, token_requests = 2, methods = true },
   { name = "401 once", acts = { respond(401, "{}") }, good = true, requests = 2, token_requests = 2, methods = true },
-  { name = "500 twice", answers = { { respond(500) }, { respond(500) } }, good = true, requests = 3,
+  { name = "500 twice", responses = { { respond(500) }, { respond(500) } }, good = true, requests = 3,
     options = { max_retries = 2 } },
-  { name = "500 three times", answers = { { respond(500) }, { respond(500) }, { respond(500) } }, kind = "http",
+  { name = "500 three times", responses = { { respond(500) }, { respond(500) }, { respond(500) } }, kind = "http",
     status = 500, retryable = true, requests = 3, options = { max_retries = 2 } },
   { name = "503 with a Retry-After of a second, as a date", good = true, requests = 2, options = { max_retries = 1 },
     acts = function() return { respond(503, "", { ["Retry-After"] = after(2) }) } end, at_least = 0.9 },
@@ -256,7 +259,7 @@ faults.api = {
   { name = "100 KB of header fields, and a list", acts = { send("HTTP/1.1 200 OK", ""),
     { "repeat", "X-Filler: " .. ("x"):rep(990) .. "\r\n", 100 },
     send("Content-Length: " .. #USERS, "", USERS) }, good = true },
-  { name = "a list until the connection ends", acts = { send("HTTP/1.0 200 OK", "", USERS), CLOSE }, good = true },
+  { name = "a list that ends with the connection", acts = { send("HTTP/1.0 200 OK", "", USERS), CLOSE }, good = true },
   { name = "a list in chunks of one byte", acts = { head "Transfer-Encoding: chunked",
     { "send", (USERS:gsub(".", "1\r\n%0\r\n")) }, send("0", "X-Trailer: x", "", "") }, good = true },
   { name = "200 with a list inside an object", acts = { respond(200, "{\"items\": []}") }, kind = "schema" },
@@ -268,43 +271,43 @@ faults.api = {
 }
 
 --- Returns the JSON text of a token response with these members.
-function faults.token_answer(members)
+function faults.token_response(members)
   local all = { access_token = faults.secrets.access_token, token_type = "Bearer" }
   for name, value in pairs(members) do all[name] = value end
   return cjson.encode(all)
 end
 
-local function token_answer(members)
-  return { respond(200, faults.token_answer(members)) }
+local function token_response(members)
+  return { respond(200, faults.token_response(members)) }
 end
 
 --- Faults of the token endpoint only, and odd token responses that are accepted.
 faults.tokens = {
-  { name = "a token of 64 KB", acts = token_answer { access_token = MARK .. ("x"):rep(65533) }, good = true },
-  { name = "a token of 1 MB", acts = token_answer { access_token = MARK .. ("x"):rep(1100000) }, kind = "too_large",
+  { name = "a token of 64 KB", acts = token_response { access_token = MARK .. ("x"):rep(65533) }, good = true },
+  { name = "a token of 1 MB", acts = token_response { access_token = MARK .. ("x"):rep(1100000) }, kind = "too_large",
     retryable = false },
-  { name = "an empty token", acts = token_answer { access_token = "" }, kind = "auth", status = 200 },
-  { name = "a token with a line break", acts = token_answer { access_token = MARK .. "\r\nX-Injected: yes" },
+  { name = "an empty token", acts = token_response { access_token = "" }, kind = "auth", status = 200 },
+  { name = "a token with a line break", acts = token_response { access_token = MARK .. "\r\nX-Injected: yes" },
     kind = "auth", status = 200 },
-  { name = "a token with a line feed at its end", acts = token_answer { access_token = MARK .. "\n" }, kind = "auth",
+  { name = "a token with a line feed at its end", acts = token_response { access_token = MARK .. "\n" }, kind = "auth",
     status = 200 },
-  { name = "a token with a NUL", acts = token_answer { access_token = MARK .. "\0x" }, kind = "auth", status = 200 },
-  { name = "a token with a space", acts = token_answer { access_token = MARK .. " x" }, kind = "auth", status = 200 },
-  { name = "a token of another type", acts = token_answer { token_type = "mac" }, kind = "auth", status = 200 },
+  { name = "a token with a NUL", acts = token_response { access_token = MARK .. "\0x" }, kind = "auth", status = 200 },
+  { name = "a token with a space", acts = token_response { access_token = MARK .. " x" }, kind = "auth", status = 200 },
+  { name = "a token of another type", acts = token_response { token_type = "mac" }, kind = "auth", status = 200 },
   { name = "no token", acts = { respond(200, "{\"token_type\": \"Bearer\"}") }, kind = "auth", status = 200 },
-  { name = "half an answer that ends with its connection", acts = { head "Connection: close",
+  { name = "half a token response before the connection is closed", acts = { head "Connection: close",
     { "send", TOKEN:sub(1, -10) }, CLOSE }, kind = "auth", status = 200, retryable = true },
-  { name = "an error with status 200", acts = token_answer { error = "server_error" }, kind = "auth", status = 200 },
-  { name = "a token that has expired", acts = token_answer { expires_in = 0 }, good = true },
-  { name = "a token that has expired long ago", acts = token_answer { expires_in = -1e300 }, good = true },
-  { name = "a token for ever", acts = token_answer { expires_in = 1e300 }, good = true },
-  { name = "a refresh token with a line break", acts = token_answer { refresh_token = MARK .. "\r\nx: y" },
+  { name = "an error with status 200", acts = token_response { error = "server_error" }, kind = "auth", status = 200 },
+  { name = "a token that has expired", acts = token_response { expires_in = 0 }, good = true },
+  { name = "a token that has expired long ago", acts = token_response { expires_in = -1e300 }, good = true },
+  { name = "a token that expires in 1e300 seconds", acts = token_response { expires_in = 1e300 }, good = true },
+  { name = "a refresh token with a line break", acts = token_response { refresh_token = MARK .. "\r\nx: y" },
     good = true },
   { name = "invalid_client", acts = { respond(401, "{\"error\": \"invalid_client\"}") }, kind = "auth", status = 401,
     retryable = false },
   { name = "invalid_grant", acts = { respond(400, "{\"error\": \"invalid_grant\"}") }, kind = "auth", status = 400,
     retryable = false },
-  { name = "an answer nested beyond measure", acts = { respond(200, ("["):rep(100000)) }, kind = "auth" },
+  { name = "a response that is nested too deeply", acts = { respond(200, ("["):rep(100000)) }, kind = "auth" },
 }
 
 --- Responses of both endpoints that repeat the request with its secrets.
@@ -321,9 +324,10 @@ local GOOD_TLS = { certificate = "server" }
 --- Faults of connections, before any request.
 faults.connections = {
   { name = "refused", state = "refusing", kind = "network", retryable = true, recovers = { state = "listening" } },
-  { name = "that hangs", state = "deaf", kind = "timeout", retryable = true, recovers = { state = "listening" },
+  { name = "that gets no response",
+    state = "deaf", kind = "timeout", retryable = true, recovers = { state = "listening" },
     options = { connect_timeout = 0.2 }, at_least = 0.19 },
-  { name = "that hangs longer than the call may take", state = "deaf", kind = "timeout", waits = true,
+  { name = "that gets no response until the call times out", state = "deaf", kind = "timeout", waits = true,
     recovers = { state = "listening" } },
   { name = "closed at once", accept = { { CLOSE } }, kind = "network", retryable = true },
   { name = "reset at once", accept = { { RESET } }, kind = "network", retryable = true },
@@ -332,7 +336,7 @@ faults.connections = {
   { name = "reset in the TLS handshake", tls = GOOD_TLS, accept = { { RESET } }, kind = "network", retryable = true },
   { name = "silent in the TLS handshake", tls = GOOD_TLS, accept = { { STALL } }, kind = "timeout", retryable = true,
     options = { connect_timeout = 0.2 }, at_least = 0.19 },
-  { name = "silent in the TLS handshake, longer than the call may take", tls = GOOD_TLS, accept = { { STALL } },
+  { name = "silent in the TLS handshake until the call times out", tls = GOOD_TLS, accept = { { STALL } },
     kind = "timeout", waits = true },
   { name = "with garbage in the TLS handshake", tls = GOOD_TLS, accept = { { send "\22\3\3\0\5hello", STALL } },
     kind = "network", retryable = true },
@@ -358,12 +362,12 @@ local CUT_SHORT = versions.truncated_tls_is_an_error and "network" or "decode"
 --- Faults of HTTP over TLS. A complete list is accepted however the connection has ended, as far as libcurl says: JSON
 -- has an end of its own.
 faults.tls = {
-  { name = "a list that ends with its connection, without TLS's good-bye",
+  { name = "a list that ends with the connection, without close_notify",
     good = not versions.truncated_tls_is_an_error, kind = "network", retryable = true,
     acts = { head "Connection: close", { "send", USERS }, CLOSE } },
-  { name = "a list that ends with its connection, and TLS's good-bye", good = true,
+  { name = "a list that ends with the connection, with close_notify", good = true,
     acts = { head "Connection: close", { "send", USERS }, { "goodbye" } } },
-  { name = "half a list that ends with its connection, and TLS's good-bye", kind = "decode", retryable = true,
+  { name = "half a list before the connection is closed, with close_notify", kind = "decode", retryable = true,
     token = { kind = "auth", retryable = false },
     acts = { head "Connection: close", { "send", HALF }, { "goodbye" } } },
   { name = "reset before the header", acts = { RESET }, kind = "network", retryable = true },
@@ -374,9 +378,10 @@ faults.tls = {
 
 --- Faults of HTTP/2, of the API alone. Error codes: RFC 9113, section 7.
 faults.http2 = {
-  { name = "GOAWAY, the request unheard", acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true,
+  { name = "GOAWAY before the request is processed",
+    acts = { { "goaway", 0, 0 }, CLOSE }, kind = "network", retryable = true,
     good = versions.repeats_after_goaway, requests = versions.repeats_after_goaway and 2 or 1 },
-  { name = "GOAWAY, and the answer after it", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
+  { name = "GOAWAY before the response", acts = { { "goaway", 2147483647, 0 }, respond(200, USERS) },
     good = true },
   { name = "GOAWAY with an error", acts = { { "goaway", 0, 11 }, CLOSE }, kind = "network", retryable = true,
     good = versions.repeats_after_failed_goaway, requests = versions.repeats_after_failed_goaway and 2 or 1 },
@@ -393,14 +398,14 @@ faults.http2 = {
   { name = "reset in the body", acts = { { "head", 200, {} }, { "data", HALF }, RESET }, kind = "network",
     retryable = true },
   { name = "reset before the header", acts = { RESET }, kind = "network", retryable = true },
-  { name = "a frame beyond all sizes", acts = { { "raw", ("\255"):rep(64) }, STALL }, kind = "network" },
-  { name = "a header that cannot be unpacked", acts = { { "raw", "\0\0\4\1\4\0\0\0\1\255\255\255\255" }, STALL },
+  { name = "a frame that is too large", acts = { { "raw", ("\255"):rep(64) }, STALL }, kind = "network" },
+  { name = "a header that cannot be decompressed", acts = { { "raw", "\0\0\4\1\4\0\0\0\1\255\255\255\255" }, STALL },
     kind = "network" },
-  { name = "PING many times first", acts = { { "raw", ("\0\0\8\6\0\0\0\0\0pingping"):rep(500) }, respond(200, USERS) },
+  { name = "many PINGs first", acts = { { "raw", ("\0\0\8\6\0\0\0\0\0pingping"):rep(500) }, respond(200, USERS) },
     good = true },
-  { name = "SETTINGS without end", kind = "network",
+  { name = "endless SETTINGS", kind = "network",
     acts = { { "raw", ("\0\0\0\4\0\0\0\0\0"):rep(50000) }, STALL } },
-  { name = "a header without end", kind = "network", acts = { { "raw", "\0\0\1\1\0\0\0\0\1\136" },
+  { name = "an endless header", kind = "network", acts = { { "raw", "\0\0\1\1\0\0\0\0\1\136" },
     { "raw", ("\0\4\1\9\0\0\0\0\1\0\1x\127\249\7" .. ("y"):rep(1018)):rep(2000) }, STALL } },
   { name = "silence", acts = { STALL }, kind = "timeout", waits = true },
   { name = "a body that stalls", acts = { { "head", 200, {} }, { "data", HALF }, STALL }, kind = "timeout",
@@ -415,8 +420,8 @@ faults.proxies = {
   { name = "403", acts = { respond(403) } },
   { name = "502", acts = { respond(502) } },
   { name = "a redirect", acts = { respond(302, "", { Location = "https://elsewhere.example/" }) } },
-  { name = "what is no HTTP", acts = { { "send", "\1\2\3\r\n\r\n" }, CLOSE } },
-  { name = "nothing", acts = { CLOSE } },
+  { name = "text that is not HTTP", acts = { { "send", "\1\2\3\r\n\r\n" }, CLOSE } },
+  { name = "closed at once", acts = { CLOSE } },
   { name = "a reset", acts = { RESET } },
   { name = "silence", acts = { STALL }, waits = true },
 }
@@ -441,7 +446,7 @@ end
 local function listen(peer, row, at, other)
   local acts = type(row.acts) == "function" and row.acts(other) or row.acts
   return peer:listen {
-    state = row.state, accept = row.accept, tls = row.tls, [at] = row.answers or acts and { acts } or {},
+    state = row.state, accept = row.accept, tls = row.tls, [at] = row.responses or acts and { acts } or {},
     good_api = faults.good.api,
     good_token = { respond(200, TOKEN, { Connection = "close" }) }, -- so that the next request uses a new connection
   }

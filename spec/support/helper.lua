@@ -80,12 +80,12 @@ function helper.command(program, environment)
   return ("%s %s -e %s"):format(helper.environment(environment), quoted(helper.interpreter()), quoted(paths .. program))
 end
 
---- Runs such a program. Returns its output and its exit code.
+--- Runs the program of helper.command. Returns its output and its exit code.
 function helper.run(program, environment)
   return helper.shell(helper.command(program, environment))
 end
 
---- How many descriptors this process has open.
+--- The number of open descriptors of this process.
 function helper.descriptors()
   local count = 0
   for name in lfs.dir("/dev/fd") do
@@ -131,7 +131,7 @@ function helper.client(server, more)
   return client
 end
 
---- The same over TLS.
+--- As helper.client, over TLS.
 function helper.tls_client(server, more)
   local options = { base_url = server.tls_url, tls = { ca_file = server.ca_file } }
   for name, value in pairs(more or {}) do options[name] = value end
@@ -143,7 +143,7 @@ function helper.close_clients()
   clients = {}
 end
 
---- Whether the module is a checked build (sanitizers, valgrind): slower, and with memory of its own.
+--- Whether the module is a checked build (sanitizers, valgrind), which is slower and needs more memory.
 local variant = os.getenv("VARIANT") or ""
 helper.CHECKED = variant ~= "" and variant ~= "-poll"
 
@@ -194,12 +194,15 @@ function helper.static(server, settings)
   server:configure(settings)
 end
 
---- Returns a loopback port on which nothing listens.
+local holder
+
+--- Returns a loopback port on which nothing listens: a socket keeps it from others.
 function helper.closed_port()
-  local holder = assert(socket.bind("127.0.0.1", 0))
-  local _, port = holder:getsockname()
-  holder:close()
-  return tonumber(port)
+  if not holder then
+    holder = assert(socket.tcp())
+    assert(holder:bind("127.0.0.1", 0))
+  end
+  return tonumber((select(2, holder:getsockname())))
 end
 
 --- Seconds that a function takes, and its results.

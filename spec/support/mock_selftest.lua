@@ -25,7 +25,7 @@ local function shell(command)
   return text
 end
 
---- Runs curl; returns its exit code, the status, the body, its message and the head of the answer.
+--- Runs curl. Returns its exit code, the status, the body, its message and the head of the response.
 local function curl(url, arguments)
   local folder = shell("mktemp -d"):match("^(%S+)")
   local command = ("curl -q -sS -m 20 -o body -D head -w 'status=%%{http_code}' %s '%s'"):format(arguments or "", url)

@@ -27,6 +27,11 @@ function nginx.output_of(command)
   return (text:gsub("%s+$", ""))
 end
 
+--- The LUA_CPATH of nginx with the module that is built for LuaJIT, of the variant that is tested.
+function nginx.module_path()
+  return ("%s/build/luajit%s/?.so;;"):format(nginx.output_of("pwd"), os.getenv("VARIANT") or "")
+end
+
 --- The content of a file, or nil.
 function nginx.read_file(name)
   local file = io.open(name, "rb")

@@ -1,4 +1,4 @@
--- What the other specs rely on: the scripted server goes away with its owner.
+-- What the other specs rely on: the scripted server ends with its owner.
 local helper = require "spec.support.helper"
 local nginx = require "spec.support.nginx"
 local peer = require "spec.support.peer"
@@ -9,7 +9,7 @@ local function is_gone(pid, folder)
 end
 
 describe("the scripted server", function()
-  it("ends when it is stopped, and leaves nothing behind", function()
+  it("ends when it is stopped, and leaves no files", function()
     local server = peer.start()
     assert.is_false(is_gone(server.pid, server.folder))
     server:stop()
@@ -17,7 +17,7 @@ describe("the scripted server", function()
     assert.is_true(is_gone(server.pid, server.folder))
   end)
 
-  it("ends by itself when its owner is killed", function()
+  it("ends if its owner is killed", function()
     local output = helper.run([[
       local server = require("spec.support.peer").start()
       server:listen {}
@@ -32,7 +32,7 @@ describe("the scripted server", function()
     assert.is_true(is_gone(pid, folder))
   end)
 
-  it("says and hears any bytes", function()
+  it("sends and receives any bytes", function()
     local server = peer.start()
     finally(function() server:stop() end)
     local bytes = {}

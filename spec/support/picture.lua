@@ -1,5 +1,5 @@
---- What the README's picture shows: the command on a terminal, in front of the mock Partner API; and the picture
--- itself. tools/picture.lua makes it, and spec/picture_spec.lua compares it with what the command prints.
+--- The README's picture of the command on a terminal, with the mock Partner API. tools/picture.lua makes it, and
+-- spec/picture_spec.lua compares it with the output of the command.
 
 local mock = require "spec.support.mock"
 local nginx = require "spec.support.nginx"
@@ -10,7 +10,7 @@ local LARGE = "3f0c6a52-91d7-4b1e-a8c4-5d2e7f908b16"
 
 picture.COLUMNS = 100
 
--- What is typed; each line is shown behind a prompt and then run.
+-- The commands, each of which is shown after a prompt and then run.
 local TYPED = {
   "podero users $ORG --role admin --role staff",
   "podero users $LARGE_ORG --format ndjson --output users.ndjson",
@@ -28,8 +28,8 @@ local function session()
   return table.concat(lines)
 end
 
---- Runs the session on a terminal and returns all that it was sent. `podero`: returns how a shell runs the command; it
--- is given the environment variables that the command needs, which the shell has, too.
+--- Runs the commands on a terminal and returns all output. `podero(environment)` returns the shell command that runs
+-- podero with these environment variables, which the shell has, too.
 local function run(podero)
   local server = mock.start { tls = false }
   local folder = nginx.temporary_folder("podero-picture")
@@ -43,7 +43,7 @@ local function run(podero)
       picture.COLUMNS, podero(variables), session()))
     local environment = ("env -u COLUMNS -u LINES -u NO_COLOR TERM=xterm ORG=%s LARGE_ORG=%s"):format(mock.ORG, LARGE)
     for name, value in pairs(variables) do environment = ("%s %s=%s"):format(environment, name, value) end
-    -- The last line fails, as it is to show.
+    -- The last command has to fail.
     nginx.run(("cd %s && %s script -qec 'sh session.sh' /dev/null >screen </dev/null"):format(folder, environment))
   end)
   server:stop()
@@ -55,7 +55,7 @@ end
 
 -- terminal ------------------------------------------------------------------------------------------------------------
 
---- What an escape sequence ("ESC [ parameters letter") does to the style in which text is shown.
+--- The effect of an escape sequence ("ESC [ parameters letter") on the style of text.
 local function restyled(style, parameters)
   local new = { bold = style.bold, color = style.color }
   for digits in (parameters == "" and "0" or parameters):gmatch "%d+" do
@@ -79,7 +79,7 @@ local function restyled(style, parameters)
   return new
 end
 
---- The lines that a terminal shows: of each, its cells by column, `{ character, style }`.
+--- The lines on the terminal, each with its cells by column, `{ character, style }`.
 local function shown(text)
   local rows, row, column, style, position = { {} }, 1, 1, {}, 1
   local function feed()
@@ -136,7 +136,7 @@ local function parts_of(cells)
   return parts
 end
 
---- Runs the command and returns what the terminal shows, row by row, as parts; without empty rows at the end.
+--- Runs the commands and returns the rows of the terminal as parts, without empty rows at the end.
 function picture.record(podero)
   local rows = shown(run(podero))
   for i, cells in ipairs(rows) do rows[i] = parts_of(cells) end
@@ -168,7 +168,7 @@ local SVG = [[
 </svg>
 ]]
 
--- textLength keeps a text to its columns in browsers that have another font.
+-- textLength fits a text to its columns in browsers with another font.
 local TEXT = '<text xml:space="preserve" x="%.2f" y="%d" textLength="%.2f" lengthAdjust="spacingAndGlyphs"%s>%s'
   .. "</text>\n"
 
@@ -189,7 +189,7 @@ end
 
 -- comparison ----------------------------------------------------------------------------------------------------------
 
---- What differs from run to run (points in time, durations, speeds), replaced.
+--- Replaces what differs from run to run: times, durations, speeds.
 local function timeless(line)
   return (line:gsub("%d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d UTC", "TIME"):gsub("%(in [^)]*%)", "(in SOME TIME)")
     :gsub("[%d.]+ (%a?B/s)", "SOME %1"):gsub("[%d.]+ s%f[%A]", "SOME s"))
@@ -208,7 +208,7 @@ function picture.lines(rows)
   return lines
 end
 
---- The rows that a picture shows: as `record` returns them, but for colours.
+--- The rows of a picture as `record` returns them, without colours.
 function picture.rows(svg)
   local rows = {}
   local pattern = '<text xml:space="preserve" x="([%d.]+)" y="(%d+)" textLength="([%d.]+)"[^>]*>([^<]*)<'

@@ -1,10 +1,10 @@
---- What podero.command.rows is to write, made in Lua in another way, for specs.
+--- The expected output of podero.command.rows, made in Lua.
 
 local podero = require "podero"
 
 local rows = {}
 
---- Returns a number with so many digits, as C's printf has it: LuaJIT's own %g does not round a half to the even digit.
+--- Returns a number with `digits` digits as C's printf prints it; LuaJIT's %g does not round half to even.
 local function format(digits, n)
   if not jit then return ("%." .. digits .. "g"):format(n) end
   local ffi = require "ffi"
@@ -64,7 +64,7 @@ function rows.encode(value)
   return "{" .. table.concat(members, ",") .. "}"
 end
 
---- The line of a user. `columns`: these alone; else `fields` first, and then the others, sorted.
+--- The line of a user: only `columns`, or without these `fields` and then the other keys, sorted.
 function rows.json_line(user, columns, fields)
   local members, known = {}, {}
   for i, name in ipairs(columns or fields) do

@@ -1,5 +1,5 @@
---- How programs of specs use schedulers that others have made. Lua source, by the scheduler's module: `spawn(f)` runs a
--- coroutine, `run()` runs all, `sleep(seconds)` waits in one.
+--- How programs of specs use schedulers: Lua source by the scheduler's module, which defines `spawn(f)` to start a
+-- coroutine, `run()` to run all, and `sleep(seconds)` to wait in one.
 return {
   cqueues = [[
     local cqueues = require "cqueues"

@@ -4,6 +4,8 @@
 
 local allocations = require "allocations"
 local podero = allocations.podero
+package.loaded.podero = podero
+local mock = allocations.open_mock()
 
 local ORG = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
 local OTHER = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
@@ -96,7 +98,7 @@ scenarios["request"] = {
   good = function(answer) return answer.a == 1 end,
 }
 
---- An error is what is asked for.
+--- The expected result is an error of the API.
 scenarios["a refused request"] = {
   prepare = function() return new(), { body = "text", content_type = "text/plain" } end,
   run = function(client, opts)
@@ -165,7 +167,7 @@ scenarios["a refused token"] = {
   uses_up = true,
 }
 
---- Likewise. Both token endpoints are pages, see memory_spec.lua.
+--- The expected result is an error. Both token endpoints are pages; see memory_spec.lua.
 scenarios["pages in place of token endpoints"] = {
   prepare = function() return new { base_url = os.getenv "URL" .. "/pages" } end,
   run = function(client)
@@ -229,6 +231,28 @@ scenarios["close"] = {
   end,
   good = function() return true end,
   uses_up = true,
+}
+
+scenarios["a client of podero.mock"] = {
+  prepare = function()
+    local client = mock.new { organizations = { [ORG] = { mock.user(), mock.user(), mock.user { role = "admin" } } } }
+    client:respond("POST", "/x", { 1 })
+    return client, { body = { a = { b = "c" } }, query = { d = 1 }, headers = { ["X-A"] = "1" } }
+  end,
+  run = function(client, opts)
+    local results, errors = client:list_users_of({ ORG, ORG:upper() }, { role = "admin" })
+    if not results[ORG] then return nil, errors[ORG] end
+    local user, err = client:find_user(ORG, { role = "admin" })
+    if not user then return nil, err end
+    return client:request("POST", "/x", opts)
+  end,
+  good = function(answer) return answer[1] == 1 end,
+}
+
+scenarios["podero.mock"] = {
+  prepare = function() return nil, { mock.user(), mock.user { first_name = "x", x = { 1, {} } } } end,
+  run = function(_, list) return mock.new { organizations = { [ORG] = list } } end,
+  good = function(client) return #client:list_users(ORG) == 2 end,
 }
 
 --- Returns texts of all kinds of the module. Keeps the writers in `kept`: Lua forgets what a finalizer was to free if
@@ -300,7 +324,7 @@ local function left_over()
   return allocations.live()
 end
 
-attempt(1e9) -- allocates what is allocated once for the process
+attempt(1e9) -- allocates what a process allocates only once
 local before, n = left_over(), 1
 while attempt(n) do
   local leaked = left_over() - before

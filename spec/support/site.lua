@@ -35,7 +35,7 @@ end
 -- name. Returns the server of nginx.start, with `url`.
 function site.start(environment, options, files)
   local variables = {
-    LUA_PATH = false, LUA_CPATH = root .. "/build/luajit/?.so;;", no_proxy = "*",
+    LUA_PATH = false, LUA_CPATH = nginx.module_path(), no_proxy = "*",
     PODERO_USERNAME = false, PODERO_PASSWORD = false, PODERO_ACCESS_TOKEN = false, PODERO_TOKEN_URL = false,
   }
   for name, value in pairs(environment) do variables[name] = value end

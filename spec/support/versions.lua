@@ -1,5 +1,5 @@
---- What the expectations of specs depend on: versions of libcurl and others, as they are when the specs run. Each has a
--- name that says what differs. The module behaves as its documentation says with all of them.
+--- Differences between versions of libcurl and others on which the expectations of specs depend. Each name says what
+-- differs. The module behaves as documented with all of them.
 
 local compile = require "spec.support.compile"
 local helper = require "spec.support.helper"
@@ -35,8 +35,8 @@ function compute.libcurl()
   return compile("libcurl_version", LIBCURL, "$(pkg-config --cflags --libs libcurl)")
 end
 
---- A connection over TLS that ends without a close_notify is an error to libcurl, even if HTTP allows that the body
--- ends there: it tells OpenSSL of the connection's end since 8.14.1. Before, it took that for the body's end.
+--- A TLS connection that ends without a close_notify is an error for libcurl, even if HTTP allows the body to end
+-- there, since 8.14.1. Before, it was the end of the body.
 function compute.truncated_tls_is_an_error() return is_since(versions.libcurl, "8.14.1") end
 
 --- libcurl sends a request again, on another connection, after a GOAWAY that says that it was not processed. Before
@@ -55,16 +55,16 @@ function compute.returns_between_frames() return is_since(versions.libcurl, "8.7
 --- The code of a private key that cannot be read: CURLE_BAD_FUNCTION_ARGUMENT instead of CURLE_SSL_CERTPROBLEM, or nil.
 function compute.code_of_a_bad_key() return is_since(versions.libcurl, "8.16.0") and 43 or false end
 
---- How many descriptors a multi handle cannot be made without.
+--- How many descriptors a multi handle needs.
 function compute.multi_descriptors() return is_since(versions.libcurl, "8.20.0") and 3 or 0 end
 
---- libcurl takes "127.0.0.1." for the address, and connects to that. Before, it was a name, which can be anybody's.
+--- libcurl connects to the address for "127.0.0.1.". Before, it was a name, which can resolve to anything.
 function compute.address_may_end_with_dot() return is_since(versions.libcurl, "8.21.0") end
 
---- The hexadecimal digits of escapes in a path are sent in capitals. Before, they were sent as they are given.
+--- The hexadecimal digits of escapes in a path are sent in upper case. Before, they were sent unchanged.
 function compute.escapes_become_capital() return is_since(versions.libcurl, "8.20.0") end
 
---- How many header fields libcurl accepts, all those of a transfer together. Before 8.14 only their size is limited.
+--- How many header fields libcurl accepts in a transfer. Before 8.14, only their size is limited.
 function compute.max_header_fields()
   return is_since(versions.libcurl, "8.14.0") and 5000 or math.huge
 end
@@ -77,14 +77,13 @@ function compute.lua_collects_for_its_stack()
   return not version or not is_since(version, "5.4.7")
 end
 
---- fish also offers options that have what was typed inside them, after those that begin with it.
+--- fish also offers options that contain the typed text, after those that begin with it.
 function compute.fish_offers_what_contains()
   return is_since(helper.shell("fish --version"):match "[%d.]+" or "0", "4.0")
 end
 
---- If the access token was deleted, OAuth Toolkit answers a refresh with status 500 (1.7), or grants a token without a
--- scope, which the API then refuses (3.0), or refuses it (3.4). `version`: of a server, see
--- spec.support.django.
+--- If the access token was deleted, OAuth Toolkit responds to a refresh with status 500 (1.7), issues a token without a
+-- scope, which the API refuses (3.0), or refuses the refresh (3.4). `version`: of a server, see spec.support.django.
 function versions.toolkit_refreshes_without_scope(version)
   return is_since(version, "3.0") and not is_since(version, "3.4")
 end

@@ -1,70 +1,87 @@
---- A small HTTP/1.1 server on loopback, for `podero mock`: one request for each connection, one after the other.
+--- A small HTTP/1.1 server on loopback, for `podero mock`: one request for each connection, many connections at once.
 
 local socket = require "socket"
 
 local http_server = {}
 
-local READ_SECONDS = 2 -- for a whole request: nobody else is served meanwhile
+local REQUEST_SECONDS, RESPONSE_SECONDS = 5, 60 -- for a whole one
+local MAX_CONNECTIONS = 100 -- further ones wait; select takes no more than 1,024
 local MAX_HEADER_BYTES, MAX_BODY_BYTES = 16 * 1024, 1024 * 1024
 
 local REASONS = { [200] = "OK", [400] = "Bad Request", [401] = "Unauthorized", [404] = "Not Found",
-  [405] = "Method Not Allowed" }
+  [405] = "Method Not Allowed", [422] = "Unprocessable Content" }
+
+-- A connection is a table with these fields:
+--   socket
+--   thread     the coroutine that serves it; it yields while the socket is not ready
+--   wants      "read" or "write": what it waits for
+--   deadline   of the request, then of the response
+
+--- Yields until the socket is ready. Returns false if the deadline has passed.
+local function wait(connection, wants)
+  connection.wants = wants
+  coroutine.yield()
+  return socket.gettime() < connection.deadline
+end
 
 --- Receives bytes until `is_enough(bytes)` returns a true value, which it returns after them. Returns nil if the
 -- connection ends before, or too much comes, or it takes too long.
-local function receive(connection, bytes, limit, deadline, is_enough)
+local function receive(connection, bytes, limit, is_enough)
   while true do
     local enough = is_enough(bytes)
     if enough then return bytes, enough end
-    local left = deadline - socket.gettime()
-    if #bytes > limit or left <= 0 then return nil end
-    connection:settimeout(left)
-    local ready = socket.select({ connection }, nil, left)
-    if not ready[1] then return nil end
-    connection:settimeout(0)
-    local piece, problem, partial = connection:receive(8192)
+    if #bytes > limit or not wait(connection, "read") then return nil end
+    local piece, problem, partial = connection.socket:receive(8192)
     piece = piece or partial or ""
     if piece == "" and problem ~= "timeout" then return nil end
     bytes = bytes .. piece
   end
 end
 
-local HEADER = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-
 --- Returns the request of a connection, see mock_api.answer; nil if there is none that can be read.
 local function read_request(connection)
-  local deadline = socket.gettime() + READ_SECONDS
-  local bytes, header_end = receive(connection, "", MAX_HEADER_BYTES, deadline, function(text)
+  local bytes, header_end = receive(connection, "", MAX_HEADER_BYTES, function(text)
     return select(2, text:find("\r\n\r\n", 1, true))
   end)
   if not bytes then return nil end
   local request = { headers = {} }
   local method, target = bytes:match("^(%u+) (%S+) HTTP/1%.[01]\r\n")
   if not method then return nil end
-  request.method, request.path = method, target:match("^[^?]*")
+  request.method, request.path, request.query = method, target:match("^([^?]*)%??(.*)$")
   for name, value in bytes:sub(1, header_end):gmatch("\r\n([^:\r\n]+):[ \t]*([^\r\n]*)") do
     request.headers[name:lower()] = value
   end
-  local length = tonumber(request.headers["content-length"] or "0")
+  local length = (request.headers["content-length"] or "0"):match("^%d+$")
+  length = tonumber(length)
   if not length or length > MAX_BODY_BYTES then return nil end
-  bytes = receive(connection, bytes:sub(header_end + 1), MAX_BODY_BYTES, deadline, function(text)
+  request.body = receive(connection, bytes:sub(header_end + 1), MAX_BODY_BYTES, function(text)
     return #text >= length
   end)
-  request.body = bytes
-  return bytes and request
+  return request.body and request
 end
 
---- Sends a response, for as long as bytes are taken. A peer may go away.
-local function send(connection, status, body)
-  connection:settimeout(READ_SECONDS)
-  connection:send(HEADER:format(status, REASONS[status] or "Status", #body))
+--- Sends bytes. Returns false if the peer has gone, or takes too long to receive them.
+local function send(connection, bytes)
   local from = 1
-  while from <= #body do
-    local last, _, sent = connection:send(body, from)
-    last = last or sent
-    if not last or last < from then return end
-    from = last + 1
+  while from <= #bytes do
+    local last, problem, sent = connection.socket:send(bytes, from)
+    if not last and (problem ~= "timeout" or not wait(connection, "write")) then return false end
+    from = (last or sent) + 1
   end
+  return true
+end
+
+local HEADER = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+
+--- Serves one connection: what its coroutine runs.
+local function serve(connection, answer, log)
+  connection.deadline = socket.gettime() + REQUEST_SECONDS
+  local request = read_request(connection)
+  if not request then return end
+  local status, body = answer(request)
+  log(request, status)
+  connection.deadline = socket.gettime() + RESPONSE_SECONDS
+  if send(connection, HEADER:format(status, REASONS[status] or "Status", #body)) then send(connection, body) end
 end
 
 --- Listens on 127.0.0.1, on a free port if `port` is 0. Returns the listener and its port; or nil and a message.
@@ -75,19 +92,48 @@ function http_server.listen(port)
   return listener, tonumber(bound)
 end
 
---- Serves requests for ever. `answer(request)` returns status and body; `log(request, status)` is called after it.
+--- Waits until a socket is ready or a deadline has passed. Returns the listener if it has a connection, and the array
+-- of the connections that can go on.
+local function ready(listener, connections)
+  local readers, writers, seconds, now = {}, {}, nil, socket.gettime()
+  if #connections < MAX_CONNECTIONS then readers[1] = listener end
+  for _, connection in ipairs(connections) do
+    local list = connection.wants == "read" and readers or writers
+    list[#list + 1] = connection.socket
+    seconds = math.max(0, math.min(seconds or math.huge, connection.deadline - now))
+  end
+  local readable, writable = socket.select(readers, writers, seconds)
+  local able = {}
+  now = socket.gettime()
+  for _, connection in ipairs(connections) do
+    local is_ready = readable[connection.socket] or writable[connection.socket]
+    if is_ready or now >= connection.deadline then able[#able + 1] = connection end
+  end
+  return readable[listener] and listener, able
+end
+
+--- Serves requests for ever. `answer(request)` returns status and body; `log(request, status)` is called before the
+-- response is sent.
 function http_server.serve(listener, answer, log)
+  local connections = {}
+  local function run(connection)
+    local ok, problem = coroutine.resume(connection.thread, connection, answer, log)
+    if not ok then error(problem, 0) end
+  end
+  listener:settimeout(0)
   while true do
-    listener:settimeout(0.5) -- so that a signal is noticed
-    local connection = listener:accept()
-    if connection then
-      local request = read_request(connection)
-      if request then
-        local status, body = answer(request)
-        send(connection, status, body)
-        log(request, status)
+    local has_new, able = ready(listener, connections)
+    for _, connection in ipairs(able) do run(connection) end
+    local accepted = has_new and listener:accept()
+    if accepted then
+      accepted:settimeout(0)
+      connections[#connections + 1] = { socket = accepted, thread = coroutine.create(serve) }
+      run(connections[#connections])
+    end
+    for i = #connections, 1, -1 do
+      if coroutine.status(connections[i].thread) == "dead" then
+        table.remove(connections, i).socket:close()
       end
-      connection:close()
     end
   end
 end

@@ -19,20 +19,29 @@ local FIRST = { "Anna", "Bert", "Cleo", "David", "Emma", "Felix", "Gerda", "Hugo
 local LAST = { "Gruber", "Huber", "Bauer", "Wagner", "Pichler", "Steiner", "Moser", "Mayer" }
 local ROLES = { "admin", "staff", "user", "user", "user", "guest" }
 
---- Returns the JSON of so many made-up users, the same each time.
-function mock_api.make_users(count)
+local function make_user(i)
+  local first, last = FIRST[i % #FIRST + 1], LAST[i % #LAST + 1]
+  return {
+    id = ("00000000-0000-4000-8000-%012d"):format(i), organization_id = mock_api.ORG_ID,
+    external_user_id = ("C-%05d"):format(i), role = ROLES[i % #ROLES + 1],
+    email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), i), first_name = first, last_name = last,
+    is_onboarded = i % 3 ~= 0, town = "Graz", country = "AT", num_inverters = i % 2, num_heat_pumps = i % 3,
+    num_electric_vehicles = i % 2, num_wallboxes = i % 2,
+  }
+end
+
+--- Returns the JSON of the made-up users of these numbers, the same each time.
+function mock_api.make_users(from, to)
   local encode, list = rows.encode, {}
-  for i = 1, count do
-    local first, last = FIRST[i % #FIRST + 1], LAST[i % #LAST + 1]
-    list[i] = encode {
-      id = ("00000000-0000-4000-8000-%012d"):format(i), organization_id = mock_api.ORG_ID,
-      external_user_id = ("C-%05d"):format(i), role = ROLES[i % #ROLES + 1],
-      email = ("%s.%s.%d@example.com"):format(first:lower(), last:lower(), i), first_name = first, last_name = last,
-      is_onboarded = i % 3 ~= 0, town = "Graz", country = "AT", num_inverters = i % 2, num_heat_pumps = i % 3,
-      num_electric_vehicles = i % 2, num_wallboxes = i % 2,
-    }
-  end
+  for i = from, to do list[#list + 1] = encode(make_user(i)) end
   return "[" .. table.concat(list, ",") .. "]"
+end
+
+--- Returns what mock_api.answer takes, of two JSON arrays of users.
+function mock_api.lists(users, deleted)
+  local first, second = users:match("^%s*%[(.*)%]%s*$"), deleted:match("^%s*%[(.*)%]%s*$")
+  local comma = first:find("%S") and second:find("%S") and "," or ""
+  return { users = users, all = "[" .. first .. comma .. second .. "]" }
 end
 
 -- requests ----------------------------------------------------------------------------------------------------------
@@ -55,40 +64,55 @@ end
 local function has_client(request, given)
   local basic = (request.headers.authorization or ""):match("^Basic (.+)$")
   local id, secret = given.client_id, given.client_secret
-  if basic then id, secret = (mime.unb64(basic) or ""):match("^([^:]*):(.*)$") end
-  return id and decoded(id) == mock_api.CLIENT_ID and decoded(secret or "") == mock_api.CLIENT_SECRET
+  if basic then id, secret = decoded(mime.unb64(basic) or ""):match("^([^:]*):(.*)$") end
+  return id == mock_api.CLIENT_ID and secret == mock_api.CLIENT_SECRET
 end
+
+local function has_password(_, given)
+  return given.username == mock_api.USERNAME and given.password == mock_api.PASSWORD
+end
+
+-- By grant_type: whether the credentials are right, and the response if they are not.
+local GRANTS = {
+  client_credentials = { is_right = has_client, status = 401, body = '{"error": "invalid_client"}' },
+  password = { is_right = has_password, status = 400, body = '{"error": "invalid_grant"}' },
+}
 
 local function issue_token(request)
   if request.method ~= "POST" then return 405, '{"detail": "Method Not Allowed"}' end
   local given = parameters(request)
-  local is_good
-  if given.grant_type == "password" then
-    is_good = given.username == mock_api.USERNAME and given.password == mock_api.PASSWORD
-  elseif given.grant_type == "client_credentials" then
-    is_good = has_client(request, given)
-  else
-    return 400, '{"error": "unsupported_grant_type"}'
-  end
-  if not is_good then
-    return given.grant_type == "password" and 400 or 401,
-      given.grant_type == "password" and '{"error": "invalid_grant"}' or '{"error": "invalid_client"}'
-  end
+  local grant = GRANTS[given.grant_type]
+  if not grant then return 400, '{"error": "unsupported_grant_type"}' end
+  if not grant.is_right(request, given) then return grant.status, grant.body end
   return 200, ('{"access_token": "%s", "token_type": "Bearer", "expires_in": %d, "scope": "read write"}'):format(TOKEN,
     TOKEN_SECONDS)
 end
 
 local TOKEN_PATHS = { ["/oauth2/token/"] = true, ["/api/partners/v2.0/auth/token"] = true }
 
---- Returns status and JSON body of the response to a request: a table with `method`, `path` (without its query),
--- `headers` (names in lower case) and `body`. `users`: the JSON of the organization's users.
-function mock_api.answer(request, users)
+local BOOLEANS = { ["true"] = true, ["1"] = true, ["false"] = false, ["0"] = false }
+
+local NOT_BOOLEAN = '{"detail": [{"type": "bool_parsing", "loc": ["query", "include_deleted"], '
+  .. '"msg": "Input should be a valid boolean"}]}'
+
+local function list_users(query, lists)
+  local includes_deleted = false
+  for name, value in query:gmatch("([^&=]+)=([^&]*)") do
+    if name == "include_deleted" then includes_deleted = BOOLEANS[value:lower()] end
+  end
+  if includes_deleted == nil then return 422, NOT_BOOLEAN end
+  return 200, includes_deleted and lists.all or lists.users
+end
+
+--- Returns status and JSON body of the response to a request: a table with `method`, `path`, `query` ("" for none),
+-- `headers` (names in lower case) and `body`. `lists`: what mock_api.lists returns.
+function mock_api.answer(request, lists)
   if TOKEN_PATHS[request.path] then return issue_token(request) end
   if request.headers.authorization ~= "Bearer " .. TOKEN then return 401, '{"detail": "Unauthorized"}' end
   local org_id = request.path:match("^/api/partners/v2%.0/org/([^/]+)/users$")
   if org_id ~= mock_api.ORG_ID then return 404, '{"detail": "Not Found"}' end
   if request.method ~= "GET" then return 405, '{"detail": "Method Not Allowed"}' end
-  return 200, users
+  return list_users(request.query, lists)
 end
 
 return mock_api

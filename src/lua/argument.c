@@ -5,9 +5,17 @@
 
 void argument_push_where(lua_State *L) {
   luaL_where(L, 1);
-  if (strncmp(lua_tostring(L, -1), "podero:", 7) != 0) return;
-  lua_pop(L, 1); /* a Lua file of this module made the call; use its caller */
-  luaL_where(L, 2);
+  for (int level = 2; strncmp(lua_tostring(L, -1), "podero:", 7) == 0; level++) {
+    lua_pop(L, 1); /* a Lua file of this module made the call; use its caller */
+    luaL_where(L, level);
+  }
+}
+
+void argument_refuse_self(lua_State *L, const char *type, const char *method) {
+  argument_push_where(L);
+  lua_pushfstring(L, "%scalling '%s' on a bad self (%s expected, got %s; use client:%s(...))",
+                  lua_tostring(L, -1), method, type, luaL_typename(L, 1), method);
+  compat_error(L);
 }
 
 int argument_error(lua_State *L, int argument, const char *method, const char *format, ...) {

@@ -1,6 +1,6 @@
 /* Error messages about arguments of methods and of podero.new.
  *
- *   argument_error, argument_refuse_surplus, argument_push_where */
+ *   argument_error, argument_refuse_surplus, argument_refuse_self, argument_push_where */
 #ifndef PODERO_ARGUMENT_H
 #define PODERO_ARGUMENT_H
 
@@ -19,6 +19,10 @@ void argument_push_where(lua_State *L);
 /* Raises an error if a value above the stack index `last` is not nil. `count`: the number of
  * arguments that `method` takes, not counting the client, for the message. [-0, +0, v] */
 void argument_refuse_surplus(lua_State *L, int last, int count, const char *method);
+
+/* Raises the error that a method was called with something else than a `type` at index 1. Never
+ * returns. [-0, +0, v] */
+_Noreturn void argument_refuse_self(lua_State *L, const char *type, const char *method);
 
 /* Raises the error "bad argument #n to 'method' (...)", with the position of the caller. `format`
  * is as for lua_pushfstring. Never returns; has a result for `return argument_error(...)`.

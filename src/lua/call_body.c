@@ -28,8 +28,8 @@ static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t
   failure->retryable = cut_short && offset > 0;
 }
 
-/* Fills `failure` if the decoder has an error. */
-static void set_value_failure(const struct json_value_error *e, struct failure *failure) {
+void call_body_set_value_failure(const struct json_value *value, struct failure *failure) {
+  const struct json_value_error *e = &value->error;
   switch (e->fault) {
   case JSON_VALUE_FAULT_NONE: break;
   case JSON_VALUE_FAULT_DECODE:
@@ -44,7 +44,7 @@ static void set_value_failure(const struct json_value_error *e, struct failure *
 static void feed_value(lua_State *L, struct call_object *object) {
   user_value_get(L, 1, VALUE_STATE);
   json_value_decode(L, &object->value, -1, object->bytes, object->size);
-  set_value_failure(&object->value.error, object->failure);
+  call_body_set_value_failure(&object->value, object->failure);
 }
 
 /* Sets the result of a body that is not decoded: its text, or true. [-0, +0, m] */
@@ -68,7 +68,7 @@ static void end_value(lua_State *L, struct call_object *object) {
   }
   user_value_get(L, 1, VALUE_STATE);
   if (json_value_end(L, &object->value, -1)) user_value_set(L, 1, VALUE_DECODED);
-  set_value_failure(&object->value.error, object->failure);
+  call_body_set_value_failure(&object->value, object->failure);
 }
 
 /* ---- a body of users: all other methods ---- */
@@ -143,15 +143,17 @@ static void feed_users(lua_State *L, struct call_object *object) {
   call_body_set_users_failure(&object->decoder, object->failure);
 }
 
+void call_body_end_users(struct user_decoder *decoder, bool finds, struct failure *failure) {
+  if (!user_decode_end(decoder))
+    call_body_set_users_failure(decoder, failure);
+  else if (finds && decoder->delivered == 0)
+    failure_set(failure, FAILURE_NOT_FOUND, "none of the %llu users in the list has these values",
+                (unsigned long long)decoder->users);
+}
+
 /* Sets the failure of a list that is not complete, or lacks the user of find_user. */
 static void end_users(struct call_object *object) {
-  const struct user_decoder *d = &object->decoder;
-  if (!user_decode_end(&object->decoder))
-    call_body_set_users_failure(&object->decoder, object->failure);
-  else if (object->method == METHOD_FIND_USER && d->delivered == 0)
-    failure_set(object->failure, FAILURE_NOT_FOUND,
-                "none of the %llu users of the list has these values",
-                (unsigned long long)d->users);
+  call_body_end_users(&object->decoder, object->method == METHOD_FIND_USER, object->failure);
 }
 
 /* ---- the binding ---- */

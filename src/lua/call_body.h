@@ -1,4 +1,7 @@
-/* The callbacks through which the core hands the body of a response to the binding. */
+/* The callbacks through which the core hands the body of a response to the binding.
+ *
+ *   calls     call_body_binding, call_body_run, call_body_push_targets
+ *   decoders  call_body_set_users_failure, call_body_end_users, call_body_set_value_failure */
 #ifndef PODERO_LUA_CALL_BODY_H
 #define PODERO_LUA_CALL_BODY_H
 
@@ -23,5 +26,12 @@ struct user_targets call_body_push_targets(lua_State *L, const struct call_objec
 
 /* Fills `failure` if the user decoder has an error; otherwise does nothing. */
 void call_body_set_users_failure(const struct user_decoder *decoder, struct failure *failure);
+
+/* Ends a list: fills `failure` if it is not complete, or if `finds` is true and no user was
+ * delivered. */
+void call_body_end_users(struct user_decoder *decoder, bool finds, struct failure *failure);
+
+/* Fills `failure` if the decoder of any JSON value has an error; otherwise does nothing. */
+void call_body_set_value_failure(const struct json_value *value, struct failure *failure);
 
 #endif

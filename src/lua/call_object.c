@@ -361,11 +361,9 @@ static void set_list_options(lua_State *L, struct call_object *object,
   user_value_set(L, -2, VALUE_FILTER);
 }
 
-/* Returns the size limit of the response for the core. There is none for a filtered list that is
- * kept: its decoder counts only what is delivered, see struct user_decoder_options. */
-static uint64_t response_limit(const struct call_object *object) {
-  bool keeps_users = object->method == METHOD_LIST_USERS || object->method == METHOD_LIST_USERS_OF;
-  return object->filter != NULL && keeps_users ? UINT64_MAX : object->max_response_bytes;
+uint64_t call_response_limit(enum method method, bool has_filter, uint64_t max_response_bytes) {
+  bool keeps_users = method == METHOD_LIST_USERS || method == METHOD_LIST_USERS_OF;
+  return has_filter && keeps_users ? UINT64_MAX : max_response_bytes;
 }
 
 int call_push_new(lua_State *L, struct session *session, enum method method, bool validate,
@@ -395,7 +393,8 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   object->raw = options->raw;
   object->max_response_bytes = options->max_response_bytes;
   set_list_options(L, object, options, opts, filter);
-  call_options.max_response_bytes = response_limit(object);
+  call_options.max_response_bytes =
+      call_response_limit(method, object->filter != NULL, object->max_response_bytes);
   object->call = call_new(session, &call_options);
   if (object->call != NULL) return 1;
   if (session_is_closed(session)) /* by a finalizer: this function allocates memory */

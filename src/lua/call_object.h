@@ -1,6 +1,6 @@
 /* The call object: the userdata through which Lua runs a call (core/call.h).
  *
- *   create   call_open, call_push_new, call_push_failure
+ *   create   call_open, call_push_new, call_push_failure, call_response_limit
  *   calls    calls_count, calls_get, calls_session
  *   Lua      call_set_functions */
 #ifndef PODERO_CALL_OBJECT_H
@@ -47,6 +47,10 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
 /* Pushes nil and an error object; returns 2. `session` may be NULL. [-0, +2, m] */
 int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,
                       const char *message);
+
+/* Returns the size limit of a response for the core. There is none for a filtered list that is
+ * kept: its decoder counts only what is delivered, see struct user_decoder_options. */
+uint64_t call_response_limit(enum method method, bool has_filter, uint64_t max_response_bytes);
 
 /* Functions for an argument `calls`: the value at `index` is a call object or an array of call
  * objects. */

@@ -272,6 +272,12 @@ void error_log_in_nginx(lua_State *L) {
   log_in_nginx(L, "ERR");
 }
 
+int error_raise(lua_State *L) {
+  lua_settop(L, 1);
+  error_log_in_nginx(L);
+  return lua_error(L);
+}
+
 /* ---- the metatable ---- */
 
 /* Returns whether the value at `index` is an error object. [-0, +0, -] */

@@ -1,7 +1,7 @@
 /* Error objects: the second result of a failed call.
  *
  *   push   error_open, error_push, error_push_headers, error_set_url
- *   use    error_is_error, error_log_in_nginx */
+ *   use    error_is_error, error_raise, error_log_in_nginx */
 #ifndef PODERO_ERROR_H
 #define PODERO_ERROR_H
 
@@ -33,6 +33,9 @@ void error_set_url(lua_State *L, const char *url, struct session *session);
 /* Writes the error object on top to nginx's log, at level ERR. Does nothing outside of nginx. For
  * errors that are raised: nginx itself logs a raised error only if it is a string. [-0, +0, e] */
 void error_log_in_nginx(lua_State *L);
+
+/* raise_failure(err): raises an error object, which in nginx is logged first. [1, +0, v] */
+int error_raise(lua_State *L);
 
 /* podero.is_error(v) -> whether v is an error object [1.., +1] */
 int error_is_error(lua_State *L);

@@ -24,13 +24,6 @@ static int raise_error(lua_State *L) {
   return lua_error(L);
 }
 
-/* raise_failure(err): raises an error object, which in nginx is logged first. [1, +0, v] */
-static int raise_failure(lua_State *L) {
-  lua_settop(L, 1);
-  error_log_in_nginx(L);
-  return lua_error(L);
-}
-
 /* protected_call(f, ...): pcall for functions that may not yield; an attempt to yield is an error.
  * Also replaces Lua's pcall if the program has removed it. [1.., +1..] */
 static int protected_call(lua_State *L) {
@@ -104,7 +97,7 @@ void methods_make(lua_State *L) {
   lua_setfield(L, functions, "raise");
   lua_pushcfunction(L, protected_call);
   lua_setfield(L, functions, "protected_call");
-  lua_pushcfunction(L, raise_failure);
+  lua_pushcfunction(L, error_raise);
   lua_setfield(L, functions, "raise_failure");
   load_file(L, methods, sizeof methods);
   lua_pushvalue(L, functions);

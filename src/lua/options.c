@@ -497,7 +497,7 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
     argument_error(L, reader.argument, reader.method,
                    "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
-  if (!out->has_max_response_bytes) o->max_response_bytes = UINT64_C(256) * 1024 * 1024;
+  if (!out->has_max_response_bytes) o->max_response_bytes = OPTIONS_MAX_RESPONSE_BYTES;
   credential_options_complete(L, o);
   complete_urls(L, o);
   if (o->user_agent != NULL) join(L, &o->user_agent, o->user_agent, " ");

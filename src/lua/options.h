@@ -23,6 +23,9 @@ struct client_options {
   enum log_level log; /* LOG_DEBUG if has_log_function is true */
 };
 
+/* Default of the option max_response_bytes. */
+#define OPTIONS_MAX_RESPONSE_BYTES (UINT64_C(256) * 1024 * 1024)
+
 enum method {
   METHOD_LIST_USERS,
   METHOD_EACH_USER,

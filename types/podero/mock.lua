@@ -5,9 +5,11 @@
 local mock = {}
 
 ---@class podero.mock.Options
----@field organizations? table<string, podero.User[]> Users by organization id.
----@field deleted? table<string, podero.User[]> Users that only `include_deleted` lists, by organization id.
+---@field organizations? table<string, podero.User[]|string> Users by organization id: an array, or its JSON as text.
+---@field deleted? table<string, podero.User[]|string> Users that only `include_deleted` lists, by organization id.
 ---@field token? string What `client:token` returns; default `"mock-token"`.
+---@field expires_at? number Its second result; default: in ten hours.
+---@field scope? string Its third result; default `"read write"`.
 
 ---@class podero.mock.Failure
 ---@field kind? podero.ErrorKind Default: `"http"` if there is a status, else `"network"`.
@@ -18,11 +20,13 @@ local mock = {}
 ---@field description? string Its description.
 ---@field retry_after? number Seconds.
 ---@field retryable? boolean Default: by kind and status.
+---@field url? string Default: that of the call.
+---@field headers? table<string, string> Header fields of the response; default: none.
 ---@field times? integer How many calls fail; default 1.
 ---@field method? string Only calls of this method, such as `"list_users"`.
 ---@field org_id? string Only calls for this organization.
 
---- What was called: the method's name and its arguments.
+--- What was called: the method's name and its arguments. Calls that raise an error at their arguments are left out.
 ---@class podero.mock.Call
 ---@field method string Name of the method.
 ---@field org_id? string Its argument.
@@ -37,7 +41,8 @@ local mock = {}
 ---@field calls podero.mock.Call[] What was called, in order.
 local Client = {}
 
---- Makes a client. Raises an error that names the field if a user is not what the API's schema says.
+--- Makes a client. It refuses the arguments that a real client refuses. Raises an error that names the field if a user
+--- is not what the API's schema says.
 ---@param options? podero.mock.Options What it answers from
 ---@return podero.mock.Client client # with the methods of a real client
 function mock.new(options) end

@@ -57,9 +57,9 @@ function Listener:set(settings)
   self.peer:command { ["do"] = "set", number = self.number, settings = settings }
 end
 
---- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection); how many
--- connections there were; how many of them have ended; how many there were at most at a time; and how many requests are
--- being answered now.
+--- The requests so far (kind: "token", "api" or "connect"; method, target, headers, body, connection); the number of
+-- connections; how many of them have ended; how many there were at most at a time; and the number of requests in
+-- flight.
 function Listener:received()
   local answer = self.peer:command { ["do"] = "received", number = self.number }
   return answer.requests, answer.connections, answer.ended, answer.most, answer.in_flight

@@ -67,7 +67,7 @@ def blanks(megabytes):
 
 @functools.lru_cache
 def packed(head, unit, count):
-    """A gzip text of the head and so many units."""
+    """A gzip text of the head and `count` units."""
     stream = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = max(1, min(count, 1048576 // len(unit)))
     pieces = [stream.compress(head.encode("latin-1"))]
@@ -234,7 +234,7 @@ class Listener:
 
 
 class Connection:
-    """Plays answers: lists of acts, each a list of a name and arguments."""
+    """Plays lists of acts, each of which is a list of a name and arguments."""
 
     def __init__(self, listener, sock, number):
         self.listener, self.sock, self.number = listener, sock, number
@@ -243,7 +243,7 @@ class Connection:
         for name, *arguments in acts:
             getattr(self, "act_" + name)(*arguments)
 
-    def answer(self, method, target, headers, body):
+    def respond_to(self, method, target, headers, body):
         kind = "connect" if method == "CONNECT" else "token" if target.endswith(TOKEN_PATHS) else "api"
         self.request = {"method": method, "target": target, "headers": headers, "body": body}
         self.listener.record({**self.request, "kind": kind, "connection": self.number, "time": time.time()})
@@ -254,7 +254,7 @@ class Connection:
             self.listener.count(-1)
 
     def act_echo(self, status, form):
-        """An answer that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
+        """A response that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
         told = self.request["headers"].get("authorization", "") + "&" + self.request["body"]
         text = json.dumps({"detail": told, "request": self.request}) if form == "json" else "<p>" + told
         self.act_respond(status, {"Location": "/login?" + told.replace(" ", "%20")}, text)
@@ -270,22 +270,22 @@ class Connection:
         self.act_respond(200, {"Content-Encoding": "gzip"}, blanks(int(megabytes)).decode("latin-1"))
 
     def act_packed(self, head, unit, count):
-        """An answer in gzip: the head, and so many units."""
+        """A response in gzip: the head, and `count` units."""
         body = packed(head, unit, int(count))
         self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     def act_packed_body(self, head, unit, count):
-        """The body alone."""
+        """Only the body of such a response."""
         self.sock.sendall(packed(head, unit, int(count)))
 
     def act_gzipped(self, text, more):
-        """An answer in gzip, and more bytes after it: the same once more for "member"."""
+        """A response in gzip, and more bytes after it: the same again for "member"."""
         body = squeeze(text.encode("latin-1"), zlib.Z_FINISH, 31)
         body += body if more == "member" else more.encode("latin-1")
         self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     def act_colliding(self, head, count, tail):
-        """An answer whose keys collide in Lua's table of strings."""
+        """A response whose keys collide in Lua's table of strings."""
         self.act_respond(200, {}, head + colliding(int(count)) + tail)
 
     def act_pause(self, seconds):
@@ -332,7 +332,7 @@ class Connection:
         raise HangUp
 
     def act_flood(self, text, unit, count, end):
-        """A text, so many units and an end, as far as the client takes them. Waits until it has gone."""
+        """A text, `count` units and an end, as far as the client accepts them. Waits until it has disconnected."""
         try:
             self.sock.sendall(text.encode("latin-1"))
             for _ in range(int(count)):
@@ -352,7 +352,7 @@ class Connection:
         self.listener.gone.wait(LONGEST_STALL)
 
     def act_meet(self, count):
-        """Waits until so many requests have come in all."""
+        """Waits until `count` requests have been received in all."""
         with self.listener.met:
             self.listener.met.wait_for(lambda: len(self.listener.requests) >= count, LONGEST_STALL)
 
@@ -391,7 +391,7 @@ class Http1(Connection):
         self.sock.sendall(text.encode("latin-1"))
 
     def act_repeat(self, text, count):
-        """The text `count` times, as long as the client takes it."""
+        """The text `count` times, as long as the client accepts it."""
         each = max(1, 65536 // max(1, len(text)))
         block = text.encode("latin-1") * each
         for _ in range(int(count) // each):

@@ -2,6 +2,7 @@ local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
 local option = require "podero.command.option"
 local output = require "podero.command.output"
+local system = require "podero.command.system"
 local text = require "podero.command.text"
 
 local mock = {
@@ -11,30 +12,40 @@ local mock = {
     option("--port N", "Default: a free one.", { convert = convert.port }),
     option("--count N", "How many users (25).", { convert = convert.count }),
     option("--users FILE", "The users are in this file: a JSON array."),
+    option("--deleted FILE", "Users that only include_deleted lists, likewise."),
     option("-q --quiet", "Print no line for each request."),
   } } },
   examples = {
     { "In one terminal", "podero mock --port 8080" },
     { "In another one, after the lines that it has printed", "podero users $ORG" },
   },
-  notes = "Only this machine can connect to it. Ctrl-C ends it.",
+  notes = "For each ten made-up users there is a deleted one, which only include_deleted lists. Only this machine can "
+    .. "connect. Ctrl-C ends it.",
 }
 
 function mock.check(given)
   if given.count and given.users then failure.usage("--count and --users are two lists of users", given.label) end
 end
 
---- Returns the JSON in a file. The users have to be what the API's schema says.
-local function read_users(name, org_id)
+--- Returns the JSON in the file of an option. It has to be an array of users as the API's schema describes them.
+local function read_users(label, name, org_id)
+  local function fail(problem) failure.setup(("%s %s: %s"):format(label, name, problem)) end
   local file, problem = io.open(name, "rb")
   local json = file and file:read("*a")
   if file then file:close() end
-  if not json then failure.setup(("--users %s: %s"):format(name, problem or "it cannot be read")) end
-  local ok, list = pcall(require("cjson").decode, json)
-  if not ok or type(list) ~= "table" then failure.setup(("--users %s: not a JSON array"):format(name)) end
-  local fits, fault = pcall(require("podero.mock").new, { organizations = { [org_id] = list } })
-  if not fits then failure.setup(("--users %s: %s"):format(name, fault)) end
+  if not json then fail(problem and problem:gsub("^.*: ", "") or "it cannot be read") end
+  local is_valid, fault = pcall(require("podero.mock").new, { organizations = { [org_id] = json } })
+  if not is_valid then fail((fault:gsub("^.-users of [%x-]+: ", ""):gsub("^the response is ", ""))) end
   return json
+end
+
+--- Returns the users to serve, see mock_api.lists. For ten made-up users there is a deleted one.
+local function make_lists(given, api)
+  local count = given.users and 0 or given.count or 25
+  local users, deleted = api.make_users(1, count), api.make_users(count + 1, count + math.ceil(count / 10))
+  if given.users then users = read_users("--users", given.users, api.ORG_ID) end
+  if given.deleted then deleted = read_users("--deleted", given.deleted, api.ORG_ID) end
+  return api.lists(users, deleted)
 end
 
 local BEGINNING = [[
@@ -44,18 +55,18 @@ export ORG=%s
 ]]
 
 function mock.run(given)
-  local ok, api = pcall(require, "podero.command.mock_api")
-  local is_there, server = pcall(require, "podero.command.http_server")
-  if not ok or not is_there then
+  if not (pcall(require, "socket") and pcall(require, "mime")) then
     failure.setup("podero mock needs LuaSocket: apt-get install lua-socket, or luarocks install luasocket")
   end
-  local users = given.users and read_users(given.users, api.ORG_ID) or api.make_users(given.count or 25)
+  local api, server = require "podero.command.mock_api", require "podero.command.http_server"
+  local lists = make_lists(given, api)
   local listener, port = server.listen(given.port or 0)
   if not listener then failure.error(("cannot listen on port %d: %s"):format(given.port or 0, port)) end
+  system.catch_signals() -- the interpreter's handler of SIGINT would wait for the next request
   local sink = output.open()
   sink:write(BEGINNING:format(port, api.CLIENT_ID, api.CLIENT_SECRET, api.ORG_ID))
   sink:flush()
-  server.serve(listener, function(request) return api.answer(request, users) end, function(request, status)
+  server.serve(listener, function(request) return api.answer(request, lists) end, function(request, status)
     if given.quiet then return end
     sink:write(text.printable(("# %s %s: %d"):format(request.method, request.path, status)), "\n")
     sink:flush()

@@ -158,6 +158,13 @@ static bool was_lost(const struct transfer *x, CURLcode code) {
   return got == CURLE_OK && new_connections == 0;
 }
 
+void connection_note_socket(struct transfer *x) {
+  x->opened_socket = true;
+  if (x->sent_at == 0) return;
+  if (x->socket != NULL) x->http2 = x->socket->http2;
+  x->repeated = true;
+}
+
 bool connection_stops_repeat(struct transfer *x) {
   if (x->sent_at == 0) return false;
   if (can_restart(x) && x->opened_socket)
@@ -175,10 +182,11 @@ static void end_broken_connection(struct transfer *x, CURLcode code) {
   if (s != NULL && s->open && find_others(x, s).count == 0) shutdown(s->fd, SHUT_RDWR);
 }
 
-/* Whether another transfer that has lost its HTTP/2 connection was restarted already. */
+/* Whether another transfer that has lost its HTTP/2 connection was restarted already, here or by
+ * libcurl. */
 static bool has_restarted_another(const struct transfer *x) {
   for (const struct transfer *y = x->transport->transfers; y != NULL; y = y->next) {
-    if (y != x && y->restarted && y->http2) return true;
+    if (y != x && (y->restarted || y->repeated) && y->http2) return true;
   }
   return false;
 }

@@ -120,6 +120,7 @@ struct transfer {
   /* The connection. */
   bool fresh_connection;          /* as in the request */
   bool restarted;                 /* the request is being sent a second time */
+  bool repeated;                  /* libcurl has opened a socket to send it a second time */
   bool repeat_stopped;            /* connection_stops_repeat has returned true */
   bool shut_down;                 /* its connection was shut down by connection_shut_down */
   bool http2;                     /* its last connection used HTTP/2 */
@@ -273,6 +274,9 @@ enum connection_action connection_after_stop(struct transfer *transfer);
 /* Ends a connection that other transfers use. libcurl then reports an error for these, and they are
  * restarted. */
 void connection_shut_down(struct transport *transport, const struct socket_entry *socket);
+
+/* Call this when a socket is opened for the transfer. */
+void connection_note_socket(struct transfer *transfer);
 
 /* Call this when libcurl is about to send the request. Returns true if it must not, for one of two
  * reasons. Either libcurl has sent the request before, over an idle connection that was closed, and

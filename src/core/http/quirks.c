@@ -30,7 +30,7 @@
  *   transfer, are reported as CURLE_OUT_OF_MEMORY; from 8.6 on as CURLE_TOO_LARGE
  *   (is_too_large_for_libcurl in transfer.c). A long field must not end other transfers. It is
  *   recognized by the number of bytes that were read, on Linux only (has_long_field in transfer.c).
- *   Spec: faults_spec "a header field without end", status_spec "fails that call only"
+ *   Spec: faults_spec "an endless header field", status_spec "fails that call only"
  *
  * all
  *   The codings of a body are decoded however long that takes, without a call of receive_body while
@@ -86,8 +86,8 @@
  *   only reported when a later timer expires (8.14). All transfers are checked at intervals,
  *   regardless of the timer (FIRST_CHECK_SECONDS in transport.c). 8.5 never reports some HTTP/2
  *   errors: the calls end at their deadlines.
- *   Spec: faults_spec "silent in the TLS handshake", "a frame beyond all sizes", "a header that
- *   cannot be unpacked"
+ *   Spec: faults_spec "silent in the TLS handshake", "a frame that is too large", "a header that
+ *   cannot be decompressed"
  *
  * all
  *   An idle TLS connection that the server has closed with close_notify is used again. libcurl
@@ -103,7 +103,7 @@
  * from 8.0
  *   An HTTP/2 connection that has failed can be used again. It is shut down
  *   (end_broken_connection in connection.c).
- *   Spec: faults_spec "SETTINGS without end"
+ *   Spec: faults_spec "endless SETTINGS"
  *
  * all
  *   A request over a reused connection is sent again if the connection is closed without a
@@ -117,6 +117,12 @@
  *   CURLOPT_FORBID_REUSE does not keep other transfers off an HTTP/2 connection that is in use. If
  *   it is silent, it is shut down (connection_after_stop in connection.c).
  *   Spec: connections_spec "opens another HTTP/2 connection"
+ *
+ * 8.23
+ *   If an HTTP/2 connection that several transfers use is shut down here, libcurl repeats the
+ *   request of one itself, and reports the others as failed. They wait for the connection that it
+ *   makes for that one (has_restarted_another in connection.c).
+ *   Spec: connections_spec "sends the requests of waiting calls"
  *
  * all
  *   All bytes that were read are decoded before libcurl returns; into memory if the transfer is
@@ -180,6 +186,7 @@
  * from 8.14
  *   A response may have 5,000 header fields. More are reported as CURLE_TOO_LARGE, like a field
  *   that is too long (has_too_many_fields in transfer.c).
+ *   Spec: headers_spec "join many repeated fields"
  *
  * 7.88
  *   If the connection is closed between two header fields, libcurl reports a complete response

@@ -81,7 +81,7 @@ curl_socket_t transport_open_socket(void *user, curlsocktype purpose,
     x->no_descriptor = x->no_descriptor || errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;
   }
-  x->opened_socket = true;
+  connection_note_socket(x);
   struct socket_entry *s = x->opened = sockets_add(&t->sockets, fd);
   if (s != NULL && reactor_replace(t->reactor, &t->watcher, fd)) return fd;
   if (s != NULL) s->open = false;
