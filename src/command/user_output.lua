@@ -11,17 +11,18 @@ local words = require "podero.command.words"
 local user_output = {}
 
 user_output.FILE = option("-o --output FILE",
-  "Write to this file, replaced after the whole list has been received; - is standard output.")
+  "Write to this file, which is replaced after everything was received; - is standard output.")
 
 --- The options of `users` and `find`.
 user_output.OPTIONS = {
-  option("-f --format FORMAT", "Default: by the name given to --output, else table.", { choices = formats.NAMES }),
+  option("-f --format FORMAT", "How users are written. Default: by the name given to --output, else table.",
+    { choices = formats.NAMES }),
   user_output.FILE,
-  option("--columns NAME,...", "These fields alone, in this order.", { convert = convert.columns }),
+  option("--columns NAME,...", "Only these fields, in this order.", { convert = convert.columns }),
   option("--wide", "Cut nothing off to fit the terminal."),
-  option("--color WHEN", "Default: auto, which is for terminals; see NO_COLOR.",
+  option("--color WHEN", "Whether the table has colours. Default: auto, which is for terminals; see NO_COLOR.",
     { choices = { "auto", "always", "never" }, default = "auto" }),
-  option("--delimiter C", "Between the fields of CSV (a comma).", { convert = convert.delimiter }),
+  option("--delimiter C", "The character between fields of CSV (a comma).", { convert = convert.delimiter }),
   option("--bom", "Begin CSV with a byte order mark, for spreadsheets."),
 }
 

@@ -4,7 +4,7 @@ local SHELLS = { "bash", "zsh", "fish" }
 
 local completion = {
   summary = "Print a script that completes the command's words in a shell.",
-  arguments = { { name = "SHELL", key = "shell", help = "Which.", choices = SHELLS } },
+  arguments = { { name = "SHELL", key = "shell", help = "The shell.", choices = SHELLS } },
   examples = {
     { "In bash, now", "source <(podero completion bash)" },
     { "In zsh, in a folder of $fpath", "podero completion zsh >~/.zfunc/_podero" },

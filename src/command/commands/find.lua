@@ -12,16 +12,16 @@ local where = require "podero.command.where"
 local find = {
   summary = "Find one user of an organization.",
   arguments = {
-    { name = "ORG_ID", key = "org_id", help = "Whose user.", convert = convert.organization },
+    { name = "ORG_ID", key = "org_id", help = "The organization.", convert = convert.organization },
     { name = "FIELD=VALUE", key = "where", many = true, convert = where.read,
-      help = "What the user has; all of them have to fit. A field that is given twice may have either value; without "
-        .. "VALUE, it has none." },
+      help = "What the user must have: all fields must match, and a field given twice matches either value. FIELD= "
+        .. "matches users without a value." },
   },
   options = {
     { "Which user", {
-      option("--include-deleted", "Also one that is deleted."),
+      option("--include-deleted", "Also users that are deleted."),
     } },
-    { "Its form", user_output.OPTIONS },
+    { "Output", user_output.OPTIONS },
     { nil, { user_output.NO_VALIDATE } },
   },
   asks = true,
@@ -29,7 +29,7 @@ local find = {
     { "By e-mail", "podero find ORG_ID email=anna@example.com" },
     { "By customer number, for another program", "podero find ORG_ID external_user_id=4711 -f json | jq -r .id" },
   },
-  notes = "The transfer ends as soon as the user is found. Without one the exit code is 5. The fields are "
+  notes = "The transfer ends as soon as the user is found. If there is none, the exit code is 5. The fields are "
     .. table.concat(FIELDS, ", ") .. ".",
 }
 

@@ -4,7 +4,7 @@ local pages = require "podero.command.help"
 
 local help = {
   summary = "Print the help of a command.",
-  arguments = { { name = "COMMAND", key = "topic", help = "Which; without it, all are listed.", optional = true,
+  arguments = { { name = "COMMAND", key = "topic", help = "The command; without it, all are listed.", optional = true,
     choices = commands.NAMES } },
 }
 

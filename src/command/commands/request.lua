@@ -6,7 +6,7 @@ local response = require "podero.command.response"
 
 local OPTIONS = {
   option("--data FILE", "The body is in this file; - is standard input."),
-  option("--content-type TYPE", "Of the body (application/json)."),
+  option("--content-type TYPE", "The type of the body (application/json)."),
 }
 for _, one in ipairs(response.OPTIONS) do OPTIONS[#OPTIONS + 1] = one end
 

@@ -9,18 +9,18 @@ local where = require "podero.command.where"
 
 local users = {
   summary = "List the users of organizations.",
-  arguments = { { name = "ORG_ID", key = "org_id", help = "Whose users; one organization after the other.", many = true,
-    convert = convert.organization } },
+  arguments = { { name = "ORG_ID", key = "org_id", help = "The organizations, which are listed in this order.",
+    many = true, convert = convert.organization } },
   options = {
     { "Which users", {
-      option("--role ROLE", "Only this role; may be repeated.", { choices = where.ROLES, many = true }),
-      option("--search TEXT", "Only those with this text in e-mail, names or external id, in upper or lower case.",
+      option("--role ROLE", "Only users with this role; may be repeated.", { choices = where.ROLES, many = true }),
+      option("--search TEXT", "Only users with this text in e-mail, names or external id, in upper or lower case.",
         { empty = true }),
-      option("--where FIELD=VALUE", "Only those with this value, or, if it is left out, with none; may be repeated. "
-        .. "All fields have to fit; one that is given twice may have either value. podero help find has their names.",
+      option("--where FIELD=VALUE", "Only users with this value; FIELD= matches those without one. May be repeated: "
+        .. "all fields must match, and a field given twice matches either value. podero help find lists the fields.",
         { convert = where.read, many = true }),
-      option("--limit N", "At most this many in all.", { convert = convert.limit }),
-      option("--include-deleted", "Also those that are deleted."),
+      option("--limit N", "At most this many users in all.", { convert = convert.limit }),
+      option("--include-deleted", "Also users that are deleted."),
     } },
     { "Output", user_output.OPTIONS },
     { nil, {
