@@ -1,5 +1,6 @@
 local convert = require "podero.command.convert"
 local failure = require "podero.command.failure"
+local input = require "podero.command.input"
 local option = require "podero.command.option"
 local output = require "podero.command.output"
 local system = require "podero.command.system"
@@ -30,10 +31,7 @@ end
 --- Returns the JSON in the file of an option. It has to be an array of users as the API's schema describes them.
 local function read_users(label, name, org_id)
   local function fail(problem) failure.setup(("%s %s: %s"):format(label, name, problem)) end
-  local file, problem = io.open(name, "rb")
-  local json = file and file:read("*a")
-  if file then file:close() end
-  if not json then fail(problem and problem:gsub("^.*: ", "") or "it cannot be read") end
+  local json = input.read(label, name)
   local is_valid, fault = pcall(require("podero.mock").new, { organizations = { [org_id] = json } })
   if not is_valid then fail((fault:gsub("^.-users of [%x-]+: ", ""):gsub("^the response is ", ""))) end
   return json
