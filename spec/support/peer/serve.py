@@ -385,7 +385,7 @@ class Http1(Connection):
                     return
                 pending += more
             body, pending = pending[:size], pending[size:]
-            self.answer(method, target, headers, body.decode("latin-1"))
+            self.respond_to(method, target, headers, body.decode("latin-1"))
 
     def act_send(self, text):
         self.sock.sendall(text.encode("latin-1"))
@@ -450,7 +450,7 @@ class Http2(Connection):
                     self.stream = event.stream_id
                     headers = heads.pop(self.stream)
                     self.flush()
-                    self.answer(headers[":method"], headers[":path"], headers,
+                    self.respond_to(headers[":method"], headers[":path"], headers,
                                 bodies.pop(self.stream).decode("latin-1"))
                 elif isinstance(event, h2.events.ConnectionTerminated):
                     return
