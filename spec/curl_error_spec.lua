@@ -258,7 +258,9 @@ describe("the table of libcurl's codes", function()
     finally(function() listener:close() end)
     local child
     local client = assert(podero.new { base_url = listener.url, access_token = "static", proxy = "", max_retries = 0,
-      wait = function() child = child or process.fork() end })
+      wait = function()
+        if not child and select(5, listener:received()) == 1 then child = process.fork() end
+      end })
     local users, err = client:list_users(helper.ORG)
     if child == 0 then
       local expected = not users and err.kind == "network" and err.retryable and err.message:find("forked", 1, true)
