@@ -270,7 +270,7 @@ static int users(lua_State *L) {
 
 /* value(call, text) -> the value of the JSON text, or nil and an error object if it is too large
  * [2, +1|2] */
-static int value(lua_State *L) {
+static int decode_value(lua_State *L) {
   struct failure failure = {0};
   size_t size;
   lua_settop(L, 2);
@@ -309,7 +309,7 @@ static int encode(lua_State *L) {
 }
 
 /* now() -> seconds since 1970-01-01T00:00:00Z [0, +1] */
-static int now(lua_State *L) {
+static int push_now(lua_State *L) {
   lua_pushnumber(L, clock_wall());
   return 1;
 }
@@ -323,9 +323,9 @@ int luaopen_podero_mock(lua_State *L) {
   static const luaL_Reg functions[] = {{"new_error", new_error},
                                        {"raise_failure", error_raise},
                                        {"users", users},
-                                       {"value", value},
+                                       {"value", decode_value},
                                        {"encode", encode},
-                                       {"now", now},
+                                       {"now", push_now},
                                        {NULL, NULL}};
   static const luaL_Reg arguments[] = {{"list_users", list_users}, {"each_user", each_user},
                                        {"find_user", find_user},   {"list_users_of", list_users_of},
