@@ -64,15 +64,23 @@ local function passes(mutant, lua)
   return in_copy(("BUSTED=%s timeout %d spec/support/run.sh %s"):format(quoted(busted), SECONDS, lua))
 end
 
---- Returns "killed", or what is wrong. `unchanged`: results of the specs without a change, by spec, filter and Lua.
+--- Returns "" if the spec passes without a change, or what is wrong.
+local function find_problem(mutant, lua)
+  if not build(lua) then return "it does not compile without the change" end
+  if passes(mutant, lua) then return "" end
+  local is_empty = read(log):find "%f[%d]0 passed, 0 failed" ~= nil
+  return is_empty and "its filter matches no test" or "the spec fails without the change"
+end
+
+--- Returns "killed", or what is wrong. `unchanged`: results of find_problem, by spec, filter and Lua.
 local function try(mutant, unchanged)
   local lua, name = mutant.lua or "lua5.4", folder .. "/src/" .. mutant.file
   local original = read(name)
   local changed, problem = mutate(original, mutant)
   if not changed then return problem end
   local key = table.concat({ mutant.spec, mutant.filter or "", lua }, "\n")
-  if unchanged[key] == nil then unchanged[key] = build(lua) and passes(mutant, lua) end
-  if not unchanged[key] then return "the spec fails without the change" end
+  unchanged[key] = unchanged[key] or find_problem(mutant, lua)
+  if unchanged[key] ~= "" then return unchanged[key] end
   write(name, changed)
   local is_built = build(lua)
   local has_survived = is_built and passes(mutant, lua)
