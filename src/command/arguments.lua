@@ -18,8 +18,9 @@ local SECRETS = {
 
 -- What people know from curl, gh and others, and what it is called here.
 local FOREIGN = {
-  ["--json"] = "--format json", ["--csv"] = "--format csv", ["--ndjson"] = "--format ndjson", ["--jsonl"] =
-  "--format ndjson", ["--fields"] = "--columns", ["-n"] = "--limit", ["-L"] = "--limit", ["--max"] = "--limit",
+  ["--json"] = "--format json", ["--csv"] = "--format csv", ["--ndjson"] = "--format ndjson",
+  ["--jsonl"] = "--format ndjson", ["--fields"] = "--columns", ["-n"] = "--limit", ["-L"] = "--limit",
+  ["--max"] = "--limit",
   ["--filter"] = "--where", ["-H"] = "--header", ["-d"] = "--data", ["--body"] = "--data", ["--input"] = "--data",
   ["-s"] = "--quiet", ["--silent"] = "--quiet", ["--debug"] = "--verbose", ["-m"] = "--timeout",
   ["--max-time"] = "--timeout", ["--retry"] = "--max-retries", ["--retries"] = "--max-retries",

@@ -14,7 +14,7 @@
 
 /* Pushes nil and an error object; returns false. [-0, +2, m] */
 static bool fail_closed(lua_State *L, const struct call_client *client) {
-  call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
+  call_push_closed(L, client->session);
   return false;
 }
 

@@ -56,6 +56,10 @@ int call_push_failure(lua_State *L, struct session *session, enum failure_kind k
   return 2;
 }
 
+int call_push_closed(lua_State *L, struct session *session) {
+  return call_push_failure(L, session, FAILURE_CLOSED, "the client is closed");
+}
+
 void call_set_integer(lua_State *L, const char *key, int64_t value) {
   compat_push_int64(L, value);
   lua_setfield(L, -2, key);
@@ -398,6 +402,6 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
   object->call = call_new(session, &call_options);
   if (object->call != NULL) return 1;
   if (session_is_closed(session)) /* by a finalizer: this function allocates memory */
-    return call_push_failure(L, session, FAILURE_CLOSED, "the client is closed");
+    return call_push_closed(L, session);
   return call_push_failure(L, session, FAILURE_MEMORY, "out of memory");
 }

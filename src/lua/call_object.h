@@ -1,6 +1,7 @@
 /* The call object: the userdata through which Lua runs a call (core/call.h).
  *
- *   create   call_open, call_push_new, call_push_failure, call_response_limit
+ *   create   call_open, call_push_new, call_push_failure, call_push_closed,
+ *            call_response_limit
  *   calls    calls_count, calls_get, calls_session
  *   Lua      call_set_functions */
 #ifndef PODERO_CALL_OBJECT_H
@@ -47,6 +48,9 @@ int call_push_new(lua_State *L, struct session *session, enum method method, boo
 /* Pushes nil and an error object; returns 2. `session` may be NULL. [-0, +2, m] */
 int call_push_failure(lua_State *L, struct session *session, enum failure_kind kind,
                       const char *message);
+
+/* The same for a client that is closed. [-0, +2, m] */
+int call_push_closed(lua_State *L, struct session *session);
 
 /* Returns the size limit of a response for the core. There is none for a filtered list that is
  * kept: its decoder counts only what is delivered, see struct user_decoder_options. */

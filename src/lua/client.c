@@ -38,11 +38,6 @@ static bool is_closed(const struct client *client) {
   return client->session == NULL || session_is_closed(client->session);
 }
 
-/* Pushes nil and an error of kind closed. Returns 2. [-0, +2, m] */
-static int fail_closed(lua_State *L, const struct client *client) {
-  return call_push_failure(L, client->session, FAILURE_CLOSED, "the client is closed");
-}
-
 /* No collection is run for this many calls or fewer. */
 #define MIN_UNFINISHED 64u
 
@@ -73,7 +68,7 @@ static struct call_client describe(const struct client *client) {
 static int push_call(lua_State *L, struct client *client, enum method method,
                      const struct call_request *request, const struct call_arguments *arguments) {
   collect_unfinished(L, client);
-  if (is_closed(client)) return fail_closed(L, client); /* a finalizer closed it */
+  if (is_closed(client)) return call_push_closed(L, client->session); /* a finalizer closed it */
   return call_push_new(L, client->session, method, client->options.validate, request,
                        &arguments->options, arguments->opts, arguments->filter);
 }
@@ -116,7 +111,7 @@ static int check_org_ids(lua_State *L) {
 static int begin_authorize(lua_State *L) {
   struct client *client = check_client(L, options_method_name(METHOD_AUTHORIZE));
   struct call_arguments arguments = {.opts = 2};
-  if (is_closed(client)) return fail_closed(L, client);
+  if (is_closed(client)) return call_push_closed(L, client->session);
   options_read_method(L, 2, METHOD_AUTHORIZE, session_options(client->session), &arguments.options);
   return push_call(L, client, METHOD_AUTHORIZE, NULL, &arguments);
 }
