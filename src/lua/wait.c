@@ -297,13 +297,6 @@ static int wake_notifier_in(lua_State *L) {
   return 0;
 }
 
-/* notifier_wake(notifier) [1, +0] */
-static int wake_notifier(lua_State *L) {
-  struct notifier *notifier = notifier_at(L, 1);
-  if (notifier != NULL) notifier_wake(notifier);
-  return 0;
-}
-
 /* notifier_signal(notifier) [1, +0] */
 static int signal_notifier(lua_State *L) {
   struct notifier *notifier = notifier_at(L, 1);
@@ -369,7 +362,6 @@ void wait_set_functions(lua_State *L) {
                                        {"notifier_start", start_notifier},
                                        {"notifier_watch", watch_client},
                                        {"notifier_wake_in", wake_notifier_in},
-                                       {"notifier_wake", wake_notifier},
                                        {"notifier_signal", signal_notifier},
                                        {"notifier_clear", clear_notifier},
                                        {"notifier_close", close_notifier},

@@ -58,7 +58,6 @@ void wait_open(lua_State *L);
  *     If it cannot, the caller has to poll them.
  *   notifier_wake_in(notifier, seconds)
  *     Has a byte written after `seconds`, or earlier.
- *   notifier_wake(notifier)
  *   notifier_signal(notifier)
  *   notifier_clear(notifier)
  *   notifier_close(notifier) */

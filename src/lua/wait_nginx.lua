@@ -59,7 +59,8 @@ local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of ki
 --   start_at       when another pump may be started; 0 if none was started since the last one ended without an error
 --   alone_at       when handlers stop waiting for a pump to start
 --   notifier, connection   of the pump; both or neither
---   reading        the pump waits for a byte of the notifier
+--   reading        the pump waits for the notifier, which must be told of what the pump waits for
+--   yielder        semaphore of the pump's light thread that run_yielder describes; nil if there is none
 --   iteration      number of iterations of all pumps so far
 --   suppliers, supplier_count   suppliers that were not removed by end_suppliers
 --   handlers_until   end of the time limit of the handlers that the last iteration has woken
@@ -79,7 +80,7 @@ local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of ki
 local waiters, waiter_count, prune_count = setmetatable({}, WEAK), 0, 64
 local clients, client_count = setmetatable({}, WEAK), 0
 local generation, running, start_at, alone_at = 1, false, 0, 0
-local notifier, connection, reading, iteration, handlers_until = nil, nil, false, 0, 0
+local notifier, connection, yielder, reading, iteration, handlers_until = nil, nil, nil, false, 0, 0
 local suppliers, supplier_count = {}, 0
 local semaphores = {} -- unused ones, for reuse
 
@@ -118,13 +119,14 @@ end
 
 -- The pump ------------------------------------------------------------------------------------------------------------
 
--- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there are more of them.
+-- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there were any.
 local function wake_waiters()
-  local kept, more, budget = 0, false, ITERATION_BYTES
+  local kept, found, budget = 0, false, ITERATION_BYTES
   for i = 1, waiter_count do
     local waiter = waiters[i]
     waiters[i] = nil
     local bytes = waiter and waiter.sleeping and c.pending(waiter.calls)
+    found = found or bytes
     if bytes and budget > 0 then
       budget = budget - bytes - HANDLER_BYTES
       waiter.listed, waiter.woken = false, true
@@ -132,13 +134,12 @@ local function wake_waiters()
     elseif waiter and waiter.sleeping then
       kept = kept + 1
       waiters[kept] = waiter
-      more = more or bytes
     elseif waiter then
       waiter.listed = false
     end
   end
   waiter_count = kept
-  return more
+  return found
 end
 
 -- Ends the wait of the pump for the notifier. Call it after closing a client, so that the pump wakes the handlers that
@@ -268,22 +269,46 @@ local function open_notifier()
   if not (connected and connection:send(cookie) and c.notifier_start(notifier)) then close_notifier() end
 end
 
--- Waits for the notifier's byte. Returns false if the notifier has failed.
+-- Reads the notifier's byte. Closes the notifier if it has failed.
 local function read_byte()
-  reading = true
-  local byte = connection:receive(1)
-  reading = false
-  c.notifier_clear(notifier)
-  return byte ~= nil
+  if connection:receive(1) then c.notifier_clear(notifier) else close_notifier() end
+end
+
+-- Writes the notifier's byte each time its semaphore is posted to. While the pump reads, nginx first runs the handlers
+-- whose semaphores were posted to before, then this light thread, and then receives events of other requests and the
+-- byte. So the pump yields to all of them, without the notifier's thread. ngx.sleep(0) would not do: with OpenResty's
+-- patches, its timer runs only after nginx has waited for events again.
+local function run_yielder(semaphore)
+  repeat
+    local ok, problem = semaphore:wait(MAX_SLEEP)
+    if ok and notifier then c.notifier_signal(notifier) end
+  until yielder ~= semaphore or not ok and problem ~= "timeout"
+  if yielder == semaphore then yielder = nil end
+end
+
+local function start_yielder()
+  yielder = require("ngx.semaphore").new()
+  ngx.thread.spawn(run_yielder, yielder)
+end
+
+local function end_yielder()
+  local semaphore = yielder
+  yielder = nil
+  if semaphore then semaphore:post(1) end
 end
 
 -- Lets other light threads and requests of the worker run until the pump may have something to do, or for `seconds`. If
--- `seconds` is 0, lets them run once. This does not use ngx.sleep(0), because with OpenResty's patches its timer runs
--- only after nginx has waited for events again.
+-- `seconds` is 0, lets them run once.
 local function pause(seconds)
   if not notifier then return ngx.sleep(POLL) end
-  if seconds == 0 then c.notifier_wake(notifier) else arm_notifier(seconds) end
-  if not read_byte() then close_notifier() end
+  if seconds == 0 and yielder then
+    yielder:post(1)
+    return read_byte()
+  end
+  arm_notifier(seconds)
+  reading = true
+  read_byte()
+  reading = false
 end
 
 -- Returns whether there is a handler that sleeps and was not killed. (The count of a semaphore is negative while a
@@ -299,6 +324,8 @@ end
 -- Runs until no call waits or, while the worker is exiting, no handler sleeps.
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
+  local is_repeat, repeats = false, 0
+  start_yielder()
   while true do
     if not notifier and c.clock() >= open_at then
       open_notifier()
@@ -313,7 +340,14 @@ local function run_pump()
     local due = run_clients()
     local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
-    if wake_waiters() then due = 0 end
+    -- When a response has arrived, others often follow at once. So run again before waiting, which takes longer; and
+    -- if that has woken handlers, too, run again even if nothing has arrived in the meantime.
+    if wake_waiters() then
+      due, repeats = 0, is_repeat and 1 or 0
+    elseif due and repeats > 0 then
+      due, repeats = 0, repeats - 1
+    end
+    is_repeat = due == 0
     if not due then
       local now = c.clock()
       idle_since = idle_since or now
@@ -334,6 +368,7 @@ local function pump()
   running = true
   local ok, problem = pcall(run_pump)
   pcall(end_suppliers, true)
+  end_yielder()
   close_notifier()
   running, reading = false, false
   clients, client_count, generation = setmetatable({}, WEAK), 0, generation + 1

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -37,8 +36,8 @@
 
 struct notifier {
   int listener, connection; /* descriptors are -1 if not open */
-  int set;                  /* an epoll set of reactors, `timer` and `event` */
-  int timer, event;         /* a timerfd, for notifier_wake_at; an eventfd, for notifier_wake */
+  int set;                  /* an epoll set of reactors and `timer` */
+  int timer;                /* a timerfd, for notifier_wake_at */
   double timer_at;          /* when `timer` expires, or has expired; monotonic */
   atomic_bool signaled;     /* a byte was written, and notifier_clear was not called since */
   atomic_bool stopping;     /* the thread must end */
@@ -147,10 +146,10 @@ static void write_byte(struct notifier *n) {
   if (!atomic_exchange(&n->signaled, true)) send(n->connection, "x", 1, MSG_NOSIGNAL);
 }
 
-/* Reads the count of a timerfd or eventfd, which makes it unreadable. */
-static void reset_count(int fd) {
+/* Makes the timer unreadable. */
+static void reset_timer(struct notifier *n) {
   uint64_t count;
-  if (read(fd, &count, sizeof count) < 0) return; /* the timer was set again in the meantime */
+  if (read(n->timer, &count, sizeof count) < 0) return; /* it was set again in the meantime */
 }
 
 static void *run(void *user) {
@@ -159,24 +158,18 @@ static void *run(void *user) {
   while (!atomic_load(&n->stopping)) {
     int count = epoll_wait(n->set, events, MAX_EVENTS, -1);
     for (int i = 0; i < count; i++) {
-      if (events[i].data.fd == n->timer || events[i].data.fd == n->event)
-        reset_count(events[i].data.fd);
+      if (events[i].data.fd == n->timer) reset_timer(n);
     }
     if (count > 0 && !atomic_load(&n->stopping)) write_byte(n);
   }
   return NULL;
 }
 
-static bool add(const struct notifier *n, int fd) {
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-  return fd >= 0 && epoll_ctl(n->set, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
 static bool open_set(struct notifier *n) {
   n->set = epoll_create1(EPOLL_CLOEXEC);
   n->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  n->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return n->set >= 0 && add(n, n->timer) && add(n, n->event);
+  struct epoll_event event = {.events = EPOLLIN, .data.fd = n->timer};
+  return n->set >= 0 && n->timer >= 0 && epoll_ctl(n->set, EPOLL_CTL_ADD, n->timer, &event) == 0;
 }
 
 static bool start_thread(struct notifier *n) {
@@ -191,7 +184,7 @@ static bool start_thread(struct notifier *n) {
 static void stop_thread(struct notifier *n) {
   if (!n->running) return;
   atomic_store(&n->stopping, true);
-  notifier_wake(n);
+  notifier_wake_at(n, 0);
   pthread_join(n->thread, NULL);
   n->running = false;
 }
@@ -201,7 +194,7 @@ static void stop_thread(struct notifier *n) {
 struct notifier *notifier_new(void) {
   struct notifier *n = calloc(1, sizeof *n);
   if (n == NULL) return NULL;
-  n->listener = n->connection = n->set = n->timer = n->event = -1;
+  n->listener = n->connection = n->set = n->timer = -1;
   n->fork_count = fork_count();
   if (make_cookie(n) && (listen_on_path(n) || listen_on_port(n))) return n;
   notifier_free(n);
@@ -213,7 +206,7 @@ void notifier_free(struct notifier *n) {
   if (n->fork_count == fork_count()) {
     stop_thread(n);
     remove_path(n);
-    int descriptors[] = {n->listener, n->connection, n->set, n->timer, n->event};
+    int descriptors[] = {n->listener, n->connection, n->set, n->timer};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++) {
       if (descriptors[i] >= 0) close(descriptors[i]);
     }
@@ -262,12 +255,6 @@ void notifier_wake_at(struct notifier *n, double time) {
   timerfd_settime(n->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-void notifier_wake(struct notifier *n) {
-  uint64_t one = 1;
-  if (write(n->event, &one, sizeof one) < 0)
-    return; /* the counter is at its limit, so it is readable already */
-}
-
 void notifier_signal(struct notifier *n) {
   write_byte(n);
 }
@@ -311,10 +298,6 @@ bool notifier_watch(struct notifier *n, struct reactor *reactor) {
 
 void notifier_wake_at(struct notifier *n, double time) {
   (void)n, (void)time;
-}
-
-void notifier_wake(struct notifier *n) {
-  (void)n;
 }
 
 void notifier_signal(struct notifier *n) {

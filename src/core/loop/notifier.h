@@ -8,7 +8,7 @@
  *
  *   create    notifier_new, notifier_free
  *   connect   notifier_path, notifier_port, notifier_cookie, notifier_start
- *   ask       notifier_watch, notifier_wake_at, notifier_wake, notifier_signal
+ *   ask       notifier_watch, notifier_wake_at, notifier_signal
  *   received  notifier_clear
  *
  * To use it, call notifier_new, connect to its path or port, send its cookie, and call
@@ -70,10 +70,6 @@ bool notifier_watch(struct notifier *notifier, struct reactor *reactor);
 /* Asks for a byte at `time` (monotonic seconds) or earlier: an earlier time that was asked for
  * before is kept. INFINITY asks for nothing. */
 void notifier_wake_at(struct notifier *notifier, double time);
-
-/* Has the thread write a byte now. An event loop that starts to read at once serves its other
- * events before the byte arrives. */
-void notifier_wake(struct notifier *notifier);
 
 /* Writes a byte now, in the calling thread. */
 void notifier_signal(struct notifier *notifier);
