@@ -53,7 +53,8 @@ end
 --- The functions that `text`, by default types/podero.lua, declares in a table: "podero." or "Client:".
 local function functions(prefix, text)
   local found = {}
-  for name in (text or types):gmatch("\nfunction " .. prefix:gsub("%.", "%%.") .. "([%w_]+)%(") do found[#found + 1] = name end
+  local pattern = "\nfunction " .. prefix:gsub("%.", "%%.") .. "([%w_]+)%("
+  for name in (text or types):gmatch(pattern) do found[#found + 1] = name end
   return found
 end
 
