@@ -323,7 +323,7 @@ function Client:find_user(org_id, where, opts) end
 ---@return table<string, podero.Error> errors # by organization id, as given
 function Client:list_users_of(org_ids, opts) end
 
---- Makes any other GET of the Partner API, with the same tokens, retries and errors.
+--- Sends any other GET request to the Partner API, with the same tokens, retries and errors.
 ---@param path string What follows `base_url`, percent-encoded if needed. Dot segments, empty segments, backslashes, control characters and escaped slashes are refused, in any spelling
 ---@param query? podero.Query Parameters of the query
 ---@param opts? podero.GetOptions Options of this call
@@ -331,7 +331,7 @@ function Client:list_users_of(org_ids, opts) end
 ---@return podero.Response|podero.Error response # the response; the error if the call failed
 function Client:get(path, query, opts) end
 
---- Makes any other call of the Partner API, with the same tokens, limits and errors.
+--- Sends any other request to the Partner API, with the same tokens, limits and errors.
 ---
 --- GET, HEAD, PUT and DELETE are retried as `get` is. POST and PATCH use a separate connection, and are sent again only
 --- if the server cannot have received the request, after a 429, after a 503 with `Retry-After`, and once with a new
