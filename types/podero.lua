@@ -188,11 +188,11 @@ local podero = {}
 ---@field on_event? fun(event: podero.Event) Called after each HTTP transfer, before each retry, and if the token store fails. It cannot yield.
 ---@field log? "info"|"debug"|fun(level: "info"|"debug", line: string) Logs token requests, retries and failures ("info"), or also each HTTP transfer ("debug"), as lines of `key=value` pairs without secrets: to standard error, in nginx to its log at level notice. A function receives lines of both levels.
 
---- Additional header fields of API requests, by name: a table, or a function that returns one. The coroutine that makes
---- a call calls the function, once per call. It cannot yield. Names and values that are not valid in HTTP are refused,
---- and so are the fields that the library sets itself: `Authorization`, `Host`, `Content-Length`, `Content-Type`,
---- `Transfer-Encoding`, `Connection`, `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`, `Expect`, `Proxy-*`,
---- `Cookie` and `User-Agent`.
+--- Additional header fields of API requests, by name: a table, or a function that returns one. The function runs once
+--- per call, in the coroutine that makes the call. It cannot yield. Names and values that are not valid in HTTP are
+--- refused, and so are the fields that the library sets itself: `Authorization`, `Host`, `Content-Length`,
+--- `Content-Type`, `Transfer-Encoding`, `Connection`, `Keep-Alive`, `Accept-Encoding`, `TE`, `Trailer`, `Upgrade`,
+--- `Expect`, `Proxy-*`, `Cookie` and `User-Agent`.
 ---@alias podero.Headers table<string, string> | fun(): table<string, string>?
 
 --- Parameters of a query. An array repeats the parameter. Numbers are written exactly.
