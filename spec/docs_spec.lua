@@ -108,6 +108,21 @@ describe("make docs", function()
     assert.is_true(links > 400)
   end)
 
+  it("makes an index for the search, whose links lead to existing pages and anchors", function()
+    local found, count = {}, 0
+    for text, page, link in helper.read("build/docs/search.js"):gmatch("\n%[\"(.-)\",\"(.-)\",\"(.-)\"%]") do
+      local path, anchor = link:match("^([^#]+)#?(.*)$")
+      local html = helper.read("build/docs/" .. path)
+      assert.truthy(anchor == "" or html:find((" id=\"%s\""):format(anchor), 1, true), link)
+      found[text .. " in " .. page], count = link, count + 1
+    end
+    assert.is_true(count > 400, tostring(count))
+    assert.equal("guide/nginx.html", found["nginx in nginx"])
+    assert.equal("guide/nginx.html#share-one-token", found["Share one token in nginx"])
+    assert.equal("reference/options.html#all-options", found["max_retries in Client options"])
+    assert.equal("podero.1.html#include-deleted", found["--include-deleted in The podero command"])
+  end)
+
   it("highlights code in its own language", function()
     local nginx = helper.read("build/docs/guide/nginx.html")
     assert.truthy(nginx:find('<span class="kw">lua_shared_dict</span>', 1, true))

@@ -11,11 +11,11 @@ local nginx = require "spec.support.nginx"
 local HAS_JIT = rawget(_G, "jit") ~= nil
 if (_VERSION ~= "Lua 5.4" and not HAS_JIT) or helper.CHECKED then return end
 
--- What blocks use but a page only describes: the organization, a client, a store of secrets. `podero.new` replaces
--- placeholders by the mock's credentials and address.
+-- What blocks use although only the first one of a page defines it, or the page only describes it: the organization, a
+-- client, podero.mock, a store of secrets. `podero.new` replaces placeholders by the mock's credentials and address.
 local PRELUDE = [[
 local secrets = %s
-podero = require "podero"
+podero, mock = require "podero", require "podero.mock"
 local new = podero.new
 local actual = { ["…"] = true }
 function podero.new(options)

@@ -15,9 +15,9 @@ local SCHEMA = {
 }
 local ROLES = { "admin", "staff", "user", "guest" }
 
-local types = helper.read("types/podero.lua")
+local types, mock_types = helper.read("types/podero.lua"), helper.read("types/podero/mock.lua")
 local reference = {}
-for _, name in ipairs { "module", "options", "methods", "users", "errors", "events" } do
+for _, name in ipairs { "module", "options", "methods", "users", "errors", "events", "mock" } do
   reference[name] = helper.read("docs/reference/" .. name .. ".md")
 end
 
@@ -29,15 +29,15 @@ local function sorted(names)
   return list
 end
 
---- The block of lines in types/podero.lua that declares a class or an alias.
-local function block(name)
-  return assert(types:match("\n%-%-%-@%l+ " .. name:gsub("%.", "%%.") .. "%f[%W][^\n]*\n(.-)\n[^-]"), name)
+--- The block of lines that declares a class or an alias in `text`, by default types/podero.lua.
+local function block(name, text)
+  return assert((text or types):match("\n%-%-%-@%l+ " .. name:gsub("%.", "%%.") .. "%f[%W][^\n]*\n(.-)\n[^-]"), name)
 end
 
 --- The types of a class's fields by name, with "?" at the end if the field is optional.
-local function fields(class)
+local function fields(class, text)
   local found = {}
-  for name, optional, kind in ("\n" .. block(class)):gmatch("\n%-%-%-@field ([%a_]+)(%??) (%S+)") do
+  for name, optional, kind in ("\n" .. block(class, text)):gmatch("\n%-%-%-@field ([%a_]+)(%??) (%S+)") do
     found[name] = kind .. optional
   end
   return found
@@ -50,10 +50,11 @@ local function literals(alias)
   return found
 end
 
---- The functions that types/podero.lua declares in a table: "podero." or "Client:".
-local function functions(prefix)
+--- The functions that `text`, by default types/podero.lua, declares in a table: "podero." or "Client:".
+local function functions(prefix, text)
   local found = {}
-  for name in types:gmatch("\nfunction " .. prefix:gsub("%.", "%%.") .. "([%w_]+)%(") do found[#found + 1] = name end
+  local pattern = "\nfunction " .. prefix:gsub("%.", "%%.") .. "([%w_]+)%("
+  for name in (text or types):gmatch(pattern) do found[#found + 1] = name end
   return found
 end
 
@@ -140,6 +141,26 @@ describe("types/podero.lua", function()
     assert.same(sorted(methods), sorted(functions "Client:"))
     assert.same(sorted(methods), sorted(column("methods", "`client:([%w_]+)")))
     assert.same(sorted(methods), sorted(described("methods", "client:")))
+  end)
+
+  it("has the functions, the methods and the tables of podero.mock, as has the reference", function()
+    local mock = require "podero.mock"
+    assert.same(sorted(mock), sorted(functions("mock.", mock_types)))
+    assert.same(sorted(mock), sorted(column("mock", "`mock%.([%w_]+)")))
+    assert.same(sorted(mock), sorted(described("mock", "mock.")))
+    local methods = sorted(functions("Client:", mock_types))
+    for _, name in ipairs(methods) do assert.is_function(mock.new()[name], name) end
+    assert.same(methods, sorted(column("mock", "`client:([%w_]+)")))
+    assert.same(methods, sorted(described("mock", "client:")))
+    for class, heading in pairs {
+      ["podero.mock.Options"] = "mock.new", ["podero.mock.Failure"] = "client:fail_next",
+      ["podero.mock.Call"] = "client.calls",
+    } do
+      assert.same(sorted(fields(class, mock_types)), sorted(column("mock", "`([%l_]+)`", heading)), class)
+    end
+    for name in pairs(fields("podero.mock.Options", mock_types)) do
+      assert.truthy(complaint(mock.new, name):find(("option '%s': expected "):format(name), 1, true), name)
+    end
   end)
 
   it("has the options of podero.new, as has the reference", function()

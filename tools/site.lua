@@ -2,7 +2,7 @@
 -- tools/site/pages.lua lists the pages. pandoc turns Markdown into HTML, mandoc the man page. Links between sources
 -- become links between pages; links to other files of the project become links to the repository. The program fails and
 -- names each link whose target or anchor does not exist. A line `!include FILE` in a page becomes a block with that
--- file.
+-- file. search.js has an index of the pages.
 
 local HOMEPAGE = "https://github.com/podero/podero-lua"
 local REPOSITORY = HOMEPAGE .. "/blob/main/"
@@ -165,6 +165,30 @@ local function pager_of(index)
   return link(pages[index - 1], "&larr; %s") .. " " .. link(pages[index + 1], "%s &rarr;")
 end
 
+local CHARACTERS = { lt = "<", gt = ">", amp = "&", quot = "\"", ["#160"] = " " }
+
+--- What the search finds on a page, as elements of a JavaScript array: its name, its headings, terms with an anchor,
+-- and the code in the first column of its tables, which leads to the anchor before it.
+local function index_of(page)
+  local entries, anchor = {}, ""
+  local function add(html)
+    local text = html:gsub("<[^>]+>", ""):gsub("&([#%w]+);", CHARACTERS):gsub("%s+", " ")
+    entries[#entries + 1] = ("[%q,%q,%q]"):format(text, page.label, page.name .. anchor)
+  end
+  add(page.label)
+  for name, id, from in page.body:gmatch("<(%l%w) ?([^>]*)>()") do
+    id = id:match("^id=\"([^\"]+)") or id:match(" id=\"([^\"]+)")
+    if id and (name == "h2" or name == "h3" or name == "dt") then
+      anchor = "#" .. id
+      add(page.body:match("(.-)</" .. name, from))
+    elseif name == "tr" then
+      local cell = page.body:match("^%s*<td[^>]*>(.-)</td>", from) or ""
+      for code in cell:gmatch("<code>(.-)</code>") do add(code) end
+    end
+  end
+  return table.concat(entries, ",\n")
+end
+
 --- Names each link and picture of the pages whose target is no page, no file or no anchor of the site.
 local function check_links()
   for _, page in ipairs(pages) do
@@ -210,6 +234,10 @@ for source in pairs(copied) do
   shell(("mkdir -p %s && cp %s %s"):format(quoted(folder_of(name)), quoted(source), quoted(name)))
 end
 write(target_folder .. "/style.css", read("tools/site/style.css"))
+local index = {}
+for i, page in ipairs(pages) do index[i] = index_of(page) end
+write(target_folder .. "/search.js", ("const INDEX = [\n%s\n];\n"):format(table.concat(index, ",\n"))
+  .. read("tools/site/search.js"))
 check_links()
 if problems[1] then
   io.stderr:write(table.concat(problems, "\n"), "\n")

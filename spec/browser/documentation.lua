@@ -52,4 +52,49 @@ describe("the documentation in a browser", function()
     browser:click "#menu a[href='guide/nginx.html']"
     assert.equal("nginx", browser:evaluate "document.querySelector('h1').innerText")
   end)
+
+  --- Presses and releases a key.
+  local function press(key, text)
+    local code = ({ Enter = 13, Escape = 27, ArrowUp = 38, ArrowDown = 40 })[key]
+    browser:call("Input.dispatchKeyEvent", { type = "keyDown", key = key, windowsVirtualKeyCode = code, text = text })
+    browser:call("Input.dispatchKeyEvent", { type = "keyUp", key = key, windowsVirtualKeyCode = code })
+  end
+
+  local function results()
+    return browser:evaluate "[...document.querySelectorAll('#results a')].map(a => a.innerText).join('; ')"
+  end
+
+  local function focused() return browser:evaluate "document.activeElement.innerText || document.activeElement.type" end
+
+  for _, width in ipairs { 375, 1280 } do
+    it("has a search that the keyboard controls, with a width of " .. width, function()
+      browser:look(width, 800, "light")
+      browser:open_page(ROOT .. "guide/errors.html")
+      assert.equal("", results())
+      press("/", "/")
+      assert.equal("search", focused())
+      browser:call("Input.insertText", { text = "Max_Ret" })
+      assert.equal("max_retries Client options", results():match("^[^;]+"))
+      assert.truthy(browser:evaluate("document.querySelector('[role=status]').innerText"):find("^%d+ results$"))
+      assert.equal("", too_wide())
+      assert.equal(width, browser:evaluate "Math.max(document.documentElement.scrollWidth, innerWidth)")
+      browser:evaluate(AXE .. "; 0")
+      assert.equal("", browser:evaluate "axe.run(document).then(found => found.violations.map(r => r.id).join())")
+      press "ArrowDown"
+      assert.equal("max_retries Client options", focused())
+      press "ArrowUp"
+      assert.equal("search", focused())
+      press "Escape"
+      assert.equal("", results() .. browser:evaluate "document.activeElement.value")
+      browser:call("Input.insertText", { text = "no such word" })
+      assert.equal("", results())
+      assert.equal("No results", browser:evaluate "document.querySelector('[role=status]').innerText")
+      press "Escape"
+      browser:call("Input.insertText", { text = "one share" })
+      assert.equal("Share one token nginx", results():match("^[^;]+"))
+      press "ArrowDown"
+      browser:follow(function() press("Enter", "\r") end)
+      assert.equal("nginx.html#share-one-token", browser:evaluate "location.href.split('/').pop()")
+    end)
+  end
 end)

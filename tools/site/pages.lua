@@ -22,6 +22,7 @@ return {
     { "docs/reference/users.md", "reference/users.html", "Users" },
     { "docs/reference/errors.md", "reference/errors.html", "Error objects" },
     { "docs/reference/events.md", "reference/events.html", "Events and logs" },
+    { "docs/reference/mock.md", "reference/mock.html", "podero.mock" },
     { "docs/reference/behaviour.md", "reference/behaviour.html", "Behaviour and limits" },
     { "docs/podero.1", "podero.1.html", "The podero command" } },
   { heading = "Recipes",
