@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -309,6 +310,9 @@ const char *number_read_short(const char *text, const char *end, enum number_typ
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
+
+_Static_assert(NUMBER_BYTES >= 1 + 17 + MB_LEN_MAX + sizeof "e-308",
+               "too short for printf's %.17g in some locale");
 
 size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {
   return (size_t)snprintf(out, NUMBER_BYTES, "%" PRId64, integer);
