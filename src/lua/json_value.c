@@ -102,10 +102,12 @@ static void end_container(const struct run *run) {
 /* Pushes a scalar or a key, or the value that replaces it. [-0, +1, m] */
 static void push_scalar(const struct run *run, enum json_event event) {
   const struct json_value *v = run->v;
+  const struct json_reader *r = &v->reader;
   bool has_text =
       event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-  if (has_text && v->replace != NULL && v->replace(run->L, &v->reader, event, v->context)) return;
-  json_value_push_scalar(run->L, &v->reader, event);
+  if (has_text && v->replace != NULL && v->replace(run->L, r, event, v->context)) return;
+  if (!json_value_push_unless_text(run->L, event, r->integer, r->number))
+    lua_pushlstring(run->L, r->text, r->size);
 }
 
 /* Pushes a key. Returns false, with `error` set, if too many keys collide. [-0, +(0|1), m] */

@@ -79,16 +79,18 @@ bool json_value_decode(lua_State *L, struct json_value *value, int state, const 
  * [-0, +(0|1), m] */
 bool json_value_end(lua_State *L, struct json_value *value, int state);
 
-/* Pushes the scalar or key that the reader has read last; `event` is its type. [-0, +1, m] */
-static inline void json_value_push_scalar(lua_State *L, const struct json_reader *r,
-                                          enum json_event event) {
+/* Pushes a number, a boolean or null, and returns true. Returns false for other events. Only the
+ * value of a number is used: `integer` for JSON_INTEGER, `number` for JSON_DOUBLE.
+ * [-0, +(0|1), -] */
+static inline bool json_value_push_unless_text(lua_State *L, enum json_event event, int64_t integer,
+                                               double number) {
   switch (event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
-  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
-  default: lua_pushlstring(L, r->text, r->size);
+  case JSON_FALSE: lua_pushboolean(L, 0); return true;
+  case JSON_TRUE: lua_pushboolean(L, 1); return true;
+  case JSON_INTEGER: compat_push_int64(L, integer); return true;
+  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)number); return true;
+  case JSON_NULL: lua_pushlightuserdata(L, NULL); return true;
+  default: return false;
   }
 }
 

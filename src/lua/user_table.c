@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lua/json_value.h"
 #include "lua/user_schema.h"
 
 /* First indices of the state's elements: the names of the fields, the roles, and for each field
@@ -64,15 +65,9 @@ static void push_repeating(const struct maker *m, int field, const char *text, s
 
 /* Pushes a scalar or a key. [-0, +1, m] */
 static void push_scalar(const struct maker *m, const struct json_token *value) {
-  lua_State *L = m->L;
-  switch (value->event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, value->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)value->number); break;
-  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
-  default: lua_pushlstring(L, user_record_text(m->record, value), value->size);
-  }
+  enum json_event event = (enum json_event)value->event;
+  if (!json_value_push_unless_text(m->L, event, value->integer, value->number))
+    lua_pushlstring(m->L, user_record_text(m->record, value), value->size);
 }
 
 /* Pushes the scalar of a field. [-0, +1, m] */
