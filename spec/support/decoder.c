@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "core/casefold.h"
+#include "core/failure.h"
 #include "core/json.h"
 #include "core/oauth2/redact.h"
 #include "lua/argument.h"
@@ -194,9 +195,8 @@ static int l_gc_value(lua_State *L) {
 }
 
 static int value_error(lua_State *L, const struct json_value *v) {
-  static const char *const kinds[] = {"none", "decode", "too_large", "memory"};
   lua_pushboolean(L, 0);
-  lua_pushstring(L, kinds[v->error.fault]);
+  lua_pushstring(L, failure_name(v->error.kind));
   lua_pushstring(L, v->error.message);
   lua_pushnumber(L, (lua_Number)v->error.offset);
   lua_pushboolean(L, v->error.cut_short);
@@ -281,9 +281,8 @@ static int l_casefold(lua_State *L) {
 /* ---- Users ----------------------------------------------------------------------------------- */
 
 static int user_failure(lua_State *L, const struct user_decoder *d) {
-  static const char *const kinds[] = {"none", "decode", "schema", "too_large", "memory"};
   lua_pushnil(L);
-  lua_pushstring(L, kinds[d->error.fault]);
+  lua_pushstring(L, failure_name(d->error.kind));
   lua_pushstring(L, d->error.message);
   lua_pushnumber(L, (lua_Number)d->error.offset);
   lua_pushnumber(L, (lua_Number)d->users);

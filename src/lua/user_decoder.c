@@ -1,7 +1,6 @@
 #include "lua/user_decoder.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,20 +29,12 @@ enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_DONE, STEP_FAILED };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-/* Sets `error`; the message is formatted as by printf. Returns STEP_FAILED. */
-__attribute__((format(printf, 4, 5))) static enum step
-fail(struct user_decoder *d, enum user_fault fault, uint64_t offset, const char *format, ...) {
-  va_list arguments;
-  d->error.fault = fault;
-  d->error.offset = offset;
-  va_start(arguments, format);
-  vsnprintf(d->error.message, sizeof d->error.message, format, arguments);
-  va_end(arguments);
-  return STEP_FAILED;
-}
+/* Sets `error`, see decode_error_set. Is STEP_FAILED. */
+#define FAIL(d, ...) (decode_error_set(&(d)->error, __VA_ARGS__), STEP_FAILED)
 
 static enum step memory_error(struct user_decoder *d) {
-  return fail(d, USER_FAULT_MEMORY, d->reader.token_offset, "out of memory");
+  decode_error_set_memory(&d->error, &d->reader);
+  return STEP_FAILED;
 }
 
 /* Returns whether the current user would be too large if it reached to `offset`. (The reader limits
@@ -57,7 +48,7 @@ static inline bool is_too_large(const struct user_decoder *d) {
 }
 
 static enum step too_large(struct user_decoder *d) {
-  return fail(d, USER_FAULT_TOO_LARGE, d->user_offset, "[%" PRIu64 "]: more than %zu bytes",
+  return FAIL(d, FAILURE_TOO_LARGE, d->user_offset, "[%" PRIu64 "]: more than %zu bytes",
               d->users + 1, d->options.limit);
 }
 
@@ -68,8 +59,8 @@ static inline bool has_too_many_values(const struct user_decoder *d) {
 static enum step too_many_values(struct user_decoder *d) {
   uint64_t offset = d->reader.token_offset;
   if (d->reader.values > d->max_values)
-    return fail(d, USER_FAULT_TOO_LARGE, offset, "%s", JSON_VALUE_TOO_MANY);
-  return fail(d, USER_FAULT_TOO_LARGE, offset, "[%" PRIu64 "]: more than %d values", d->users + 1,
+    return FAIL(d, FAILURE_TOO_LARGE, offset, "%s", JSON_VALUE_TOO_MANY);
+  return FAIL(d, FAILURE_TOO_LARGE, offset, "[%" PRIu64 "]: more than %d values", d->users + 1,
               USER_MAX_VALUES);
 }
 
@@ -77,13 +68,11 @@ static enum step too_many_values(struct user_decoder *d) {
  * that it is too large: which of the two is found first depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
-  enum user_fault fault = USER_FAULT_DECODE;
-  if (r->fault == JSON_FAULT_MEMORY) return memory_error(d);
   bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
-  if (in_user && is_beyond_limit(d, r->offset)) return too_large(d);
-  if (r->fault == JSON_FAULT_TOKEN) fault = USER_FAULT_TOO_LARGE;
-  d->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
-  return fail(d, fault, r->offset, "%s at byte %" PRIu64, r->message, r->offset);
+  if (r->fault != JSON_FAULT_MEMORY && in_user && is_beyond_limit(d, r->offset))
+    return too_large(d);
+  decode_error_set_from_reader(&d->error, r);
+  return STEP_FAILED;
 }
 
 /* Returns JSON's name for the type of the value that an event begins. */
@@ -116,7 +105,7 @@ static enum step wrong_type(struct user_decoder *d, enum json_event event) {
     return STEP_CONTINUE;
   }
   format_wrong_type(d, d->field, event, message, sizeof message);
-  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
+  return FAIL(d, FAILURE_SCHEMA, d->reader.token_offset, "%s", message);
 }
 
 /* Formats the message about a missing field. */
@@ -162,7 +151,7 @@ static enum step add_to_record(struct user_decoder *d, enum json_event event) {
 static enum step add_key(struct user_decoder *d, uintptr_t object) {
   const struct json_reader *r = &d->reader;
   if (!key_collisions_add(&d->collisions, object, r->text, r->size))
-    return fail(d, USER_FAULT_TOO_LARGE, r->token_offset, "[%" PRIu64 "]: %s", d->users + 1,
+    return FAIL(d, FAILURE_TOO_LARGE, r->token_offset, "[%" PRIu64 "]: %s", d->users + 1,
                 KEY_COLLISIONS_TOO_MANY);
   return add_to_record(d, JSON_KEY);
 }
@@ -224,7 +213,7 @@ static enum step check_required(struct user_decoder *d) {
   while ((missing & user_field_bit(field)) == 0)
     field++;
   format_missing(d, field, message, sizeof message);
-  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
+  return FAIL(d, FAILURE_SCHEMA, d->reader.token_offset, "%s", message);
 }
 
 /* Appends a violation to targets.violations. [-0, +0, m] */
@@ -289,8 +278,7 @@ static bool count_bytes(struct user_decoder *d) {
 static enum step deliver(const struct run *run) {
   struct user_decoder *d = run->d;
   const struct user_targets *t = &run->targets;
-  if (!count_bytes(d))
-    return fail(d, USER_FAULT_TOO_LARGE, d->user_offset, "%s", JSON_VALUE_TOO_MANY);
+  if (!count_bytes(d)) return FAIL(d, FAILURE_TOO_LARGE, d->user_offset, "%s", JSON_VALUE_TOO_MANY);
   if (!user_table_push(run->L, t->state, run->names, &d->record, d->options.filter))
     return memory_error(d);
   d->delivered++;
@@ -369,9 +357,8 @@ static enum step list_step(struct user_decoder *d, enum json_event event) {
   }
   uint64_t offset = d->reader.token_offset;
   if (d->place == PLACE_START)
-    return fail(d, USER_FAULT_SCHEMA, offset, "expected an array of users, got %s",
-                event_type(event));
-  return fail(d, USER_FAULT_SCHEMA, offset, "[%" PRIu64 "]: expected object, got %s", d->users + 1,
+    return FAIL(d, FAILURE_SCHEMA, offset, "expected an array of users, got %s", event_type(event));
+  return FAIL(d, FAILURE_SCHEMA, offset, "[%" PRIu64 "]: expected object, got %s", d->users + 1,
               event_type(event));
 }
 
@@ -468,7 +455,7 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, struct user_t
   run.targets.violations = absolute(L, targets.violations);
   *used = 0;
   if (d->entered) memory_error(d); /* the last call raised a Lua error */
-  if (d->error.fault != USER_FAULT_NONE) return USER_FAILED;
+  if (d->error.kind != FAILURE_NONE) return USER_FAILED;
   d->entered = true;
   json_feed(&d->reader, bytes, size);
   enum step step = read_piece(&run);
@@ -481,7 +468,7 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, struct user_t
 
 bool user_decode_end(struct user_decoder *d) {
   if (d->entered) memory_error(d);
-  if (d->error.fault != USER_FAULT_NONE) return false;
+  if (d->error.kind != FAILURE_NONE) return false;
   if (user_decoder_is_done(d)) return true;
   json_end(&d->reader);
   enum json_event event = json_next(&d->reader);
