@@ -128,6 +128,19 @@ return {
     replace = "  return !token_refusal_is_temporary(r, t);",
   },
   {
+    file = "core/oauth2/token_source.c", spec = "token_endpoints", filter = "from a store once",
+    find = "  if (s->refresh_token != NULL) token_requester_use_endpoint(&s->requester, s->refresh_endpoint);\n",
+    replace = "",
+  },
+  {
+    file = "core/oauth2/token_request.c", spec = "token_endpoints", filter = "from a store once",
+    find = "  } else if (!is_refresh && next", replace = "  } else if (next",
+  },
+  {
+    file = "core/oauth2/token_request.c", spec = "token_endpoints", filter = "no longer there",
+    find = "    if (is_refresh || works) return false;", replace = "    if (works) return false;",
+  },
+  {
     file = "core/oauth2/token_response.c", spec = "token", filter = "with empty strings",
     find = "  if (event != JSON_STRING || r->size == 0) return true;",
     replace = "  if (event != JSON_STRING) return true;",

@@ -247,6 +247,14 @@ static bool is_endpoint(const struct token_endpoint *endpoint, const char *name)
   return strcmp(endpoint->name, name) == 0;
 }
 
+/* Returns the index of the endpoint with this name; endpoint_count if there is none. */
+static unsigned find_endpoint(const struct token_request_options *options, const char *name) {
+  unsigned i = 0;
+  while (i < options->endpoint_count && !is_endpoint(&options->endpoints[i], name))
+    i++;
+  return i;
+}
+
 /* Sets `*flag` to whether `name` is `yes`. Returns false if it is neither `yes` nor `no`. */
 static bool read_name(const char *name, const char *no, const char *yes, bool *flag) {
   if (name == NULL) return false;
@@ -266,14 +274,11 @@ static bool contradicts_options(const struct token_request_options *options,
 void token_requester_import_style(struct token_requester *requester,
                                   const struct auth_style_names *names) {
   const struct token_request_options *options = &requester->options;
-  struct auth_style style = {0};
+  struct auth_style style = {.endpoint = find_endpoint(options, names->endpoint)};
   if (requester->confirmed) return;
   if (!read_name(names->encoding, "form", "json", &style.json) ||
       !read_name(names->client_auth, "basic", "body", &style.in_body))
     return;
-  while (style.endpoint < options->endpoint_count &&
-         !is_endpoint(&options->endpoints[style.endpoint], names->endpoint))
-    style.endpoint++;
   if (style.endpoint == options->endpoint_count || contradicts_options(options, &style)) return;
   if (requester->has_failed && is_same_style(&style, &requester->failed)) return;
   requester->style = style;
@@ -282,10 +287,8 @@ void token_requester_import_style(struct token_requester *requester,
 }
 
 unsigned token_requester_find_endpoint(const struct token_requester *requester, const char *name) {
-  for (unsigned i = 0; name != NULL && i < requester->options.endpoint_count; i++) {
-    if (is_endpoint(&requester->options.endpoints[i], name)) return i;
-  }
-  return 0;
+  unsigned endpoint = find_endpoint(&requester->options, name);
+  return endpoint < requester->options.endpoint_count ? endpoint : 0;
 }
 
 /* ---- Lifetime -------------------------------------------------------------------------------- */
