@@ -22,7 +22,7 @@ local NAMES = {
   podero = "podero list_users", capture = "lua-cjson on ngx.location.capture", resty = "lua-cjson on lua-resty-http",
 }
 
--- servers ------------------------------------------------------------------------------------------------------------
+-- servers -------------------------------------------------------------------------------------------------------------
 
 --- Returns the servers of most parts: one worker, in front of an upstream that only serves files. They are started by
 -- the first call.
@@ -59,7 +59,7 @@ local function a_second(rate)
   return ("%.0f a second"):format(rate)
 end
 
--- parts --------------------------------------------------------------------------------------------------------------
+-- parts ---------------------------------------------------------------------------------------------------------------
 
 local parts = {}
 
@@ -202,7 +202,7 @@ function parts.idle(report)
   }
 end
 
--- run ----------------------------------------------------------------------------------------------------------------
+-- run -----------------------------------------------------------------------------------------------------------------
 
 local ALL = { "rate", "resty", "latency", "wait", "blanks", "token", "idle" }
 

@@ -10,7 +10,7 @@ support.SEED = 7
 support.LUAS = { "lua5.4", "luajit" }
 support.NAMES = { ["lua5.4"] = "Lua 5.4", luajit = "LuaJIT" }
 
--- shell --------------------------------------------------------------------------------------------------------------
+-- shell ---------------------------------------------------------------------------------------------------------------
 
 function support.quoted(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
@@ -58,7 +58,7 @@ function support.figures(command)
   return figures
 end
 
--- temporary files ----------------------------------------------------------------------------------------------------
+-- temporary files -----------------------------------------------------------------------------------------------------
 
 local folder
 
@@ -112,7 +112,7 @@ function support.list_file(count)
   return support.write(support.temporary(("users-%d.json"):format(count)), users.list_json(support.SEED, count))
 end
 
--- the mock server ----------------------------------------------------------------------------------------------------
+-- the mock server -----------------------------------------------------------------------------------------------------
 
 local server
 
@@ -157,7 +157,7 @@ function support.clean_up()
   if folder then os.execute("rm -rf " .. support.quoted(folder)) end
 end
 
--- figures ------------------------------------------------------------------------------------------------------------
+-- figures -------------------------------------------------------------------------------------------------------------
 
 function support.median(list)
   local sorted = {}

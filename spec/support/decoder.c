@@ -34,7 +34,7 @@
 #include "lua/user_decoder.h"
 #include "lua/user_table.h"
 
-/* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
+/* ---- failing allocations (linked with --wrap=malloc) ---- */
 
 static long fail_countdown;
 void *__real_malloc(size_t size);
@@ -50,7 +50,7 @@ static int l_fail_after(lua_State *L) {
   return 0;
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 struct pieces {
   lua_State *L;
@@ -100,7 +100,7 @@ static void spoil(const struct pieces *p, const char *bytes, size_t size) {
   if (p->copy && size > 0) memset((void *)(uintptr_t)bytes, 0xEE, size);
 }
 
-/* ---- Any value ------------------------------------------------------------------------------- */
+/* ---- any value ---- */
 
 static int l_gc_reader(lua_State *L) {
   json_free(lua_touserdata(L, 1));
@@ -187,7 +187,7 @@ static int l_decode_any(lua_State *L) {
   return 2;
 }
 
-/* ---- Values as client:get returns them ------------------------------------------------------- */
+/* ---- values as client:get returns them ---- */
 
 static int l_gc_value(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
@@ -278,7 +278,7 @@ static int l_casefold(lua_State *L) {
   return 3;
 }
 
-/* ---- Users ----------------------------------------------------------------------------------- */
+/* ---- users ---- */
 
 static int user_failure(lua_State *L, const struct user_decoder *d) {
   lua_pushnil(L);

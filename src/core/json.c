@@ -51,7 +51,7 @@ enum number_state {
   NUMBER_NONE /* not a state: the byte cannot be part of the number */
 };
 
-/* ---- Bytes ----------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static bool is_digit(unsigned char c) {
   return c >= '0' && c <= '9';
@@ -79,7 +79,7 @@ static inline uint32_t four_bytes(const void *p) {
   return four;
 }
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static uint64_t offset_of(const struct json_reader *r, const unsigned char *p) {
   return (uint64_t)(uintptr_t)p + r->origin;
@@ -110,7 +110,7 @@ static inline enum expect after_value(const struct json_reader *r) {
   return r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
 }
 
-/* ---- Scratch memory -------------------------------------------------------------------------- */
+/* ---- scratch memory ---- */
 
 /* The text may be secret, so it is overwritten before the memory is freed. */
 static void scratch_free(struct json_reader *r) {
@@ -168,7 +168,7 @@ static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_
   return true;
 }
 
-/* ---- Strings (RFC 8259, section 7; UTF-8: RFC 3629, section 4) ------------------------------- */
+/* ---- strings (RFC 8259, section 7; UTF-8: RFC 3629, section 4) ---- */
 
 static bool is_plain(unsigned char c) {
   return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -425,7 +425,7 @@ static inline enum json_event string_fast(struct json_reader *r, const unsigned 
   return r->size <= r->token_limit ? event : too_long(r);
 }
 
-/* ---- Numbers (RFC 8259, section 6) ----------------------------------------------------------- */
+/* ---- numbers (RFC 8259, section 6) ---- */
 
 static enum number_state after_digit(enum number_state state, unsigned char c) {
   switch (state) {
@@ -560,7 +560,7 @@ static enum json_event number_begin(struct json_reader *r, const unsigned char *
   return number_done(r, (const char *)p, (size_t)(stop - p));
 }
 
-/* ---- true, false, null (RFC 8259, section 3) ------------------------------------------------- */
+/* ---- true, false, null (RFC 8259, section 3) ---- */
 
 static enum json_event literal_continue(struct json_reader *r) {
   for (; *r->literal != '\0'; r->literal++, r->at++) {
@@ -581,7 +581,7 @@ static enum json_event literal_begin(struct json_reader *r, const char *literal,
   return literal_continue(r);
 }
 
-/* ---- Containers (RFC 8259, sections 4 and 5) ------------------------------------------------- */
+/* ---- containers (RFC 8259, sections 4 and 5) ---- */
 
 static enum json_event container_begin(struct json_reader *r, bool array) {
   if (r->depth == r->depth_limit)
@@ -606,7 +606,7 @@ static enum json_event container_end(struct json_reader *r) {
   return event;
 }
 
-/* ---- The grammar ----------------------------------------------------------------------------- */
+/* ---- the grammar ---- */
 
 static enum json_event not_a_value(struct json_reader *r, const unsigned char *p) {
   if (*p == 0xEF && offset_of(r, p) == 0) return syntax_error(r, p, "a byte order mark");
@@ -691,7 +691,7 @@ enum json_event json_next(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-/* ---- Many members at once -------------------------------------------------------------------- */
+/* ---- many members at once ---- */
 
 /* A key is read only if this many bytes are left in the piece: a comma, two blanks, the key, and
  * what read_scalar looks at first. So the end of the piece need not be checked in between. */
@@ -822,7 +822,7 @@ void json_next_members(struct json_reader *r, struct json_members *m) {
   m->nulls = nulls;
 }
 
-/* ---- Create, feed, end ----------------------------------------------------------------------- */
+/* ---- create, feed, end ---- */
 
 static const unsigned char empty_piece[1];
 

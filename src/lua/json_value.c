@@ -9,7 +9,7 @@
  * stored in the one around it when it begins, so nothing else has to be kept between pieces. */
 enum { STATE_KEY = 1, STATE_VALUE = 2 };
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 /* These set `error`, and return false. */
 
@@ -28,7 +28,7 @@ static bool reader_error(struct json_value *v) {
   return false;
 }
 
-/* ---- Values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 /* One call of json_value_decode. Meanwhile the stack has from index `base` on: the innermost open
  * array or object, or nil; then, in an object, the key whose value comes next. */
@@ -131,7 +131,7 @@ static bool read_events(const struct run *run) {
   return event != JSON_ERROR || reader_error(run->v);
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 /* Pushes what the stack had at the end of the last piece, see struct run. [-0, +(1|2), -] */
 static void push_saved(const struct run *run) {
@@ -192,7 +192,7 @@ bool json_value_end(lua_State *L, struct json_value *v, int state) {
   return true;
 }
 
-/* ---- In one call ----------------------------------------------------------------------------- */
+/* ---- in one call ---- */
 
 /* __gc, for the decoder of a json_value_push that raised an error. [1, +0] */
 static int collect(lua_State *L) {

@@ -27,7 +27,7 @@ struct run {
 /* Result of handling an event: continue with the next one, or return from user_decode. */
 enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_DONE, STEP_FAILED };
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 /* Sets `error`, see decode_error_set. Is STEP_FAILED. */
 #define FAIL(d, ...) (decode_error_set(&(d)->error, __VA_ARGS__), STEP_FAILED)
@@ -113,7 +113,7 @@ static void format_missing(const struct user_decoder *d, int field, char *messag
   snprintf(message, size, "[%" PRIu64 "].%s: missing", d->users + 1, user_fields[field].name);
 }
 
-/* ---- A user's fields ------------------------------------------------------------------------- */
+/* ---- a user's fields ---- */
 
 /* Returns the field with this name, or UNKNOWN. Looks first at the fields after the last one, since
  * the API sends them in order. */
@@ -191,7 +191,7 @@ static inline void read_fields(struct user_decoder *d) {
   record->present |= members.read & ~members.nulls & d->needed;
 }
 
-/* ---- Users ----------------------------------------------------------------------------------- */
+/* ---- users ---- */
 
 static void begin_user(struct user_decoder *d) {
   user_record_begin(&d->record);
@@ -303,7 +303,7 @@ static enum step finish_user(const struct run *run) {
   return step;
 }
 
-/* ---- Arrays and objects inside a user -------------------------------------------------------- */
+/* ---- arrays and objects inside a user ---- */
 
 /* Begins an array or object that is the value of the current key. */
 static enum step begin_nested(struct user_decoder *d, enum json_event event) {
@@ -327,7 +327,7 @@ static enum step nested_step(struct user_decoder *d, enum json_event event) {
   return event == JSON_KEY ? add_key(d, d->record.open + 1) : add_to_record(d, event);
 }
 
-/* ---- The list -------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 /* Handles an event at the top level of a user. [-0, +?, m] */
 static inline enum step user_step(const struct run *run, enum json_event event) {
@@ -399,7 +399,7 @@ static enum step read_events(const struct run *run) {
   return step;
 }
 
-/* ---- Between calls --------------------------------------------------------------------------- */
+/* ---- between calls ---- */
 
 void user_decoder_init(struct user_decoder *d, const struct user_decoder_options *options) {
   memset(d, 0, sizeof *d);

@@ -45,7 +45,7 @@ void user_record_free(struct user_record *record) {
   *record = (struct user_record){0};
 }
 
-/* ---- Texts ----------------------------------------------------------------------------------- */
+/* ---- texts ---- */
 
 static bool has_text(enum json_event event) {
   return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
@@ -72,7 +72,7 @@ bool user_record_keep(struct user_record *record) {
   return true;
 }
 
-/* ---- Fields ---------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 /* Returns whether a scalar of another type can be converted to `type`, see user_record_convert. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
@@ -106,7 +106,7 @@ void user_record_set_container(struct user_record *record, int field, enum json_
   record->fields[field] = (struct json_token){.event = (unsigned char)event, .next = record->count};
 }
 
-/* ---- Other values ---------------------------------------------------------------------------- */
+/* ---- other values ---- */
 
 static bool grow(struct user_record *record) {
   size_t capacity = record->capacity == 0 ? 16 : record->capacity * 2;

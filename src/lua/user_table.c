@@ -37,7 +37,7 @@ struct maker {
   const struct user_record *record;
 };
 
-/* ---- Scalars --------------------------------------------------------------------------------- */
+/* ---- scalars ---- */
 
 /* Pushes a role. Those of the schema come from the state, so that Lua need not hash them.
  * [-0, +1, m] */
@@ -86,7 +86,7 @@ static inline void push_field_scalar(const struct maker *m, int field) {
     lua_pushlstring(m->L, text, value->size);
 }
 
-/* ---- Arrays and objects ---------------------------------------------------------------------- */
+/* ---- arrays and objects ---- */
 
 /* Stores the value on top: in the array below it, or under the key below it in the object below
  * both. Returns false if an array has too many elements for Lua. [-(0..2), +0, m] */
@@ -133,7 +133,7 @@ static bool push_container(const struct maker *m, size_t index) {
   return true;
 }
 
-/* ---- The user -------------------------------------------------------------------------------- */
+/* ---- the user ---- */
 
 /* Sets a field in the table on top. Returns false as user_table_push does. [-0, +?, m] */
 static inline bool set_field(const struct maker *m, int field) {

@@ -6,7 +6,7 @@ static bool has_client_secret(const struct token_request_options *options) {
   return options->client_id != NULL && options->client_secret != NULL;
 }
 
-/* ---- Requests -------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static void add_parameter(struct buffer *body, bool json, const char *name, const char *value) {
   if (value == NULL) return;
@@ -77,7 +77,7 @@ const char *token_requester_url(const struct token_requester *requester) {
   return requester->options.endpoints[requester->style.endpoint].url;
 }
 
-/* ---- Auth style: what a response says -------------------------------------------------------- */
+/* ---- auth style: what a response says ---- */
 
 /* Whether the server objects to the format of the request, not to the credentials or the grant. */
 static bool is_invalid_request(const struct response *response,
@@ -141,7 +141,7 @@ static bool is_wrong_endpoint(const struct token_requester *requester,
          !token_response_has_error(token_response, "invalid_scope");
 }
 
-/* ---- Auth style: changes --------------------------------------------------------------------- */
+/* ---- auth style: changes ---- */
 
 /* A detection changes the style at most this often, and so sends at most one request more. */
 #define MAX_CHANGES 4
@@ -230,7 +230,7 @@ bool token_requester_change_style(struct token_requester *requester,
   return try_next_style(requester, response, token_response, is_refresh);
 }
 
-/* ---- Store ----------------------------------------------------------------------------------- */
+/* ---- store ---- */
 
 struct auth_style_names token_requester_name_style(const struct token_requester *requester) {
   const struct auth_style *style = &requester->style;
@@ -291,7 +291,7 @@ unsigned token_requester_find_endpoint(const struct token_requester *requester, 
   return endpoint < requester->options.endpoint_count ? endpoint : 0;
 }
 
-/* ---- Lifetime -------------------------------------------------------------------------------- */
+/* ---- lifetime ---- */
 
 /* Appends the client id or secret for HTTP Basic. According to RFC 6749, section 2.3.1, both are
  * form-encoded first, and the server decodes them; but many servers do not decode, and many clients

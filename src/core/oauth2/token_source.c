@@ -57,7 +57,7 @@ struct token_source {
   struct event_queue events;
 };
 
-/* ---- Token ----------------------------------------------------------------------------------- */
+/* ---- token ---- */
 
 const char *token_source_token(const struct token_source *s, bool just_fetched,
                                unsigned *generation) {
@@ -140,7 +140,7 @@ static void keep_token(struct token_source *s, struct token_response *t) {
   }
 }
 
-/* ---- Fetch: end ------------------------------------------------------------------------------ */
+/* ---- fetch: end ---- */
 
 static void release(struct token_fetch *fetch) {
   if (--fetch->references > 0) return;
@@ -209,7 +209,7 @@ static bool abandon_fetch_of_parent(struct token_source *s) {
   return true;
 }
 
-/* ---- Fetch: start, join, leave --------------------------------------------------------------- */
+/* ---- fetch: start, join, leave ---- */
 
 /* Sends a request, with the refresh token if there is one. If out of memory, sets the failure of
  * the fetch, and there is no transfer. A refresh token must be sent only to the endpoint that has
@@ -320,7 +320,7 @@ const char *token_source_url(const struct token_source *s) {
   return has_url ? s->fetch->url : token_requester_url(&s->requester);
 }
 
-/* ---- Fetch: failures ------------------------------------------------------------------------- */
+/* ---- fetch: failures ---- */
 
 static void redact_with(const void *token_source, const char *text, struct buffer *out) {
   token_source_redact(token_source, text, out);
@@ -370,7 +370,7 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
   if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* perhaps the key's */
 }
 
-/* ---- Fetch: responses ------------------------------------------------------------------------ */
+/* ---- fetch: responses ---- */
 
 /* Whether the refresh token cannot be used any more. A server that fails because of it with status
  * 500 (as OAuth Toolkit does if the access token was revoked) fails every time, while the first
@@ -501,7 +501,7 @@ struct event_queue *token_source_events(struct token_source *s) {
   return &s->events;
 }
 
-/* ---- Secrets that the binding supplies ------------------------------------------------------- */
+/* ---- secrets that the binding supplies ---- */
 
 bool token_source_lacks_key_password(const struct token_source *s) {
   return (s->credentials.supplied & ~s->credentials.current &
@@ -647,7 +647,7 @@ void token_source_fail_credentials(struct token_source *s, unsigned ticket, enum
   end_fetch(s);
 }
 
-/* ---- Store ----------------------------------------------------------------------------------- */
+/* ---- store ---- */
 
 double token_source_store_check_due(const struct token_source *s) {
   return s->fetch != NULL ? s->store_check_at : INFINITY;
@@ -722,7 +722,7 @@ bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
   return true;
 }
 
-/* ---- Lifetime -------------------------------------------------------------------------------- */
+/* ---- lifetime ---- */
 
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport) {
@@ -762,7 +762,7 @@ void token_source_free(struct token_source *s) {
   free(s);
 }
 
-/* ---- Redaction ------------------------------------------------------------------------------- */
+/* ---- redaction ---- */
 
 #define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_TOKENS + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
