@@ -88,9 +88,8 @@ static void end_container(const struct run *run) {
 static void push_scalar(const struct run *run, enum json_event event) {
   const struct json_value *v = run->v;
   const struct json_reader *r = &v->reader;
-  bool has_text =
-      event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-  if (has_text && v->replace != NULL && v->replace(run->L, r, event, v->context)) return;
+  if (json_has_text(event) && v->replace != NULL && v->replace(run->L, r, event, v->context))
+    return;
   if (!json_value_push_unless_text(run->L, event, r->integer, r->number))
     lua_pushlstring(run->L, r->text, r->size);
 }
@@ -201,10 +200,7 @@ static int collect(lua_State *L) {
 }
 
 void json_value_open(lua_State *L) {
-  luaL_newmetatable(L, TYPE_NAME);
-  lua_pushcfunction(L, collect);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  compat_register_gc(L, TYPE_NAME, collect);
 }
 
 bool json_value_push(lua_State *L, const char *text, size_t size, json_value_replace *replace,

@@ -47,13 +47,9 @@ void user_record_free(struct user_record *record) {
 
 /* ---- texts ---- */
 
-static bool has_text(enum json_event event) {
-  return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-}
-
 /* Copies the text of a value, if it is borrowed. Returns false on out of memory. */
 bool user_record_keep_text(struct user_record *record, struct json_token *value) {
-  if (value->is_kept || !has_text((enum json_event)value->event)) return true;
+  if (value->is_kept || !json_has_text((enum json_event)value->event)) return true;
   size_t at = record->texts.size;
   if (!buffer_append(&record->texts, value->text, value->size)) return false;
   value->at = at;
