@@ -257,6 +257,11 @@ static const unsigned char *whole_escape(const unsigned char *p, const unsigned 
 /* The following functions decode a part of a string into scratch memory, depending on r->state.
  * They fail the reader and return false on an error. */
 
+static bool string_error(struct json_reader *r, const unsigned char *p, const char *message) {
+  syntax_error(r, p, message);
+  return false;
+}
+
 static bool string_plain(struct json_reader *r) {
   const unsigned char *stop = skip_clean(r, r->at, r->end);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return false;
@@ -273,15 +278,9 @@ static bool string_plain(struct json_reader *r) {
     r->escape_offset = offset_of(r, stop);
     r->state = STRING_ESCAPE;
   } else {
-    if (*stop < 0x20) {
-      syntax_error(r, stop, "a control character in a string");
-      return false;
-    }
+    if (*stop < 0x20) return string_error(r, stop, "a control character in a string");
     r->pending = (unsigned char)utf8_first(*stop, &r->low, &r->high);
-    if (r->pending == 0) {
-      syntax_error(r, stop, "invalid UTF-8");
-      return false;
-    }
+    if (r->pending == 0) return string_error(r, stop, "invalid UTF-8");
     if (!scratch_put(r, stop, 1)) return false;
     r->state = STRING_UTF8;
   }
@@ -290,27 +289,24 @@ static bool string_plain(struct json_reader *r) {
 }
 
 static bool string_utf8(struct json_reader *r, const unsigned char *p) {
-  if (*p < r->low || *p > r->high) {
-    syntax_error(r, p, "invalid UTF-8");
-    return false;
-  }
+  if (*p < r->low || *p > r->high) return string_error(r, p, "invalid UTF-8");
   r->low = 0x80;
   r->high = 0xBF;
   if (--r->pending == 0) r->state = STRING_PLAIN;
   return scratch_put(r, p, 1);
 }
 
+/* The u of a \u escape has been read. */
+static bool string_begin_hex(struct json_reader *r) {
+  r->state = STRING_HEX;
+  r->digits = 0;
+  r->unit = 0;
+  return true;
+}
+
 static bool string_escape(struct json_reader *r, const unsigned char *p) {
-  if (*p == 'u') {
-    r->state = STRING_HEX;
-    r->digits = 0;
-    r->unit = 0;
-    return true;
-  }
-  if (escapes[*p] == 0) {
-    syntax_error(r, p, "an unknown escape in a string");
-    return false;
-  }
+  if (*p == 'u') return string_begin_hex(r);
+  if (escapes[*p] == 0) return string_error(r, p, "an unknown escape in a string");
   r->state = STRING_PLAIN;
   return scratch_put(r, &escapes[*p], 1);
 }
@@ -344,10 +340,7 @@ static bool string_unit(struct json_reader *r) {
 
 static bool string_hex(struct json_reader *r, const unsigned char *p) {
   int digit = hex_value(*p);
-  if (digit < 0) {
-    syntax_error(r, p, "expected four hexadecimal digits after \\u");
-    return false;
-  }
+  if (digit < 0) return string_error(r, p, "expected four hexadecimal digits after \\u");
   r->unit = r->unit << 4 | (uint32_t)digit;
   return ++r->digits < 4 || string_unit(r);
 }
@@ -359,11 +352,7 @@ static bool string_pair(struct json_reader *r, unsigned char c) {
     r->state = STRING_PAIR_U;
     return true;
   }
-  if (c != 'u') return lone_surrogate(r);
-  r->state = STRING_HEX;
-  r->digits = 0;
-  r->unit = 0;
-  return true;
+  return c == 'u' ? string_begin_hex(r) : lone_surrogate(r);
 }
 
 static bool string_step(struct json_reader *r) {

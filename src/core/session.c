@@ -283,10 +283,6 @@ struct transport *session_transport(struct session *s) {
   return s->transport;
 }
 
-struct transport *session_new_transport(struct session *s) {
-  return transport_new_private(s->transport);
-}
-
 struct token_source *session_token_source(struct session *s) {
   return s->token_source;
 }

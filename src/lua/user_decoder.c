@@ -24,6 +24,10 @@ struct run {
   int names; /* see user_table_push */
 };
 
+static bool is_in_user(const struct user_decoder *d) {
+  return d->place == PLACE_USER || d->place == PLACE_NESTED;
+}
+
 /* Result of handling an event: continue with the next one, or return from user_decode. */
 enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_DONE, STEP_FAILED };
 
@@ -68,8 +72,7 @@ static enum step too_many_values(struct user_decoder *d) {
  * that it is too large: which of the two is found first depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
-  bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
-  if (r->fault != JSON_FAULT_MEMORY && in_user && is_beyond_limit(d, r->offset))
+  if (r->fault != JSON_FAULT_MEMORY && is_in_user(d) && is_beyond_limit(d, r->offset))
     return too_large(d);
   decode_error_set_from_reader(&d->error, r);
   return STEP_FAILED;
@@ -432,8 +435,7 @@ static enum step read_piece(struct run *run) {
     user_table_push_names(L, run->targets.state);
   }
   enum step step = read_events(run);
-  bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
-  if (step == STEP_MORE && in_user && !user_record_keep(&d->record)) return memory_error(d);
+  if (step == STEP_MORE && is_in_user(d) && !user_record_keep(&d->record)) return memory_error(d);
   return step;
 }
 
