@@ -37,19 +37,12 @@
 
 /* Borrowed, with all it points to; must outlive the token source. */
 struct token_source_options {
-  struct token_endpoint endpoints[TOKEN_ENDPOINTS_MAX]; /* see struct token_request_options */
-  unsigned endpoint_count;
-  const char *client_id, *client_secret; /* NULL if not given, as are the next four */
-  const char *username, *password;
-  const char *access_token; /* given by the user: it is used, and none is requested */
-  const char *scope;        /* to be requested */
+  struct token_request_options request;
+  const char *access_token; /* given by the user: it is used, and none is requested; or NULL */
   unsigned supplied;        /* set of the credentials that are not given here, but supplied by the
                              * binding whenever they are needed; see core/oauth2/credentials.h */
-  enum token_encoding encoding;
-  enum client_auth client_auth;
-  double timeout;     /* of a fetch, in seconds */
-  bool loopback;      /* the endpoints are plain http to this machine, see url_check */
-  bool record_events; /* see token_source_events */
+  double timeout;           /* of a fetch, in seconds */
+  bool record_events;       /* see token_source_events */
   const struct proxy_secrets *proxy_secrets; /* for redaction */
 };
 
