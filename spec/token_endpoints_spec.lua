@@ -459,6 +459,21 @@ describe("token_url", function()
       end)
     end
 
+    it("and does not store it with the token of the other endpoint", function()
+      configure(NONE, {}, { script = { token = { { status = 404 }, { ok = true, delay = 1.5 } } } })
+      local store, gets = new_store(), 0
+      function store.get()
+        gets = gets + 1
+        return gets > 1 and cjson.encode { access_token = "old", renew_at = 1, expires_at = 1, refresh_token = "mine" }
+      end
+      assert(helper.client(server, { token_store = store }):list_users(ORG))
+      assert.same({ "A client_credentials", "B client_credentials" }, grants())
+      assert.is_true(gets > 1)
+      local _, value = next(store.values)
+      value = cjson.decode(value)
+      assert.same({ B, nil }, { value.endpoint, value.refresh_token })
+    end)
+
     it("once to an endpoint that is no longer there", function()
       configure(NONE, {}, { refresh = true })
       local client = helper.client(server)

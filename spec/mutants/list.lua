@@ -133,6 +133,10 @@ return {
     replace = "",
   },
   {
+    file = "core/oauth2/token_source.c", spec = "token_endpoints", filter = "does not store it",
+    find = "is_of_style ? s->refresh_token : NULL", replace = "s->refresh_token",
+  },
+  {
     file = "core/oauth2/token_request.c", spec = "token_endpoints", filter = "from a store once",
     find = "  } else if (!is_refresh && next", replace = "  } else if (next",
   },

@@ -715,11 +715,14 @@ bool token_source_is_dirty(const struct token_source *s) {
 bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
   if (!token_source_is_dirty(s)) return false;
   s->dirty = false;
+  struct auth_style_names style = token_requester_name_style(&s->requester);
+  bool is_of_style =
+      token_requester_find_endpoint(&s->requester, style.endpoint) == s->refresh_endpoint;
   *out = (struct stored_token){.access_token = s->access_token,
-                               .refresh_token = s->refresh_token,
+                               .refresh_token = is_of_style ? s->refresh_token : NULL,
                                .renew_at = clock_wall() + (s->renew_at - clock_monotonic()),
                                .expires_at = s->expires_at,
-                               .style = token_requester_name_style(&s->requester)};
+                               .style = style};
   return true;
 }
 

@@ -246,8 +246,10 @@ bool token_source_import(struct token_source *token_source, const struct stored_
  * yet. */
 bool token_source_is_dirty(const struct token_source *token_source);
 
-/* Sets `*out` to that token, and marks it as taken. Its strings are valid as long as those of
- * token_source_token. Returns false, and leaves `*out` unchanged, if there is none. */
+/* Sets `*out` to that token, and marks it as taken. The refresh token is left out if it is of
+ * another endpoint than the style: whoever imports it would send it to the wrong one. The strings
+ * are valid as long as those of token_source_token. Returns false, and leaves `*out` unchanged, if
+ * there is none. */
 bool token_source_take_dirty(struct token_source *token_source, struct stored_token *out);
 
 /* Returns when the store should be checked next, in monotonic seconds, because another client may
