@@ -152,8 +152,9 @@ DECODER := $(BUILD)/decoder.so
 decoder: $(DECODER)
 
 $(DECODER): spec/support/decoder.c $(addprefix $(BUILD)/,core/casefold.o core/json.o core/number.o \
-  core/buffer.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/json_value.o lua/text_buffer.o \
-  lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o lua/user_table.o)
+  core/buffer.o core/failure.o core/oauth2/redact.o core/utf8.o lua/argument.o lua/decode_error.o \
+  lua/json_value.o lua/text_buffer.o lua/user_decoder.o lua/user_filter.o lua/user_record.o lua/user_schema.o \
+  lua/user_table.o)
 	$(SAY) LD $@
 	$(RUN)$(CC) $(SPEC_CFLAGS) $(LIBFLAG) $(LDFLAGS) -Wl,--wrap=malloc -o $@ $^ -lm
 

@@ -22,7 +22,7 @@ local NAMES = {
   podero = "podero list_users", capture = "lua-cjson on ngx.location.capture", resty = "lua-cjson on lua-resty-http",
 }
 
--- servers ------------------------------------------------------------------------------------------------------------
+-- servers -------------------------------------------------------------------------------------------------------------
 
 --- Returns the servers of most parts: one worker, in front of an upstream that only serves files. They are started by
 -- the first call.
@@ -47,19 +47,6 @@ local function address(method, count, late)
   return ("%s/%s/%s"):format(one_worker().url, method, servers.org(count, late))
 end
 
---- Calls `measure(method)` for each method in turn, ROUNDS times. Returns the list of figures of each method.
-local function rounds(methods, measure)
-  local figures = {}
-  for _, method in ipairs(methods) do figures[method] = {} end
-  for round = 1, ROUNDS do
-    for i = 1, #methods do
-      local method = methods[round % 2 == 1 and i or #methods + 1 - i]
-      figures[method][round] = measure(method)
-    end
-  end
-  return figures
-end
-
 local function rival_rows(report, what, figures, show)
   for _, method in ipairs(one_worker().methods) do
     if method ~= "podero" and figures[method] then
@@ -72,7 +59,7 @@ local function a_second(rate)
   return ("%.0f a second"):format(rate)
 end
 
--- parts --------------------------------------------------------------------------------------------------------------
+-- parts ---------------------------------------------------------------------------------------------------------------
 
 local parts = {}
 
@@ -81,7 +68,7 @@ local parts = {}
 local function against(report, rival, count, clients, bar)
   local what = ("requests, %d-user lists, no latency, %d %s"):format(count, clients,
     clients == 1 and "client" or "clients")
-  local rates = rounds({ "podero", rival }, function(method)
+  local rates = support.rounds(ROUNDS, { "podero", rival }, function(method)
     return load.rate(address(method, count), clients, SECONDS)
   end)
   local ratio = support.ratio(rates.podero, rates[rival])
@@ -116,7 +103,7 @@ end
 function parts.latency(report)
   local ideal = CLIENTS / servers.LATENCY
   local what = ("requests, %d-user lists, %g ms latency, %d clients"):format(SHORT, servers.LATENCY * 1000, CLIENTS)
-  local rates = rounds(one_worker().methods, function(method)
+  local rates = support.rounds(ROUNDS, one_worker().methods, function(method)
     return load.rate(address(method, SHORT, true), CLIENTS, SECONDS)
   end)
   local share = support.median(rates.podero) / ideal
@@ -135,7 +122,7 @@ function parts.wait(report)
   local what = ("another location, while %d handlers read %d-user lists: wait at the 99th percentile"):format(READERS,
     LONG)
   local port = one_worker().workers.ports.listen
-  local waits = rounds(one_worker().methods, function(method)
+  local waits = support.rounds(ROUNDS, one_worker().methods, function(method)
     return load.wait(port, "/quick", SECONDS, 0.99, address(method, LONG), READERS)
   end)
   local wait = support.median(waits.podero)
@@ -215,7 +202,7 @@ function parts.idle(report)
   }
 end
 
--- run ----------------------------------------------------------------------------------------------------------------
+-- run -----------------------------------------------------------------------------------------------------------------
 
 local ALL = { "rate", "resty", "latency", "wait", "blanks", "token", "idle" }
 

@@ -10,7 +10,7 @@ support.SEED = 7
 support.LUAS = { "lua5.4", "luajit" }
 support.NAMES = { ["lua5.4"] = "Lua 5.4", luajit = "LuaJIT" }
 
--- shell --------------------------------------------------------------------------------------------------------------
+-- shell ---------------------------------------------------------------------------------------------------------------
 
 function support.quoted(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
@@ -58,7 +58,7 @@ function support.figures(command)
   return figures
 end
 
--- temporary files ----------------------------------------------------------------------------------------------------
+-- temporary files -----------------------------------------------------------------------------------------------------
 
 local folder
 
@@ -102,12 +102,17 @@ function support.compiled_module(name, lua)
     ("-fPIC -shared $(pkg-config --cflags %s)"):format(lua))
 end
 
+--- Runs a command, and returns its peak memory in kilobytes.
+function support.peak(command)
+  return support.figures(support.compiled("peak") .. " " .. command).peak[1]
+end
+
 --- Writes a file with a list of this many users, and returns its path.
 function support.list_file(count)
   return support.write(support.temporary(("users-%d.json"):format(count)), users.list_json(support.SEED, count))
 end
 
--- the mock server ----------------------------------------------------------------------------------------------------
+-- the mock server -----------------------------------------------------------------------------------------------------
 
 local server
 
@@ -152,7 +157,7 @@ function support.clean_up()
   if folder then os.execute("rm -rf " .. support.quoted(folder)) end
 end
 
--- figures ------------------------------------------------------------------------------------------------------------
+-- figures -------------------------------------------------------------------------------------------------------------
 
 function support.median(list)
   local sorted = {}
@@ -163,11 +168,32 @@ function support.median(list)
   return (sorted[middle] + sorted[middle + 1]) / 2
 end
 
+--- Calls `measure(contestant)` for each contestant in each round, in one order and then in reverse, so that other load
+-- on the machine affects all of them. Returns the lists of its first results and of its second ones, by contestant.
+function support.rounds(count, contestants, measure)
+  local firsts, seconds = {}, {}
+  for _, contestant in ipairs(contestants) do firsts[contestant], seconds[contestant] = {}, {} end
+  for round = 1, count do
+    for i = 1, #contestants do
+      local contestant = contestants[round % 2 == 1 and i or #contestants + 1 - i]
+      firsts[contestant][round], seconds[contestant][round] = measure(contestant)
+    end
+  end
+  return firsts, seconds
+end
+
 --- Returns the median of the ratios of two lists, pair by pair: what disturbs a round disturbs both figures.
 function support.ratio(above, below)
   local ratios = {}
   for i = 1, math.min(#above, #below) do ratios[i] = above[i] / below[i] end
   return support.median(ratios)
+end
+
+--- Returns the median of the differences of two lists, pair by pair.
+function support.difference(above, below)
+  local differences = {}
+  for i = 1, #above do differences[i] = above[i] - below[i] end
+  return support.median(differences)
 end
 
 return support

@@ -27,7 +27,7 @@ local function encode(point)
   return string.char(byte(18, 0xF0, 8), byte(12, 0x80, 64), byte(6, 0x80, 64), byte(0, 0x80, 64))
 end
 
--- Unicode's data -----------------------------------------------------------------------------------------------------
+-- Unicode's data ------------------------------------------------------------------------------------------------------
 
 --- The script of each code point that has one.
 local function scripts()
@@ -69,7 +69,7 @@ local function accepts(point, folded)
   return older and not to[point]
 end
 
--- Timing -------------------------------------------------------------------------------------------------------------
+-- timing --------------------------------------------------------------------------------------------------------------
 
 local function seconds_of(text)
   local best = math.huge
@@ -80,8 +80,6 @@ local function seconds_of(text)
   end
   return best
 end
-
------------------------------------------------------------------------------------------------------------------------
 
 describe("casefold", function()
   it("folds every Latin, Greek and Cyrillic code point as Unicode says, and copies all others",

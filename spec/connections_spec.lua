@@ -119,7 +119,7 @@ describe("a client", function()
     assert.is_true(seconds < (helper.CHECKED and 1.5 or 0.5), seconds)
   end)
 
-  -- connections that the server closes while they are idle ----------------------------------------------------------
+  -- connections that the server closes while they are idle ------------------------------------------------------------
 
   --- A client with `count` idle connections, all closed by the server.
   local function with_closed_connections(tls, count)
@@ -269,7 +269,7 @@ describe("a client", function()
     end
   end)
 
-  -- connections that go silent ---------------------------------------------------------------------------------------
+  -- connections that go silent ----------------------------------------------------------------------------------------
 
   it("opens another HTTP/2 connection if one goes silent after a good response", function()
     local listener = listen { tls = HTTP2, api = { { good }, { faults.STALL } }, good_api = { good } }
@@ -342,7 +342,7 @@ describe("a client", function()
     assert.equal(1, select(2, listener:received()))
   end)
 
-  -- descriptors ------------------------------------------------------------------------------------------------------
+  -- descriptors -------------------------------------------------------------------------------------------------------
 
   --- Runs a program with a limit of 30 descriptors and returns what it prints. In it, `without_descriptors(left, f)`
   -- calls f while only `left` descriptors are free, and `client_of` makes clients.
@@ -472,7 +472,7 @@ describe("a client", function()
     end)
   end
 
-  -- max_connections --------------------------------------------------------------------------------------------------
+  -- max_connections ---------------------------------------------------------------------------------------------------
 
   local SLOW = { { "pause", 0.02 }, good }
 

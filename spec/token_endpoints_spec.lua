@@ -409,7 +409,7 @@ describe("token_url", function()
     local function grants()
       local list = {}
       for i, request in ipairs(server:requests("token")) do
-        list[i] = NAMES[request.path] .. " " .. tostring(request.grant)
+        list[i] = NAMES[request.path] .. " " .. request.body:match("grant_type[\":=]+([%w_]+)")
       end
       return list
     end
@@ -437,6 +437,52 @@ describe("token_url", function()
       store.values[key] = cjson.encode(value)
       assert(helper.client(server, { token_store = store }):list_users(ORG))
       assert.same({ "B refresh_token", "B client_credentials" }, { select(6, unpack(grants())) })
+    end)
+
+    for _, case in ipairs {
+      { own = {}, other = NONE, endpoint = B, grants = { "B refresh_token", "A client_credentials" } },
+      { own = NONE, other = {}, endpoint = A,
+        grants = { "A refresh_token", "A client_credentials", "B client_credentials" } },
+    } do
+      it("from a store once to that endpoint if the client uses the other: " .. NAMES[case.endpoint], function()
+        configure(case.own, case.other)
+        local store = new_store()
+        local client = helper.client(server, { token_store = store })
+        assert(client:list_users(ORG))
+        store.values[next(store.values)] = cjson.encode {
+          access_token = "old", renew_at = 1, expires_at = 1, refresh_token = "mine", endpoint = case.endpoint,
+        }
+        local count = #grants()
+        server:revoke()
+        assert(client:list_users(ORG))
+        assert.same(case.grants, { select(count + 1, unpack(grants())) })
+      end)
+    end
+
+    it("and does not store it with the token of the other endpoint", function()
+      configure(NONE, {}, { script = { token = { { status = 404 }, { ok = true, delay = 1.5 } } } })
+      local store, gets = new_store(), 0
+      function store.get()
+        gets = gets + 1
+        return gets > 1 and cjson.encode { access_token = "old", renew_at = 1, expires_at = 1, refresh_token = "mine" }
+      end
+      assert(helper.client(server, { token_store = store }):list_users(ORG))
+      assert.same({ "A client_credentials", "B client_credentials" }, grants())
+      assert.is_true(gets > 1)
+      local _, value = next(store.values)
+      value = cjson.decode(value)
+      assert.same({ B, nil }, { value.endpoint, value.refresh_token })
+    end)
+
+    it("once to an endpoint that is no longer there", function()
+      configure(NONE, {}, { refresh = true })
+      local client = helper.client(server)
+      assert(client:list_users(ORG))
+      configure({}, NONE)
+      server:revoke()
+      assert(client:list_users(ORG))
+      assert.same({ "A client_credentials", "B client_credentials", "B refresh_token", "A client_credentials" },
+        grants())
     end)
 
     it("whose refusal is not reported if the credentials are refused, too", function()

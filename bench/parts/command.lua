@@ -57,24 +57,11 @@ local function seconds_of(command, lines)
   return seconds
 end
 
---- Runs the commands in turn. Returns the list of seconds of each, by name. `lines`: how many each has to print.
-local function measure(commands, lines)
-  local seconds = {}
-  for round = 1, ROUNDS do
-    for name, command in pairs(commands) do
-      seconds[name] = seconds[name] or {}
-      seconds[name][round] = seconds_of(command, lines[name])
-    end
-  end
-  return seconds
-end
-
 local function against_jq(report, base, case, count)
-  local commands, lines = { jq = curl_and_jq(base, case.jq) }, { jq = count }
-  for _, lua in ipairs(support.LUAS) do
-    commands[lua], lines[lua] = podero(lua, base, case.options), count + case.lines
-  end
-  local seconds = measure(commands, lines)
+  local seconds = support.rounds(ROUNDS, { "jq", table.unpack(support.LUAS) }, function(who)
+    if who == "jq" then return seconds_of(curl_and_jq(base, case.jq), count) end
+    return seconds_of(podero(who, base, case.options), count + case.lines)
+  end)
   for _, lua in ipairs(support.LUAS) do
     local ratio = support.ratio(seconds.jq, seconds[lua])
     report:add {
@@ -87,26 +74,29 @@ local function against_jq(report, base, case, count)
 end
 
 local function table_against_csv(report, base, lua, csv_lines)
-  local seconds = measure({ csv = podero(lua, base, CSV.options), listing = podero(lua, base, TABLE.options) },
-    { csv = csv_lines + CSV.lines, listing = LIST + TABLE.lines })
-  local ratio = support.ratio(seconds.listing, seconds.csv)
+  local lines = { [CSV] = csv_lines + CSV.lines, [TABLE] = LIST + TABLE.lines }
+  local seconds = support.rounds(ROUNDS, { CSV, TABLE }, function(case)
+    return seconds_of(podero(lua, base, case.options), lines[case])
+  end)
+  local ratio = support.ratio(seconds[TABLE], seconds[CSV])
   report:add {
     what = TABLE.what, who = "podero users, " .. support.NAMES[lua],
-    figure = Report.seconds(support.median(seconds.listing)), comparison = ("%.2f times csv's"):format(ratio),
+    figure = Report.seconds(support.median(seconds[TABLE])), comparison = ("%.2f times csv's"):format(ratio),
     bar = "at most " .. TABLE_BAR, reached = ratio <= TABLE_BAR,
   }
 end
 
-local function peak(report, base, lua, case)
-  local peaks = {}
-  for round = 1, ROUNDS do
-    peaks[round] = support.figures(podero(lua, base, case.options, support.compiled "peak") .. " | tail -n 1").peak[1]
+local function peak(report, base, case)
+  local peaks = support.rounds(ROUNDS, support.LUAS, function(lua)
+    return support.figures(podero(lua, base, case.options, support.compiled "peak") .. " | tail -n 1").peak[1]
+  end)
+  for _, lua in ipairs(support.LUAS) do
+    local median = support.median(peaks[lua])
+    report:add {
+      what = "peak memory, " .. case.what, who = "podero users, " .. support.NAMES[lua],
+      figure = Report.kilobytes(median), bar = "under " .. Report.kilobytes(MEMORY_BAR), reached = median < MEMORY_BAR,
+    }
   end
-  local median = support.median(peaks)
-  report:add {
-    what = "peak memory, " .. case.what, who = "podero users, " .. support.NAMES[lua],
-    figure = Report.kilobytes(median), bar = "under " .. Report.kilobytes(MEMORY_BAR), reached = median < MEMORY_BAR,
-  }
 end
 
 return function(report)
@@ -119,7 +109,5 @@ return function(report)
     for _, case in ipairs { ADMINS, NDJSON, CSV } do report:skip(case.what, "all", "curl or jq is missing") end
   end
   for _, lua in ipairs(support.LUAS) do table_against_csv(report, base, lua, lines_of_csv(list)) end
-  for _, case in ipairs { NDJSON, CSV, TABLE } do
-    for _, lua in ipairs(support.LUAS) do peak(report, base, lua, case) end
-  end
+  for _, case in ipairs { NDJSON, CSV, TABLE } do peak(report, base, case) end
 end

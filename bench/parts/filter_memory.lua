@@ -10,10 +10,6 @@ local LIST = 100000
 local SHORT, LONG = 1000, 1000000
 local SHARE_BAR, GROWTH_BAR = 1 / 3, 1024
 
-local function peak(...)
-  return support.figures(support.compiled("peak") .. " " .. support.lua_command(...)).peak[1]
-end
-
 --- Returns the id of the last user in a list of this many.
 local function last_id(count)
   local i = users.count(count, true)
@@ -22,26 +18,18 @@ local function last_id(count)
 end
 
 local function list_peak(lua, base, filter)
-  return peak(lua, "filtered.lua", "podero", filter, base, support.TOKEN, support.org(1), 1, support.org(LIST), 1, LIST)
+  return support.peak(support.lua_command(lua, "filtered.lua", "podero", filter, base, support.TOKEN, support.org(1), 1,
+    support.org(LIST), 1, LIST))
 end
 
 local function find_peak(lua, base, count)
-  return peak(lua, "find_user.lua", base, support.TOKEN, support.org(count), last_id(count))
-end
-
---- Calls both functions in turn. Returns the medians of their results, and of the differences.
-local function measure(one, other)
-  local ones, others, differences = {}, {}, {}
-  for round = 1, ROUNDS do
-    ones[round], others[round] = one(), other()
-    differences[round] = ones[round] - others[round]
-  end
-  return support.median(ones), support.median(others), support.median(differences)
+  return support.peak(support.lua_command(lua, "find_user.lua", base, support.TOKEN, support.org(count),
+    last_id(count)))
 end
 
 local function add_share(report, lua, base)
-  local part, whole = measure(function() return list_peak(lua, base, "fields") end,
-    function() return list_peak(lua, base, "none") end)
+  local peaks = support.rounds(ROUNDS, { "fields", "none" }, function(filter) return list_peak(lua, base, filter) end)
+  local part, whole = support.median(peaks.fields), support.median(peaks.none)
   report:add {
     what = "peak memory, four fields of 100,000 users", who = "podero list_users, " .. support.NAMES[lua],
     figure = Report.kilobytes(part), comparison = ("%.2f times the whole list's"):format(part / whole),
@@ -50,11 +38,11 @@ local function add_share(report, lua, base)
 end
 
 local function add_growth(report, lua, base)
-  local long, _, growth = measure(function() return find_peak(lua, base, LONG) end,
-    function() return find_peak(lua, base, SHORT) end)
+  local peaks = support.rounds(ROUNDS, { LONG, SHORT }, function(count) return find_peak(lua, base, count) end)
+  local growth = support.difference(peaks[LONG], peaks[SHORT])
   report:add {
     what = "growth of memory, last of 1,000,000 users over 1,000", who = "podero find_user, " .. support.NAMES[lua],
-    figure = Report.kilobytes(growth), comparison = "peak " .. Report.kilobytes(long),
+    figure = Report.kilobytes(growth), comparison = "peak " .. Report.kilobytes(support.median(peaks[LONG])),
     bar = "under " .. Report.kilobytes(GROWTH_BAR), reached = growth < GROWTH_BAR,
   }
 end

@@ -23,14 +23,11 @@ function ways.alone(lua, wanted)
 end
 
 function ways.end_to_end(lua, wanted)
-  local base, org, times = support.serve { USERS }, support.org(USERS), { podero = {}, cjson = {} }
-  for round = 1, ROUNDS.end_to_end do
-    for who, seconds in pairs(times) do
-      seconds[round] = support.figures(support.lua_command(lua, "filtered.lua", who, wanted.name, base, support.TOKEN,
-        org, 1, org, 1, filters[wanted.name].hits)).seconds[1]
-    end
-  end
-  return times
+  local base, org = support.serve { USERS }, support.org(USERS)
+  return (support.rounds(ROUNDS.end_to_end, { "podero", "cjson" }, function(who)
+    return support.figures(support.lua_command(lua, "filtered.lua", who, wanted.name, base, support.TOKEN, org, 1, org,
+      1, filters[wanted.name].hits)).seconds[1]
+  end))
 end
 
 local function add_rows(report, what, lua, times, bar)

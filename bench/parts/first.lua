@@ -10,16 +10,11 @@ local BAR = 2
 return function(report)
   local base = support.serve({ 1, USERS }, true)
   local total = support.list_bytes(USERS)
-  local seconds, shares = {}, {}
-  for round = 1, ROUNDS do
-    for _, lua in ipairs(support.LUAS) do
-      seconds[lua], shares[lua] = seconds[lua] or {}, shares[lua] or {}
-      local figures = support.figures(support.lua_command(lua, "first_user.lua", base, support.TOKEN, support.org(1),
-        support.org(USERS)))
-      seconds[lua][round] = figures.seconds[1]
-      shares[lua][round] = figures.bytes[1] / total * 100
-    end
-  end
+  local seconds, shares = support.rounds(ROUNDS, support.LUAS, function(lua)
+    local figures = support.figures(support.lua_command(lua, "first_user.lua", base, support.TOKEN, support.org(1),
+      support.org(USERS)))
+    return figures.seconds[1], figures.bytes[1] / total * 100
+  end)
   for _, lua in ipairs(support.LUAS) do
     local share = support.median(shares[lua])
     report:add {

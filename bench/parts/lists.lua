@@ -17,22 +17,17 @@ local SIZES = {
   { users = 100000, label = "100,000 users", warm_users = 1, warm_ups = 5, calls = 1, rounds = 5, memory = true },
 }
 
+--- Returns the lists of seconds and of peaks, by name.
 local function run_rounds(all, base, size)
-  local seconds, peaks = {}, {}
+  local names, by_name = {}, {}
+  for _, contestant in ipairs(all) do
+    by_name[contestant.name] = contestant
+    if not contestant.missing then names[#names + 1] = contestant.name end
+  end
   local arguments = {
     base, support.TOKEN, support.org(size.warm_users), size.warm_ups, support.org(size.users), size.calls, size.users,
   }
-  for _ = 1, size.rounds do
-    for _, contestant in ipairs(all) do
-      if not contestant.missing then
-        local name = contestant.name
-        seconds[name], peaks[name] = seconds[name] or {}, peaks[name] or {}
-        local round = #seconds[name] + 1
-        seconds[name][round], peaks[name][round] = contestants.measure(contestant, arguments)
-      end
-    end
-  end
-  return seconds, peaks
+  return support.rounds(size.rounds, names, function(name) return contestants.measure(by_name[name], arguments) end)
 end
 
 --- Returns the name of podero's contestant with which another one is compared: the one on the same Lua, or on Lua 5.4

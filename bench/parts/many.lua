@@ -7,25 +7,19 @@ local ORGANIZATIONS, CONCURRENCY, LATENCY = 50, 10, 0.1
 local ROUNDS = 5
 local BAR = 0.7
 
-local MODES = { "together", "apart" }
-
 return function(report)
   local server = support.server()
   server:configure { accept_tokens = { support.TOKEN }, always_api = { delay = LATENCY } }
-  local seconds = {}
-  for round = 1, ROUNDS do
-    for _, lua in ipairs(support.LUAS) do
-      for _, mode in ipairs(MODES) do
-        local key = lua .. mode
-        seconds[key] = seconds[key] or {}
-        seconds[key][round] = support.figures(support.lua_command(lua, "many.lua", server.url, support.TOKEN, mode,
-          ORGANIZATIONS, CONCURRENCY)).seconds[1]
-      end
-    end
+  local function seconds(lua, mode)
+    return support.figures(support.lua_command(lua, "many.lua", server.url, support.TOKEN, mode, ORGANIZATIONS,
+      CONCURRENCY)).seconds[1]
   end
+  local togethers, aparts = support.rounds(ROUNDS, support.LUAS, function(lua)
+    return seconds(lua, "together"), seconds(lua, "apart")
+  end)
   for _, lua in ipairs(support.LUAS) do
     local what, name = "50 organizations, latency 100 ms", support.NAMES[lua]
-    local together, apart = seconds[lua .. "together"], seconds[lua .. "apart"]
+    local together, apart = togethers[lua], aparts[lua]
     report:add {
       what = what, who = "podero list_users_of, 10 at once, " .. name,
       figure = Report.seconds(support.median(together)),

@@ -1,5 +1,4 @@
---- One small call on a warm connection, compared with a bare loop of curl_easy_perform. The contestants take turns, in
--- one order and then in reverse, so that other load on the machine affects all of them. A turn takes a third of a
+--- One small call on a warm connection, compared with a bare loop of curl_easy_perform. A turn takes a third of a
 -- second: the results of shorter ones depend on the processor on which the scheduler starts the client.
 
 local Report = require "bench.report"
@@ -35,20 +34,14 @@ end
 
 return function(report)
   local list = runners(support.serve { 0, 1 })
-  for round = 1, ROUNDS do
-    for i = 1, #list do
-      local runner = list[round % 2 == 1 and i or #list + 1 - i]
-      runner.seconds = runner.seconds or {}
-      runner.seconds[round] = support.figures(runner.command).seconds[1]
-    end
-  end
+  local seconds = support.rounds(ROUNDS, list, function(runner) return support.figures(runner.command).seconds[1] end)
   for _, runner in ipairs(list) do
     local row = {
       what = runner.users == 1 and "one small call, 1 user" or "one small call, 0 users", who = runner.name,
-      figure = Report.seconds(support.median(runner.seconds)),
+      figure = Report.seconds(support.median(seconds[runner])),
     }
     if runner.rival then
-      local ratio = support.ratio(runner.seconds, runner.rival.seconds)
+      local ratio = support.ratio(seconds[runner], seconds[runner.rival])
       row.comparison = ("%.3f times bare libcurl"):format(ratio)
       if runner.users == 1 then row.bar, row.reached = ("at most %.2f"):format(BAR), ratio <= BAR end
     end

@@ -6,7 +6,7 @@
 --   filter      a Lua pattern for the names of its tests; all of them if it is missing
 --   lua         the Lua to test with; lua5.4 if it is missing
 return {
-  -- A call has one way to succeed -------------------------------------------------------------------------------------
+  -- a call has one way to succeed -------------------------------------------------------------------------------------
   {
     file = "lua/call_object.c", spec = "stopped_calls",
     find = "  if (!object->completed) {", replace = "  if (false) {",
@@ -28,7 +28,7 @@ return {
     find = "    read_late_response(call, environment);\n", replace = "",
   },
 
-  -- Waiting -----------------------------------------------------------------------------------------------------------
+  -- waiting -----------------------------------------------------------------------------------------------------------
   {
     file = "lua/wait_nginx.lua", spec = "nginx_pump", filter = "has one pump", lua = "luajit",
     find = "  if running then return end -- the timer", replace = "  -- the timer",
@@ -59,7 +59,7 @@ return {
     find = "  if (session_lacks_descriptors(object->session))\n", replace = "  if (false)\n",
   },
 
-  -- Sockets and connections -------------------------------------------------------------------------------------------
+  -- sockets and connections -------------------------------------------------------------------------------------------
   {
     file = "core/loop/reactor_epoll.c", spec = "reactor", filter = "watches the new file of a reused number",
     find = "return errno == ENOENT && add_to_set(b, r, events);", replace = "return false;",
@@ -99,7 +99,7 @@ return {
     find = "  if (now - r->began <= MAX_ITERATION_SECONDS) return;", replace = "  return;",
   },
 
-  -- Tokens ------------------------------------------------------------------------------------------------------------
+  -- tokens ------------------------------------------------------------------------------------------------------------
   {
     file = "core/oauth2/token_source.c", spec = "token_fetch", filter = "gets no response",
     find = "  if (is_late && (r == NULL || r->failure.kind == FAILURE_TIMEOUT))", replace = "  if (false)",
@@ -126,6 +126,23 @@ return {
     file = "core/oauth2/token_source.c", spec = "django",
     find = "  return r->status == 500 || !token_refusal_is_temporary(r, t);",
     replace = "  return !token_refusal_is_temporary(r, t);",
+  },
+  {
+    file = "core/oauth2/token_source.c", spec = "token_endpoints", filter = "from a store once",
+    find = "  if (s->refresh_token != NULL) token_requester_use_endpoint(&s->requester, s->refresh_endpoint);\n",
+    replace = "",
+  },
+  {
+    file = "core/oauth2/token_source.c", spec = "token_endpoints", filter = "does not store it",
+    find = "is_of_style ? s->refresh_token : NULL", replace = "s->refresh_token",
+  },
+  {
+    file = "core/oauth2/token_request.c", spec = "token_endpoints", filter = "from a store once",
+    find = "  } else if (!is_refresh && next", replace = "  } else if (next",
+  },
+  {
+    file = "core/oauth2/token_request.c", spec = "token_endpoints", filter = "no longer there",
+    find = "    if (is_refresh || works) return false;", replace = "    if (works) return false;",
   },
   {
     file = "core/oauth2/token_response.c", spec = "token", filter = "with empty strings",
@@ -155,7 +172,7 @@ return {
     replace = "  if shared.can_delete then",
   },
 
-  -- Tests of programs -------------------------------------------------------------------------------------------------
+  -- tests of programs -------------------------------------------------------------------------------------------------
   {
     file = "lua/call_arguments.c", spec = "mock_module", filter = "same queries and header fields",
     find = "push_query_option(L, method, &out->options, out->opts, first);", replace = "first;",
@@ -204,7 +221,7 @@ return {
     find = "  system.catch_signals()", replace = "  --",
   },
 
-  -- What a peer may cost ----------------------------------------------------------------------------------------------
+  -- what a peer may cost ----------------------------------------------------------------------------------------------
   {
     file = "core/http/receive.c", spec = "status", filter = "two codings",
     find = "++x->content_codings > 1)", replace = "++x->content_codings > 9)",
@@ -266,7 +283,7 @@ return {
     find = "#define USER_MAX_VALUES 65536", replace = "#define USER_MAX_VALUES 655360",
   },
 
-  -- Options, paths and TLS --------------------------------------------------------------------------------------------
+  -- options, paths and TLS --------------------------------------------------------------------------------------------
   {
     file = "core/http/url.c", spec = "options", filter = "are refused in spellings",
     find = "  if (path == NULL) return not_absolute;", replace = "  if (path == NULL) path = \"\";",

@@ -45,7 +45,7 @@ static bool is_to_fail(struct failing *f) {
   return true;
 }
 
-/* ---- podero and libcurl ---------------------------------------------------------------------- */
+/* ---- podero and libcurl ---- */
 
 static void *counted(void *block) {
   if (block != NULL) live_blocks++;
@@ -90,7 +90,7 @@ void __wrap_free(void *block) {
   __real_free(block);
 }
 
-/* ---- Lua ------------------------------------------------------------------------------------- */
+/* ---- Lua ---- */
 
 static lua_Alloc real_alloc;
 
@@ -111,7 +111,7 @@ static void *failing_alloc(void *state, void *block, size_t before, size_t after
   return real_alloc(state, block, before, after);
 }
 
-/* ---- the module ------------------------------------------------------------------------------ */
+/* ---- the module ---- */
 
 /* [3, 0] */
 static int l_fail(lua_State *L) {

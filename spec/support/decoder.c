@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "core/casefold.h"
+#include "core/failure.h"
 #include "core/json.h"
 #include "core/oauth2/redact.h"
 #include "lua/argument.h"
@@ -33,7 +34,7 @@
 #include "lua/user_decoder.h"
 #include "lua/user_table.h"
 
-/* ---- Failing allocations (linked with --wrap=malloc) ---------------------------------------- */
+/* ---- failing allocations (linked with --wrap=malloc) ---- */
 
 static long fail_countdown;
 void *__real_malloc(size_t size);
@@ -49,7 +50,7 @@ static int l_fail_after(lua_State *L) {
   return 0;
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 struct pieces {
   lua_State *L;
@@ -99,7 +100,7 @@ static void spoil(const struct pieces *p, const char *bytes, size_t size) {
   if (p->copy && size > 0) memset((void *)(uintptr_t)bytes, 0xEE, size);
 }
 
-/* ---- Any value ------------------------------------------------------------------------------- */
+/* ---- any value ---- */
 
 static int l_gc_reader(lua_State *L) {
   json_free(lua_touserdata(L, 1));
@@ -186,7 +187,7 @@ static int l_decode_any(lua_State *L) {
   return 2;
 }
 
-/* ---- Values as client:get returns them ------------------------------------------------------- */
+/* ---- values as client:get returns them ---- */
 
 static int l_gc_value(lua_State *L) {
   json_value_free(lua_touserdata(L, 1));
@@ -194,9 +195,8 @@ static int l_gc_value(lua_State *L) {
 }
 
 static int value_error(lua_State *L, const struct json_value *v) {
-  static const char *const kinds[] = {"none", "decode", "too_large", "memory"};
   lua_pushboolean(L, 0);
-  lua_pushstring(L, kinds[v->error.fault]);
+  lua_pushstring(L, failure_name(v->error.kind));
   lua_pushstring(L, v->error.message);
   lua_pushnumber(L, (lua_Number)v->error.offset);
   lua_pushboolean(L, v->error.cut_short);
@@ -278,12 +278,11 @@ static int l_casefold(lua_State *L) {
   return 3;
 }
 
-/* ---- Users ----------------------------------------------------------------------------------- */
+/* ---- users ---- */
 
 static int user_failure(lua_State *L, const struct user_decoder *d) {
-  static const char *const kinds[] = {"none", "decode", "schema", "too_large", "memory"};
   lua_pushnil(L);
-  lua_pushstring(L, kinds[d->error.fault]);
+  lua_pushstring(L, failure_name(d->error.kind));
   lua_pushstring(L, d->error.message);
   lua_pushnumber(L, (lua_Number)d->error.offset);
   lua_pushnumber(L, (lua_Number)d->users);

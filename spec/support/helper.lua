@@ -17,7 +17,7 @@ function helper.users_path(org_id)
   return helper.API .. "/org/" .. (org_id or helper.ORG) .. "/users"
 end
 
--- environment --------------------------------------------------------------------------------------------------------
+-- environment ---------------------------------------------------------------------------------------------------------
 
 local VARIABLES = {
   "PODERO_BASE_URL", "PODERO_CLIENT_ID", "PODERO_CLIENT_SECRET", "PODERO_USERNAME", "PODERO_PASSWORD",
@@ -107,7 +107,7 @@ function helper.module_file()
   error("podero.so is not on package.cpath")
 end
 
--- clients ------------------------------------------------------------------------------------------------------------
+-- clients -------------------------------------------------------------------------------------------------------------
 
 local clients = {}
 
@@ -172,7 +172,7 @@ end
 
 helper.PASSWORD = { username = mock.credentials.username, password = mock.credentials.password }
 
--- servers ------------------------------------------------------------------------------------------------------------
+-- servers -------------------------------------------------------------------------------------------------------------
 
 function helper.last(server, kind)
   local list = server:requests(kind)
@@ -212,7 +212,7 @@ function helper.timed(f, ...)
   return socket.gettime() - start, first, second
 end
 
--- errors -------------------------------------------------------------------------------------------------------------
+-- errors --------------------------------------------------------------------------------------------------------------
 
 --- Calls `visit` with every string in a value: keys, values, at any depth.
 function helper.strings(value, visit)
@@ -279,7 +279,7 @@ function helper.raises(texts, f, ...)
   return message
 end
 
--- users --------------------------------------------------------------------------------------------------------------
+-- users ---------------------------------------------------------------------------------------------------------------
 
 local FLOATS = { latitude = true, longitude = true }
 local INTEGERS = { num_inverters = true, num_heat_pumps = true, num_electric_vehicles = true, num_wallboxes = true }

@@ -5,7 +5,7 @@ local socket = require "socket"
 
 local nginx = {}
 
--- shell and files ----------------------------------------------------------------------------------------------------
+-- shell and files -----------------------------------------------------------------------------------------------------
 
 function nginx.quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
@@ -54,7 +54,7 @@ function nginx.temporary_folder(name)
   return dir
 end
 
--- program ------------------------------------------------------------------------------------------------------------
+-- program -------------------------------------------------------------------------------------------------------------
 
 -- The PATH of ordinary users often has no sbin folder.
 local SEARCH = "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/openresty/nginx/sbin\"; "
@@ -162,7 +162,7 @@ function nginx.free_ports(names)
   return ports, ipv6
 end
 
--- servers ------------------------------------------------------------------------------------------------------------
+-- servers -------------------------------------------------------------------------------------------------------------
 
 local START_ATTEMPTS, START_SECONDS = 5, 20
 

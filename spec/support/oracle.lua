@@ -29,7 +29,7 @@ function oracle.same(a, b, loose)
   return true
 end
 
--- any value ----------------------------------------------------------------------------------------------------------
+-- any value -----------------------------------------------------------------------------------------------------------
 
 --- Texts that lua-cjson (2.1.0, with decode_invalid_numbers off) accepts although RFC 8259 does not.
 oracle.differences = {
@@ -116,7 +116,7 @@ function oracle.compare_values(text, sizes, max)
   return agreed
 end
 
--- users --------------------------------------------------------------------------------------------------------------
+-- users ---------------------------------------------------------------------------------------------------------------
 
 local function without_nulls(value)
   if type(value) ~= "table" then return value end
@@ -165,7 +165,7 @@ function oracle.compare_users(text, sizes, each)
   return false
 end
 
--- parts of a list ----------------------------------------------------------------------------------------------------
+-- parts of a list -----------------------------------------------------------------------------------------------------
 
 local function contains(values, value)
   if type(values) ~= "table" then values = { values } end

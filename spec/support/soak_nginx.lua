@@ -61,7 +61,7 @@ local HTTP = [[
   }
 ]]
 
--- expected responses -------------------------------------------------------------------------------------------------
+-- expected responses --------------------------------------------------------------------------------------------------
 
 local CRC_TABLE = {}
 for byte = 0, 255 do
@@ -87,7 +87,7 @@ for _, count in ipairs { SHORT, LONG } do
   expected[count] = ("%d %08x\n"):format(count, crc32(table.concat(ids)))
 end
 
--- servers ------------------------------------------------------------------------------------------------------------
+-- servers -------------------------------------------------------------------------------------------------------------
 
 local root = nginx.output_of("pwd")
 local upstream
@@ -140,7 +140,7 @@ local function show_errors(server, size)
   return #log
 end
 
--- requests -----------------------------------------------------------------------------------------------------------
+-- requests ------------------------------------------------------------------------------------------------------------
 
 --- Sends a request, and returns the connection, or nil and a message.
 local function send(server, method, org)
@@ -237,7 +237,7 @@ function Crowd:run(method, count, meanwhile)
   return rate
 end
 
--- checks -------------------------------------------------------------------------------------------------------------
+-- checks --------------------------------------------------------------------------------------------------------------
 
 --- Returns a function that reloads nginx when that is due, and one that returns the number of reloads.
 local function reloader(server)

@@ -8,7 +8,7 @@
 
 #include "lua/compat.h"
 
-/* How many arrays and objects may be inside each other; the module has the same limit. */
+/* How deeply arrays and objects may be nested; the module has the same limit. */
 #define MAX_DEPTH 512
 
 /* A piece is complete at the first comma after so many bytes. */

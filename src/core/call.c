@@ -287,7 +287,7 @@ static void retry_or_fail(struct call *call) {
 static struct transport *transport_of(struct call *call) {
   if (call->mode != CALL_PULLED) return session_transport(call->session);
   if (call->private_transport == NULL)
-    call->private_transport = session_new_transport(call->session);
+    call->private_transport = transport_new_private(session_transport(call->session));
   return call->private_transport;
 }
 

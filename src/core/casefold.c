@@ -13,7 +13,7 @@
 /* A word with this value in each byte. */
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
-/* ---- ASCII, eight bytes at a time ------------------------------------------------------------ */
+/* ---- ASCII, eight bytes at a time ---- */
 
 static inline uint64_t load_word(const unsigned char *p) {
   uint64_t word;
@@ -60,7 +60,7 @@ static inline bool fold_short(unsigned char *out, const unsigned char *text, siz
   return true;
 }
 
-/* ---- Other characters ------------------------------------------------------------------------ */
+/* ---- other characters ---- */
 
 struct cursor {
   const unsigned char *in;

@@ -51,7 +51,7 @@ enum number_state {
   NUMBER_NONE /* not a state: the byte cannot be part of the number */
 };
 
-/* ---- Bytes ----------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static bool is_digit(unsigned char c) {
   return c >= '0' && c <= '9';
@@ -79,7 +79,7 @@ static inline uint32_t four_bytes(const void *p) {
   return four;
 }
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static uint64_t offset_of(const struct json_reader *r, const unsigned char *p) {
   return (uint64_t)(uintptr_t)p + r->origin;
@@ -110,7 +110,7 @@ static inline enum expect after_value(const struct json_reader *r) {
   return r->depth > 0 ? EXPECT_COMMA : EXPECT_NOTHING;
 }
 
-/* ---- Scratch memory -------------------------------------------------------------------------- */
+/* ---- scratch memory ---- */
 
 /* The text may be secret, so it is overwritten before the memory is freed. */
 static void scratch_free(struct json_reader *r) {
@@ -168,7 +168,7 @@ static bool scratch_put(struct json_reader *r, const unsigned char *bytes, size_
   return true;
 }
 
-/* ---- Strings (RFC 8259, section 7; UTF-8: RFC 3629, section 4) ------------------------------- */
+/* ---- strings (RFC 8259, section 7; UTF-8: RFC 3629, section 4) ---- */
 
 static bool is_plain(unsigned char c) {
   return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -257,6 +257,11 @@ static const unsigned char *whole_escape(const unsigned char *p, const unsigned 
 /* The following functions decode a part of a string into scratch memory, depending on r->state.
  * They fail the reader and return false on an error. */
 
+static bool string_error(struct json_reader *r, const unsigned char *p, const char *message) {
+  syntax_error(r, p, message);
+  return false;
+}
+
 static bool string_plain(struct json_reader *r) {
   const unsigned char *stop = skip_clean(r, r->at, r->end);
   if (!scratch_put(r, r->at, (size_t)(stop - r->at))) return false;
@@ -273,15 +278,9 @@ static bool string_plain(struct json_reader *r) {
     r->escape_offset = offset_of(r, stop);
     r->state = STRING_ESCAPE;
   } else {
-    if (*stop < 0x20) {
-      syntax_error(r, stop, "a control character in a string");
-      return false;
-    }
+    if (*stop < 0x20) return string_error(r, stop, "a control character in a string");
     r->pending = (unsigned char)utf8_first(*stop, &r->low, &r->high);
-    if (r->pending == 0) {
-      syntax_error(r, stop, "invalid UTF-8");
-      return false;
-    }
+    if (r->pending == 0) return string_error(r, stop, "invalid UTF-8");
     if (!scratch_put(r, stop, 1)) return false;
     r->state = STRING_UTF8;
   }
@@ -290,27 +289,24 @@ static bool string_plain(struct json_reader *r) {
 }
 
 static bool string_utf8(struct json_reader *r, const unsigned char *p) {
-  if (*p < r->low || *p > r->high) {
-    syntax_error(r, p, "invalid UTF-8");
-    return false;
-  }
+  if (*p < r->low || *p > r->high) return string_error(r, p, "invalid UTF-8");
   r->low = 0x80;
   r->high = 0xBF;
   if (--r->pending == 0) r->state = STRING_PLAIN;
   return scratch_put(r, p, 1);
 }
 
+/* The u of a \u escape has been read. */
+static bool string_begin_hex(struct json_reader *r) {
+  r->state = STRING_HEX;
+  r->digits = 0;
+  r->unit = 0;
+  return true;
+}
+
 static bool string_escape(struct json_reader *r, const unsigned char *p) {
-  if (*p == 'u') {
-    r->state = STRING_HEX;
-    r->digits = 0;
-    r->unit = 0;
-    return true;
-  }
-  if (escapes[*p] == 0) {
-    syntax_error(r, p, "an unknown escape in a string");
-    return false;
-  }
+  if (*p == 'u') return string_begin_hex(r);
+  if (escapes[*p] == 0) return string_error(r, p, "an unknown escape in a string");
   r->state = STRING_PLAIN;
   return scratch_put(r, &escapes[*p], 1);
 }
@@ -344,10 +340,7 @@ static bool string_unit(struct json_reader *r) {
 
 static bool string_hex(struct json_reader *r, const unsigned char *p) {
   int digit = hex_value(*p);
-  if (digit < 0) {
-    syntax_error(r, p, "expected four hexadecimal digits after \\u");
-    return false;
-  }
+  if (digit < 0) return string_error(r, p, "expected four hexadecimal digits after \\u");
   r->unit = r->unit << 4 | (uint32_t)digit;
   return ++r->digits < 4 || string_unit(r);
 }
@@ -359,11 +352,7 @@ static bool string_pair(struct json_reader *r, unsigned char c) {
     r->state = STRING_PAIR_U;
     return true;
   }
-  if (c != 'u') return lone_surrogate(r);
-  r->state = STRING_HEX;
-  r->digits = 0;
-  r->unit = 0;
-  return true;
+  return c == 'u' ? string_begin_hex(r) : lone_surrogate(r);
 }
 
 static bool string_step(struct json_reader *r) {
@@ -425,7 +414,7 @@ static inline enum json_event string_fast(struct json_reader *r, const unsigned 
   return r->size <= r->token_limit ? event : too_long(r);
 }
 
-/* ---- Numbers (RFC 8259, section 6) ----------------------------------------------------------- */
+/* ---- numbers (RFC 8259, section 6) ---- */
 
 static enum number_state after_digit(enum number_state state, unsigned char c) {
   switch (state) {
@@ -560,7 +549,7 @@ static enum json_event number_begin(struct json_reader *r, const unsigned char *
   return number_done(r, (const char *)p, (size_t)(stop - p));
 }
 
-/* ---- true, false, null (RFC 8259, section 3) ------------------------------------------------- */
+/* ---- true, false, null (RFC 8259, section 3) ---- */
 
 static enum json_event literal_continue(struct json_reader *r) {
   for (; *r->literal != '\0'; r->literal++, r->at++) {
@@ -581,7 +570,7 @@ static enum json_event literal_begin(struct json_reader *r, const char *literal,
   return literal_continue(r);
 }
 
-/* ---- Containers (RFC 8259, sections 4 and 5) ------------------------------------------------- */
+/* ---- containers (RFC 8259, sections 4 and 5) ---- */
 
 static enum json_event container_begin(struct json_reader *r, bool array) {
   if (r->depth == r->depth_limit)
@@ -606,7 +595,7 @@ static enum json_event container_end(struct json_reader *r) {
   return event;
 }
 
-/* ---- The grammar ----------------------------------------------------------------------------- */
+/* ---- the grammar ---- */
 
 static enum json_event not_a_value(struct json_reader *r, const unsigned char *p) {
   if (*p == 0xEF && offset_of(r, p) == 0) return syntax_error(r, p, "a byte order mark");
@@ -691,7 +680,7 @@ enum json_event json_next(struct json_reader *r) {
   return out_of_bytes(r);
 }
 
-/* ---- Many members at once -------------------------------------------------------------------- */
+/* ---- many members at once ---- */
 
 /* A key is read only if this many bytes are left in the piece: a comma, two blanks, the key, and
  * what read_scalar looks at first. So the end of the piece need not be checked in between. */
@@ -822,7 +811,7 @@ void json_next_members(struct json_reader *r, struct json_members *m) {
   m->nulls = nulls;
 }
 
-/* ---- Create, feed, end ----------------------------------------------------------------------- */
+/* ---- create, feed, end ---- */
 
 static const unsigned char empty_piece[1];
 

@@ -186,6 +186,11 @@ static inline uint64_t json_end_of_piece(const struct json_reader *reader) {
   return (uint64_t)(uintptr_t)reader->end + reader->origin;
 }
 
+/* Returns whether the event has a `text`. */
+static inline bool json_has_text(enum json_event event) {
+  return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
+}
+
 /* Returns whether `text` of the last event points into the reader's own memory. If not, it stays
  * valid as long as the piece. */
 static inline bool json_text_is_temporary(const struct json_reader *reader) {

@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/* ---- Reading what fits into 64 bits ---------------------------------------------------------- */
+/* ---- reading what fits into 64 bits ---- */
 
 /* A number split into its parts: (-1)^negative * digits * 10^exponent. */
 struct decimal {
@@ -88,7 +89,7 @@ static bool exact_double(const struct decimal *d, double *number) {
   return true;
 }
 
-/* ---- Reading the rest: an estimate, corrected by exact comparisons --------------------------- */
+/* ---- reading the rest: an estimate, corrected by exact comparisons ---- */
 
 /* A number halfway between two doubles has at most 767 significant digits. Of any further digits it
  * only matters whether they are all 0. */
@@ -308,7 +309,10 @@ const char *number_read_short(const char *text, const char *end, enum number_typ
   return stop;
 }
 
-/* ---- Writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
+
+_Static_assert(NUMBER_BYTES >= 1 + 17 + MB_LEN_MAX + sizeof "e-308",
+               "too short for printf's %.17g in some locale");
 
 size_t number_write_integer(int64_t integer, char out[NUMBER_BYTES]) {
   return (size_t)snprintf(out, NUMBER_BYTES, "%" PRId64, integer);

@@ -30,8 +30,9 @@ enum number_type number_read(const char *text, size_t size, int64_t *integer, do
 const char *number_read_short(const char *text, const char *end, enum number_type *type,
                               int64_t *integer, double *number);
 
-/* Enough for any number that the functions below write, and a NUL. */
-#define NUMBER_BYTES 32
+/* Enough for any number that the functions below write, and a NUL. In between, number_write has the
+ * decimal point of the locale in it. */
+#define NUMBER_BYTES 40
 
 /* Writes a number, which must be finite, and a NUL. Returns the length of the text without the NUL.
  * A number without a fraction that fits an int64_t is written with all its digits; any other number

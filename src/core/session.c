@@ -165,28 +165,30 @@ static void set_part_options(struct session *s, const struct loopback *loopback)
       .max_connections = o->max_connections,
   };
   s->token_source_options = (struct token_source_options){
+      .access_token = o->access_token,
+      .supplied = supplied_credentials(o),
+      .timeout = o->timeout,
+      .record_events = o->record_events,
+      .proxy_secrets = &s->proxy_secrets,
+  };
+  s->token_source_options.request = (struct token_request_options){
       .endpoints = {{.url = o->token_url}},
       .endpoint_count = 1,
       .client_id = o->client_id,
       .client_secret = o->client_secret,
       .username = o->username,
       .password = o->password,
-      .access_token = o->access_token,
-      .supplied = supplied_credentials(o),
       .scope = o->scope,
       .encoding = o->token_encoding,
       .client_auth = o->client_auth,
-      .timeout = o->timeout,
       .loopback = loopback->token_url,
-      .record_events = o->record_events,
-      .proxy_secrets = &s->proxy_secrets,
   };
   s->loopback = loopback->base_url;
 }
 
 /* Adds an endpoint to the token source's options. Returns false if out of memory. */
 static bool add_endpoint(struct session *s, const char *path, bool json_first) {
-  struct token_source_options *o = &s->token_source_options;
+  struct token_request_options *o = &s->token_source_options.request;
   struct buffer *url = &s->token_urls[o->endpoint_count];
   buffer_add(url, s->options.base_url);
   buffer_add(url, path);
@@ -203,7 +205,7 @@ static bool set_endpoints(struct session *s) {
   if (!is_token_url_auto(o)) return true;
   bool is_podero = syntax_is_same(o->base_url, PODERO_PRODUCTION, SIZE_MAX) ||
                    syntax_is_same(o->base_url, PODERO_SANDBOX, SIZE_MAX);
-  s->token_source_options.endpoint_count = 0;
+  s->token_source_options.request.endpoint_count = 0;
   if (o->username != NULL) return add_endpoint(s, API_TOKEN_PATH, false);
   if (is_podero)
     return add_endpoint(s, OAUTH2_TOKEN_PATH, true) && add_endpoint(s, API_TOKEN_PATH, false);
@@ -281,10 +283,6 @@ struct reactor *session_reactor(struct session *s) {
 
 struct transport *session_transport(struct session *s) {
   return s->transport;
-}
-
-struct transport *session_new_transport(struct session *s) {
-  return transport_new_private(s->transport);
 }
 
 struct token_source *session_token_source(struct session *s) {

@@ -3,7 +3,7 @@
  *   options   session_options_clear
  *   create    session_new, session_close, session_retain, session_release
  *   read      session_options, session_is_closed, session_is_loopback
- *   parts     session_reactor, session_transport, session_token_source, session_new_transport
+ *   parts     session_reactor, session_transport, session_token_source
  *   run       session_enter, session_leave, session_run, session_run_for, session_due
  *   secrets   session_wants_credentials, session_give_credential, session_fail_credentials,
  *             session_release_credentials
@@ -112,10 +112,6 @@ bool session_is_loopback(const struct session *session);
 struct reactor *session_reactor(struct session *session);
 struct transport *session_transport(struct session *session);
 struct token_source *session_token_source(struct session *session);
-
-/* Returns another transport with the same options, see transport_new_private. The caller must free
- * it before the session is closed. Returns NULL if out of memory. */
-struct transport *session_new_transport(struct session *session);
 
 /* Marks the session as in use, until session_leave: neither a callback of the binding nor a
  * finalizer can step a call or close the session. Returns false if it is in use already; then do

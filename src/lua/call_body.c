@@ -19,25 +19,22 @@ static void begin_value(lua_State *L, struct call_object *object) {
   user_value_set(L, 1, VALUE_STATE);
 }
 
-/* Sets the failure of a body that is not JSON. `cut_short`: the body is the beginning of a JSON
- * text. `offset`: of the error, in bytes. `rest` is appended to `message`. */
-static void set_decode_failure(struct failure *failure, bool cut_short, uint64_t offset,
-                               const char *message, const char *rest) {
-  const char *what = !cut_short ? "not JSON" : offset == 0 ? "empty" : "cut short";
-  failure_set(failure, FAILURE_DECODE, "the response is %s: %s%s", what, message, rest);
-  failure->retryable = cut_short && offset > 0;
+/* Fills `failure` from the error of a decoder, if there is one. `rest` is appended to the message
+ * if the body is not JSON. */
+static void set_failure(const struct decode_error *e, const char *rest, struct failure *failure) {
+  if (e->kind == FAILURE_NONE) return;
+  if (e->kind == FAILURE_DECODE) {
+    const char *what = !e->cut_short ? "not JSON" : e->offset == 0 ? "empty" : "cut short";
+    failure_set(failure, e->kind, "the response is %s: %s%s", what, e->message, rest);
+    failure->retryable = e->cut_short && e->offset > 0;
+  } else {
+    failure_set(failure, e->kind, "%s", e->message);
+  }
+  syntax_make_printable(failure->message);
 }
 
 void call_body_set_value_failure(const struct json_value *value, struct failure *failure) {
-  const struct json_value_error *e = &value->error;
-  switch (e->fault) {
-  case JSON_VALUE_FAULT_NONE: break;
-  case JSON_VALUE_FAULT_DECODE:
-    set_decode_failure(failure, e->cut_short, e->offset, e->message, "");
-    break;
-  case JSON_VALUE_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
-  case JSON_VALUE_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
-  }
+  set_failure(&value->error, "", failure);
 }
 
 /* Decodes the next bytes of the body. [-0, +1, m] */
@@ -105,20 +102,11 @@ static void begin_users(lua_State *L, struct call_object *object) {
 }
 
 void call_body_set_users_failure(const struct user_decoder *decoder, struct failure *failure) {
-  const struct user_error *e = &decoder->error;
   unsigned long long users = decoder->users;
-  char after[48];
-  switch (e->fault) {
-  case USER_FAULT_NONE: return;
-  case USER_FAULT_DECODE:
+  char after[48] = "";
+  if (decoder->error.kind == FAILURE_DECODE)
     snprintf(after, sizeof after, " (after %llu user%s)", users, users == 1 ? "" : "s");
-    set_decode_failure(failure, e->cut_short, e->offset, e->message, after);
-    break;
-  case USER_FAULT_SCHEMA: failure_set(failure, FAILURE_SCHEMA, "%s", e->message); break;
-  case USER_FAULT_TOO_LARGE: failure_set(failure, FAILURE_TOO_LARGE, "%s", e->message); break;
-  case USER_FAULT_MEMORY: failure_set(failure, FAILURE_MEMORY, "out of memory"); break;
-  }
-  syntax_make_printable(failure->message);
+  set_failure(&decoder->error, after, failure);
 }
 
 struct user_targets call_body_push_targets(lua_State *L, const struct call_object *object) {

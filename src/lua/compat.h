@@ -63,15 +63,28 @@ static inline bool compat_set_element(lua_State *L, int table, uint64_t index) {
   return true;
 }
 
+/* Registers a metatable as `name`, with this __gc. [-0, +0, m] */
+static inline void compat_register_gc(lua_State *L, const char *name, lua_CFunction gc) {
+  luaL_newmetatable(L, name);
+  lua_pushcfunction(L, gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+/* Returns whether the value at `index` has the metatable registered as `name`. [-0, +0, -] */
+static inline bool compat_has_metatable(lua_State *L, int index, const char *name) {
+  if (!lua_getmetatable(L, index)) return false;
+  luaL_getmetatable(L, name);
+  bool same = lua_rawequal(L, -1, -2) != 0;
+  lua_pop(L, 2);
+  return same;
+}
+
 /* luaL_testudata: returns the userdata at `index` if it has the metatable registered as `name`,
  * else NULL. [-0, +0, -] */
 static inline void *compat_testudata(lua_State *L, int index, const char *name) {
   void *data = lua_touserdata(L, index);
-  if (data == NULL || !lua_getmetatable(L, index)) return NULL;
-  luaL_getmetatable(L, name);
-  bool same = lua_rawequal(L, -1, -2) != 0;
-  lua_pop(L, 2);
-  return same ? data : NULL;
+  return data != NULL && compat_has_metatable(L, index, name) ? data : NULL;
 }
 
 /* luaL_setfuncs without upvalues: sets the functions in the table on top. The array ends with a

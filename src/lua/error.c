@@ -282,11 +282,7 @@ int error_raise(lua_State *L) {
 
 /* Returns whether the value at `index` is an error object. [-0, +0, -] */
 static bool is_error(lua_State *L, int index) {
-  if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
-  luaL_getmetatable(L, TYPE_NAME);
-  bool same = lua_rawequal(L, -1, -2) != 0;
-  lua_pop(L, 2);
-  return same;
+  return lua_istable(L, index) && compat_has_metatable(L, index, TYPE_NAME);
 }
 
 int error_is_error(lua_State *L) {

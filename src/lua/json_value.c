@@ -1,8 +1,5 @@
 #include "lua/json_value.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define TYPE_NAME "podero.json_value"
@@ -12,38 +9,26 @@
  * stored in the one around it when it begins, so nothing else has to be kept between pieces. */
 enum { STATE_KEY = 1, STATE_VALUE = 2 };
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
-/* Sets `error`; the message is formatted as by printf. Returns false. */
-__attribute__((format(printf, 4, 5))) static bool
-fail(struct json_value *v, enum json_value_fault fault, uint64_t offset, const char *format, ...) {
-  va_list arguments;
-  v->error.fault = fault;
-  v->error.offset = offset;
-  va_start(arguments, format);
-  vsnprintf(v->error.message, sizeof v->error.message, format, arguments);
-  va_end(arguments);
+/* These set `error`, and return false. */
+
+static bool memory_error(struct json_value *v) {
+  decode_error_set_memory(&v->error, &v->reader);
   return false;
 }
 
-static bool memory_error(struct json_value *v) {
-  return fail(v, JSON_VALUE_FAULT_MEMORY, v->reader.token_offset, "out of memory");
-}
-
 static bool too_large(struct json_value *v, const char *message) {
-  return fail(v, JSON_VALUE_FAULT_TOO_LARGE, v->reader.token_offset, "%s", message);
+  decode_error_set(&v->error, FAILURE_TOO_LARGE, v->reader.token_offset, "%s", message);
+  return false;
 }
 
 static bool reader_error(struct json_value *v) {
-  const struct json_reader *r = &v->reader;
-  if (r->fault == JSON_FAULT_MEMORY) return memory_error(v);
-  v->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
-  return fail(v,
-              r->fault == JSON_FAULT_TOKEN ? JSON_VALUE_FAULT_TOO_LARGE : JSON_VALUE_FAULT_DECODE,
-              r->offset, "%s at byte %" PRIu64, r->message, r->offset);
+  decode_error_set_from_reader(&v->error, &v->reader);
+  return false;
 }
 
-/* ---- Values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 /* One call of json_value_decode. Meanwhile the stack has from index `base` on: the innermost open
  * array or object, or nil; then, in an object, the key whose value comes next. */
@@ -102,10 +87,11 @@ static void end_container(const struct run *run) {
 /* Pushes a scalar or a key, or the value that replaces it. [-0, +1, m] */
 static void push_scalar(const struct run *run, enum json_event event) {
   const struct json_value *v = run->v;
-  bool has_text =
-      event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-  if (has_text && v->replace != NULL && v->replace(run->L, &v->reader, event, v->context)) return;
-  json_value_push_scalar(run->L, &v->reader, event);
+  const struct json_reader *r = &v->reader;
+  if (json_has_text(event) && v->replace != NULL && v->replace(run->L, r, event, v->context))
+    return;
+  if (!json_value_push_unless_text(run->L, event, r->integer, r->number))
+    lua_pushlstring(run->L, r->text, r->size);
 }
 
 /* Pushes a key. Returns false, with `error` set, if too many keys collide. [-0, +(0|1), m] */
@@ -144,7 +130,7 @@ static bool read_events(const struct run *run) {
   return event != JSON_ERROR || reader_error(run->v);
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 /* Pushes what the stack had at the end of the last piece, see struct run. [-0, +(1|2), -] */
 static void push_saved(const struct run *run) {
@@ -161,7 +147,7 @@ static bool read_piece(lua_State *L, struct json_value *v, int state) {
   int top = lua_gettop(L);
   struct run run = {L, v, lua_absindex(L, state), top + 1};
   if (v->entered) memory_error(v); /* the last call raised a Lua error */
-  if (v->error.fault != JSON_VALUE_FAULT_NONE) return false;
+  if (v->error.kind != FAILURE_NONE) return false;
   v->entered = true;
   bool ok = lua_checkstack(L, 6) ? true : memory_error(v);
   if (ok) {
@@ -205,7 +191,7 @@ bool json_value_end(lua_State *L, struct json_value *v, int state) {
   return true;
 }
 
-/* ---- In one call ----------------------------------------------------------------------------- */
+/* ---- in one call ---- */
 
 /* __gc, for the decoder of a json_value_push that raised an error. [1, +0] */
 static int collect(lua_State *L) {
@@ -214,10 +200,7 @@ static int collect(lua_State *L) {
 }
 
 void json_value_open(lua_State *L) {
-  luaL_newmetatable(L, TYPE_NAME);
-  lua_pushcfunction(L, collect);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  compat_register_gc(L, TYPE_NAME, collect);
 }
 
 bool json_value_push(lua_State *L, const char *text, size_t size, json_value_replace *replace,
@@ -232,7 +215,7 @@ bool json_value_push(lua_State *L, const char *text, size_t size, json_value_rep
   lua_setmetatable(L, -2);
   json_value_push_state(L);
   bool ok = json_value_decode(L, v, -1, text, size) && json_value_end(L, v, -1);
-  bool out_of_memory = v->error.fault == JSON_VALUE_FAULT_MEMORY;
+  bool out_of_memory = v->error.kind == FAILURE_MEMORY;
   json_value_free(v);
   if (out_of_memory) luaL_error(L, "not enough memory");
   if (ok) lua_replace(L, top + 1);

@@ -16,6 +16,7 @@
 
 #include "core/json.h"
 #include "lua/compat.h"
+#include "lua/decode_error.h"
 #include "lua/key_collisions.h"
 
 /* Each JSON value counts as this many bytes towards the limit on a body: a scalar in a table takes
@@ -24,27 +25,13 @@
 #define JSON_VALUE_TOO_MANY                                                                        \
   "the response exceeds max_response_bytes, of which each JSON value counts 16"
 
-enum json_value_fault {
-  JSON_VALUE_FAULT_NONE,
-  JSON_VALUE_FAULT_DECODE,    /* not JSON, cut short, or nested too deeply */
-  JSON_VALUE_FAULT_TOO_LARGE, /* above the limit, or too many keys collide */
-  JSON_VALUE_FAULT_MEMORY
-};
-
-struct json_value_error {
-  enum json_value_fault fault;
-  bool cut_short;    /* the input is the beginning of a JSON text: a retry may help */
-  uint64_t offset;   /* of the error, in bytes from the start of the input */
-  char message[128]; /* one line */
-};
-
 /* Called for each string, key and number; `reader` has its text. Pushes a value that replaces it
  * and returns true, or returns false to keep it. Must not keep `reader`. [-0, +(0|1), m] */
 typedef bool json_value_replace(lua_State *L, const struct json_reader *reader,
                                 enum json_event event, void *context);
 
 struct json_value {
-  struct json_value_error error;
+  struct decode_error error; /* of any kind but FAILURE_SCHEMA */
 
   /* Private from here on. */
   struct json_reader reader;
@@ -70,7 +57,7 @@ void json_value_push_state(lua_State *L);
 /* Decodes the next `size` bytes, which must stay valid until this returns. `state`: stack index of
  * the state. Returns false, with `error` set, if they do not continue a JSON text or are above a
  * limit, and in every call after that. Call it in lua_pcall: it raises memory errors and errors of
- * finalizers. After such an error the decoder fails with JSON_VALUE_FAULT_MEMORY. [-0, +0, m] */
+ * finalizers. After such an error the decoder fails with FAILURE_MEMORY. [-0, +0, m] */
 bool json_value_decode(lua_State *L, struct json_value *value, int state, const char *bytes,
                        size_t size);
 
@@ -79,16 +66,18 @@ bool json_value_decode(lua_State *L, struct json_value *value, int state, const 
  * [-0, +(0|1), m] */
 bool json_value_end(lua_State *L, struct json_value *value, int state);
 
-/* Pushes the scalar or key that the reader has read last; `event` is its type. [-0, +1, m] */
-static inline void json_value_push_scalar(lua_State *L, const struct json_reader *r,
-                                          enum json_event event) {
+/* Pushes a number, a boolean or null, and returns true. Returns false for other events. Only the
+ * value of a number is used: `integer` for JSON_INTEGER, `number` for JSON_DOUBLE.
+ * [-0, +(0|1), -] */
+static inline bool json_value_push_unless_text(lua_State *L, enum json_event event, int64_t integer,
+                                               double number) {
   switch (event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, r->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)r->number); break;
-  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
-  default: lua_pushlstring(L, r->text, r->size);
+  case JSON_FALSE: lua_pushboolean(L, 0); return true;
+  case JSON_TRUE: lua_pushboolean(L, 1); return true;
+  case JSON_INTEGER: compat_push_int64(L, integer); return true;
+  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)number); return true;
+  case JSON_NULL: lua_pushlightuserdata(L, NULL); return true;
+  default: return false;
   }
 }
 

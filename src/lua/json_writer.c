@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "core/number.h"
 #include "core/utf8.h"
+#include "lua/number_text.h"
 
 /* How deeply tables may be nested. */
 #define MAX_DEPTH 512
@@ -57,15 +57,9 @@ static const char *write_string(lua_State *L, struct buffer *out) {
 
 static const char *write_number(lua_State *L, struct buffer *out) {
   char text[NUMBER_BYTES];
-#if LUA_VERSION_NUM >= 503
-  if (lua_isinteger(L, -1)) {
-    buffer_append(out, text, number_write_integer((int64_t)lua_tointeger(L, -1), text));
-    return NULL;
-  }
-#endif
-  double number = (double)lua_tonumber(L, -1);
+  lua_Number number = lua_tonumber(L, -1);
   if (!isfinite(number)) return isnan(number) ? "NaN" : "infinity";
-  buffer_append(out, text, number_write(number, text));
+  buffer_append(out, text, number_text_write(L, text));
   return NULL;
 }
 

@@ -30,22 +30,14 @@ static const char source[] = {
  * arguments.<method>(client, ...) -> a table with what the call asks for; or nil and an error
  * object. They raise an error at wrong types, as the client does. */
 
-/* Returns whether the value at index 1 is a client. [-0, +0, -] */
-static bool is_client(lua_State *L) {
-  if (!lua_istable(L, 1) || !lua_getmetatable(L, 1)) return false;
-  luaL_getmetatable(L, CLIENT_TYPE);
-  bool same = lua_rawequal(L, -1, -2) != 0;
-  lua_pop(L, 2);
-  return same;
-}
-
 /* Describes the client at index 1. Raises an error if it is none. [-0, +0, v] */
 static struct call_client check_client(lua_State *L, const char *method) {
   static const struct session_options defaults = {
       .timeout = 30, /* of no meaning here */
       .max_response_bytes = OPTIONS_MAX_RESPONSE_BYTES,
   };
-  if (!is_client(L)) argument_refuse_self(L, CLIENT_TYPE, method);
+  if (!lua_istable(L, 1) || !compat_has_metatable(L, 1, CLIENT_TYPE))
+    argument_refuse_self(L, CLIENT_TYPE, method);
   lua_getfield(L, 1, "is_closed");
   struct call_client client = {.defaults = &defaults, .is_closed = lua_toboolean(L, -1)};
   lua_pop(L, 1);
@@ -332,10 +324,7 @@ int luaopen_podero_mock(lua_State *L) {
                                        {"org_ids", org_ids},       {"get", get},
                                        {"request", request},       {"token", token},
                                        {"close", close_client},    {NULL, NULL}};
-  luaL_newmetatable(L, DECODER_TYPE);
-  lua_pushcfunction(L, decoder_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  compat_register_gc(L, DECODER_TYPE, decoder_gc);
   lua_getglobal(L, "require"); /* registers the types that are used here */
   lua_pushliteral(L, "podero");
   lua_call(L, 1, 0);

@@ -13,7 +13,7 @@ local mock = {}
 Client.__index = Client
 Client.__name = "podero.mock.Client"
 
--- Users ---------------------------------------------------------------------------------------------------------------
+-- users ---------------------------------------------------------------------------------------------------------------
 
 -- The values of the fields that each user must have; id and organization_id get new UUIDs.
 local REQUIRED = {
@@ -91,7 +91,7 @@ local function encode_all(organizations)
   return encoded
 end
 
--- Clients -------------------------------------------------------------------------------------------------------------
+-- clients -------------------------------------------------------------------------------------------------------------
 
 -- Returns nil; or what is wrong with a table whose fields have these types.
 local function fault_of(given, types, what)
@@ -133,7 +133,7 @@ function mock.new(options)
   return client
 end
 
--- Failures ------------------------------------------------------------------------------------------------------------
+-- failures ------------------------------------------------------------------------------------------------------------
 
 local FAILURE = {
   kind = "string", status = "number", message = "string", detail = "any", code = "string", description = "string",
@@ -206,7 +206,7 @@ local function take_failure(client, method, call, org_id)
   end
 end
 
--- Lists ---------------------------------------------------------------------------------------------------------------
+-- lists ---------------------------------------------------------------------------------------------------------------
 
 local function record(client, called)
   client.calls[#client.calls + 1] = called
@@ -319,7 +319,7 @@ function Client.list_users_of(client, org_ids, opts, ...)
   return results, errors
 end
 
--- Other calls ---------------------------------------------------------------------------------------------------------
+-- other calls ---------------------------------------------------------------------------------------------------------
 
 -- Sets what a request of this method and path is answered with: any value that can be written as JSON.
 function Client:respond(method, path, value)

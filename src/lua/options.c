@@ -21,6 +21,7 @@ enum option_type {
   OPTION_SECRET,   /* char *, owned, not empty; for a function, a bit of session.supplied instead */
   OPTION_SECONDS,  /* double, above 0 */
   OPTION_COUNT,    /* unsigned */
+  OPTION_POSITIVE, /* unsigned, above 0 */
   OPTION_BYTES,    /* uint64_t, above 0 */
   OPTION_BOOLEAN,  /* bool */
   OPTION_ENCODING, /* enum token_encoding */
@@ -63,7 +64,7 @@ static const struct option client_options[] = {
     {"timeout", OPTION_SECONDS, SESSION(timeout)},
     {"connect_timeout", OPTION_SECONDS, SESSION(connect_timeout)},
     {"max_retries", OPTION_COUNT, SESSION(max_retries)},
-    {"max_connections", OPTION_COUNT, SESSION(max_connections)},
+    {"max_connections", OPTION_POSITIVE, SESSION(max_connections)},
     {"max_response_bytes", OPTION_BYTES, SESSION(max_response_bytes)},
     {"validate", OPTION_BOOLEAN, offsetof(struct client_options, validate)},
     {"allow_http", OPTION_BOOLEAN, SESSION(allow_http)},
@@ -130,7 +131,7 @@ static const struct option progress_options[] = {
 };
 
 static const struct option many_options[] = {
-    {"concurrency", OPTION_COUNT, offsetof(struct method_options, concurrency)},
+    {"concurrency", OPTION_POSITIVE, offsetof(struct method_options, concurrency)},
     {NULL, OPTION_STRING, 0},
 };
 
@@ -236,6 +237,7 @@ static void read_count(const struct option_reader *reader, const struct option *
   lua_Number n = read_number(reader, o, "a whole number");
   if (!(n >= 0 && n <= 1e6 && floor(n) == n))
     fail_value(reader, o->name, "a whole number from 0 to 1000000");
+  if (n == 0 && o->type == OPTION_POSITIVE) fail_value(reader, o->name, "at least 1");
   *(unsigned *)(void *)(reader->target + o->offset) = (unsigned)n;
 }
 
@@ -343,7 +345,8 @@ static void read_option(const struct option_reader *reader, const struct option 
   case OPTION_TEXT: read_string(reader, o); break;
   case OPTION_SECRET: read_secret(reader, o); break;
   case OPTION_SECONDS: read_seconds(reader, o); break;
-  case OPTION_COUNT: read_count(reader, o); break;
+  case OPTION_COUNT:
+  case OPTION_POSITIVE: read_count(reader, o); break;
   case OPTION_BYTES: read_bytes(reader, o); break;
   case OPTION_BOOLEAN: read_boolean(reader, o); break;
   case OPTION_ENCODING: read_encoding(reader, o); break;
@@ -493,9 +496,6 @@ bool options_read_client(lua_State *L, int index, struct client_options *out,
   o->verify = true;
   out->validate = true;
   read_argument(&reader, index, lists);
-  if (o->max_connections == 0)
-    argument_error(L, reader.argument, reader.method,
-                   "option 'max_connections': expected at least 1");
   out->has_max_response_bytes = o->max_response_bytes != 0;
   if (!out->has_max_response_bytes) o->max_response_bytes = OPTIONS_MAX_RESPONSE_BYTES;
   credential_options_complete(L, o);
@@ -531,6 +531,4 @@ void options_read_method(lua_State *L, int index, enum method method,
                                  .prefix = "",
                                  .target = (char *)out};
   read_argument(&reader, index, methods[method].lists);
-  if (out->concurrency == 0)
-    argument_error(L, reader.argument, reader.method, "option 'concurrency': expected at least 1");
 }

@@ -1,11 +1,11 @@
 /* The module's entry point. */
 #include "core/rfc3339.h"
 #include "lua/argument.h"
-#include "lua/cjson.h"
 #include "lua/client.h"
 #include "lua/compat.h"
 #include "lua/error.h"
 #include "lua/json_value.h"
+#include "lua/json_writer.h"
 #include "lua/log.h"
 #include "lua/options.h"
 #include "lua/role.h"
@@ -34,6 +34,15 @@ static int time_of(lua_State *L) {
   return 1;
 }
 
+/* Loads lua-cjson, which is used only for its values for null and for arrays. [-0, +0, e] */
+static void load_cjson(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson");
+  lua_call(L, 1, 1);
+  json_writer_open(L);
+  lua_pop(L, 1);
+}
+
 PODERO_EXPORT int luaopen_podero(lua_State *L);
 
 /* Returns the table that require("podero") returns. Raises an error if lua-cjson is not installed.
@@ -41,7 +50,7 @@ PODERO_EXPORT int luaopen_podero(lua_State *L);
 int luaopen_podero(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"new", client_new}, {"time", time_of}, {"is_error", error_is_error}, {NULL, NULL}};
-  cjson_open(L);
+  load_cjson(L);
   log_open(L);
   error_open(L);
   json_value_open(L);
@@ -57,7 +66,7 @@ int luaopen_podero(lua_State *L) {
   lua_setfield(L, -2, "SANDBOX");
   role_push(L);
   lua_setfield(L, -2, "Role");
-  cjson_push_null(L);
+  lua_pushlightuserdata(L, NULL); /* equals cjson.null and ngx.null */
   lua_setfield(L, -2, "null");
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "waits");

@@ -9,10 +9,7 @@ static int free_bytes(lua_State *L) {
 }
 
 void text_buffer_open(lua_State *L) {
-  luaL_newmetatable(L, TYPE_NAME);
-  lua_pushcfunction(L, free_bytes);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  compat_register_gc(L, TYPE_NAME, free_bytes);
 }
 
 struct buffer *text_buffer_push(lua_State *L) {

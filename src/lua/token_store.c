@@ -15,7 +15,7 @@
  * expired. */
 #define LONG_SECONDS (30.0 * 86400)
 
-/* ---- Key ------------------------------------------------------------------------------------- */
+/* ---- key ---- */
 
 /* Appends nothing if `value` is NULL, so that the key differs from the one for an empty value. */
 static void add_part(struct buffer *key, const char *name, const char *value) {
@@ -36,7 +36,7 @@ void token_store_push_key(lua_State *L, const struct session_options *o) {
   text_buffer_to_string(L);
 }
 
-/* ---- Value ----------------------------------------------------------------------------------- */
+/* ---- value ---- */
 
 /* A value is a JSON object with the members of struct stored_token and of its auth style. Members
  * that are NULL, and times that are not known, are left out. */

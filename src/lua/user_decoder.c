@@ -1,7 +1,6 @@
 #include "lua/user_decoder.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,25 +24,21 @@ struct run {
   int names; /* see user_table_push */
 };
 
+static bool is_in_user(const struct user_decoder *d) {
+  return d->place == PLACE_USER || d->place == PLACE_NESTED;
+}
+
 /* Result of handling an event: continue with the next one, or return from user_decode. */
 enum step { STEP_CONTINUE, STEP_MORE, STEP_READY, STEP_DONE, STEP_FAILED };
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
-/* Sets `error`; the message is formatted as by printf. Returns STEP_FAILED. */
-__attribute__((format(printf, 4, 5))) static enum step
-fail(struct user_decoder *d, enum user_fault fault, uint64_t offset, const char *format, ...) {
-  va_list arguments;
-  d->error.fault = fault;
-  d->error.offset = offset;
-  va_start(arguments, format);
-  vsnprintf(d->error.message, sizeof d->error.message, format, arguments);
-  va_end(arguments);
-  return STEP_FAILED;
-}
+/* Sets `error`, see decode_error_set. Is STEP_FAILED. */
+#define FAIL(d, ...) (decode_error_set(&(d)->error, __VA_ARGS__), STEP_FAILED)
 
 static enum step memory_error(struct user_decoder *d) {
-  return fail(d, USER_FAULT_MEMORY, d->reader.token_offset, "out of memory");
+  decode_error_set_memory(&d->error, &d->reader);
+  return STEP_FAILED;
 }
 
 /* Returns whether the current user would be too large if it reached to `offset`. (The reader limits
@@ -57,7 +52,7 @@ static inline bool is_too_large(const struct user_decoder *d) {
 }
 
 static enum step too_large(struct user_decoder *d) {
-  return fail(d, USER_FAULT_TOO_LARGE, d->user_offset, "[%" PRIu64 "]: more than %zu bytes",
+  return FAIL(d, FAILURE_TOO_LARGE, d->user_offset, "[%" PRIu64 "]: more than %zu bytes",
               d->users + 1, d->options.limit);
 }
 
@@ -68,8 +63,8 @@ static inline bool has_too_many_values(const struct user_decoder *d) {
 static enum step too_many_values(struct user_decoder *d) {
   uint64_t offset = d->reader.token_offset;
   if (d->reader.values > d->max_values)
-    return fail(d, USER_FAULT_TOO_LARGE, offset, "%s", JSON_VALUE_TOO_MANY);
-  return fail(d, USER_FAULT_TOO_LARGE, offset, "[%" PRIu64 "]: more than %d values", d->users + 1,
+    return FAIL(d, FAILURE_TOO_LARGE, offset, "%s", JSON_VALUE_TOO_MANY);
+  return FAIL(d, FAILURE_TOO_LARGE, offset, "[%" PRIu64 "]: more than %d values", d->users + 1,
               USER_MAX_VALUES);
 }
 
@@ -77,13 +72,10 @@ static enum step too_many_values(struct user_decoder *d) {
  * that it is too large: which of the two is found first depends on where the pieces end. */
 static enum step reader_error(struct user_decoder *d) {
   const struct json_reader *r = &d->reader;
-  enum user_fault fault = USER_FAULT_DECODE;
-  if (r->fault == JSON_FAULT_MEMORY) return memory_error(d);
-  bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
-  if (in_user && is_beyond_limit(d, r->offset)) return too_large(d);
-  if (r->fault == JSON_FAULT_TOKEN) fault = USER_FAULT_TOO_LARGE;
-  d->error.cut_short = r->fault == JSON_FAULT_CUT_SHORT;
-  return fail(d, fault, r->offset, "%s at byte %" PRIu64, r->message, r->offset);
+  if (r->fault != JSON_FAULT_MEMORY && is_in_user(d) && is_beyond_limit(d, r->offset))
+    return too_large(d);
+  decode_error_set_from_reader(&d->error, r);
+  return STEP_FAILED;
 }
 
 /* Returns JSON's name for the type of the value that an event begins. */
@@ -116,7 +108,7 @@ static enum step wrong_type(struct user_decoder *d, enum json_event event) {
     return STEP_CONTINUE;
   }
   format_wrong_type(d, d->field, event, message, sizeof message);
-  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
+  return FAIL(d, FAILURE_SCHEMA, d->reader.token_offset, "%s", message);
 }
 
 /* Formats the message about a missing field. */
@@ -124,7 +116,7 @@ static void format_missing(const struct user_decoder *d, int field, char *messag
   snprintf(message, size, "[%" PRIu64 "].%s: missing", d->users + 1, user_fields[field].name);
 }
 
-/* ---- A user's fields ------------------------------------------------------------------------- */
+/* ---- a user's fields ---- */
 
 /* Returns the field with this name, or UNKNOWN. Looks first at the fields after the last one, since
  * the API sends them in order. */
@@ -162,7 +154,7 @@ static enum step add_to_record(struct user_decoder *d, enum json_event event) {
 static enum step add_key(struct user_decoder *d, uintptr_t object) {
   const struct json_reader *r = &d->reader;
   if (!key_collisions_add(&d->collisions, object, r->text, r->size))
-    return fail(d, USER_FAULT_TOO_LARGE, r->token_offset, "[%" PRIu64 "]: %s", d->users + 1,
+    return FAIL(d, FAILURE_TOO_LARGE, r->token_offset, "[%" PRIu64 "]: %s", d->users + 1,
                 KEY_COLLISIONS_TOO_MANY);
   return add_to_record(d, JSON_KEY);
 }
@@ -202,7 +194,7 @@ static inline void read_fields(struct user_decoder *d) {
   record->present |= members.read & ~members.nulls & d->needed;
 }
 
-/* ---- Users ----------------------------------------------------------------------------------- */
+/* ---- users ---- */
 
 static void begin_user(struct user_decoder *d) {
   user_record_begin(&d->record);
@@ -224,7 +216,7 @@ static enum step check_required(struct user_decoder *d) {
   while ((missing & user_field_bit(field)) == 0)
     field++;
   format_missing(d, field, message, sizeof message);
-  return fail(d, USER_FAULT_SCHEMA, d->reader.token_offset, "%s", message);
+  return FAIL(d, FAILURE_SCHEMA, d->reader.token_offset, "%s", message);
 }
 
 /* Appends a violation to targets.violations. [-0, +0, m] */
@@ -289,8 +281,7 @@ static bool count_bytes(struct user_decoder *d) {
 static enum step deliver(const struct run *run) {
   struct user_decoder *d = run->d;
   const struct user_targets *t = &run->targets;
-  if (!count_bytes(d))
-    return fail(d, USER_FAULT_TOO_LARGE, d->user_offset, "%s", JSON_VALUE_TOO_MANY);
+  if (!count_bytes(d)) return FAIL(d, FAILURE_TOO_LARGE, d->user_offset, "%s", JSON_VALUE_TOO_MANY);
   if (!user_table_push(run->L, t->state, run->names, &d->record, d->options.filter))
     return memory_error(d);
   d->delivered++;
@@ -315,7 +306,7 @@ static enum step finish_user(const struct run *run) {
   return step;
 }
 
-/* ---- Arrays and objects inside a user -------------------------------------------------------- */
+/* ---- arrays and objects inside a user ---- */
 
 /* Begins an array or object that is the value of the current key. */
 static enum step begin_nested(struct user_decoder *d, enum json_event event) {
@@ -339,7 +330,7 @@ static enum step nested_step(struct user_decoder *d, enum json_event event) {
   return event == JSON_KEY ? add_key(d, d->record.open + 1) : add_to_record(d, event);
 }
 
-/* ---- The list -------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 /* Handles an event at the top level of a user. [-0, +?, m] */
 static inline enum step user_step(const struct run *run, enum json_event event) {
@@ -369,9 +360,8 @@ static enum step list_step(struct user_decoder *d, enum json_event event) {
   }
   uint64_t offset = d->reader.token_offset;
   if (d->place == PLACE_START)
-    return fail(d, USER_FAULT_SCHEMA, offset, "expected an array of users, got %s",
-                event_type(event));
-  return fail(d, USER_FAULT_SCHEMA, offset, "[%" PRIu64 "]: expected object, got %s", d->users + 1,
+    return FAIL(d, FAILURE_SCHEMA, offset, "expected an array of users, got %s", event_type(event));
+  return FAIL(d, FAILURE_SCHEMA, offset, "[%" PRIu64 "]: expected object, got %s", d->users + 1,
               event_type(event));
 }
 
@@ -412,7 +402,7 @@ static enum step read_events(const struct run *run) {
   return step;
 }
 
-/* ---- Between calls --------------------------------------------------------------------------- */
+/* ---- between calls ---- */
 
 void user_decoder_init(struct user_decoder *d, const struct user_decoder_options *options) {
   memset(d, 0, sizeof *d);
@@ -445,8 +435,7 @@ static enum step read_piece(struct run *run) {
     user_table_push_names(L, run->targets.state);
   }
   enum step step = read_events(run);
-  bool in_user = d->place == PLACE_USER || d->place == PLACE_NESTED;
-  if (step == STEP_MORE && in_user && !user_record_keep(&d->record)) return memory_error(d);
+  if (step == STEP_MORE && is_in_user(d) && !user_record_keep(&d->record)) return memory_error(d);
   return step;
 }
 
@@ -468,7 +457,7 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, struct user_t
   run.targets.violations = absolute(L, targets.violations);
   *used = 0;
   if (d->entered) memory_error(d); /* the last call raised a Lua error */
-  if (d->error.fault != USER_FAULT_NONE) return USER_FAILED;
+  if (d->error.kind != FAILURE_NONE) return USER_FAILED;
   d->entered = true;
   json_feed(&d->reader, bytes, size);
   enum step step = read_piece(&run);
@@ -481,7 +470,7 @@ enum user_status user_decode(lua_State *L, struct user_decoder *d, struct user_t
 
 bool user_decode_end(struct user_decoder *d) {
   if (d->entered) memory_error(d);
-  if (d->error.fault != USER_FAULT_NONE) return false;
+  if (d->error.kind != FAILURE_NONE) return false;
   if (user_decoder_is_done(d)) return true;
   json_end(&d->reader);
   enum json_event event = json_next(&d->reader);

@@ -16,6 +16,7 @@
 
 #include "core/json.h"
 #include "lua/compat.h"
+#include "lua/decode_error.h"
 #include "lua/key_collisions.h"
 #include "lua/user_filter.h"
 #include "lua/user_record.h"
@@ -28,22 +29,6 @@ enum user_status {
   USER_READY, /* a user was pushed; `*used` bytes were used, pass the others again */
   USER_DONE,  /* the filter's limit is reached: pass no more bytes */
   USER_FAILED /* see `error`; every further call fails, too */
-};
-
-enum user_fault {
-  USER_FAULT_NONE,
-  USER_FAULT_DECODE,    /* not JSON, or cut short */
-  USER_FAULT_SCHEMA,    /* JSON, but not of the schema */
-  USER_FAULT_TOO_LARGE, /* a user, a string, a number or all that is delivered is above its limit,
-                           or too many keys collide */
-  USER_FAULT_MEMORY
-};
-
-struct user_error {
-  enum user_fault fault;
-  bool cut_short;    /* the input is the beginning of a list: a retry may help */
-  uint64_t offset;   /* of the error, in bytes from the start of the input */
-  char message[160]; /* one line */
 };
 
 /* How to decode. */
@@ -63,7 +48,7 @@ struct user_decoder_options {
 struct user_decoder {
   uint64_t users;     /* number of users read so far */
   uint64_t delivered; /* number of users delivered so far */
-  struct user_error error;
+  struct decode_error error;
 
   /* Private from here on. */
   struct json_reader reader;
@@ -104,7 +89,7 @@ struct user_targets {
 
 /* Decodes the next `size` bytes, which must stay valid until this returns, and sets `*used` to the
  * number of bytes used. Call it in lua_pcall: it raises memory errors and errors of finalizers.
- * After such an error the decoder fails with USER_FAULT_MEMORY. Pushes a user if it returns
+ * After such an error the decoder fails with FAILURE_MEMORY. Pushes a user if it returns
  * USER_READY, else nothing. [-0, +(0|1), m] */
 enum user_status user_decode(lua_State *L, struct user_decoder *decoder,
                              struct user_targets targets, const char *bytes, size_t size,

@@ -37,7 +37,7 @@ struct filter_value {
   size_t size;
 };
 
-/* ---- Comparing values ------------------------------------------------------------------------ */
+/* ---- comparing values ---- */
 
 static struct filter_value value_of_integer(int64_t integer) {
   return (struct filter_value){.event = JSON_INTEGER, .integer = integer};
@@ -67,7 +67,7 @@ static int compare_values(const void *left, const void *right) {
   }
 }
 
-/* ---- Deciding -------------------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 /* Returns the field's value, or NULL if it is null or absent. */
 static const struct json_token *field_of(const struct user_record *record, int field) {
@@ -179,7 +179,7 @@ bool user_filter_delivers(const struct user_filter *filter, const char *key, siz
   return k != NULL && k->is_delivered;
 }
 
-/* ---- Reading the options --------------------------------------------------------------------- */
+/* ---- reading the options ---- */
 
 /* Elements of the table that user_filter_push pushes: the userdata with the filter, the buffers
  * with its arrays, and then all strings that these refer to. */

@@ -45,15 +45,11 @@ void user_record_free(struct user_record *record) {
   *record = (struct user_record){0};
 }
 
-/* ---- Texts ----------------------------------------------------------------------------------- */
-
-static bool has_text(enum json_event event) {
-  return event == JSON_STRING || event == JSON_KEY || event == JSON_INTEGER || event == JSON_DOUBLE;
-}
+/* ---- texts ---- */
 
 /* Copies the text of a value, if it is borrowed. Returns false on out of memory. */
 bool user_record_keep_text(struct user_record *record, struct json_token *value) {
-  if (value->is_kept || !has_text((enum json_event)value->event)) return true;
+  if (value->is_kept || !json_has_text((enum json_event)value->event)) return true;
   size_t at = record->texts.size;
   if (!buffer_append(&record->texts, value->text, value->size)) return false;
   value->at = at;
@@ -72,7 +68,7 @@ bool user_record_keep(struct user_record *record) {
   return true;
 }
 
-/* ---- Fields ---------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 /* Returns whether a scalar of another type can be converted to `type`, see user_record_convert. */
 bool user_record_is_convertible(enum user_type type, const struct json_reader *reader,
@@ -106,7 +102,7 @@ void user_record_set_container(struct user_record *record, int field, enum json_
   record->fields[field] = (struct json_token){.event = (unsigned char)event, .next = record->count};
 }
 
-/* ---- Other values ---------------------------------------------------------------------------- */
+/* ---- other values ---- */
 
 static bool grow(struct user_record *record) {
   size_t capacity = record->capacity == 0 ? 16 : record->capacity * 2;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lua/json_value.h"
 #include "lua/user_schema.h"
 
 /* First indices of the state's elements: the names of the fields, the roles, and for each field
@@ -36,7 +37,7 @@ struct maker {
   const struct user_record *record;
 };
 
-/* ---- Scalars --------------------------------------------------------------------------------- */
+/* ---- scalars ---- */
 
 /* Pushes a role. Those of the schema come from the state, so that Lua need not hash them.
  * [-0, +1, m] */
@@ -64,15 +65,9 @@ static void push_repeating(const struct maker *m, int field, const char *text, s
 
 /* Pushes a scalar or a key. [-0, +1, m] */
 static void push_scalar(const struct maker *m, const struct json_token *value) {
-  lua_State *L = m->L;
-  switch (value->event) {
-  case JSON_FALSE: lua_pushboolean(L, 0); break;
-  case JSON_TRUE: lua_pushboolean(L, 1); break;
-  case JSON_INTEGER: compat_push_int64(L, value->integer); break;
-  case JSON_DOUBLE: lua_pushnumber(L, (lua_Number)value->number); break;
-  case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
-  default: lua_pushlstring(L, user_record_text(m->record, value), value->size);
-  }
+  enum json_event event = (enum json_event)value->event;
+  if (!json_value_push_unless_text(m->L, event, value->integer, value->number))
+    lua_pushlstring(m->L, user_record_text(m->record, value), value->size);
 }
 
 /* Pushes the scalar of a field. [-0, +1, m] */
@@ -91,7 +86,7 @@ static inline void push_field_scalar(const struct maker *m, int field) {
     lua_pushlstring(m->L, text, value->size);
 }
 
-/* ---- Arrays and objects ---------------------------------------------------------------------- */
+/* ---- arrays and objects ---- */
 
 /* Stores the value on top: in the array below it, or under the key below it in the object below
  * both. Returns false if an array has too many elements for Lua. [-(0..2), +0, m] */
@@ -138,7 +133,7 @@ static bool push_container(const struct maker *m, size_t index) {
   return true;
 }
 
-/* ---- The user -------------------------------------------------------------------------------- */
+/* ---- the user ---- */
 
 /* Sets a field in the table on top. Returns false as user_table_push does. [-0, +?, m] */
 static inline bool set_field(const struct maker *m, int field) {

@@ -23,7 +23,7 @@ local function current_thread()
   return not is_main and thread or nil
 end
 
--- Plain Lua 5.1 ----------------------------------------------------------------------------------
+-- plain Lua 5.1 -------------------------------------------------------------------------------------------------------
 
 -- Whether a coroutine can yield across pcall; nil if not yet known. On plain Lua 5.1 it cannot.
 local pcall_yields
@@ -117,7 +117,7 @@ local function end_abandoned()
   end
 end
 
--- Waiting ----------------------------------------------------------------------------------------
+-- waiting -------------------------------------------------------------------------------------------------------------
 
 -- Waits until one of the waiter's calls may have something to do, or one poll interval.
 local function wait(waiter)
@@ -148,7 +148,7 @@ local function wake(waiter)
   if waiter.wakeup then c.signal(waiter.wakeup) end
 end
 
--- podero.waits -----------------------------------------------------------------------------------
+-- podero.waits --------------------------------------------------------------------------------------------------------
 
 -- Functions for the option `wait`. Each loads its library when it is first called. Outside of a coroutine it blocks, as
 -- a client without the option does.
@@ -219,7 +219,7 @@ function waits.copas(seconds)
   pause(seconds)
 end
 
--- New coroutines in the same event loop ----------------------------------------------------------
+-- new coroutines in the same event loop -------------------------------------------------------------------------------
 
 -- For each function of podero.waits, a function that returns spawn(f), which has the event loop run f in a new
 -- coroutine; or nil if that is not possible here.

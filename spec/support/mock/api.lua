@@ -17,7 +17,7 @@ local PREFIX = "/api/partners/"
 local TOKEN_PATHS = { ["/api/partners/v2.0/auth/token"] = true, ["/oauth2/token/"] = true }
 local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
 
--- configuration ------------------------------------------------------------------------------------------------------
+-- configuration -------------------------------------------------------------------------------------------------------
 
 local DEFAULTS = {
   -- Token endpoints: which request encodings they read ("both", "form", "json") and how they refuse the other one.
@@ -174,7 +174,7 @@ local function reset()
   issued = issued or 0
 end
 
--- answers ------------------------------------------------------------------------------------------------------------
+-- answers -------------------------------------------------------------------------------------------------------------
 
 local REASONS = {
   [200] = "OK", [201] = "Created", [204] = "No Content", [301] = "Moved Permanently", [302] = "Found",
@@ -203,7 +203,7 @@ local function oauth_error(status, code, description, headers)
   return answer(status, text .. "}", headers)
 end
 
--- records ------------------------------------------------------------------------------------------------------------
+-- records -------------------------------------------------------------------------------------------------------------
 
 local function kind_of(path)
   if TOKEN_PATHS[path] then return "token" end
@@ -274,7 +274,7 @@ function api.log()
   at.statuses[status] = (at.statuses[status] or 0) + 1
 end
 
--- token endpoint -----------------------------------------------------------------------------------------------------
+-- token endpoint ------------------------------------------------------------------------------------------------------
 
 local function encoding_refused()
   local how = config.encoding_refusal
@@ -535,7 +535,7 @@ local function resource(entry)
   return is_echo and echo(entry) or detail(404)
 end
 
--- sending ------------------------------------------------------------------------------------------------------------
+-- sending -------------------------------------------------------------------------------------------------------------
 
 local function send_head(reply)
   ngx.status = reply.status
@@ -568,7 +568,7 @@ local function send(reply, entry)
   end
 end
 
--- faults -------------------------------------------------------------------------------------------------------------
+-- faults --------------------------------------------------------------------------------------------------------------
 -- Arguments of each: the normal response, the step and the request's record. A fault that needs bytes that nginx would
 -- not send writes to the client's socket itself. HTTP/2 has no such socket, and gets the most similar fault.
 
@@ -757,7 +757,7 @@ function faults.gzip_bomb(reply, step, entry)
   return send(reply, entry)
 end
 
--- requests -----------------------------------------------------------------------------------------------------------
+-- requests ------------------------------------------------------------------------------------------------------------
 
 local function next_step(kind)
   local queue = scripts[kind]
@@ -797,7 +797,7 @@ function api.handle()
   return send(reply, entry)
 end
 
--- control API --------------------------------------------------------------------------------------------------------
+-- control API ---------------------------------------------------------------------------------------------------------
 
 local controls = {}
 

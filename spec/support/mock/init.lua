@@ -143,7 +143,7 @@ local function write_settings(dir, ports, ipv6, tls)
   write_file(dir .. "/nginx.conf", text)
 end
 
--- server object ------------------------------------------------------------------------------------------------------
+-- server object -------------------------------------------------------------------------------------------------------
 
 local Server = {}
 Server.__index = Server
@@ -256,7 +256,7 @@ function Server:stop()
   run("rm -rf " .. quoted(self.dir))
 end
 
--- start --------------------------------------------------------------------------------------------------------------
+-- start ---------------------------------------------------------------------------------------------------------------
 
 --- Tries to start nginx. Returns false and a message if another process has bound a port meanwhile.
 local function launch(dir, ports, ipv6, tls)

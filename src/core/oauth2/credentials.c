@@ -13,7 +13,7 @@ void credentials_clear(struct credentials *c) {
   *c = (struct credentials){0};
 }
 
-/* ---- Request --------------------------------------------------------------------------------- */
+/* ---- request ---- */
 
 void credentials_want(struct credentials *c, unsigned wanted) {
   c->wanted = wanted;
@@ -49,7 +49,7 @@ bool credentials_next(const struct credentials *c, unsigned ticket, enum credent
   return false; /* GCOVR_EXCL_LINE: something is wanted */
 }
 
-/* ---- Values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 void credentials_remember(struct credentials *c, char *text) {
   if (text == NULL) return;
@@ -79,7 +79,7 @@ void credentials_list(const struct credentials *c, const char *out[CREDENTIALS_M
     out[CREDENTIAL_COUNT + i] = c->previous[i];
 }
 
-/* ---- Checks ---------------------------------------------------------------------------------- */
+/* ---- checks ---- */
 
 static const char *const names[CREDENTIAL_COUNT] = {"client_secret", "password", "access_token",
                                                     "tls.key_password"};

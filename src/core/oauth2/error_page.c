@@ -12,7 +12,7 @@
 
 #define MAX_SHOWN_BYTES 120
 
-/* ---- HTML ------------------------------------------------------------------------------------ */
+/* ---- HTML ---- */
 
 /* Whether the text begins with the name of a tag, in upper or lower case, and the name ends
  * there. */
@@ -41,7 +41,7 @@ bool error_page_is_html(const char *body, size_t size) {
   return false;
 }
 
-/* ---- Quotes ---------------------------------------------------------------------------------- */
+/* ---- quotes ---- */
 
 static bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f' || c == '\0';

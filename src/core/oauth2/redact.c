@@ -17,7 +17,7 @@
 /* How many bytes of a secret are read to get these: some may be skipped, see struct pattern. */
 #define MAX_PREFIX_BYTES 1024
 
-/* ---- Texts ----------------------------------------------------------------------------------- */
+/* ---- texts ---- */
 
 /* The rest of a text, and how to decode it: percent-encoding (RFC 3986, section 2.1), the escapes
  * of a JSON string (RFC 8259, section 7), both, or neither. Percent-encoding is decoded first,
@@ -102,7 +102,7 @@ static bool is_same(unsigned char of_secret, unsigned char of_text) {
   return of_secret == of_text || (of_secret == ' ' && of_text == '+');
 }
 
-/* ---- Secrets --------------------------------------------------------------------------------- */
+/* ---- secrets ---- */
 
 /* The beginning of a secret, prepared for the search.
  *
@@ -188,7 +188,7 @@ static void skip_rest(struct rest *text, const char *secret, bool ascii_only) {
   }
 }
 
-/* ---- The search ------------------------------------------------------------------------------ */
+/* ---- the search ---- */
 
 /* Returns whether the byte is ASCII and stands for itself, however the text is decoded. */
 static inline bool is_plain(unsigned char c) {
@@ -313,7 +313,7 @@ bool redact_find(const char *const *secrets, size_t count, const char *text, siz
   return found;
 }
 
-/* ---- Numbers --------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* Returns whether the text is a number in JSON's syntax, except that leading zeros are allowed, and
  * sets `*number` to its value. */

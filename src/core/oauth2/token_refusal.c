@@ -6,7 +6,7 @@
 #include "core/oauth2/error_page.h"
 #include "core/retry.h"
 
-/* ---- Classification -------------------------------------------------------------------------- */
+/* ---- classification ---- */
 
 /* Where a response without a token comes from, or what it asks for. */
 enum refusal_class {
@@ -68,7 +68,7 @@ bool token_refusal_is_about_credentials(const struct response *r, const struct t
          (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 422);
 }
 
-/* ---- Advice ---------------------------------------------------------------------------------- */
+/* ---- advice ---- */
 
 /* Returns what the advice adds about a response that is not from a token endpoint. The words to
  * look for are Django's, which serves Podero's API. */
@@ -151,7 +151,7 @@ static void write_advice(const struct refused_request *q, const struct response 
   }
 }
 
-/* ---- Messages -------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 /* Redacts the secrets in the text. */
 static void redact_buffer(const struct refused_request *q, struct buffer *text) {

@@ -6,7 +6,7 @@ static bool has_client_secret(const struct token_request_options *options) {
   return options->client_id != NULL && options->client_secret != NULL;
 }
 
-/* ---- Requests -------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static void add_parameter(struct buffer *body, bool json, const char *name, const char *value) {
   if (value == NULL) return;
@@ -77,7 +77,7 @@ const char *token_requester_url(const struct token_requester *requester) {
   return requester->options.endpoints[requester->style.endpoint].url;
 }
 
-/* ---- Auth style: what a response says -------------------------------------------------------- */
+/* ---- auth style: what a response says ---- */
 
 /* Whether the server objects to the format of the request, not to the credentials or the grant. */
 static bool is_invalid_request(const struct response *response,
@@ -141,7 +141,7 @@ static bool is_wrong_endpoint(const struct token_requester *requester,
          !token_response_has_error(token_response, "invalid_scope");
 }
 
-/* ---- Auth style: changes --------------------------------------------------------------------- */
+/* ---- auth style: changes ---- */
 
 /* A detection changes the style at most this often, and so sends at most one request more. */
 #define MAX_CHANGES 4
@@ -230,7 +230,7 @@ bool token_requester_change_style(struct token_requester *requester,
   return try_next_style(requester, response, token_response, is_refresh);
 }
 
-/* ---- Store ----------------------------------------------------------------------------------- */
+/* ---- store ---- */
 
 struct auth_style_names token_requester_name_style(const struct token_requester *requester) {
   const struct auth_style *style = &requester->style;
@@ -245,6 +245,14 @@ struct auth_style_names token_requester_name_style(const struct token_requester 
 static bool is_endpoint(const struct token_endpoint *endpoint, const char *name) {
   if (endpoint->name == NULL || name == NULL) return endpoint->name == name;
   return strcmp(endpoint->name, name) == 0;
+}
+
+/* Returns the index of the endpoint with this name; endpoint_count if there is none. */
+static unsigned find_endpoint(const struct token_request_options *options, const char *name) {
+  unsigned i = 0;
+  while (i < options->endpoint_count && !is_endpoint(&options->endpoints[i], name))
+    i++;
+  return i;
 }
 
 /* Sets `*flag` to whether `name` is `yes`. Returns false if it is neither `yes` nor `no`. */
@@ -266,14 +274,11 @@ static bool contradicts_options(const struct token_request_options *options,
 void token_requester_import_style(struct token_requester *requester,
                                   const struct auth_style_names *names) {
   const struct token_request_options *options = &requester->options;
-  struct auth_style style = {0};
+  struct auth_style style = {.endpoint = find_endpoint(options, names->endpoint)};
   if (requester->confirmed) return;
   if (!read_name(names->encoding, "form", "json", &style.json) ||
       !read_name(names->client_auth, "basic", "body", &style.in_body))
     return;
-  while (style.endpoint < options->endpoint_count &&
-         !is_endpoint(&options->endpoints[style.endpoint], names->endpoint))
-    style.endpoint++;
   if (style.endpoint == options->endpoint_count || contradicts_options(options, &style)) return;
   if (requester->has_failed && is_same_style(&style, &requester->failed)) return;
   requester->style = style;
@@ -282,13 +287,11 @@ void token_requester_import_style(struct token_requester *requester,
 }
 
 unsigned token_requester_find_endpoint(const struct token_requester *requester, const char *name) {
-  for (unsigned i = 0; name != NULL && i < requester->options.endpoint_count; i++) {
-    if (is_endpoint(&requester->options.endpoints[i], name)) return i;
-  }
-  return 0;
+  unsigned endpoint = find_endpoint(&requester->options, name);
+  return endpoint < requester->options.endpoint_count ? endpoint : 0;
 }
 
-/* ---- Lifetime -------------------------------------------------------------------------------- */
+/* ---- lifetime ---- */
 
 /* Appends the client id or secret for HTTP Basic. According to RFC 6749, section 2.3.1, both are
  * form-encoded first, and the server decodes them; but many servers do not decode, and many clients

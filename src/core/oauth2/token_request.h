@@ -84,7 +84,7 @@ bool token_requester_set_secrets(struct token_requester *requester, const char *
 /* Overwrites and frees what the requester owns. */
 void token_requester_clear(struct token_requester *requester);
 
-/* ---- Requests -------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 /* Builds a token request: with the refresh token if it is not NULL, else with the password grant if
  * there is a username, else with client credentials. Sets `*request`, except for max_response_bytes
@@ -96,7 +96,7 @@ bool token_request_build(const struct token_requester *requester, const char *re
 /* Returns the URL that the next request goes to. Borrowed from the options. */
 const char *token_requester_url(const struct token_requester *requester);
 
-/* ---- Auth style ------------------------------------------------------------------------------ */
+/* ---- auth style ---- */
 
 /* Changes the auth style if the response (with what token_response_read made of its body) says that
  * the server did not accept the current one, or that the endpoint is not the right one. Returns
@@ -121,7 +121,7 @@ void token_requester_reset_style(struct token_requester *requester);
  * the style becomes the initial one for that endpoint. */
 void token_requester_use_endpoint(struct token_requester *requester, unsigned endpoint);
 
-/* ---- Store ----------------------------------------------------------------------------------- */
+/* ---- store ---- */
 
 /* An auth style as it is named in token stores. Strings are borrowed. */
 struct auth_style_names {

@@ -57,7 +57,7 @@ struct token_source {
   struct event_queue events;
 };
 
-/* ---- Token ----------------------------------------------------------------------------------- */
+/* ---- token ---- */
 
 const char *token_source_token(const struct token_source *s, bool just_fetched,
                                unsigned *generation) {
@@ -74,7 +74,7 @@ bool token_source_expires_at(const struct token_source *s, double *when) {
 }
 
 const char *token_source_scope(const struct token_source *s) {
-  return s->scope != NULL ? s->scope : s->options->scope;
+  return s->scope != NULL ? s->scope : s->options->request.scope;
 }
 
 /* Drops the refresh token, so that the next token is requested with the first grant. */
@@ -140,7 +140,7 @@ static void keep_token(struct token_source *s, struct token_response *t) {
   }
 }
 
-/* ---- Fetch: end ------------------------------------------------------------------------------ */
+/* ---- fetch: end ---- */
 
 static void release(struct token_fetch *fetch) {
   if (--fetch->references > 0) return;
@@ -209,7 +209,7 @@ static bool abandon_fetch_of_parent(struct token_source *s) {
   return true;
 }
 
-/* ---- Fetch: start, join, leave --------------------------------------------------------------- */
+/* ---- fetch: start, join, leave ---- */
 
 /* Sends a request, with the refresh token if there is one. If out of memory, sets the failure of
  * the fetch, and there is no transfer. A refresh token must be sent only to the endpoint that has
@@ -320,7 +320,7 @@ const char *token_source_url(const struct token_source *s) {
   return has_url ? s->fetch->url : token_requester_url(&s->requester);
 }
 
-/* ---- Fetch: failures ------------------------------------------------------------------------- */
+/* ---- fetch: failures ---- */
 
 static void redact_with(const void *token_source, const char *text, struct buffer *out) {
   token_source_redact(token_source, text, out);
@@ -328,7 +328,7 @@ static void redact_with(const void *token_source, const char *text, struct buffe
 
 /* Describes the request that is in progress, for messages. */
 static struct refused_request refused_request(const struct token_source *s) {
-  const struct token_source_options *o = s->options;
+  const struct token_request_options *o = &s->options->request;
   return (struct refused_request){
       .url = s->fetch->url,
       .is_password = o->username != NULL,
@@ -370,7 +370,7 @@ static void fail_with_transfer(struct token_source *s, const struct response *r)
   if (f->kind == FAILURE_ARGUMENT) token_source_reject_key_password(s); /* perhaps the key's */
 }
 
-/* ---- Fetch: responses ------------------------------------------------------------------------ */
+/* ---- fetch: responses ---- */
 
 /* Whether the refresh token cannot be used any more. A server that fails because of it with status
  * 500 (as OAuth Toolkit does if the access token was revoked) fails every time, while the first
@@ -429,8 +429,9 @@ static bool process_token_response(struct token_source *s, struct response *r,
   if (!again && drop_refresh_token(s, r, t)) return true;
   keep_refusal(s, endpoint, r, t);
   if (again) return true;
-  s->fetch->url = refusals_report(&s->refusals, s->options->endpoints, s->options->endpoint_count,
-                                  &s->fetch->failure);
+  const struct token_request_options *o = &s->options->request;
+  s->fetch->url =
+      refusals_report(&s->refusals, o->endpoints, o->endpoint_count, &s->fetch->failure);
   if (token_response_has_error(t, "invalid_grant")) /* the client was accepted */
     token_requester_confirm_style(&s->requester);
   else if (!s->fetch->failure.retryable)
@@ -501,7 +502,7 @@ struct event_queue *token_source_events(struct token_source *s) {
   return &s->events;
 }
 
-/* ---- Secrets that the binding supplies ------------------------------------------------------- */
+/* ---- secrets that the binding supplies ---- */
 
 bool token_source_lacks_key_password(const struct token_source *s) {
   return (s->credentials.supplied & ~s->credentials.current &
@@ -559,10 +560,10 @@ static const char *basic_of(const struct token_source *s) {
 /* Passes the values of client_secret and password to the requester. Returns false if out of
  * memory. */
 static bool set_requester_secrets(struct token_source *s) {
-  const struct token_source_options *o = s->options;
+  const struct token_request_options *o = &s->options->request;
   const char *const *texts = (const char *const *)s->credentials.texts;
-  bool has_secret = (o->supplied & CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET)) != 0;
-  bool has_password = (o->supplied & CREDENTIAL_BIT(CREDENTIAL_PASSWORD)) != 0;
+  bool has_secret = (s->options->supplied & CREDENTIAL_BIT(CREDENTIAL_CLIENT_SECRET)) != 0;
+  bool has_password = (s->options->supplied & CREDENTIAL_BIT(CREDENTIAL_PASSWORD)) != 0;
   char *basic = s->requester.basic != NULL ? text_copy(basic_of(s)) : NULL, *old_basic;
   if (basic == NULL && s->requester.basic != NULL) return false;
   if (!token_requester_set_secrets(
@@ -647,7 +648,7 @@ void token_source_fail_credentials(struct token_source *s, unsigned ticket, enum
   end_fetch(s);
 }
 
-/* ---- Store ----------------------------------------------------------------------------------- */
+/* ---- store ---- */
 
 double token_source_store_check_due(const struct token_source *s) {
   return s->fetch != NULL ? s->store_check_at : INFINITY;
@@ -714,37 +715,28 @@ bool token_source_is_dirty(const struct token_source *s) {
 bool token_source_take_dirty(struct token_source *s, struct stored_token *out) {
   if (!token_source_is_dirty(s)) return false;
   s->dirty = false;
+  struct auth_style_names style = token_requester_name_style(&s->requester);
+  bool is_of_style =
+      token_requester_find_endpoint(&s->requester, style.endpoint) == s->refresh_endpoint;
   *out = (struct stored_token){.access_token = s->access_token,
-                               .refresh_token = s->refresh_token,
+                               .refresh_token = is_of_style ? s->refresh_token : NULL,
                                .renew_at = clock_wall() + (s->renew_at - clock_monotonic()),
                                .expires_at = s->expires_at,
-                               .style = token_requester_name_style(&s->requester)};
+                               .style = style};
   return true;
 }
 
-/* ---- Lifetime -------------------------------------------------------------------------------- */
+/* ---- lifetime ---- */
 
 struct token_source *token_source_new(const struct token_source_options *options,
                                       struct transport *transport) {
-  struct token_request_options request_options = {
-      .endpoint_count = options->endpoint_count,
-      .client_id = options->client_id,
-      .client_secret = options->client_secret,
-      .username = options->username,
-      .password = options->password,
-      .scope = options->scope,
-      .encoding = options->encoding,
-      .client_auth = options->client_auth,
-      .loopback = options->loopback,
-  };
-  memcpy(request_options.endpoints, options->endpoints, sizeof options->endpoints);
   struct token_source *s = calloc(1, sizeof *s);
   if (s == NULL) return NULL;
   s->options = options;
   s->transport = transport;
   s->events.recording = options->record_events;
   s->credentials.supplied = options->supplied;
-  if (token_requester_init(&s->requester, &request_options)) return s;
+  if (token_requester_init(&s->requester, &options->request)) return s;
   token_source_free(s);
   return NULL;
 }
@@ -762,7 +754,7 @@ void token_source_free(struct token_source *s) {
   free(s);
 }
 
-/* ---- Redaction ------------------------------------------------------------------------------- */
+/* ---- redaction ---- */
 
 #define SECRETS_MAX (7 + CREDENTIALS_MAX + PREVIOUS_TOKENS + PROXY_SECRETS_MAX)
 _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find accepts");
@@ -770,8 +762,8 @@ _Static_assert(SECRETS_MAX <= REDACT_SECRETS_MAX, "more secrets than redact_find
 /* Lists all secrets. Entries are NULL if there is no such secret. */
 static void list_secrets(const struct token_source *s, const char *secrets[SECRETS_MAX]) {
   size_t count = 0;
-  secrets[count++] = s->options->client_secret;
-  secrets[count++] = s->options->password;
+  secrets[count++] = s->options->request.client_secret;
+  secrets[count++] = s->options->request.password;
   secrets[count++] = s->options->access_token;
   secrets[count++] = s->access_token;
   secrets[count++] = s->refresh_token;

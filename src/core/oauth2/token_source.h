@@ -37,19 +37,12 @@
 
 /* Borrowed, with all it points to; must outlive the token source. */
 struct token_source_options {
-  struct token_endpoint endpoints[TOKEN_ENDPOINTS_MAX]; /* see struct token_request_options */
-  unsigned endpoint_count;
-  const char *client_id, *client_secret; /* NULL if not given, as are the next four */
-  const char *username, *password;
-  const char *access_token; /* given by the user: it is used, and none is requested */
-  const char *scope;        /* to be requested */
+  struct token_request_options request;
+  const char *access_token; /* given by the user: it is used, and none is requested; or NULL */
   unsigned supplied;        /* set of the credentials that are not given here, but supplied by the
                              * binding whenever they are needed; see core/oauth2/credentials.h */
-  enum token_encoding encoding;
-  enum client_auth client_auth;
-  double timeout;     /* of a fetch, in seconds */
-  bool loopback;      /* the endpoints are plain http to this machine, see url_check */
-  bool record_events; /* see token_source_events */
+  double timeout;           /* of a fetch, in seconds */
+  bool record_events;       /* see token_source_events */
   const struct proxy_secrets *proxy_secrets; /* for redaction */
 };
 
@@ -74,7 +67,7 @@ struct token_fetch {
   unsigned references;      /* private */
 };
 
-/* ---- Lifetime -------------------------------------------------------------------------------- */
+/* ---- lifetime ---- */
 
 /* Returns a new token source. Free it with token_source_free, before the transport. Returns NULL if
  * out of memory. */
@@ -85,7 +78,7 @@ struct token_source *token_source_new(const struct token_source_options *options
  * stays valid until everyone who has joined it has left. NULL does nothing. */
 void token_source_free(struct token_source *token_source);
 
-/* ---- Token ----------------------------------------------------------------------------------- */
+/* ---- token ---- */
 
 /* Returns the access token to use, or NULL if one must be fetched. `just_fetched` says that the
  * caller has waited for this token, and gets it even if it is about to expire. The token is valid
@@ -112,7 +105,7 @@ bool token_source_reject(struct token_source *token_source, unsigned generation)
  * too, and the next request uses the first grant. */
 void token_source_note_accepted(struct token_source *token_source, unsigned generation);
 
-/* ---- Fetch ----------------------------------------------------------------------------------- */
+/* ---- fetch ---- */
 
 /* Joins the fetch that is in progress, or starts one, which may have failed already. `earlier` is
  * how many token requests of the caller have failed before. The caller must leave the fetch exactly
@@ -159,7 +152,7 @@ const char *token_source_url(const struct token_source *token_source);
  * source owns it. It stays empty unless options.record_events is set. */
 struct event_queue *token_source_events(struct token_source *token_source);
 
-/* ---- Secrets that the binding supplies ------------------------------------------------------- */
+/* ---- secrets that the binding supplies ---- */
 
 /* A fetch that needs a credential of options.supplied waits until the binding has supplied it:
  * somebody calls token_source_ask_credentials and then, for each token_source_next_credential,
@@ -223,7 +216,7 @@ void token_source_give_credential(struct token_source *token_source, unsigned ti
 void token_source_fail_credentials(struct token_source *token_source, unsigned ticket,
                                    enum failure_kind kind, const char *message);
 
-/* ---- Store: tokens shared with other clients ------------------------------------------------- */
+/* ---- store: tokens shared with other clients ---- */
 
 /* A token as it is stored. Strings are borrowed, and NULL if missing. Times are in seconds since
  * 1970, or INFINITY if not known. */
@@ -253,8 +246,10 @@ bool token_source_import(struct token_source *token_source, const struct stored_
  * yet. */
 bool token_source_is_dirty(const struct token_source *token_source);
 
-/* Sets `*out` to that token, and marks it as taken. Its strings are valid as long as those of
- * token_source_token. Returns false, and leaves `*out` unchanged, if there is none. */
+/* Sets `*out` to that token, and marks it as taken. The refresh token is left out if it is of
+ * another endpoint than the style: whoever imports it would send it to the wrong one. The strings
+ * are valid as long as those of token_source_token. Returns false, and leaves `*out` unchanged, if
+ * there is none. */
 bool token_source_take_dirty(struct token_source *token_source, struct stored_token *out);
 
 /* Returns when the store should be checked next, in monotonic seconds, because another client may
@@ -265,7 +260,7 @@ double token_source_store_check_due(const struct token_source *token_source);
 /* Call this when the store is being checked: the next check is due 0.5 s later. */
 void token_source_begin_store_check(struct token_source *token_source);
 
-/* ---- Redaction ------------------------------------------------------------------------------- */
+/* ---- redaction ---- */
 
 /* Finds the first secret in `size` bytes of text: credentials, secrets of proxy URLs, the current
  * tokens, the last eight credentials that were replaced, and the last four tokens that were
