@@ -49,6 +49,11 @@ describe("the command, used for the first time,", function()
       ["/a/../b"] = "the segments '.' and '..' are refused",
       ["/a/%2e%2E"] = "the segments '.' and '..' are refused",
       ["/a%2fb"] = "an escaped slash (%2F) is refused",
+      ["/a%252fb"] = "an escaped slash (%2F) is refused",
+      ["/a/..;v=1/b"] = "the segments '.' and '..' are refused",
+      ["/a/;v=1/b"] = "it has an empty segment: '/;'",
+      ["/a%c2%85b"] = "it has a control character",
+      ["/a%ffb"] = "it is not valid UTF-8",
     } do
       it(path, function()
         refuses(("PATH '%s': %s (see podero get --help)"):format(path, problem), ("get '%s'"):format(path))
