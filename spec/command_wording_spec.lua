@@ -61,6 +61,18 @@ describe("the command's messages", function()
       PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "Bearer hush" })
   end)
 
+  it("name the command's --help if an argument is wrong, whatever it contains", function()
+    says(2, "podero: --base-url 'PODERO_BASE_URL' has no scheme: https://PODERO_BASE_URL? (see podero token --help)",
+      "token --base-url PODERO_BASE_URL")
+    says(2, "podero: --client-secret-file (PODERO_SECRET) cannot be used",
+      "token --client-id x --client-secret-file PODERO_SECRET")
+    says(2, "(see podero token --help)", "token --client-id x --client-secret-file PODERO_SECRET")
+    says(2, "podero: --base-url 'x user_agent y' ", "token --base-url 'x user_agent y'")
+    local code, _, errors = command.run("token", command.environment(server, { PODERO_BASE_URL = "app.podero.com" }))
+    assert.same({ 2, "podero: PODERO_BASE_URL 'app.podero.com' has no scheme: https://app.podero.com?\n" },
+      { code, errors })
+  end)
+
   it("show no secret", function()
     local function hides(arguments, more)
       local code, output, errors = command.run(arguments, command.environment(server, more))

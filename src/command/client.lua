@@ -50,8 +50,8 @@ function client.new(given, shown, on_event)
   end or nil
   local made, err = client.call(given, podero.new, settings)
   if not made and err.kind == "argument" then
-    local message = wording.of("argument", err.message, given)
-    if message:find("PODERO_", 1, true) then failure.setup(message) end -- help on arguments would not help
+    local message, has_variable = wording.of("argument", err.message, given)
+    if has_variable then failure.setup(message) end -- help on arguments would not help
     failure.usage(message, given.label)
   end
   if not made then error(err, 0) end

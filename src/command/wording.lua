@@ -84,31 +84,8 @@ local function shown(value)
   return words.quoted((value:gsub("//[^/]*@", "//...@")))
 end
 
---- Replaces the option that a message begins with by its label and its value.
-local function with_value(message, given)
-  local name, rest = message:match("^([%l_]+) (.*)$")
-  if not is_name[name] then return message end
-  local variable, behind = rest:match("^%(from ([%u_]+)%) (.*)$")
-  local value = given[name] or (variable and options.variable(variable))
-  variable, rest = variable or label(given, name), behind or rest
-  if variable == "PODERO_ACCESS_TOKEN" and options.variable(variable):find("^[Bb]earer ") then
-    return variable .. " begins with 'Bearer ': leave that out"
-  end
-  if not SHOWN[name] or type(value) ~= "string" then return variable .. " " .. rest end
-  if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
-    local is_local = value:find("^localhost%f[^%w.-]") or value:find("^127%.")
-    rest = ("has no scheme: %s://%s?"):format(is_local and "http" or "https", words.quoted(value):sub(2, -2))
-  end
-  return ("%s %s %s"):format(variable, shown(value), rest)
-end
-
-local function of_argument(message, given)
-  local function named(name) return label(given, name) end
-  message = message:gsub("^no token from token_url %S+: ", "")
-  message = message:gsub("^t?l?s?%.?([%l_]+) is given without t?l?s?%.?([%l_]+)$", function(first, second)
-    return ("%s is given without %s"):format(named(first), named(second))
-  end)
-  message = with_value(message, given)
+--- Replaces the options that a text names. `named(name)` returns what to call one.
+local function with_names(message, named)
   message = message:gsub("tls%.([%l_]+)", named):gsub("option '([%l_]+)'", named):gsub("or set allow_http",
     "or give allow_http")
   -- Whole words only: not parts of names of files.
@@ -117,9 +94,48 @@ local function of_argument(message, given)
   end))
 end
 
---- Returns a message of the module. `kind`: of the error; `given`: what the arguments have given, see arguments.lua.
+--- Returns a message about the value of an option: `known`, what the user calls the option; the value, if it may be
+-- shown; and `rest`, what is wrong with it.
+local function about_value(name, value, known, rest)
+  if known == "PODERO_ACCESS_TOKEN" and options.variable(known):find("^[Bb]earer ") then
+    return known .. " begins with 'Bearer ': leave that out"
+  end
+  if not SHOWN[name] or type(value) ~= "string" then return known .. " " .. rest end
+  if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
+    local is_local = value:find("^localhost%f[^%w.-]") or value:find("^127%.")
+    rest = ("has no scheme: %s://%s?"):format(is_local and "http" or "https", words.quoted(value):sub(2, -2))
+  end
+  return ("%s %s %s"):format(known, shown(value), rest)
+end
+
+--- Returns the message, and whether it names a variable.
+local function of_argument(message, given)
+  message = message:gsub("^no token from token_url %S+: ", "")
+  local name, rest = message:match("^([%l_]+) (.*)$")
+  local variable, behind = (rest or ""):match("^%(from ([%u_]+)%) (.*)$")
+  local has_variable = variable ~= nil or message:find("^PODERO_") ~= nil
+  local function named(option)
+    local known = label(given, option)
+    has_variable = has_variable or known:find("^PODERO_") ~= nil
+    return known
+  end
+  local first, second = message:match("^t?l?s?%.?([%l_]+) is given without t?l?s?%.?([%l_]+)$")
+  if first then
+    message = ("%s is given without %s"):format(named(first), named(second))
+  elseif is_name[name] then
+    local value = given[name] or (variable and options.variable(variable))
+    message = about_value(name, value, variable or named(name), with_names(behind or rest, named))
+  else
+    message = with_names(message, named)
+  end
+  return message, has_variable
+end
+
+--- Returns a message of the module, and whether it names an environment variable as the source of a value that cannot
+-- be used. `kind`: of the error; `given`: what the arguments have given, see arguments.lua.
 function wording.of(kind, message, given)
-  return kind == "argument" and of_argument(message, given) or of_response(message, given)
+  if kind == "argument" then return of_argument(message, given) end
+  return of_response(message, given), false
 end
 
 return wording
