@@ -174,12 +174,22 @@ describe("the command, used for the first time,", function()
 
     it("names no proxy that is not used", function()
       assert.is_nil(examine("", { https_proxy = "http://127.0.0.1:9" }):find("proxy", 1, true))
-      local output = examine("--max-retries 0", { http_proxy = "http://me:hush@127.0.0.1:9" })
-      assert.truthy(output:find("proxy        127.0.0.1:9 (http_proxy)", 1, true), output)
+      -- plain http to this machine
+      assert.is_nil(examine("", { http_proxy = "http://127.0.0.1:9" }):find("proxy", 1, true))
+      local output = examine("--allow-http", { PODERO_BASE_URL = "http://podero.invalid", http_proxy = server.url })
+      local expected = ("proxy        %s (http_proxy)\n"):format(server.url:match("//(.*)$"))
+      assert.truthy(output:find(expected, 1, true), output)
+      output = examine("--proxy http://me:hush@127.0.0.1:9")
+      assert.truthy(output:find("proxy        127.0.0.1:9 (--proxy)\n", 1, true), output)
       assert.is_nil(output:find("hush", 1, true))
-      for _, except in ipairs { "*", "example.com, 127.0.0.1", "127.0.0.1" } do
-        output = examine("", { http_proxy = "http://127.0.0.1:9", no_proxy = except })
-        assert.is_nil(output:find("proxy", 1, true), output)
+    end)
+
+    it("names the variable that may except the host from the proxy", function()
+      for _, name in ipairs { "no_proxy", "NO_PROXY" } do
+        local output = examine("--proxy http://127.0.0.1:9", { [name] = "example.com, 127.0.0.1" })
+        local expected = ("proxy        127.0.0.1:9 (--proxy, unless %s excepts the host)\n"):format(name)
+        assert.truthy(output:find(expected, 1, true), output)
+        assert.truthy(output:find("connection   127.0.0.1:%d+ answers"), output)
       end
     end)
 

@@ -3,6 +3,7 @@
 local convert = require "podero.command.convert"
 local option = require "podero.command.option"
 local podero = require "podero"
+local syntax = require "podero.command.syntax"
 
 local options = {}
 
@@ -158,26 +159,30 @@ local PROXIES = {
   https = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" },
 }
 
---- Returns whether the variable no_proxy names a host, or a domain that it is in.
-local function is_excepted(host)
-  local name = host:lower():gsub(":%d+$", "")
-  for entry in (options.variable "no_proxy" or options.variable "NO_PROXY" or ""):lower():gmatch("[^%s,]+") do
-    entry = entry:gsub("^%.", "")
-    if entry == "*" or name == entry or name:sub(-#entry - 1) == "." .. entry then return true end
-  end
-  return false
+--- Returns whether requests are plain http to this machine: the module sends them through no proxy of the environment.
+local function is_loopback(given)
+  if not options.base_url(given):lower():find("^http://") then return false end
+  local host = options.host(given):gsub(":%d+$", ""):gsub("^%[(.*)%]$", "%1")
+  return syntax.is_loopback(host)
 end
 
---- Returns the proxy that requests go through, without a user name and a password, and where it comes from; nil if
--- there is none.
-function options.proxy(given)
-  local proxy, source = given.proxy, "--proxy"
+local function proxy_of_environment(given)
+  if is_loopback(given) then return nil end
   local scheme = options.base_url(given):match("^%a+"):lower()
   for _, name in ipairs(PROXIES[scheme] or PROXIES.https) do
-    if proxy == nil then proxy, source = options.variable(name), name end
+    local proxy = options.variable(name)
+    if proxy then return proxy, name end
   end
-  if proxy == nil or proxy == "" or is_excepted(options.host(given)) then return nil end
-  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
+end
+
+--- Returns the proxy that is set, without a user name and a password, and where it comes from; nil if there is none.
+-- If a variable names exceptions, returns it, too: libcurl decides whether the host is one.
+function options.proxy(given)
+  local proxy, source = given.proxy, "--proxy"
+  if proxy == nil then proxy, source = proxy_of_environment(given) end
+  if proxy == nil or proxy == "" then return nil end
+  proxy = proxy:match("[^@]*$"):gsub("^%a+://", "")
+  return proxy, source, options.variable "no_proxy" and "no_proxy" or options.variable "NO_PROXY" and "NO_PROXY" or nil
 end
 
 return options

@@ -1,6 +1,7 @@
 /* podero.command.syntax: the module's checks of arguments, for messages before a request is sent.
  *
  *   is_uuid(text)        whether a text is a UUID
+ *   is_loopback(host)    whether a host name or an address means this machine
  *   path_fault(path)     what is wrong with a path
  *   escaped_path(path)   a path without characters that need escaping */
 #include "core/syntax.h"
@@ -13,6 +14,11 @@ static int command_is_uuid(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
   lua_pushboolean(L, syntax_is_uuid(text, size));
+  return 1;
+}
+
+static int command_is_loopback(lua_State *L) {
+  lua_pushboolean(L, syntax_is_loopback(luaL_checkstring(L, 1)));
   return 1;
 }
 
@@ -47,13 +53,14 @@ static int command_escaped_path(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"is_uuid", command_is_uuid},
+                                     {"is_loopback", command_is_loopback},
                                      {"path_fault", command_path_fault},
                                      {"escaped_path", command_escaped_path},
                                      {NULL, NULL}};
 
 PODERO_EXPORT int luaopen_podero_command_syntax(lua_State *L);
 int luaopen_podero_command_syntax(lua_State *L) {
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   compat_setfuncs(L, functions);
   return 1;
 }

@@ -2,6 +2,7 @@
 -- that a value comes from, instead of the module's option.
 
 local options = require "podero.command.options"
+local syntax = require "podero.command.syntax"
 local words = require "podero.command.words"
 
 local wording = {}
@@ -102,8 +103,8 @@ local function about_value(name, value, known, rest)
   end
   if not SHOWN[name] or type(value) ~= "string" then return known .. " " .. rest end
   if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
-    local is_local = value:find("^localhost%f[^%w.-]") or value:find("^127%.")
-    rest = ("has no scheme: %s://%s?"):format(is_local and "http" or "https", words.quoted(value):sub(2, -2))
+    local scheme = syntax.is_loopback(value:match("^[^:/]*")) and "http" or "https"
+    rest = ("has no scheme: %s://%s?"):format(scheme, words.quoted(value):sub(2, -2))
   end
   return ("%s %s %s"):format(known, shown(value), rest)
 end

@@ -143,8 +143,9 @@ local function show_settings(report, given)
   local doubtful = credentials.doubtful(given)
   report:step(doubtful and "note" or "good", "credentials", (credentials.describe(given)), doubtful
     and doubtful .. " begins or ends with a blank or a quotation mark: remove it, unless it belongs there." or nil)
-  local proxy, where_from = options.proxy(given)
-  if proxy then report:step("good", "proxy", ("%s (%s)"):format(proxy, where_from)) end
+  local proxy, where_from, exceptions = options.proxy(given)
+  local unless = exceptions and (", unless %s excepts the host"):format(exceptions) or ""
+  if proxy then report:step("good", "proxy", ("%s (%s%s)"):format(proxy, where_from, unless)) end
 end
 
 --- Checks the token. Returns the text of the step; nil if the list will tell.
