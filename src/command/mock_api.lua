@@ -40,13 +40,6 @@ function mock_api.make_users(from, to)
   return "[" .. table.concat(list, ",") .. "]"
 end
 
---- Returns what mock_api.answer takes, of two JSON arrays of users.
-function mock_api.lists(users, deleted)
-  local first, second = users:match("^%s*%[(.*)%]%s*$"), deleted:match("^%s*%[(.*)%]%s*$")
-  local comma = first:find("%S") and second:find("%S") and "," or ""
-  return { users = users, all = "[" .. first .. comma .. second .. "]" }
-end
-
 -- requests ----------------------------------------------------------------------------------------------------------
 
 local function decoded(text)
@@ -108,7 +101,7 @@ local function list_users(query, lists)
 end
 
 --- Returns status and JSON body of the response to a request: a table with `method`, `path`, `query` ("" for none),
--- `headers` (names in lower case) and `body`. `lists`: what mock_api.lists returns.
+-- `headers` (names in lower case) and `body`. `lists`: JSON arrays, `users`, and `all`, with the deleted ones.
 function mock_api.answer(request, lists)
   if TOKEN_PATHS[request.path] then return issue_token(request) end
   if request.headers.authorization ~= "Bearer " .. TOKEN then return 401, '{"detail": "Unauthorized"}' end
