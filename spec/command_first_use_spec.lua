@@ -5,17 +5,9 @@ local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
 describe("the command, used for the first time,", function()
-  local server, folder
+  local folder, server
 
-  setup(function()
-    server = mock.start { tls = false }
-    folder = command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(...) folder, server = ... end)
 
   local function run(arguments, more)
     return command.run(arguments, command.environment(server, more))
@@ -202,11 +194,9 @@ describe("the command, used for the first time,", function()
   it("keeps a list up to date with the crontab of the man page, in silence", function()
     -- cron's environment is small, and its folder is another one.
     local paths = ("package.path, package.cpath = %q, %q"):format(folder .. "/?.lua;" .. package.path, package.cpath)
-    local script = assert(io.open(folder .. "/podero.sh", "w"))
-    script:write(("cd %s && PODERO_BASE_URL=%s exec %s -e %s src/command/podero \"$@\"\n"):format(
+    command.write("podero.sh", ("cd %s && PODERO_BASE_URL=%s exec %s -e %s src/command/podero \"$@\"\n"):format(
       helper.quoted((helper.shell("pwd"):gsub("%s+$", ""))), server.url, helper.quoted(helper.interpreter()),
       helper.quoted(paths)))
-    script:close()
     helper.shell("umask 077; echo demo-secret >" .. folder .. "/podero-secret")
 
     local crontab = assert(helper.read("docs/podero.1"):match("every night:\n%.Pp\n(.-)%.Pp")):gsub("%.Dl ", "")

@@ -7,8 +7,7 @@ local socket = require "socket"
 describe("podero mock", function()
   local folder, running, running_pid
 
-  setup(function() folder = command.open() end)
-  teardown(function() command.close() end)
+  command.set_up(nil, function(made) folder = made end)
 
   --- Starts the command, and returns what it says to set: a table of variables.
   local function start(arguments)
@@ -37,14 +36,6 @@ describe("podero mock", function()
     if running then stop "KILL" end
     helper.close_clients()
   end)
-
-  --- Writes a file, and returns its name.
-  local function file_of(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "w"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
-  end
 
   --- Connects to the command, sends a request for the users, and returns the connection.
   local function request_users(process, query)
@@ -93,7 +84,7 @@ describe("podero mock", function()
   it("serves the users of a file, if the API could return them", function()
     local user = { id = "1", organization_id = "2", role = "staff", email = "a@example.com", num_inverters = 0,
       num_heat_pumps = 0, num_electric_vehicles = 0, num_wallboxes = 0 }
-    local name = file_of("users.json", cjson.encode { user })
+    local name = command.write("users.json", cjson.encode { user })
     local process = start("--users " .. name)
     assert.equal("a@example.com", client_of(process):list_users(process.ORG)[1].email)
     assert.equal(1, #client_of(process):list_users(process.ORG, { include_deleted = true }))
@@ -112,7 +103,7 @@ describe("podero mock", function()
       ["[" .. user:format('"two"') .. "]"] = "[1].num_wallboxes: expected integer, got string",
       ["[" .. user:format("NaN") .. "]"] = "not JSON",
     } do
-      local name = file_of("wrong.json", text)
+      local name = command.write("wrong.json", text)
       for _, option in ipairs { "--users", "--deleted" } do
         local line = command.line(("mock %s %s"):format(option, name), {})
         local code, output, errors = command.shell("timeout 10 " .. line)
@@ -135,7 +126,7 @@ describe("podero mock", function()
     stop()
     local user = '{"id":"1","organization_id":"2","role":"user","email":"gone@example.com","num_inverters":0,'
       .. '"num_heat_pumps":0,"num_electric_vehicles":0,"num_wallboxes":0}'
-    process = start("--count 2 --deleted " .. file_of("deleted.json", "[" .. user .. "]"))
+    process = start("--count 2 --deleted " .. command.write("deleted.json", "[" .. user .. "]"))
     client = client_of(process)
     assert.equal(2, #assert(client:list_users(process.ORG)))
     assert.equal("gone@example.com", client:list_users(process.ORG, { include_deleted = true })[3].email)
