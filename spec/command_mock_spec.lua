@@ -9,10 +9,18 @@ describe("podero mock", function()
 
   command.set_up(nil, function(made) folder = made end)
 
-  --- Starts the command, and returns what it says to set: a table of variables.
-  local function start(arguments)
-    local line = command.line("mock " .. (arguments or ""), {})
-    running = io.popen(("sh -c %s 2>%s/errors"):format(helper.quoted("echo $$; exec " .. line), folder))
+  --- Returns the shell command that runs a Lua program, and then the command in the same interpreter.
+  local function line_after(program, arguments)
+    local line = command.line("mock " .. arguments, {})
+    local from = line:find("src/command/podero mock", 1, true)
+    return ("%s -e %s %s"):format(line:sub(1, from - 1), helper.quoted(program), line:sub(from))
+  end
+
+  --- Starts the command, and returns what it says to set: a table of variables. `program`: see line_after; `setting`:
+  -- a shell command that is run before.
+  local function start(arguments, program, setting)
+    local line = ("echo $$; %s; exec %s"):format(setting or ":", line_after(program or "", arguments or ""))
+    running = io.popen(("sh -c %s 2>%s/errors"):format(helper.quoted(line), folder))
     running_pid = running:read("*l")
     local process = {}
     for _ = 1, 3 do
@@ -30,6 +38,13 @@ describe("podero mock", function()
     running:close()
     running = nil
     return rest, seconds
+  end
+
+  --- Returns the processor time that the command has used.
+  local function cpu_seconds()
+    local fields = helper.read("/proc/" .. running_pid .. "/stat"):match("%) (.*)")
+    local user, kernel = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+    return (user + kernel) / tonumber((helper.shell("getconf CLK_TCK")))
   end
 
   after_each(function()
@@ -151,6 +166,35 @@ describe("podero mock", function()
     stop()
   end)
 
+  it("ends a response that the client has not received in time", function()
+    local process = start("--count 100000 --quiet", "require('podero.command.http_server').RESPONSE_SECONDS = 0.2")
+    local slow = request_users(process)
+    slow:receive(100)
+    socket.sleep(0.3) -- now it sends nothing more, however fast the client is
+    assert.is_true(#assert(slow:receive("*a")) < 20e6)
+    assert.equal(1, #assert(client_of(process):list_users(process.ORG, { limit = 1 })))
+    slow:close()
+    stop()
+  end)
+
+  it("waits for connections to end if no descriptor is left for further ones, and uses no processor time", function()
+    local process = start("--quiet", "require('podero.command.http_server').REQUEST_SECONDS = 2", "ulimit -n 8")
+    local silent = {}
+    for i = 1, 4 do
+      silent[i] = assert(socket.connect("127.0.0.1", tonumber(process.PODERO_BASE_URL:match("(%d+)$"))))
+    end
+    local request = request_users(process)
+    request:settimeout(0.5)
+    assert.equal("timeout", select(2, request:receive(1)))
+    request:settimeout(20)
+    assert.equal("HTTP/1.1 200 OK", (request:receive("*l"))) -- after the time limit of the silent ones
+    for _, connection in ipairs(silent) do connection:close() end
+    request:close()
+    local seconds = cpu_seconds()
+    assert.is_true(seconds < 0.5, seconds)
+    assert.equal("", (stop()))
+  end)
+
   it("dies at once of SIGTERM and SIGINT, also during a request", function()
     for signal, number in pairs { TERM = 15, INT = 2, HUP = 1 } do
       local process = start "--count 100000 --quiet"
@@ -171,11 +215,8 @@ describe("podero mock", function()
 
   it("says what to install if LuaSocket is missing", function()
     for _, name in ipairs { "socket.core", "mime.core" } do
-      local line = command.line("mock", {}):gsub("src/command/podero mock$", function(rest)
-        local without = ("package.preload[%q] = function() error 'none' end"):format(name)
-        return ("-e %s %s"):format(helper.quoted(without), rest)
-      end)
-      local code, output, errors = command.shell(line)
+      local without = ("package.preload[%q] = function() error 'none' end"):format(name)
+      local code, output, errors = command.shell(line_after(without, ""))
       assert.same({ 2, "" }, { code, output })
       assert.equal("podero: podero mock needs LuaSocket: apt-get install lua-socket, or luarocks install luasocket\n",
         errors)
