@@ -109,13 +109,34 @@ function options.variable(name)
   return value ~= "" and value or nil
 end
 
--- Options of podero.new that hold credentials. Those that are true are secrets: each has an option NAME_file, too.
-local IS_SECRET = {
+--- Options of podero.new that hold credentials. Those that are true are secrets: each has an option NAME_file, too.
+options.IS_SECRET = {
   client_id = false, client_secret = true, username = false, password = true, access_token = true,
 }
 
 --- The names of these options, in the order in which the man page lists them.
 options.CREDENTIALS = { "client_id", "client_secret", "username", "password", "access_token" }
+
+local is_of_module = { key_password = true }
+for _, names in ipairs { PASSED, PASSED_TLS, options.CREDENTIALS } do
+  for _, name in ipairs(names) do is_of_module[name] = true end
+end
+for name, is_secret in pairs(options.IS_SECRET) do is_of_module[name .. "_file"] = is_secret or nil end
+
+--- Returns whether podero.new has an option of this name, also in the table `tls`, that the command may give.
+function options.is_of_module(name)
+  return is_of_module[name] == true
+end
+
+--- Returns what the command calls an option of podero.new.
+function options.long(name)
+  return "--" .. name:gsub("_", "-")
+end
+
+--- Returns the name of the environment variable for an option of podero.new.
+function options.variable_of(name)
+  return "PODERO_" .. name:upper()
+end
 
 --- Returns whether the arguments have credentials. If so, those of the environment are not used.
 function options.has_credentials(given)
@@ -128,13 +149,13 @@ end
 --- Returns where the value of an option of podero.new comes from: the name of the command's option or of the
 -- environment variable; nil if it is not given.
 function options.source(given, name)
-  local long, is_secret = "--" .. name:gsub("_", "-"), IS_SECRET[name]
-  if given[name] then return long end
-  if given[name .. "_file"] then return long .. "-file" end
+  local file, is_secret = name .. "_file", options.IS_SECRET[name]
+  if given[name] then return options.long(name) end
+  if given[file] then return options.long(file) end
   if is_secret == nil and name ~= "base_url" and name ~= "token_url" then return nil end
   if is_secret ~= nil and options.has_credentials(given) then return nil end
-  for _, suffix in ipairs(is_secret and { "", "_FILE" } or { "" }) do
-    local variable = "PODERO_" .. name:upper() .. suffix
+  for _, option_name in ipairs { name, is_secret and file or nil } do
+    local variable = options.variable_of(option_name)
     if options.variable(variable) then return variable end
   end
 end

@@ -7,20 +7,8 @@ local words = require "podero.command.words"
 
 local wording = {}
 
-local SECRETS = { client_secret = true, password = true, access_token = true, key_password = true }
-
 -- Secrets that the command asks for on the terminal.
 local ENTERED = { client_secret = "the secret that was entered", password = "the password that was entered" }
-
--- Options of the module that messages name.
-local NAMES = {
-  "base_url", "token_url", "client_id", "client_secret", "username", "password", "access_token", "client_secret_file",
-  "password_file", "access_token_file", "token_encoding", "client_auth", "scope", "connect_timeout", "max_retries",
-  "max_response_bytes", "http_version", "user_agent", "allow_http", "proxy", "timeout", "ca_file", "ca_path", "cert",
-  "key", "key_password",
-}
-local is_name = {}
-for _, name in ipairs(NAMES) do is_name[name] = true end
 
 -- Options whose values may be shown.
 local SHOWN = { base_url = true, token_url = true, client_id = true, username = true, scope = true, user_agent = true }
@@ -29,10 +17,10 @@ local SHOWN = { base_url = true, token_url = true, client_id = true, username = 
 local function label(given, name)
   if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
-  local is_secret = SECRETS[base]
+  local is_secret = options.IS_SECRET[base] or base == "key_password"
   if is_secret then name = base end
   if name == "base_url" and given.sandbox then return "--sandbox" end
-  return options.source(given, name) or ENTERED[name] or "--" .. name:gsub("_", "-") .. (is_secret and "-file" or "")
+  return options.source(given, name) or ENTERED[name] or options.long(is_secret and name .. "_file" or name)
 end
 
 -- Phrases of the module in errors about responses. Such an error may also quote the server: so only these phrases are
@@ -70,7 +58,7 @@ end
 local function of_response(message, given)
   -- The file of a secret is read again after the server refused the secret.
   message = message:gsub("^([%l_]+)_file %(", function(name)
-    return SECRETS[name] and label(given, name) .. " (" or nil
+    return options.IS_SECRET[name] and label(given, name) .. " (" or nil
   end)
   for _, phrase in ipairs(PHRASES) do
     local old = phrase[1]:gsub("[{}]", "")
@@ -91,7 +79,7 @@ local function with_names(message, named)
     "or give allow_http")
   -- Whole words only: not parts of names of files.
   return (message:gsub("%f[%w_./-]%l+_[%l_]+%f[^%w_./-]", function(name)
-    return is_name[name] and named(name) or nil
+    return options.is_of_module(name) and named(name) or nil
   end))
 end
 
@@ -123,7 +111,7 @@ local function of_argument(message, given)
   local first, second = message:match("^t?l?s?%.?([%l_]+) is given without t?l?s?%.?([%l_]+)$")
   if first then
     message = ("%s is given without %s"):format(named(first), named(second))
-  elseif is_name[name] then
+  elseif options.is_of_module(name) then
     local value = given[name] or (variable and options.variable(variable))
     message = about_value(name, value, variable or named(name), with_names(behind or rest, named))
   else
