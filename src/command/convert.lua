@@ -1,7 +1,7 @@
 --- Values of options and arguments, see `convert` in option.lua.
 
-local FIELDS = require "podero.command.columns"
 local syntax = require "podero.command.syntax"
+local where = require "podero.command.where"
 local words = require "podero.command.words"
 
 local convert = {}
@@ -41,15 +41,13 @@ end
 
 --- The names of fields of a user, separated by commas.
 function convert.columns(value)
-  local names, is_known, seen = {}, {}, {}
-  for _, name in ipairs(FIELDS) do is_known[name] = true end
-  is_known.name = true -- of tables
+  local names, seen = {}, {}
   for entry in (value .. ","):gmatch(" *([^,]*),") do
     local name = entry:match("^(.-) *$")
     if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
     if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
-    local hint = not is_known[name] and words.hint(name, FIELDS, true) or ""
-    if hint ~= "" then return nil, nil, ("there is no field '%s'%s"):format(name, hint) end
+    local misspelt = name ~= "name" and where.misspelt(name) -- tables have "name"
+    if misspelt then return nil, nil, misspelt end
     names[#names + 1], seen[name] = name, true
   end
   return names
@@ -76,12 +74,13 @@ function convert.path(value)
   return nil, "a path that begins with '/', such as /api/partners/v2.0/org/ORG_ID/users"
 end
 
-local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true }
+convert.METHODS = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" }
 
 function convert.method(value)
-  local method = value:upper()
-  if METHODS[method] then return method end
-  return nil, "GET, HEAD, POST, PUT, PATCH or DELETE"
+  for _, method in ipairs(convert.METHODS) do
+    if value:upper() == method then return method end
+  end
+  return nil, words.any(convert.METHODS)
 end
 
 --- An organization's id.

@@ -127,4 +127,9 @@ function wording.of(kind, message, given)
   return of_response(message, given), false
 end
 
+--- Returns the message of an error of the module, after its kind, unless that is "argument".
+function wording.with_kind(err, given)
+  return (err.kind ~= "argument" and err.kind .. ": " or "") .. wording.of(err.kind, err.message, given)
+end
+
 return wording

@@ -45,17 +45,7 @@ end
 
 --- Returns a text in lines that fit, all but the first of them indented.
 local function wrapped(content, columns, indentation)
-  local lines, line = {}, nil
-  for word in content:gmatch("%S+") do
-    if line and indentation + text.width(line) + 1 + text.width(word) > columns then
-      lines[#lines + 1] = line
-      line = word
-    else
-      line = line and line .. " " .. word or word
-    end
-  end
-  lines[#lines + 1] = line
-  return table.concat(lines, "\n" .. (" "):rep(indentation))
+  return table.concat(text.wrap(content, columns - indentation), "\n" .. (" "):rep(indentation))
 end
 
 --- Prints a step: `mark` is "good", "bad" or "note"; `help`, what to do, may be nil.
@@ -122,9 +112,7 @@ local function fail(report, given, name, err, seen, report_error)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
     if err.kind == "argument" then name = "settings" end -- files of TLS are opened by the first request
-    local kind = err.kind ~= "argument" and err.kind .. ": " or ""
-    local message = kind .. wording.of(err.kind, err.message, given)
-    report:step("bad", name, message, advice.of(err, given, name, seen.first ~= nil))
+    report:step("bad", name, wording.with_kind(err, given), advice.of(err, given, name, seen.first ~= nil))
   elseif failure.is(err) and err.message then
     report:step("bad", name, err.message)
   else
