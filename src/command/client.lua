@@ -73,14 +73,14 @@ end
 
 local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
 
---- Finds out whether the API accepts an access token of the user's own: requests the list of an organization that does
--- not exist. Returns true, or nil and an error.
+--- Checks that the API accepts an access token of the user's own: requests the list of an organization that does not
+-- exist. Raises the error if the token is refused, or if nothing can be said.
 function client.try_token(api, given)
   local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
-  if not podero.is_error(err) or err.kind == "too_large" then return true end -- not an error: the response
-  if err.status ~= 403 and err.status ~= 404 then return nil, err end
+  if not podero.is_error(err) or err.kind == "too_large" then return end -- not an error: the response
+  if err.status ~= 403 and err.status ~= 404 then error(err, 0) end
   local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
-  if content_type:find("json", 1, true) then return true end
+  if content_type:find("json", 1, true) then return end
   local _, source = options.base_url(given)
   failure.error(("HTTP %d from %s does not come from the Partner API (%s): check the base URL (%s)"):format(err.status,
     err.url, content_type, source), "http")
