@@ -194,7 +194,7 @@ describe("a file that the command writes", function()
       local program = [=[
 import os, signal, subprocess, sys, time
 folder, number = sys.argv[1], int(sys.argv[2])
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(number, signal.SIG_DFL) # nohup, for example, lets programs ignore SIGHUP
 child = subprocess.Popen(["sh", "-c", "exec " + sys.argv[3]])
 deadline = time.time() + 20
 while not any(n.startswith(".podero-") for n in os.listdir(folder)) and time.time() < deadline: time.sleep(0.02)

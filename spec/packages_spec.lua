@@ -211,7 +211,7 @@ describe(".ci/packages", function()
     for name, number in pairs { HUP = 1, INT = 2, QUIT = 3, PIPE = 13, TERM = 15 } do
       it("until it ends by SIG" .. name, function()
         local output = shell(([[
-          env --default-signal=INT,QUIT,PIPE %s >/dev/null 2>&1 &
+          env --default-signal=HUP,INT,QUIT,PIPE %s >/dev/null 2>&1 &
           started 1
           kill -%s $!
           touch $DIR/go

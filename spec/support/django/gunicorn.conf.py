@@ -1,6 +1,6 @@
-"""gunicorn's settings: one worker with one thread that keeps connections, on any free port of loopback.
+"""gunicorn's settings: one worker with one thread that keeps connections, on a free port of loopback.
 
-The current folder is the server's own. When it listens, its port is in the file `port` there.
+The current folder is used by this server only. When the server listens, its port is in the file `port` there.
 """
 
 import os
@@ -10,8 +10,8 @@ bind = "127.0.0.1:0"
 worker_class = "gthread"
 workers = threads = 1
 pidfile = "gunicorn.pid"
-preload_app = True  # a fault in the project ends the start
-graceful_timeout = 0  # the end of a spec waits for the end of the server
+preload_app = True  # if the project cannot be loaded, gunicorn ends
+graceful_timeout = 0  # specs wait until the server has ended
 worker_tmp_dir = os.getcwd()
 
 

@@ -1,8 +1,8 @@
 """Servers that send exactly the bytes that a spec asks for, for faults that ordinary servers do not have.
 
 Started and controlled by init.lua: one process with any number of listeners on loopback ports. Each has a script of
-acts for its connections and requests, and records the requests. A command is a line of JSON, and so is its response. In
-JSON, bytes are the characters U+0000 to U+00FF.
+acts for its connections and requests, and records the requests. A command is a line of JSON, and so is its result. In
+JSON, the characters U+0000 to U+00FF stand for bytes.
     python3 serve.py OWNER_PID OWNER_START FOLDER     FOLDER holds NAME.pem and NAME.key
 The process removes the folder and ends when its owner closes the control connection or has ended.
 """
@@ -47,8 +47,8 @@ def nested_bomb(megabytes):
 
 
 def bomb(megabytes, layers):
-    """A gzip text, in pieces, that unpacks to the beginning of a JSON array with so many megabytes of blanks; with two
-    layers, the gzip text of that gzip text."""
+    """Yields the pieces of a gzip file that unpacks to the beginning of a JSON array and so many megabytes of blanks.
+    With two layers, yields that file compressed with gzip once more."""
     if layers == 2:
         yield nested_bomb(megabytes)
         return
@@ -59,7 +59,7 @@ def bomb(megabytes, layers):
 
 @functools.lru_cache
 def blanks(megabytes):
-    """A gzip text that unpacks to an empty JSON array, with so many megabytes of blanks in it."""
+    """Returns a gzip file that unpacks to an empty JSON array with so many megabytes of blanks in it."""
     stream = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [stream.compress(b"[")] + [stream.compress(b" " * 1048576) for _ in range(megabytes)]
     return b"".join(pieces) + stream.compress(b"]") + stream.flush()
@@ -67,7 +67,7 @@ def blanks(megabytes):
 
 @functools.lru_cache
 def packed(head, unit, count):
-    """A gzip text of the head and `count` units."""
+    """Returns a gzip file of the head and `count` units."""
     stream = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = max(1, min(count, 1048576 // len(unit)))
     pieces = [stream.compress(head.encode("latin-1"))]
@@ -78,7 +78,10 @@ def packed(head, unit, count):
 
 @functools.lru_cache
 def colliding(count):
-    """An object with `count` keys that have the same hash in Lua 5.1 and 5.3, which use every third of 64 bytes."""
+    """Returns a JSON object with `count` keys that have the same hash in Lua 5.1 and 5.3.
+
+    The hash of 64 bytes there uses only every third byte.
+    """
     seen = [i for i in range(64) if i % 3 == 0]
     free = [i for i in range(64) if i not in seen]
     members = []
@@ -110,7 +113,7 @@ def is_established(sock):
 
 def tls_context(tls):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:@SECLEVEL=0")  # of the old versions, OpenSSL wants to hear nothing otherwise
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise OpenSSL refuses the old versions
     context.minimum_version = VERSIONS[tls.get("version", "1.2")]
     context.maximum_version = VERSIONS[tls.get("version", "1.3")]
     name = os.path.join(FOLDER, tls["certificate"])
@@ -166,7 +169,7 @@ class Listener:
         time.sleep(0.02)
 
     def next(self, kind):
-        """Returns the next response of a script, or the good one if it is used up."""
+        """Returns the next acts of a script, or the default ones if it is used up."""
         with self.lock:
             queue = self.settings[kind]
             return queue.pop(0) if queue else self.settings.get("good_" + kind, [])
@@ -254,7 +257,7 @@ class Connection:
             self.listener.count(-1)
 
     def act_echo(self, status, form):
-        """A response that repeats all that was sent: as "json", as "text", or in the target of a redirect."""
+        """Sends a response that contains the request, as "json" or as "text", and in the target of a redirect."""
         told = self.request["headers"].get("authorization", "") + "&" + self.request["body"]
         text = json.dumps({"detail": told, "request": self.request}) if form == "json" else "<p>" + told
         self.act_respond(status, {"Location": "/login?" + told.replace(" ", "%20")}, text)
@@ -270,22 +273,22 @@ class Connection:
         self.act_respond(200, {"Content-Encoding": "gzip"}, blanks(int(megabytes)).decode("latin-1"))
 
     def act_packed(self, head, unit, count):
-        """A response in gzip: the head, and `count` units."""
+        """Sends a response in gzip: the head, and `count` units."""
         body = packed(head, unit, int(count))
         self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     def act_packed_body(self, head, unit, count):
-        """Only the body of such a response."""
+        """Sends only the body of such a response."""
         self.sock.sendall(packed(head, unit, int(count)))
 
     def act_gzipped(self, text, more):
-        """A response in gzip, and more bytes after it: the same again for "member"."""
+        """Sends a response in gzip and more bytes after it: the same body again if `more` is "member"."""
         body = squeeze(text.encode("latin-1"), zlib.Z_FINISH, 31)
         body += body if more == "member" else more.encode("latin-1")
         self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     def act_colliding(self, head, count, tail):
-        """A response whose keys collide in Lua's table of strings."""
+        """Sends a response whose keys collide in Lua's table of strings."""
         self.act_respond(200, {}, head + colliding(int(count)) + tail)
 
     def act_pause(self, seconds):
@@ -332,7 +335,7 @@ class Connection:
         raise HangUp
 
     def act_flood(self, text, unit, count, end):
-        """A text, `count` units and an end, as far as the client accepts them. Waits until it has disconnected."""
+        """Sends a text, `count` units and an end until the client accepts no more. Waits until it has disconnected."""
         try:
             self.sock.sendall(text.encode("latin-1"))
             for _ in range(int(count)):
@@ -391,7 +394,7 @@ class Http1(Connection):
         self.sock.sendall(text.encode("latin-1"))
 
     def act_repeat(self, text, count):
-        """The text `count` times, as long as the client accepts it."""
+        """Sends the text `count` times, as long as the client accepts it."""
         each = max(1, 65536 // max(1, len(text)))
         block = text.encode("latin-1") * each
         for _ in range(int(count) // each):
@@ -426,7 +429,7 @@ class Http1(Connection):
 
 
 class Http2(Connection):
-    """One request at a time. A request without acts is a stream on which nothing is sent."""
+    """Serves one request at a time. If a request has no acts, nothing is sent on its stream."""
 
     def run(self):
         config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1",
@@ -485,7 +488,7 @@ class Http2(Connection):
         self.flush()
 
     def act_goaway(self, last_stream, code):
-        """Sends GOAWAY. The frame is made here, since h2 would send nothing more after one of its own."""
+        """Sends GOAWAY. The frame is made here because h2 sends nothing more after a GOAWAY that it has made."""
         self.flush()
         self.sock.sendall(b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", int(last_stream), int(code)))
 
@@ -518,7 +521,7 @@ def act(listeners, command):
 
 
 def process_start(pid):
-    """When a process was started; None when there is none."""
+    """Returns when a process was started, or None if there is no such process."""
     try:
         with open("/proc/%s/stat" % pid) as file:
             fields = file.read().rpartition(") ")[2].split()
@@ -528,7 +531,7 @@ def process_start(pid):
 
 
 def is_running(pid, start):
-    """Whether the process that was started then is running. start: "" on systems without /proc."""
+    """Returns whether the process that was started at `start` is running. `start` is "" on systems without /proc."""
     if start:
         return process_start(pid) == start
     try:
@@ -556,8 +559,8 @@ def main():
     control, _ = server.accept()
     listeners = []
     for line in control.makefile("rb"):
-        answer = act(listeners, json.loads(line))
-        control.sendall(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+        result = act(listeners, json.loads(line))
+        control.sendall(json.dumps(result, ensure_ascii=False).encode() + b"\n")
     leave()
 
 

@@ -1,4 +1,4 @@
-"""The Partner API: its token endpoint and the list of users, answering as Django Ninja does."""
+"""The Partner API: its token endpoint and the list of users, with the responses of Django Ninja."""
 
 import json
 
@@ -11,7 +11,7 @@ from oauth2_provider.views.mixins import OAuthLibMixin
 
 from stack.users import ORGANIZATIONS
 
-# The public application in whose name the token endpoint grants, if the request names no other.
+# The public application to which the token endpoint grants tokens if the request names no other.
 OWN_APPLICATION = "partner-api"
 
 GRANTS = ("password", "refresh_token")
@@ -19,12 +19,12 @@ STRINGS = ("username", "password", "refresh_token", "client_id", "client_secret"
 BOOLEANS = {"true": True, "1": True, "yes": True, "y": True, "on": True, "t": True,
             "false": False, "0": False, "no": False, "n": False, "off": False, "f": False}
 
-# What the list answers if it does not accept the token: "ninja" or "toolkit" (see `refusal`).
+# How the list refuses a token: "ninja" or "toolkit" (see `refusal`).
 refusals = "ninja"
 
 
 def invalid(loc, kind, message, **more):
-    """One entry of pydantic's list of faults."""
+    """Returns one entry of pydantic's list of errors."""
     return {"type": kind, "loc": loc, "msg": message, **more}
 
 
@@ -52,7 +52,7 @@ def faults_of(payload):
 
 
 class PayloadCore(OAuthLibCore):
-    """Hands the payload, without its nulls, to OAuth Toolkit."""
+    """Passes the payload, without its nulls, to OAuth Toolkit."""
 
     def extract_body(self, request):
         body = {name: value for name, value in request.payload.items() if value is not None}
@@ -64,7 +64,7 @@ class PayloadCore(OAuthLibCore):
 
 @method_decorator(csrf_exempt, name="dispatch")
 class TokenView(OAuthLibMixin, View):
-    """Reads JSON, whatever the content type says, and grants by password and refresh token."""
+    """Reads JSON whatever the content type is, and supports the grants password and refresh_token."""
 
     oauthlib_backend_class = PayloadCore
 
@@ -87,7 +87,7 @@ class TokenView(OAuthLibMixin, View):
 
 
 def refusal():
-    """As Django Ninja refuses a request without authentication; or as OAuth Toolkit's own views do."""
+    """Returns the response of Django Ninja to a request without authentication, or that of OAuth Toolkit's views."""
     if refusals == "toolkit":
         return HttpResponseForbidden()
     return JsonResponse({"detail": "Unauthorized"}, status=401)

@@ -1,7 +1,7 @@
-"""The WSGI application: Django, in a database of its own; a record of the requests; and a URL to steer it.
+"""The WSGI application: Django with a new database, a record of the requests, and a URL for commands.
 
-POST /control takes a JSON array of commands and answers with the array of their results. A command is an object with
-`do`, the name of a function below that is marked as a command, and its arguments.
+POST /control takes a JSON array of commands and responds with the array of their results. A command is an object with
+`do`, the name of a function below that has the decorator `command`, and the arguments of that function.
 """
 
 import base64
@@ -40,7 +40,7 @@ BACKENDS = {
 # ---- Commands ----
 
 commands = {}
-changed = []  # by `configure`: settings to be put back
+changed = []  # overrides of settings by `configure`, which `reset` removes
 received = []
 
 
@@ -51,7 +51,7 @@ def command(function):
 
 @command
 def reset():
-    """Everything as after the start."""
+    """Restores the state after the start."""
     while changed:
         changed.pop().disable()
     api.refusals = "ninja"
@@ -63,8 +63,13 @@ def reset():
 
 @command
 def configure(backend=None, debug=None, allowed_hosts=None, refusals=None, expires_in=None):
-    """backend: "form" or "json", what /oauth2/token/ reads; debug and allowed_hosts: Django's DEBUG and ALLOWED_HOSTS;
-    refusals: "ninja" or "toolkit", how the list refuses a token; expires_in: of the tokens from now on, in seconds."""
+    """Changes settings until the next reset.
+
+    backend: "form" or "json", what /oauth2/token/ reads
+    debug, allowed_hosts: Django's DEBUG and ALLOWED_HOSTS
+    refusals: "ninja" or "toolkit", how the list refuses a token
+    expires_in: lifetime of new tokens, in seconds
+    """
     if refusals is not None:
         api.refusals = refusals
     provider = dict(settings.OAUTH2_PROVIDER)
@@ -84,14 +89,14 @@ def configure(backend=None, debug=None, allowed_hosts=None, refusals=None, expir
 
 @command
 def application(client_id, client_secret, grant="client-credentials", client_type="confidential"):
-    """Makes an application, or changes it. grant: "client-credentials" or "password", the only one it may use."""
+    """Creates or changes an application. grant: the only grant that it may use, "client-credentials" or "password"."""
     values = {"client_secret": client_secret, "authorization_grant_type": grant, "client_type": client_type}
     Application.objects.update_or_create(client_id=client_id, defaults=values)
 
 
 @command
 def delete_application(client_id):
-    """With all of its tokens, as the page of the application does it."""
+    """Deletes an application and its tokens, as the page of the application does."""
     Application.objects.get(client_id=client_id).delete()
 
 
@@ -105,7 +110,7 @@ def user(username, password, is_active=True):
 
 @command
 def expire_tokens():
-    """Ends the lifetime of all access tokens. How many there are."""
+    """Expires all access tokens. Returns their number."""
     return AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=1))
 
 
@@ -116,7 +121,7 @@ def toolkit_version():
 
 @command
 def revoke_tokens():
-    """Revokes all access tokens, and leaves the refresh tokens. How many there were."""
+    """Revokes all access tokens, but not the refresh tokens. Returns their number."""
     tokens = list(AccessToken.objects.all())
     for token in tokens:
         token.revoke()
@@ -125,7 +130,7 @@ def revoke_tokens():
 
 @command
 def revoke_refresh_tokens():
-    """Revokes all refresh tokens, and their access tokens with them. How many there were."""
+    """Revokes all refresh tokens and their access tokens. Returns the number of refresh tokens."""
     tokens = list(RefreshToken.objects.filter(revoked__isnull=True))
     for token in tokens:
         token.revoke()
@@ -134,7 +139,7 @@ def revoke_refresh_tokens():
 
 @command
 def requests():
-    """What has been received since the last reset; see `describe`."""
+    """Returns the requests since the last reset, see `describe`."""
     return received
 
 
@@ -142,7 +147,7 @@ def requests():
 
 
 def read_body(content_type, body):
-    """The encoding and the fields of a request's body."""
+    """Returns the encoding and the fields of a request's body."""
     try:
         if content_type == "application/x-www-form-urlencoded":
             return "form", dict(parse_qsl(body.decode(), keep_blank_values=True))
@@ -155,14 +160,14 @@ def read_body(content_type, body):
 
 
 def client_auth(scheme, fields):
-    """Where the client's secret is."""
+    """Returns where the client's secret is."""
     if scheme == "Basic":
         return "basic"
     return "body" if fields.get("client_secret") is not None else "none"
 
 
 def read_basic(credentials):
-    """The pair of Basic authentication as it was before base64, a character for each byte; None if it is none."""
+    """Returns the decoded user and password of Basic authentication, one character for each byte, or None."""
     try:
         return base64.b64decode(credentials).decode("latin-1")
     except ValueError:
@@ -176,7 +181,7 @@ def kind_of(path):
 
 
 def describe(environ, body):
-    """A request in the words of the mock server's record. `authorization` is the scheme alone."""
+    """Returns a request in the format of the mock server's record. `authorization` is only the scheme."""
     content_type = environ.get("CONTENT_TYPE", "").split(";")[0]
     scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     encoding, fields = read_body(content_type, body)
@@ -203,26 +208,26 @@ def control(body, start_response):
     results = []
     for arguments in json.loads(body):
         results.append(commands[arguments.pop("do")](**arguments))
-    answer = json.dumps(results).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
-    return [answer]
+    response = json.dumps(results).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(response)))])
+    return [response]
 
 
 def make_database():
-    """Tables as the models are now, without the history of them that migrations would go through."""
+    """Creates the tables of the current models, which is faster than running all migrations."""
     with connection.schema_editor() as editor:
         for model in apps.get_models():
             editor.create_model(model)
     reset()
-    connection.close()  # a worker makes its own
+    connection.close()  # a worker opens another one
 
 
-def write_at_leisure(sender, connection, **_):
-    """Does not wait for the disk: the database does not outlive the server."""
+def turn_off_sync(sender, connection, **_):
+    """Has SQLite not wait for the disk: the database is not needed after the server has ended."""
     connection.cursor().execute("PRAGMA synchronous = OFF")
 
 
-connection_created.connect(write_at_leisure)
+connection_created.connect(turn_off_sync)
 make_database()
 pages = get_wsgi_application()
 

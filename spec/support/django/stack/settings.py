@@ -1,4 +1,4 @@
-"""Django's settings. What specs change meanwhile is in `CHANGEABLE` of server.py."""
+"""Django's settings. Specs can change some of them, see `configure` in server.py."""
 
 import os
 
@@ -35,12 +35,12 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# The default takes a tenth of a second for each password.
+# The default hasher takes a tenth of a second for each password.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 LOGGING_CONFIG = None
 
 OAUTH2_PROVIDER = {
     "SCOPES": {"read": "Reading scope", "write": "Writing scope"},
-    "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # or the back end could not be changed
+    "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # otherwise the back end could not be changed
 }

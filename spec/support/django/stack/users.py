@@ -1,4 +1,4 @@
-"""The users of each organization: pairs of whether one is deleted, and what the API says of it."""
+"""The users of each organization: pairs of whether the user is deleted, and the user as the API sends it."""
 
 ORG = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
 OTHER_ORG = "7f2c1e9a-3b4d-4c5e-8f60-718293a4b5c6"
