@@ -106,6 +106,7 @@ $(COMMAND_MODULES): $(BUILD)/podero/command/%.so: $(BUILD)/command/%.o
 # Objects that it shares with the module podero.
 $(BUILD)/podero/command/rows.so: $(addprefix $(BUILD)/,core/buffer.o core/number.o core/rfc3339.o \
   lua/user_schema.o)
+$(BUILD)/podero/command/syntax.so: $(BUILD)/core/syntax.o
 
 $(BUILD)/%.o: src/%.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)

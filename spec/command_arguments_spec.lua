@@ -11,15 +11,7 @@ local OTHER = helper.OTHER_ORG
 describe("the arguments of the command", function()
   local server
 
-  setup(function()
-    server = mock.start { tls = false }
-    command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(_, started) server = started end)
 
   local function run(arguments, more)
     return command.run(arguments, command.environment(server, more))

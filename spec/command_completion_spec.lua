@@ -12,12 +12,11 @@ local SCRIPTS = {
 describe("completion", function()
   local folder, root
 
-  setup(function()
-    folder = command.open()
+  command.set_up(nil, function(made)
+    folder = made
     root = helper.shell("pwd"):gsub("%s+$", "")
     helper.shell(("mkdir %s/files && cd %s/files && mkdir a-folder && touch 'a file.csv' admin"):format(folder, folder))
   end)
-  teardown(function() command.close() end)
 
   local function has(shell)
     return select(2, helper.shell("command -v " .. shell)) == 0

@@ -7,17 +7,9 @@ local mock = require "spec.support.mock"
 local cjson = require "cjson"
 
 describe("podero doctor", function()
-  local server, folder
+  local folder, server
 
-  setup(function()
-    server = mock.start { tls = true }
-    folder = command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = true }, function(...) folder, server = ... end)
 
   local NO_CLIENT = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
   local SECRETS = { mock.credentials.client_secret, mock.credentials.password, "hush", "tok-" }
@@ -244,14 +236,7 @@ end)
 describe("podero token with a given access token", function()
   local server
 
-  setup(function()
-    server = mock.start { tls = false }
-    command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
+  command.set_up({ tls = false }, function(_, started) server = started end)
 
   local function run(arguments)
     return command.run("token " .. arguments, command.environment(server, { PODERO_CLIENT_ID = false,

@@ -7,19 +7,13 @@ local mock = require "spec.support.mock"
 local OTHER = helper.OTHER_ORG
 
 describe("a file that the command writes", function()
-  local server, folder, dir
+  local folder, server, dir
 
-  setup(function()
-    server = mock.start { tls = false }
-    folder = command.open()
+  command.set_up({ tls = false }, function(...)
+    folder, server = ...
     dir = folder .. "/files"
   end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
   before_each(function()
-    server:reset()
     helper.shell(("chmod -f 700 %s; rm -rf %s; mkdir %s"):format(dir, dir, dir))
   end)
 
@@ -50,11 +44,9 @@ describe("a file that the command writes", function()
   end
 
   local function write(name, text, mode)
-    local file = assert(io.open(dir .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-    if mode then shell(("chmod %s %s/%s"):format(mode, dir, name)) end
-    return dir .. "/" .. name
+    local path = command.write("files/" .. name, text)
+    if mode then shell(("chmod %s %s"):format(mode, path)) end
+    return path
   end
 
   local function is_list(name)

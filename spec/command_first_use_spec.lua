@@ -5,17 +5,9 @@ local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
 describe("the command, used for the first time,", function()
-  local server, folder
+  local folder, server
 
-  setup(function()
-    server = mock.start { tls = false }
-    folder = command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(...) folder, server = ... end)
 
   local function run(arguments, more)
     return command.run(arguments, command.environment(server, more))
@@ -49,6 +41,11 @@ describe("the command, used for the first time,", function()
       ["/a/../b"] = "the segments '.' and '..' are refused",
       ["/a/%2e%2E"] = "the segments '.' and '..' are refused",
       ["/a%2fb"] = "an escaped slash (%2F) is refused",
+      ["/a%252fb"] = "an escaped slash (%2F) is refused",
+      ["/a/..;v=1/b"] = "the segments '.' and '..' are refused",
+      ["/a/;v=1/b"] = "it has an empty segment: '/;'",
+      ["/a%c2%85b"] = "it has a control character",
+      ["/a%ffb"] = "it is not valid UTF-8",
     } do
       it(path, function()
         refuses(("PATH '%s': %s (see podero get --help)"):format(path, problem), ("get '%s'"):format(path))
@@ -169,12 +166,22 @@ describe("the command, used for the first time,", function()
 
     it("names no proxy that is not used", function()
       assert.is_nil(examine("", { https_proxy = "http://127.0.0.1:9" }):find("proxy", 1, true))
-      local output = examine("--max-retries 0", { http_proxy = "http://me:hush@127.0.0.1:9" })
-      assert.truthy(output:find("proxy        127.0.0.1:9 (http_proxy)", 1, true), output)
+      -- plain http to this machine
+      assert.is_nil(examine("", { http_proxy = "http://127.0.0.1:9" }):find("proxy", 1, true))
+      local output = examine("--allow-http", { PODERO_BASE_URL = "http://podero.invalid", http_proxy = server.url })
+      local expected = ("proxy        %s (http_proxy)\n"):format(server.url:match("//(.*)$"))
+      assert.truthy(output:find(expected, 1, true), output)
+      output = examine("--proxy http://me:hush@127.0.0.1:9")
+      assert.truthy(output:find("proxy        127.0.0.1:9 (--proxy)\n", 1, true), output)
       assert.is_nil(output:find("hush", 1, true))
-      for _, except in ipairs { "*", "example.com, 127.0.0.1", "127.0.0.1" } do
-        output = examine("", { http_proxy = "http://127.0.0.1:9", no_proxy = except })
-        assert.is_nil(output:find("proxy", 1, true), output)
+    end)
+
+    it("names the variable that may except the host from the proxy", function()
+      for _, name in ipairs { "no_proxy", "NO_PROXY" } do
+        local output = examine("--proxy http://127.0.0.1:9", { [name] = "example.com, 127.0.0.1" })
+        local expected = ("proxy        127.0.0.1:9 (--proxy, unless %s excepts the host)\n"):format(name)
+        assert.truthy(output:find(expected, 1, true), output)
+        assert.truthy(output:find("connection   127.0.0.1:%d+ answers"), output)
       end
     end)
 
@@ -187,11 +194,9 @@ describe("the command, used for the first time,", function()
   it("keeps a list up to date with the crontab of the man page, in silence", function()
     -- cron's environment is small, and its folder is another one.
     local paths = ("package.path, package.cpath = %q, %q"):format(folder .. "/?.lua;" .. package.path, package.cpath)
-    local script = assert(io.open(folder .. "/podero.sh", "w"))
-    script:write(("cd %s && PODERO_BASE_URL=%s exec %s -e %s src/command/podero \"$@\"\n"):format(
+    command.write("podero.sh", ("cd %s && PODERO_BASE_URL=%s exec %s -e %s src/command/podero \"$@\"\n"):format(
       helper.quoted((helper.shell("pwd"):gsub("%s+$", ""))), server.url, helper.quoted(helper.interpreter()),
       helper.quoted(paths)))
-    script:close()
     helper.shell("umask 077; echo demo-secret >" .. folder .. "/podero-secret")
 
     local crontab = assert(helper.read("docs/podero.1"):match("every night:\n%.Pp\n(.-)%.Pp")):gsub("%.Dl ", "")

@@ -7,13 +7,20 @@ local socket = require "socket"
 describe("podero mock", function()
   local folder, running, running_pid
 
-  setup(function() folder = command.open() end)
-  teardown(function() command.close() end)
+  command.set_up(nil, function(made) folder = made end)
 
-  --- Starts the command, and returns what it says to set: a table of variables.
-  local function start(arguments)
-    local line = command.line("mock " .. (arguments or ""), {})
-    running = io.popen(("sh -c %s 2>%s/errors"):format(helper.quoted("echo $$; exec " .. line), folder))
+  --- Returns the shell command that runs a Lua program, and then the command in the same interpreter.
+  local function line_after(program, arguments)
+    local line = command.line("mock " .. arguments, {})
+    local from = line:find("src/command/podero mock", 1, true)
+    return ("%s -e %s %s"):format(line:sub(1, from - 1), helper.quoted(program), line:sub(from))
+  end
+
+  --- Starts the command, and returns what it says to set: a table of variables. `program`: see line_after; `setting`:
+  -- a shell command that is run before.
+  local function start(arguments, program, setting)
+    local line = ("echo $$; %s; exec %s"):format(setting or ":", line_after(program or "", arguments or ""))
+    running = io.popen(("sh -c %s 2>%s/errors"):format(helper.quoted(line), folder))
     running_pid = running:read("*l")
     local process = {}
     for _ = 1, 3 do
@@ -33,18 +40,17 @@ describe("podero mock", function()
     return rest, seconds
   end
 
+  --- Returns the processor time that the command has used.
+  local function cpu_seconds()
+    local fields = helper.read("/proc/" .. running_pid .. "/stat"):match("%) (.*)")
+    local user, kernel = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+    return (user + kernel) / tonumber((helper.shell("getconf CLK_TCK")))
+  end
+
   after_each(function()
     if running then stop "KILL" end
     helper.close_clients()
   end)
-
-  --- Writes a file, and returns its name.
-  local function file_of(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "w"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
-  end
 
   --- Connects to the command, sends a request for the users, and returns the connection.
   local function request_users(process, query)
@@ -93,7 +99,7 @@ describe("podero mock", function()
   it("serves the users of a file, if the API could return them", function()
     local user = { id = "1", organization_id = "2", role = "staff", email = "a@example.com", num_inverters = 0,
       num_heat_pumps = 0, num_electric_vehicles = 0, num_wallboxes = 0 }
-    local name = file_of("users.json", cjson.encode { user })
+    local name = command.write("users.json", cjson.encode { user })
     local process = start("--users " .. name)
     assert.equal("a@example.com", client_of(process):list_users(process.ORG)[1].email)
     assert.equal(1, #client_of(process):list_users(process.ORG, { include_deleted = true }))
@@ -112,7 +118,7 @@ describe("podero mock", function()
       ["[" .. user:format('"two"') .. "]"] = "[1].num_wallboxes: expected integer, got string",
       ["[" .. user:format("NaN") .. "]"] = "not JSON",
     } do
-      local name = file_of("wrong.json", text)
+      local name = command.write("wrong.json", text)
       for _, option in ipairs { "--users", "--deleted" } do
         local line = command.line(("mock %s %s"):format(option, name), {})
         local code, output, errors = command.shell("timeout 10 " .. line)
@@ -135,7 +141,7 @@ describe("podero mock", function()
     stop()
     local user = '{"id":"1","organization_id":"2","role":"user","email":"gone@example.com","num_inverters":0,'
       .. '"num_heat_pumps":0,"num_electric_vehicles":0,"num_wallboxes":0}'
-    process = start("--count 2 --deleted " .. file_of("deleted.json", "[" .. user .. "]"))
+    process = start("--count 2 --deleted " .. command.write("deleted.json", "[" .. user .. "]"))
     client = client_of(process)
     assert.equal(2, #assert(client:list_users(process.ORG)))
     assert.equal("gone@example.com", client:list_users(process.ORG, { include_deleted = true })[3].email)
@@ -160,6 +166,35 @@ describe("podero mock", function()
     stop()
   end)
 
+  it("ends a response that the client has not received in time", function()
+    local process = start("--count 100000 --quiet", "require('podero.command.http_server').RESPONSE_SECONDS = 0.2")
+    local slow = request_users(process)
+    slow:receive(100)
+    socket.sleep(0.3) -- now it sends nothing more, however fast the client is
+    assert.is_true(#assert(slow:receive("*a")) < 20e6)
+    assert.equal(1, #assert(client_of(process):list_users(process.ORG, { limit = 1 })))
+    slow:close()
+    stop()
+  end)
+
+  it("waits for connections to end if no descriptor is left for further ones, and uses no processor time", function()
+    local process = start("--quiet", "require('podero.command.http_server').REQUEST_SECONDS = 2", "ulimit -n 8")
+    local silent = {}
+    for i = 1, 4 do
+      silent[i] = assert(socket.connect("127.0.0.1", tonumber(process.PODERO_BASE_URL:match("(%d+)$"))))
+    end
+    local request = request_users(process)
+    request:settimeout(0.5)
+    assert.equal("timeout", select(2, request:receive(1)))
+    request:settimeout(20)
+    assert.equal("HTTP/1.1 200 OK", (request:receive("*l"))) -- after the time limit of the silent ones
+    for _, connection in ipairs(silent) do connection:close() end
+    request:close()
+    local seconds = cpu_seconds()
+    assert.is_true(seconds < 0.5, seconds)
+    assert.equal("", (stop()))
+  end)
+
   it("dies at once of SIGTERM and SIGINT, also during a request", function()
     for signal, number in pairs { TERM = 15, INT = 2, HUP = 1 } do
       local process = start "--count 100000 --quiet"
@@ -180,11 +215,8 @@ describe("podero mock", function()
 
   it("says what to install if LuaSocket is missing", function()
     for _, name in ipairs { "socket.core", "mime.core" } do
-      local line = command.line("mock", {}):gsub("src/command/podero mock$", function(rest)
-        local without = ("package.preload[%q] = function() error 'none' end"):format(name)
-        return ("-e %s %s"):format(helper.quoted(without), rest)
-      end)
-      local code, output, errors = command.shell(line)
+      local without = ("package.preload[%q] = function() error 'none' end"):format(name)
+      local code, output, errors = command.shell(line_after(without, ""))
       assert.same({ 2, "" }, { code, output })
       assert.equal("podero: podero mock needs LuaSocket: apt-get install lua-socket, or luarocks install luasocket\n",
         errors)

@@ -10,17 +10,9 @@ local OTHER = helper.OTHER_ORG
 local PATH = "/api/partners/v2.0/things"
 
 describe("the command", function()
-  local server, folder
+  local folder, server
 
-  setup(function()
-    server = mock.start { tls = false }
-    folder = command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(...) folder, server = ... end)
 
   local function line(arguments, more) return command.line(arguments, command.environment(server, more)) end
 
@@ -34,13 +26,6 @@ describe("the command", function()
 
   local function respond(body)
     server:configure { paths = { [PATH] = { content_type = "application/json", body = body } } }
-  end
-
-  local function write(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
   end
 
   it("exits with a code that tells the cause", function()
@@ -72,7 +57,7 @@ describe("the command", function()
     assert.equal(3, #cjson.decode(output))
     assert.truthy(errors:find("^podero: [^\n]*403[^\n]*\n$"), errors)
     server:configure { organizations = { [OTHER] = { status = 403 } } }
-    local name = write("kept", "kept")
+    local name = command.write("kept", "kept")
     code = run(("users --keep-going %s -o %s"):format(OTHER, name))
     assert.same({ 3, "kept" }, { code, helper.read(name) })
   end)
@@ -116,7 +101,7 @@ describe("the command", function()
 
   it("sends any request, with a body from a file or standard input", function()
     respond '{"ok": true}'
-    local name = write("body", '{"x": 1}')
+    local name = command.write("body", '{"x": 1}')
     assert.equal('{"ok": true}\n', output_of("request POST " .. PATH .. " --data " .. name))
     assert.equal("POST", helper.last(server, "api").method)
     local code, output = command.shell("printf '[]' | { " .. line("request put " .. PATH .. " --data -") .. "; }")
@@ -204,7 +189,7 @@ describe("the command", function()
 
     it("replaces invalid content", function()
       for _, text in ipairs { "", "rubbish", "podero token cache 1\n999999999999 x", ("\0"):rep(100) } do
-        helper.shell("chmod 600 " .. write("damaged", text))
+        helper.shell("chmod 600 " .. command.write("damaged", text))
         server:reset()
         output_of(cache "damaged")
         output_of(cache "damaged")
@@ -213,7 +198,7 @@ describe("the command", function()
     end)
 
     it("refuses a file that others can use, and a symbolic link", function()
-      write("open", "")
+      command.write("open", "")
       helper.shell(("chmod 640 %s/open; ln -s %s/elsewhere %s/link"):format(folder, folder, folder))
       local refused = { open = "0640", link = "symbolic link", ["no/x"] = "No such file", ["."] = "directory" }
       for name, text in pairs(refused) do
@@ -238,8 +223,7 @@ end)
 describe("the command at its start", function()
   local folder
 
-  setup(function() folder = command.open() end)
-  teardown(function() command.close() end)
+  command.set_up(nil, function(made) folder = made end)
 
   it("loads no module from the current folder", function()
     local here = folder .. "/here"

@@ -7,17 +7,9 @@ local FORMATS = { "table", "csv", "json", "ndjson" }
 local OTHER = helper.OTHER_ORG
 
 describe("the command podero", function()
-  local server, folder
+  local folder, server
 
-  setup(function()
-    server = mock.start { tls = false }
-    folder = command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(...) folder, server = ... end)
 
   --- Runs it with the server. Returns the exit code, standard output and standard error.
   local function run(arguments, more)
@@ -46,13 +38,6 @@ describe("the command podero", function()
     return errors
   end
 
-  local function write(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
-  end
-
   describe("users", function()
     --- The output for these arguments.
     local function list(arguments)
@@ -63,7 +48,7 @@ describe("the command podero", function()
     local function equals_source(format, source)
       local output = list(mock.ORG .. " --format " .. format)
       local report, code = helper.shell(("python3 spec/support/compare.py %s %s %s"):format(format,
-        write("source", source), write("result", output)))
+        command.write("source", source), command.write("result", output)))
       assert.equal(0, code, report)
     end
 
@@ -304,23 +289,25 @@ describe("the command podero", function()
     end)
 
     it("uses the first line of files", function()
-      local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
+      local secret = command.write("secret", mock.credentials.client_secret .. "\r\nmore\n")
       output_of("token --client-id demo-client --client-secret-file " .. secret, NONE)
-      local password = write("password", mock.credentials.password)
+      local password = command.write("password", mock.credentials.password)
       output_of("token --username ada@example.com --password-file " .. password, NONE)
       server:configure { accept_tokens = { "my-token" } }
-      output_of("users " .. mock.ORG .. " --access-token-file " .. write("token", "my-token\n"), NONE)
-      output_of("users " .. mock.ORG .. " --access-token-file " .. write("marked", "\239\187\191my-token\r\n"), NONE)
+      output_of("users " .. mock.ORG .. " --access-token-file " .. command.write("token", "my-token\n"), NONE)
+      local marked = command.write("marked", "\239\187\191my-token\r\n")
+      output_of("users " .. mock.ORG .. " --access-token-file " .. marked, NONE)
     end)
 
     it("uses files named in the environment", function()
-      local secret = write("secret", mock.credentials.client_secret .. "\r\nmore\n")
+      local secret = command.write("secret", mock.credentials.client_secret .. "\r\nmore\n")
       output_of("token", { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = secret })
       output_of("token", { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
-        PODERO_USERNAME = "ada@example.com", PODERO_PASSWORD_FILE = write("password", mock.credentials.password) })
+        PODERO_USERNAME = "ada@example.com",
+        PODERO_PASSWORD_FILE = command.write("password", mock.credentials.password) })
       server:configure { accept_tokens = { "my-token" } }
       output_of("users " .. mock.ORG, { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false,
-        PODERO_ACCESS_TOKEN_FILE = write("token", "my-token\n") })
+        PODERO_ACCESS_TOKEN_FILE = command.write("token", "my-token\n") })
       fails(2, "podero: PODERO_CLIENT_SECRET_FILE (/no/such/file) cannot be used", "token",
         { PODERO_CLIENT_SECRET = false, PODERO_CLIENT_SECRET_FILE = "/no/such/file" })
     end)
@@ -352,7 +339,7 @@ describe("the command podero", function()
 
     it("names files that cannot be used", function()
       fails(2, folder .. "/missing", "token --client-id x --client-secret-file " .. folder .. "/missing")
-      fails(2, "its first line is empty", "token --client-id x --client-secret-file " .. write("empty", "\nx"))
+      fails(2, "its first line is empty", "token --client-id x --client-secret-file " .. command.write("empty", "\nx"))
     end)
   end)
 
@@ -418,7 +405,7 @@ describe("the command podero", function()
 
     it("names missing credentials and unusable URLs", function()
       fails(2, "podero: --password-file is given without --username (see podero token --help)",
-        "token --password-file " .. write("password", "x"))
+        "token --password-file " .. command.write("password", "x"))
       fails(2, "podero: --base-url 'https:/host' is not an absolute URL", "token --base-url https:/host")
     end)
   end)

@@ -5,15 +5,7 @@ local mock = require "spec.support.mock"
 describe("the command podero on a terminal", function()
   local server
 
-  setup(function()
-    server = mock.start { tls = false }
-    command.open()
-  end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
+  command.set_up({ tls = false }, function(_, started) server = started end)
 
   --- Returns the output on a terminal of this width, and the exit code.
   local function screen(columns, arguments, more, steps)

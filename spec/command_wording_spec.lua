@@ -7,30 +7,17 @@ local mock = require "spec.support.mock"
 local cjson = require "cjson"
 
 describe("the command's messages", function()
-  local server, folder, wording
+  local folder, server, wording
 
-  setup(function()
-    server = mock.start { tls = true }
-    folder = command.open()
+  command.set_up({ tls = true }, function(...)
+    folder, server = ...
     local before = package.path
     package.path = folder .. "/?.lua;" .. before
     wording = require "podero.command.wording"
     package.path = before
   end)
-  teardown(function()
-    server:stop()
-    command.close()
-  end)
-  before_each(function() server:reset() end)
 
   local NO_CREDENTIALS = { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false }
-
-  local function write(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
-  end
 
   --- Checks that it exits with this code and one line that has the text.
   local function says(expected, text, arguments, more)
@@ -61,6 +48,18 @@ describe("the command's messages", function()
       PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "Bearer hush" })
   end)
 
+  it("name the command's --help if an argument is wrong, whatever it contains", function()
+    says(2, "podero: --base-url 'PODERO_BASE_URL' has no scheme: https://PODERO_BASE_URL? (see podero token --help)",
+      "token --base-url PODERO_BASE_URL")
+    says(2, "podero: --client-secret-file (PODERO_SECRET) cannot be used",
+      "token --client-id x --client-secret-file PODERO_SECRET")
+    says(2, "(see podero token --help)", "token --client-id x --client-secret-file PODERO_SECRET")
+    says(2, "podero: --base-url 'x user_agent y' ", "token --base-url 'x user_agent y'")
+    local code, _, errors = command.run("token", command.environment(server, { PODERO_BASE_URL = "app.podero.com" }))
+    assert.same({ 2, "podero: PODERO_BASE_URL 'app.podero.com' has no scheme: https://app.podero.com?\n" },
+      { code, errors })
+  end)
+
   it("show no secret", function()
     local function hides(arguments, more)
       local code, output, errors = command.run(arguments, command.environment(server, more))
@@ -70,16 +69,16 @@ describe("the command's messages", function()
     hides("token", { PODERO_CLIENT_SECRET = "hush\n" })
     hides("token --base-url https://me:hush@x.example")
     hides("token --proxy ftp://me:hush@x.example")
-    hides("token --client-id x --client-secret-file " .. write("two", "hush\1"))
+    hides("token --client-id x --client-secret-file " .. command.write("two", "hush\1"))
   end)
 
   it("say which TLS files cannot be used", function()
     local tls = { PODERO_BASE_URL = server.tls_url }
     says(2, "podero: --ca-file /nope cannot be read: No such file", "token --ca-file /nope", tls)
-    says(2, "podero: --key is given without --cert", "token --key " .. write("key", "x"), tls)
+    says(2, "podero: --key is given without --cert", "token --key " .. command.write("key", "x"), tls)
     says(2, "podero: --key-password-file '/nope' cannot be read: No such file", "token --key-password-file /nope")
     says(2, "podero: --client-secret-file (/nope) cannot be used", "token --client-id x --client-secret-file /nope")
-    says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. write("ca", "x"), tls)
+    says(2, "podero: --ca-file holds no certificate in PEM form", "token --ca-file " .. command.write("ca", "x"), tls)
   end)
 
   it("ask for the password of an encrypted key, which may be in a file or standard input", function()
@@ -89,20 +88,21 @@ describe("the command's messages", function()
     local tls = { PODERO_BASE_URL = server.tls_url }
     local token = ("token --ca-file %s --cert %s --key %s"):format(server.ca_file, server.client_cert, key)
     says(2, "--key-password-file is missing or wrong", token, tls)
-    says(2, "--key-password-file is missing or wrong", token .. " --key-password-file " .. write("bad", "open"), tls)
+    local bad = command.write("bad", "open")
+    says(2, "--key-password-file is missing or wrong", token .. " --key-password-file " .. bad, tls)
     server:configure { require_client_cert = true }
-    local name = write("password", "\239\187\191sesame\r\nmore")
+    local name = command.write("password", "\239\187\191sesame\r\nmore")
     assert.equal(0, (command.run(token .. " --key-password-file " .. name, command.environment(server, tls))))
     local line = command.line(token .. " --key-password-file -", command.environment(server, tls))
     assert.equal(0, (command.shell("printf 'sesame\\n' | { " .. line .. "; }")))
-    says(2, "its first line is empty", token .. " --key-password-file " .. write("none", "\n"), tls)
+    says(2, "its first line is empty", token .. " --key-password-file " .. command.write("none", "\n"), tls)
   end)
 
   it("say what to check, by the source of the credentials", function()
     says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET: they belong to one base URL)", "token",
       { PODERO_CLIENT_SECRET = "wrong" })
     says(3, "(check --client-id and --client-secret-file: they belong to one base URL)",
-      "token --client-id x --client-secret-file " .. write("secret", "wrong"))
+      "token --client-id x --client-secret-file " .. command.write("secret", "wrong"))
     says(3, "(check PODERO_USERNAME and PODERO_PASSWORD)", "token", {
       PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_USERNAME = "x", PODERO_PASSWORD = "y" })
     says(3, "(check PODERO_ACCESS_TOKEN: it may have expired, and it belongs to one base URL)", "users " .. mock.ORG,

@@ -1,5 +1,6 @@
 --- Runs the command `podero` from the sources, on the Lua that runs the specs.
 
+local busted = require "busted"
 local helper = require "spec.support.helper"
 local mock = require "spec.support.mock"
 
@@ -16,6 +17,31 @@ end
 
 function command.close()
   helper.shell("rm -rf " .. folder)
+end
+
+--- Sets up what the specs of a block need: a temporary folder (see command.open), and a server, which is reset before
+-- each spec; `options` are those of mock.start, nil for no server. Calls `use(folder, server)` when they exist.
+function command.set_up(options, use)
+  local server
+  busted.setup(function()
+    server = options and mock.start(options)
+    use(command.open(), server)
+  end)
+  busted.teardown(function()
+    if server then server:stop() end
+    command.close()
+  end)
+  busted.before_each(function()
+    if server then server:reset() end
+  end)
+end
+
+--- Writes a file in the folder, and returns its path.
+function command.write(name, text)
+  local file = assert(io.open(folder .. "/" .. name, "wb"))
+  file:write(text)
+  file:close()
+  return folder .. "/" .. name
 end
 
 --- Returns environment variables for the server and its client credentials. `more` adds or replaces some; false removes

@@ -1,12 +1,9 @@
 --- Says what to do about an error of the module: for `podero doctor`.
 
 local options = require "podero.command.options"
+local text = require "podero.command.text"
 
 local advice = {}
-
-local function utc(seconds)
-  return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds)
-end
 
 local PROXY = "If this machine has to use a proxy: --proxy, or the variable https_proxy."
 
@@ -44,7 +41,7 @@ local function of_network(message, given)
   end
   for _, entry in ipairs(NETWORK) do
     for _, pattern in ipairs(entry[1]) do
-      if message:find(pattern) then return (entry[2]:gsub("%%(%l)", { s = source, t = utc(os.time()) })) end
+      if message:find(pattern) then return (entry[2]:gsub("%%(%l)", { s = source, t = text.utc(os.time()) })) end
     end
   end
   return "Check the network, and whether something between here and the server ends connections."

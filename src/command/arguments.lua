@@ -11,10 +11,11 @@ local words = require "podero.command.words"
 
 local arguments = {}
 
--- Secrets that people try to give. Their values are not repeated in messages.
-local SECRETS = {
-  ["--client-secret"] = "CLIENT_SECRET", ["--password"] = "PASSWORD", ["--access-token"] = "ACCESS_TOKEN",
-}
+-- Options for secrets that people try to give, and the variables to use. The values are not repeated in messages.
+local SECRETS = {}
+for name, is_secret in pairs(options.IS_SECRET) do
+  SECRETS[options.long(name)] = is_secret and options.variable_of(name) or nil
+end
 
 -- What people know from curl, gh and others, and what it is called here.
 local FOREIGN = {
@@ -176,7 +177,7 @@ local function unknown_option(given, index, argument)
   end
   if SECRETS[name] then
     failure.usage(("%s: a secret is never an argument, because other users can see arguments: give %s-file, or set "
-      .. "PODERO_%s"):format(name, name, SECRETS[name]), given.label)
+      .. "%s"):format(name, name, SECRETS[name]), given.label)
   end
   failure.usage(("unknown option %s%s"):format(words.quoted(name), hint_for(given, index, name)), given.label)
 end
@@ -277,7 +278,7 @@ local function check_standard_input(given)
   local first
   for _, name in ipairs { "client_secret_file", "password_file", "access_token_file", "key_password_file", "data" } do
     if given[name] == "-" then
-      local long = "--" .. name:gsub("_", "-")
+      local long = options.long(name)
       if first then failure.usage(("%s and %s are both standard input"):format(first, long), given.label) end
       first = long
     end

@@ -50,8 +50,8 @@ function client.new(given, shown, on_event)
   end or nil
   local made, err = client.call(given, podero.new, settings)
   if not made and err.kind == "argument" then
-    local message = wording.of("argument", err.message, given)
-    if message:find("PODERO_", 1, true) then failure.setup(message) end -- help on arguments would not help
+    local message, has_variable = wording.of("argument", err.message, given)
+    if has_variable then failure.setup(message) end -- help on arguments would not help
     failure.usage(message, given.label)
   end
   if not made then error(err, 0) end
@@ -73,14 +73,14 @@ end
 
 local NOBODY = "/api/partners/v2.0/org/00000000-0000-0000-0000-000000000000/users"
 
---- Finds out whether the API accepts an access token of the user's own: requests the list of an organization that does
--- not exist. Returns true, or nil and an error.
+--- Checks that the API accepts an access token of the user's own: requests the list of an organization that does not
+-- exist. Raises the error if the token is refused, or if nothing can be said.
 function client.try_token(api, given)
   local _, err = api:get(NOBODY, nil, { max_response_bytes = 64 * 1024 })
-  if not podero.is_error(err) or err.kind == "too_large" then return true end -- not an error: the response
-  if err.status ~= 403 and err.status ~= 404 then return nil, err end
+  if not podero.is_error(err) or err.kind == "too_large" then return end -- not an error: the response
+  if err.status ~= 403 and err.status ~= 404 then error(err, 0) end
   local content_type = err.headers and err.headers["content-type"] or "no Content-Type"
-  if content_type:find("json", 1, true) then return true end
+  if content_type:find("json", 1, true) then return end
   local _, source = options.base_url(given)
   failure.error(("HTTP %d from %s does not come from the Partner API (%s): check the base URL (%s)"):format(err.status,
     err.url, content_type, source), "http")

@@ -1,6 +1,7 @@
 --- Values of options and arguments, see `convert` in option.lua.
 
-local FIELDS = require "podero.command.columns"
+local syntax = require "podero.command.syntax"
+local where = require "podero.command.where"
 local words = require "podero.command.words"
 
 local convert = {}
@@ -40,15 +41,13 @@ end
 
 --- The names of fields of a user, separated by commas.
 function convert.columns(value)
-  local names, is_known, seen = {}, {}, {}
-  for _, name in ipairs(FIELDS) do is_known[name] = true end
-  is_known.name = true -- of tables
+  local names, seen = {}, {}
   for entry in (value .. ","):gmatch(" *([^,]*),") do
     local name = entry:match("^(.-) *$")
     if not name:find("^[%w_.-]+$") then return nil, "names of fields, separated by commas" end
     if seen[name] then return nil, nil, ("the field '%s' is named twice"):format(name) end
-    local hint = not is_known[name] and words.hint(name, FIELDS, true) or ""
-    if hint ~= "" then return nil, nil, ("there is no field '%s'%s"):format(name, hint) end
+    local misspelt = name ~= "name" and where.misspelt(name) -- tables have "name"
+    if misspelt then return nil, nil, misspelt end
     names[#names + 1], seen[name] = name, true
   end
   return names
@@ -61,48 +60,32 @@ function convert.delimiter(value)
   return nil, "a character such as ';', or tab"
 end
 
---- Returns what is wrong with a path without its query, nil if it can be sent. The module has the same rules, but names
--- them all at once.
-local function problem_of_path(path)
-  if path:find("#", 1, true) then return "a fragment ('#' and what follows) is never sent: leave it out" end
-  local wrong = path:match("[^%w/%%!$&'()*+,;=:._~-]")
-  if wrong and wrong:find("[%z\1-\31\127]") then return "it has a control character" end
-  if wrong == "\\" or path:find("%%5[Cc]") then return "a backslash is refused" end
-  if wrong == "@" then return "'@' is refused" end
-  if wrong then return ("a character has to be escaped: %s"):format(path:gsub("[^%w/%%!$&'()*+,;=:._~-]",
-    function(character) return ("%%%02X"):format(character:byte()) end)) end
-  if path:gsub("%%%x%x", ""):find("%", 1, true) then return "'%' is not followed by two hexadecimal digits" end
-  if path:find("//", 1, true) then return "it has an empty segment: '//'" end
-  local plain = path:gsub("%%2[Ee]", ".") .. "/"
-  if plain:find("/%.%.?/") then return "the segments '.' and '..' are refused" end
-  if path:find("%%2[Ff]") then return "an escaped slash (%2F) is refused" end
-end
-
 --- The path of a request, which may have a query.
 function convert.path(value)
   local path = value:match("^https?://[^/]+(/.*)$")
   if path then return nil, nil, ("the path alone is needed, without the host: did you mean '%s'?"):format(path) end
   if value:find("^/") then
-    local problem = problem_of_path(value:match("^[^?]*"))
-    if problem then return nil, nil, problem end
+    path = value:match("^[^?]*")
+    local fault, needs_escaping = syntax.path_fault(path)
+    if needs_escaping then fault = fault .. ": " .. syntax.escaped_path(path) end
+    if fault then return nil, nil, fault end
     return value
   end
   return nil, "a path that begins with '/', such as /api/partners/v2.0/org/ORG_ID/users"
 end
 
-local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true }
+convert.METHODS = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" }
 
 function convert.method(value)
-  local method = value:upper()
-  if METHODS[method] then return method end
-  return nil, "GET, HEAD, POST, PUT, PATCH or DELETE"
+  for _, method in ipairs(convert.METHODS) do
+    if value:upper() == method then return method end
+  end
+  return nil, words.any(convert.METHODS)
 end
-
-local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
 
 --- An organization's id.
 function convert.organization(value)
-  if value:find(UUID) then return value end
+  if syntax.is_uuid(value) then return value end
   return nil, "an organization's UUID"
 end
 

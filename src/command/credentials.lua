@@ -8,16 +8,16 @@ local terminal = require "podero.command.terminal"
 
 local credentials = {}
 
-local NAMES = options.CREDENTIALS
-local FILES = { client_secret = "client_secret_file", password = "password_file", access_token = "access_token_file" }
-
-local function from_arguments(arguments)
-  local found = { client_id = arguments.client_id, username = arguments.username }
-  for name, option in pairs(FILES) do
-    if arguments[option] == "-" then
-      found[name] = input.line("--" .. option:gsub("_", "-"), "-")
+local function from_arguments(given)
+  local found = {}
+  for name, is_secret in pairs(options.IS_SECRET) do
+    local file = name .. "_file"
+    if not is_secret then
+      found[name] = given[name]
+    elseif given[file] == "-" then
+      found[name] = input.line(options.long(file), "-")
     else
-      found[option] = arguments[option]
+      found[file] = given[file]
     end
   end
   return found
@@ -25,10 +25,9 @@ end
 
 local function from_environment()
   local found = {}
-  for _, name in ipairs(NAMES) do
-    for _, option in ipairs { name, FILES[name] } do
-      found[option] = options.variable("PODERO_" .. option:upper())
-    end
+  for name, is_secret in pairs(options.IS_SECRET) do
+    found[name] = options.variable(options.variable_of(name))
+    if is_secret then found[name .. "_file"] = options.variable(options.variable_of(name .. "_file")) end
   end
   return found
 end
@@ -38,9 +37,11 @@ end
 local function ask(found, name, is_given, what, question)
   found[name] = terminal.ask(question)
   if found[name] then return end
-  failure.setup(("%s is missing: give --%s-file%s, or run this on a terminal, to be asked for it"):format(what,
-    name:gsub("_", "-"), is_given and (" (PODERO_%s is not used together with options for credentials)"):format(
-      name:upper()) or ", set PODERO_" .. name:upper()))
+  local variable = options.variable_of(name)
+  local instead = is_given and (" (%s is not used together with options for credentials)"):format(variable)
+    or ", set " .. variable
+  failure.setup(("%s is missing: give %s%s, or run this on a terminal, to be asked for it"):format(what,
+    options.long(name .. "_file"), instead))
 end
 
 --- Returns the credentials as options of podero.new; an empty table if the environment has all of them. Like
@@ -68,8 +69,8 @@ end
 -- are an access token of the user's own.
 function credentials.describe(given)
   local sources = {}
-  for _, name in ipairs(NAMES) do sources[name] = options.source(given, name) end
-  local function value(name) return given[name] or options.variable("PODERO_" .. name:upper()) end
+  for _, name in ipairs(options.CREDENTIALS) do sources[name] = options.source(given, name) end
+  local function value(name) return given[name] or options.variable(options.variable_of(name)) end
   if sources.access_token then return "an access token, from " .. sources.access_token, true end
   local client = sources.client_id and ("client %s (%s), secret from %s"):format(value "client_id", sources.client_id,
     sources.client_secret or "the terminal")
@@ -81,8 +82,8 @@ end
 --- Returns the name of a variable whose value begins or ends with a blank or a quotation mark, most likely by mistake;
 -- nil if there is none.
 function credentials.doubtful(given)
-  for _, name in ipairs(NAMES) do
-    local variable = "PODERO_" .. name:upper()
+  for _, name in ipairs(options.CREDENTIALS) do
+    local variable = options.variable_of(name)
     local value = options.variable(variable)
     if value and not options.has_credentials(given) and (value:find("^[%s\"']") or value:find("[%s\"']$")) then
       return variable

@@ -26,17 +26,10 @@ end
 
 --- Adds a text. Its first line begins with `first`, the others with as many spaces.
 function Page:wrap(first, content)
-  local line, begin = first, (" "):rep(text.width(first))
-  local is_empty = true
-  for word in content:gmatch("%S+") do
-    if not is_empty and text.width(line) + 1 + text.width(word) > self.width then
-      self:line((line:gsub(" +$", "")))
-      line, is_empty = begin, true
-    end
-    line = line .. (is_empty and "" or " ") .. word
-    is_empty = false
+  local width = text.width(first)
+  for i, line in ipairs(text.wrap(content, self.width - width)) do
+    self:line((i == 1 and first or (" "):rep(width)) .. line)
   end
-  self:line(line)
 end
 
 --- Adds a text beside a name, or below it if there is no room.

@@ -1,11 +1,15 @@
 --- A small HTTP/1.1 server on loopback, for `podero mock`: one request for each connection, many connections at once.
 
+local clock = require("podero.command.tty").clock
 local socket = require "socket"
 
 local http_server = {}
 
-local REQUEST_SECONDS, RESPONSE_SECONDS = 5, 60 -- for a whole one
+-- Time limits for a whole request and a whole response. Specs make them shorter.
+http_server.REQUEST_SECONDS, http_server.RESPONSE_SECONDS = 5, 60
+
 local MAX_CONNECTIONS = 100 -- further ones wait; select takes no more than 1,024
+local ACCEPT_PAUSE_SECONDS = 0.1 -- after a connection could not be accepted: most likely, no descriptor is left
 local MAX_HEADER_BYTES, MAX_BODY_BYTES = 16 * 1024, 1024 * 1024
 
 local REASONS = { [200] = "OK", [400] = "Bad Request", [401] = "Unauthorized", [404] = "Not Found",
@@ -21,7 +25,7 @@ local REASONS = { [200] = "OK", [400] = "Bad Request", [401] = "Unauthorized", [
 local function wait(connection, wants)
   connection.wants = wants
   coroutine.yield()
-  return socket.gettime() < connection.deadline
+  return clock() < connection.deadline
 end
 
 --- Receives bytes until `is_enough(bytes)` returns a true value, which it returns after them. Returns nil if the
@@ -75,12 +79,12 @@ local HEADER = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Leng
 
 --- Serves one connection: what its coroutine runs.
 local function serve(connection, answer, log)
-  connection.deadline = socket.gettime() + REQUEST_SECONDS
+  connection.deadline = clock() + http_server.REQUEST_SECONDS
   local request = read_request(connection)
   if not request then return end
   local status, body = answer(request)
   log(request, status)
-  connection.deadline = socket.gettime() + RESPONSE_SECONDS
+  connection.deadline = clock() + http_server.RESPONSE_SECONDS
   if send(connection, HEADER:format(status, REASONS[status] or "Status", #body)) then send(connection, body) end
 end
 
@@ -92,19 +96,25 @@ function http_server.listen(port)
   return listener, tonumber(bound)
 end
 
---- Waits until a socket is ready or a deadline has passed. Returns the listener if it has a connection, and the array
--- of the connections that can go on.
-local function ready(listener, connections)
-  local readers, writers, seconds, now = {}, {}, nil, socket.gettime()
-  if #connections < MAX_CONNECTIONS then readers[1] = listener end
+--- Waits until a socket is ready or a deadline has passed. Does not look at the listener before `accept_at`. Returns
+-- the listener if it has a connection, and the array of the connections that can go on.
+local function ready(listener, connections, accept_at)
+  local readers, writers, now = {}, {}, clock()
+  local wake_at = math.huge
+  if now < accept_at then
+    wake_at = accept_at
+  elseif #connections < MAX_CONNECTIONS then
+    readers[1] = listener
+  end
   for _, connection in ipairs(connections) do
     local list = connection.wants == "read" and readers or writers
     list[#list + 1] = connection.socket
-    seconds = math.max(0, math.min(seconds or math.huge, connection.deadline - now))
+    wake_at = math.min(wake_at, connection.deadline)
   end
+  local seconds = wake_at < math.huge and math.max(0, wake_at - now) or nil
   local readable, writable = socket.select(readers, writers, seconds)
   local able = {}
-  now = socket.gettime()
+  now = clock()
   for _, connection in ipairs(connections) do
     local is_ready = readable[connection.socket] or writable[connection.socket]
     if is_ready or now >= connection.deadline then able[#able + 1] = connection end
@@ -115,16 +125,18 @@ end
 --- Serves requests for ever. `answer(request)` returns status and body; `log(request, status)` is called before the
 -- response is sent.
 function http_server.serve(listener, answer, log)
-  local connections = {}
+  local connections, accept_at = {}, 0
   local function run(connection)
     local ok, problem = coroutine.resume(connection.thread, connection, answer, log)
     if not ok then error(problem, 0) end
   end
   listener:settimeout(0)
   while true do
-    local has_new, able = ready(listener, connections)
+    local has_new, able = ready(listener, connections, accept_at)
     for _, connection in ipairs(able) do run(connection) end
-    local accepted = has_new and listener:accept()
+    local accepted, problem
+    if has_new then accepted, problem = listener:accept() end
+    if problem and problem ~= "timeout" then accept_at = clock() + ACCEPT_PAUSE_SECONDS end
     if accepted then
       accepted:settimeout(0)
       connections[#connections + 1] = { socket = accepted, thread = coroutine.create(serve) }

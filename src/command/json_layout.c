@@ -6,6 +6,7 @@
  *   lines(text)      the text with a line for each member, piece by piece */
 #include <string.h>
 
+#include "core/hex.h"
 #include "lua/compat.h"
 
 /* How deeply arrays and objects may be nested; the module has the same limit. */
@@ -29,15 +30,11 @@ static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-static bool is_hex_digit(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* After a backslash. */
 static const char *skip_escape(const char *p) {
   if (*p != 'u') return *p != '\0' && strchr("\"\\/bfnrt", *p) != NULL ? p + 1 : NULL;
   for (int i = 1; i <= 4; i++)
-    if (!is_hex_digit(p[i])) return NULL;
+    if (hex_value(p[i]) < 0) return NULL;
   return p + 5;
 }
 

@@ -3,6 +3,7 @@
 
 local cjson = require "cjson"
 local mime = require "mime"
+local percent = require "podero.command.percent"
 local rows = require "podero.command.rows"
 
 local mock_api = {}
@@ -40,17 +41,15 @@ function mock_api.make_users(from, to)
   return "[" .. table.concat(list, ",") .. "]"
 end
 
---- Returns what mock_api.answer takes, of two JSON arrays of users.
-function mock_api.lists(users, deleted)
-  local first, second = users:match("^%s*%[(.*)%]%s*$"), deleted:match("^%s*%[(.*)%]%s*$")
-  local comma = first:find("%S") and second:find("%S") and "," or ""
-  return { users = users, all = "[" .. first .. comma .. second .. "]" }
-end
-
 -- requests ----------------------------------------------------------------------------------------------------------
 
-local function decoded(text)
-  return (text:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+--- Returns the values of a form or a query by name: of a repeated name, the last.
+local function values_of(text)
+  local found = {}
+  for name, value in text:gmatch("([^&=]+)=([^&]*)") do
+    found[percent.decode_form(name)] = percent.decode_form(value)
+  end
+  return found
 end
 
 --- Returns the parameters of a token request, which is a form or JSON.
@@ -59,15 +58,13 @@ local function parameters(request)
     local ok, value = pcall(cjson.decode, request.body)
     return ok and type(value) == "table" and value or {}
   end
-  local found = {}
-  for name, value in request.body:gmatch("([^&=]+)=([^&]*)") do found[decoded(name)] = decoded(value) end
-  return found
+  return values_of(request.body)
 end
 
 local function has_client(request, given)
   local basic = (request.headers.authorization or ""):match("^Basic (.+)$")
   local id, secret = given.client_id, given.client_secret
-  if basic then id, secret = decoded(mime.unb64(basic) or ""):match("^([^:]*):(.*)$") end
+  if basic then id, secret = percent.decode_form(mime.unb64(basic) or ""):match("^([^:]*):(.*)$") end
   return id == mock_api.CLIENT_ID and secret == mock_api.CLIENT_SECRET
 end
 
@@ -99,16 +96,13 @@ local NOT_BOOLEAN = '{"detail": [{"type": "bool_parsing", "loc": ["query", "incl
   .. '"msg": "Input should be a valid boolean"}]}'
 
 local function list_users(query, lists)
-  local includes_deleted = false
-  for name, value in query:gmatch("([^&=]+)=([^&]*)") do
-    if name == "include_deleted" then includes_deleted = BOOLEANS[value:lower()] end
-  end
+  local includes_deleted = BOOLEANS[(values_of(query).include_deleted or "false"):lower()]
   if includes_deleted == nil then return 422, NOT_BOOLEAN end
   return 200, includes_deleted and lists.all or lists.users
 end
 
 --- Returns status and JSON body of the response to a request: a table with `method`, `path`, `query` ("" for none),
--- `headers` (names in lower case) and `body`. `lists`: what mock_api.lists returns.
+-- `headers` (names in lower case) and `body`. `lists`: JSON arrays, `users`, and `all`, with the deleted ones.
 function mock_api.answer(request, lists)
   if TOKEN_PATHS[request.path] then return issue_token(request) end
   if request.headers.authorization ~= "Bearer " .. TOKEN then return 401, '{"detail": "Unauthorized"}' end

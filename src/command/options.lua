@@ -3,6 +3,7 @@
 local convert = require "podero.command.convert"
 local option = require "podero.command.option"
 local podero = require "podero"
+local syntax = require "podero.command.syntax"
 
 local options = {}
 
@@ -108,13 +109,34 @@ function options.variable(name)
   return value ~= "" and value or nil
 end
 
--- Options of podero.new that hold credentials. Those that are true are secrets: each has an option NAME_file, too.
-local IS_SECRET = {
+--- Options of podero.new that hold credentials. Those that are true are secrets: each has an option NAME_file, too.
+options.IS_SECRET = {
   client_id = false, client_secret = true, username = false, password = true, access_token = true,
 }
 
 --- The names of these options, in the order in which the man page lists them.
 options.CREDENTIALS = { "client_id", "client_secret", "username", "password", "access_token" }
+
+local is_of_module = { key_password = true }
+for _, names in ipairs { PASSED, PASSED_TLS, options.CREDENTIALS } do
+  for _, name in ipairs(names) do is_of_module[name] = true end
+end
+for name, is_secret in pairs(options.IS_SECRET) do is_of_module[name .. "_file"] = is_secret or nil end
+
+--- Returns whether podero.new has an option of this name, also in the table `tls`, that the command may give.
+function options.is_of_module(name)
+  return is_of_module[name] == true
+end
+
+--- Returns what the command calls an option of podero.new.
+function options.long(name)
+  return "--" .. name:gsub("_", "-")
+end
+
+--- Returns the name of the environment variable for an option of podero.new.
+function options.variable_of(name)
+  return "PODERO_" .. name:upper()
+end
 
 --- Returns whether the arguments have credentials. If so, those of the environment are not used.
 function options.has_credentials(given)
@@ -127,13 +149,13 @@ end
 --- Returns where the value of an option of podero.new comes from: the name of the command's option or of the
 -- environment variable; nil if it is not given.
 function options.source(given, name)
-  local long, is_secret = "--" .. name:gsub("_", "-"), IS_SECRET[name]
-  if given[name] then return long end
-  if given[name .. "_file"] then return long .. "-file" end
+  local file, is_secret = name .. "_file", options.IS_SECRET[name]
+  if given[name] then return options.long(name) end
+  if given[file] then return options.long(file) end
   if is_secret == nil and name ~= "base_url" and name ~= "token_url" then return nil end
   if is_secret ~= nil and options.has_credentials(given) then return nil end
-  for _, suffix in ipairs(is_secret and { "", "_FILE" } or { "" }) do
-    local variable = "PODERO_" .. name:upper() .. suffix
+  for _, option_name in ipairs { name, is_secret and file or nil } do
+    local variable = options.variable_of(option_name)
     if options.variable(variable) then return variable end
   end
 end
@@ -158,26 +180,30 @@ local PROXIES = {
   https = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" },
 }
 
---- Returns whether the variable no_proxy names a host, or a domain that it is in.
-local function is_excepted(host)
-  local name = host:lower():gsub(":%d+$", "")
-  for entry in (options.variable "no_proxy" or options.variable "NO_PROXY" or ""):lower():gmatch("[^%s,]+") do
-    entry = entry:gsub("^%.", "")
-    if entry == "*" or name == entry or name:sub(-#entry - 1) == "." .. entry then return true end
-  end
-  return false
+--- Returns whether requests are plain http to this machine: the module sends them through no proxy of the environment.
+local function is_loopback(given)
+  if not options.base_url(given):lower():find("^http://") then return false end
+  local host = options.host(given):gsub(":%d+$", ""):gsub("^%[(.*)%]$", "%1")
+  return syntax.is_loopback(host)
 end
 
---- Returns the proxy that requests go through, without a user name and a password, and where it comes from; nil if
--- there is none.
-function options.proxy(given)
-  local proxy, source = given.proxy, "--proxy"
+local function proxy_of_environment(given)
+  if is_loopback(given) then return nil end
   local scheme = options.base_url(given):match("^%a+"):lower()
   for _, name in ipairs(PROXIES[scheme] or PROXIES.https) do
-    if proxy == nil then proxy, source = options.variable(name), name end
+    local proxy = options.variable(name)
+    if proxy then return proxy, name end
   end
-  if proxy == nil or proxy == "" or is_excepted(options.host(given)) then return nil end
-  return (proxy:match("[^@]*$"):gsub("^%a+://", "")), source
+end
+
+--- Returns the proxy that is set, without a user name and a password, and where it comes from; nil if there is none.
+-- If a variable names exceptions, returns it, too: libcurl decides whether the host is one.
+function options.proxy(given)
+  local proxy, source = given.proxy, "--proxy"
+  if proxy == nil then proxy, source = proxy_of_environment(given) end
+  if proxy == nil or proxy == "" then return nil end
+  proxy = proxy:match("[^@]*$"):gsub("^%a+://", "")
+  return proxy, source, options.variable "no_proxy" and "no_proxy" or options.variable "NO_PROXY" and "NO_PROXY" or nil
 end
 
 return options

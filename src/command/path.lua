@@ -1,10 +1,8 @@
 --- Splits a path that people paste from its query.
 
-local path = {}
+local percent = require "podero.command.percent"
 
-local function decoded(value)
-  return (value:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
-end
+local path = {}
 
 --- Adds a value; a name that has one already gets an array.
 local function add(query, name, value)
@@ -25,7 +23,7 @@ function path.split(given, parameters)
   local target, rest = given:match("^([^?]*)%??(.*)$")
   for part in rest:gmatch("[^&]+") do
     local name, value = part:match("^([^=]*)=?(.*)$")
-    add(query, decoded(name), decoded(value))
+    add(query, percent.decode_form(name), percent.decode_form(value))
   end
   for _, parameter in ipairs(parameters) do add(query, parameter[1], parameter[2]) end
   return target, query

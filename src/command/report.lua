@@ -21,8 +21,7 @@ local function as_line(raised, organization, given)
   if failure.is(raised) then return "podero: " .. raised.message end
   local line = "podero: " .. tostring(raised)
   if podero.is_error(raised) then
-    line = "podero: " .. (raised.kind ~= "argument" and raised.kind .. ": " or "")
-      .. wording.of(raised.kind, raised.message, given)
+    line = "podero: " .. wording.with_kind(raised, given)
     if raised.retry_after then line = ("%s (try again in %d s)"):format(line, math.ceil(raised.retry_after)) end
   end
   if organization and not line:find(organization:lower(), 1, true) then

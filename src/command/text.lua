@@ -23,10 +23,29 @@ function text.fit(value, columns)
   return beginning .. "…", width + 1
 end
 
+--- Returns the words of a text as an array of lines, at least one. None is wider than `columns`, unless a word is.
+function text.wrap(content, columns)
+  local lines, line = {}, nil
+  for word in content:gmatch("%S+") do
+    if line and tty.width(line) + 1 + tty.width(word) > columns then
+      lines[#lines + 1] = line
+      line = nil
+    end
+    line = line and line .. " " .. word or word
+  end
+  lines[#lines + 1] = line or ""
+  return lines
+end
+
 --- Returns an integer with commas between thousands.
 function text.grouped(n)
   local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
   return (digits:gsub("^,", ""))
+end
+
+--- Returns a time, in seconds since 1970, in UTC.
+function text.utc(seconds)
+  return os.date("!%Y-%m-%d %H:%M:%S UTC", math.floor(seconds))
 end
 
 --- Returns a number of bytes, which may have a fraction, with a unit.

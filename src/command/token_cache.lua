@@ -2,9 +2,10 @@
 -- have access to it: files that others can read or write, symbolic links and anything but regular files are refused.
 --
 -- The file is text: HEADER, then a line for each entry with the time at which it expires, key and value, both
--- form-encoded. It is changed in place, under a lock. Content that cannot be parsed is replaced.
+-- percent-encoded. It is changed in place, under a lock. Content that cannot be parsed is replaced.
 
 local failure = require "podero.command.failure"
+local percent = require "podero.command.percent"
 local system = require "podero.command.system"
 
 local token_cache = {}
@@ -12,14 +13,6 @@ local token_cache = {}
 local HEADER = "podero token cache 1\n"
 local MAX_BYTES = 1024 * 1024
 local LOCK_ATTEMPTS = 200 -- a hundredth of a second each
-
-local function encoded(text)
-  return (text:gsub("[^%w_.~-]", function(character) return ("%%%02X"):format(character:byte()) end))
-end
-
-local function decoded(text)
-  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
-end
 
 --- Returns why a file that is open cannot be used, or nil.
 local function problem_of(fd)
@@ -58,7 +51,7 @@ local function parse(text)
   if text:sub(1, #HEADER) ~= HEADER then return entries end
   for seconds, key, value in text:sub(#HEADER + 1):gmatch("(%d+) (%S+) (%S*)\n") do
     local expires = tonumber(seconds)
-    if expires > now then entries[decoded(key)] = { expires, decoded(value) } end
+    if expires > now then entries[percent.decode(key)] = { expires, percent.decode(value) } end
   end
   return entries
 end
@@ -66,7 +59,7 @@ end
 local function write_all(fd, entries)
   local lines = { HEADER }
   for key, entry in pairs(entries) do
-    lines[#lines + 1] = ("%d %s %s\n"):format(entry[1], encoded(key), encoded(entry[2]))
+    lines[#lines + 1] = ("%d %s %s\n"):format(entry[1], percent.encode(key), percent.encode(entry[2]))
   end
   local text = table.concat(lines)
   local ok, message = system.truncate(fd, 0)

@@ -62,6 +62,12 @@ end
 local is_field = {}
 for _, name in ipairs(FIELDS) do is_field[name] = true end
 
+--- Returns a message about a name that is no field of the API's schema, but resembles some; nil otherwise.
+function where.misspelt(name)
+  local hint = is_field[name] and "" or words.hint(name, FIELDS, true)
+  return hint ~= "" and ("there is no field %s%s"):format(words.quoted(name), hint) or nil
+end
+
 --- Returns the field and an array of the values that it may have: `convert` of an option, see option.lua. "FIELD="
 -- matches null and an absent field.
 function where.read(condition)
@@ -75,8 +81,8 @@ function where.read(condition)
     return nil, is_field[condition] and ("FIELD=VALUE, or %s= for those without one"):format(condition)
       or "FIELD=VALUE, such as role=admin"
   end
-  local hint = not is_field[field] and words.hint(field, FIELDS, true) or ""
-  if hint ~= "" then return nil, nil, ("there is no field %s%s"):format(words.quoted(field), hint) end
+  local misspelt = where.misspelt(field)
+  if misspelt then return nil, nil, misspelt end
   if value == "" then return { field, { podero.null } } end
   if not is_field[field] then return { field, any(value) } end
   local result, expected = read[FIELDS.types[field]](value)

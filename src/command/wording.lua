@@ -2,24 +2,13 @@
 -- that a value comes from, instead of the module's option.
 
 local options = require "podero.command.options"
+local syntax = require "podero.command.syntax"
 local words = require "podero.command.words"
 
 local wording = {}
 
-local SECRETS = { client_secret = true, password = true, access_token = true, key_password = true }
-
 -- Secrets that the command asks for on the terminal.
 local ENTERED = { client_secret = "the secret that was entered", password = "the password that was entered" }
-
--- Options of the module that messages name.
-local NAMES = {
-  "base_url", "token_url", "client_id", "client_secret", "username", "password", "access_token", "client_secret_file",
-  "password_file", "access_token_file", "token_encoding", "client_auth", "scope", "connect_timeout", "max_retries",
-  "max_response_bytes", "http_version", "user_agent", "allow_http", "proxy", "timeout", "ca_file", "ca_path", "cert",
-  "key", "key_password",
-}
-local is_name = {}
-for _, name in ipairs(NAMES) do is_name[name] = true end
 
 -- Options whose values may be shown.
 local SHOWN = { base_url = true, token_url = true, client_id = true, username = true, scope = true, user_agent = true }
@@ -28,10 +17,10 @@ local SHOWN = { base_url = true, token_url = true, client_id = true, username = 
 local function label(given, name)
   if name == "headers" then return "--header" end
   local base = name:gsub("_file$", "")
-  local is_secret = SECRETS[base]
+  local is_secret = options.IS_SECRET[base] or base == "key_password"
   if is_secret then name = base end
   if name == "base_url" and given.sandbox then return "--sandbox" end
-  return options.source(given, name) or ENTERED[name] or "--" .. name:gsub("_", "-") .. (is_secret and "-file" or "")
+  return options.source(given, name) or ENTERED[name] or options.long(is_secret and name .. "_file" or name)
 end
 
 -- Phrases of the module in errors about responses. Such an error may also quote the server: so only these phrases are
@@ -69,7 +58,7 @@ end
 local function of_response(message, given)
   -- The file of a secret is read again after the server refused the secret.
   message = message:gsub("^([%l_]+)_file %(", function(name)
-    return SECRETS[name] and label(given, name) .. " (" or nil
+    return options.IS_SECRET[name] and label(given, name) .. " (" or nil
   end)
   for _, phrase in ipairs(PHRASES) do
     local old = phrase[1]:gsub("[{}]", "")
@@ -84,42 +73,63 @@ local function shown(value)
   return words.quoted((value:gsub("//[^/]*@", "//...@")))
 end
 
---- Replaces the option that a message begins with by its label and its value.
-local function with_value(message, given)
-  local name, rest = message:match("^([%l_]+) (.*)$")
-  if not is_name[name] then return message end
-  local variable, behind = rest:match("^%(from ([%u_]+)%) (.*)$")
-  local value = given[name] or (variable and options.variable(variable))
-  variable, rest = variable or label(given, name), behind or rest
-  if variable == "PODERO_ACCESS_TOKEN" and options.variable(variable):find("^[Bb]earer ") then
-    return variable .. " begins with 'Bearer ': leave that out"
-  end
-  if not SHOWN[name] or type(value) ~= "string" then return variable .. " " .. rest end
-  if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
-    local is_local = value:find("^localhost%f[^%w.-]") or value:find("^127%.")
-    rest = ("has no scheme: %s://%s?"):format(is_local and "http" or "https", words.quoted(value):sub(2, -2))
-  end
-  return ("%s %s %s"):format(variable, shown(value), rest)
-end
-
-local function of_argument(message, given)
-  local function named(name) return label(given, name) end
-  message = message:gsub("^no token from token_url %S+: ", "")
-  message = message:gsub("^t?l?s?%.?([%l_]+) is given without t?l?s?%.?([%l_]+)$", function(first, second)
-    return ("%s is given without %s"):format(named(first), named(second))
-  end)
-  message = with_value(message, given)
+--- Replaces the options that a text names. `named(name)` returns what to call one.
+local function with_names(message, named)
   message = message:gsub("tls%.([%l_]+)", named):gsub("option '([%l_]+)'", named):gsub("or set allow_http",
     "or give allow_http")
   -- Whole words only: not parts of names of files.
   return (message:gsub("%f[%w_./-]%l+_[%l_]+%f[^%w_./-]", function(name)
-    return is_name[name] and named(name) or nil
+    return options.is_of_module(name) and named(name) or nil
   end))
 end
 
---- Returns a message of the module. `kind`: of the error; `given`: what the arguments have given, see arguments.lua.
+--- Returns a message about the value of an option: `known`, what the user calls the option; the value, if it may be
+-- shown; and `rest`, what is wrong with it.
+local function about_value(name, value, known, rest)
+  if known == "PODERO_ACCESS_TOKEN" and options.variable(known):find("^[Bb]earer ") then
+    return known .. " begins with 'Bearer ': leave that out"
+  end
+  if not SHOWN[name] or type(value) ~= "string" then return known .. " " .. rest end
+  if rest:find("^is not an absolute URL") and not value:find(":/", 1, true) then
+    local scheme = syntax.is_loopback(value:match("^[^:/]*")) and "http" or "https"
+    rest = ("has no scheme: %s://%s?"):format(scheme, words.quoted(value):sub(2, -2))
+  end
+  return ("%s %s %s"):format(known, shown(value), rest)
+end
+
+--- Returns the message, and whether it names a variable.
+local function of_argument(message, given)
+  message = message:gsub("^no token from token_url %S+: ", "")
+  local name, rest = message:match("^([%l_]+) (.*)$")
+  local variable, behind = (rest or ""):match("^%(from ([%u_]+)%) (.*)$")
+  local has_variable = variable ~= nil or message:find("^PODERO_") ~= nil
+  local function named(option)
+    local known = label(given, option)
+    has_variable = has_variable or known:find("^PODERO_") ~= nil
+    return known
+  end
+  local first, second = message:match("^t?l?s?%.?([%l_]+) is given without t?l?s?%.?([%l_]+)$")
+  if first then
+    message = ("%s is given without %s"):format(named(first), named(second))
+  elseif options.is_of_module(name) then
+    local value = given[name] or (variable and options.variable(variable))
+    message = about_value(name, value, variable or named(name), with_names(behind or rest, named))
+  else
+    message = with_names(message, named)
+  end
+  return message, has_variable
+end
+
+--- Returns a message of the module, and whether it names an environment variable as the source of a value that cannot
+-- be used. `kind`: of the error; `given`: what the arguments have given, see arguments.lua.
 function wording.of(kind, message, given)
-  return kind == "argument" and of_argument(message, given) or of_response(message, given)
+  if kind == "argument" then return of_argument(message, given) end
+  return of_response(message, given), false
+end
+
+--- Returns the message of an error of the module, after its kind, unless that is "argument".
+function wording.with_kind(err, given)
+  return (err.kind ~= "argument" and err.kind .. ": " or "") .. wording.of(err.kind, err.message, given)
 end
 
 return wording

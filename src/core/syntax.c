@@ -42,9 +42,9 @@ bool syntax_is_uuid(const char *text, size_t size) {
   return true;
 }
 
-static bool is_path_character(unsigned char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c != '\0' && strchr("-._~!$&'()*+,;=:", c) != NULL);
+bool syntax_is_path_byte(char c) {
+  return is_digit((unsigned char)c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c != '\0' && strchr("/%-._~!$&'()*+,;=:", c) != NULL);
 }
 
 /* Sets `*byte` to the first byte of the text after it was percent-decoded `times` times. Returns
@@ -64,18 +64,17 @@ static size_t decode(const char *text, size_t size, unsigned times, unsigned cha
   return end;
 }
 
-/* Like decode, but for a whole UTF-8 character; sets `*byte` to its first byte. Returns 0 if the
- * character is not valid, or is a C1 control character. */
-static size_t decode_character(const char *text, size_t size, unsigned times, unsigned char *byte) {
-  unsigned char bytes[4] = {0};
+/* Like decode, but for a whole UTF-8 character; sets `bytes` to it, followed by unspecified bytes.
+ * Returns 0 if the character is not valid. */
+static size_t decode_character(const char *text, size_t size, unsigned times,
+                               unsigned char bytes[4]) {
   size_t ends[4] = {0}, end = 0, count = 0;
   while (count < 4 && end < size && (count == 0 || bytes[0] >= 0x80)) {
     end += decode(text + end, size - end, times, &bytes[count]);
     ends[count++] = end;
   }
   size_t length = character_length(bytes, count);
-  *byte = bytes[0];
-  return length == 0 || is_c1_control(bytes) ? 0 : ends[length - 1];
+  return length == 0 ? 0 : ends[length - 1];
 }
 
 /* A segment of a path that is being checked. */
@@ -85,60 +84,97 @@ struct segment {
   bool has_parameters; /* a ";" was read: some servers remove it and all that follows */
 };
 
-/* Whether a server may interpret the segment as "." or "..", or skip it because it is empty. If the
- * last segment is empty, the path merely ends in a slash. */
-static bool is_special(const struct segment *s, bool is_last) {
-  if (s->size == 0) return !is_last;
-  return s->is_dots && s->size <= 2;
+/* What is wrong with the name of a complete segment: a server may interpret it as "." or "..", or
+ * skip it because it is empty. If the last segment is empty, the path merely ends in a slash. */
+static enum syntax_path_fault name_fault(const struct segment *s, bool is_last) {
+  if (s->size > 0) return s->is_dots && s->size <= 2 ? SYNTAX_PATH_DOT_SEGMENT : SYNTAX_PATH_OK;
+  if (s->has_parameters) return SYNTAX_PATH_NO_NAME;
+  return is_last ? SYNTAX_PATH_OK : SYNTAX_PATH_EMPTY_SEGMENT;
 }
 
-/* Adds a character, given by its first byte. Returns false if it is not allowed in a segment. */
-static bool add_to_segment(struct segment *s, unsigned char byte) {
-  if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7f) return false;
-  if (s->has_parameters) return true;
-  if (byte == ';') {
+/* Adds a character, and returns what is wrong with it. */
+static enum syntax_path_fault add_to_segment(struct segment *s, const unsigned char *character) {
+  unsigned char c = *character;
+  if (c == '/') return SYNTAX_PATH_ESCAPED_SLASH;
+  if (c == '\\') return SYNTAX_PATH_BACKSLASH;
+  if (c < 0x20 || c == 0x7f || is_c1_control(character)) return SYNTAX_PATH_CONTROL;
+  if (s->has_parameters) return SYNTAX_PATH_OK;
+  if (c == ';') {
     s->has_parameters = true;
-    return !is_special(s, false);
+    return name_fault(s, false);
   }
-  s->is_dots = byte == '.' && (s->is_dots || s->size == 0);
+  s->is_dots = c == '.' && (s->is_dots || s->size == 0);
   s->size++;
-  return true;
+  return SYNTAX_PATH_OK;
 }
 
-/* Whether the path, percent-decoded `times` times, has as many segments as before, and every server
- * reads each of them alike. A "/" that was decoded is not allowed in a segment. */
-static bool has_plain_segments(const char *text, size_t size, unsigned times) {
+/* Returns why the path, percent-decoded `times` times, has not as many segments as before, or why
+ * servers may read one of them differently. A "/" that was decoded is not allowed in a segment. */
+static enum syntax_path_fault segments_fault(const char *text, size_t size, unsigned times) {
   struct segment segment = {0};
   size_t used;
   for (size_t i = 1; i < size; i += used) {
-    unsigned char byte;
-    used = decode_character(text + i, size - i, times, &byte);
-    if (used == 0) return false;
-    if (byte != '/' || used > 1) {
-      if (!add_to_segment(&segment, byte)) return false;
+    unsigned char character[4] = {0};
+    enum syntax_path_fault fault;
+    used = decode_character(text + i, size - i, times, character);
+    if (used == 0) return SYNTAX_PATH_NOT_UTF8;
+    if (*character != '/' || used > 1) {
+      fault = add_to_segment(&segment, character);
     } else {
-      if (!segment.has_parameters && is_special(&segment, false)) return false;
+      fault = name_fault(&segment, false);
       segment = (struct segment){0};
     }
+    if (fault != SYNTAX_PATH_OK) return fault;
   }
-  return segment.has_parameters || !is_special(&segment, true);
+  return name_fault(&segment, true);
+}
+
+/* Returns what is wrong with the character that `size` bytes begin with. */
+static enum syntax_path_fault character_fault(const char *text, size_t size) {
+  unsigned char c = (unsigned char)*text;
+  if (c == '%') {
+    bool is_escape = size >= 3 && is_hex((unsigned char)text[1]) && is_hex((unsigned char)text[2]);
+    return is_escape ? SYNTAX_PATH_OK : SYNTAX_PATH_PERCENT;
+  }
+  if (syntax_is_path_byte(*text)) return SYNTAX_PATH_OK;
+  if (c == '\\') return SYNTAX_PATH_BACKSLASH;
+  if (c == '@') return SYNTAX_PATH_AT;
+  return c < 0x20 || c == 0x7f ? SYNTAX_PATH_CONTROL : SYNTAX_PATH_UNESCAPED;
+}
+
+enum syntax_path_fault syntax_path_fault(const char *text, size_t size) {
+  enum syntax_path_fault fault = SYNTAX_PATH_OK;
+  if (size == 0 || text[0] != '/') return SYNTAX_PATH_RELATIVE;
+  if (memchr(text, '#', size) != NULL) return SYNTAX_PATH_FRAGMENT;
+  if (memchr(text, '?', size) != NULL) return SYNTAX_PATH_QUERY;
+  for (size_t i = 1; i < size && fault == SYNTAX_PATH_OK; i++)
+    fault = character_fault(text + i, size - i);
+  for (unsigned times = 0; times <= MAX_DECODINGS && fault == SYNTAX_PATH_OK; times++)
+    fault = segments_fault(text, size, times);
+  return fault;
+}
+
+const char *syntax_path_fault_text(enum syntax_path_fault fault) {
+  static const char *const texts[SYNTAX_PATH_FAULTS] = {
+      [SYNTAX_PATH_RELATIVE] = "it does not begin with '/'",
+      [SYNTAX_PATH_QUERY] = "it has a query ('?' and what follows)",
+      [SYNTAX_PATH_FRAGMENT] = "a fragment ('#' and what follows) is never sent: leave it out",
+      [SYNTAX_PATH_AT] = "'@' is refused",
+      [SYNTAX_PATH_UNESCAPED] = "a character has to be escaped",
+      [SYNTAX_PATH_PERCENT] = "'%' is not followed by two hexadecimal digits",
+      [SYNTAX_PATH_BACKSLASH] = "a backslash is refused",
+      [SYNTAX_PATH_CONTROL] = "it has a control character",
+      [SYNTAX_PATH_ESCAPED_SLASH] = "an escaped slash (%2F) is refused",
+      [SYNTAX_PATH_NOT_UTF8] = "it is not valid UTF-8",
+      [SYNTAX_PATH_EMPTY_SEGMENT] = "it has an empty segment: '//'",
+      [SYNTAX_PATH_NO_NAME] = "it has an empty segment: '/;'",
+      [SYNTAX_PATH_DOT_SEGMENT] = "the segments '.' and '..' are refused",
+  };
+  return texts[fault];
 }
 
 bool syntax_is_path(const char *text, size_t size) {
-  if (size == 0 || text[0] != '/') return false;
-  for (size_t i = 1; i < size; i++) {
-    if (text[i] == '%') {
-      if (size - i < 3 || !is_hex((unsigned char)text[i + 1]) ||
-          !is_hex((unsigned char)text[i + 2]))
-        return false;
-    } else if (text[i] != '/' && !is_path_character((unsigned char)text[i])) {
-      return false;
-    }
-  }
-  for (unsigned times = 0; times <= MAX_DECODINGS; times++) {
-    if (!has_plain_segments(text, size, times)) return false;
-  }
-  return true;
+  return syntax_path_fault(text, size) == SYNTAX_PATH_OK;
 }
 
 static char to_lower(char c) {

@@ -1,7 +1,7 @@
 /* Checks strings that come from the caller, the environment or a server, before they become part of
  * a request or a message.
  *
- *   requests   syntax_is_uuid, syntax_is_path, syntax_is_bearer_token
+ *   requests   syntax_is_uuid, syntax_path_fault, syntax_is_path, syntax_is_bearer_token
  *   URLs       syntax_url_path, syntax_is_loopback
  *   messages   syntax_text_fault, syntax_make_printable
  *   all        syntax_is_same
@@ -17,17 +17,47 @@
 /* Returns whether the text is a UUID, in upper or lower case (RFC 9562, section 4). */
 bool syntax_is_uuid(const char *text, size_t size);
 
-/* Returns whether the text is an absolute path that can be appended to a URL unchanged, and that
- * means the same to every server and proxy.
+/* What is wrong with a path. */
+enum syntax_path_fault {
+  SYNTAX_PATH_OK,
+  SYNTAX_PATH_RELATIVE,      /* it does not begin with "/" */
+  SYNTAX_PATH_QUERY,         /* it has a "?" */
+  SYNTAX_PATH_FRAGMENT,      /* it has a "#" */
+  SYNTAX_PATH_AT,            /* it has an "@" */
+  SYNTAX_PATH_UNESCAPED,     /* it has a character that is allowed only if it is percent-encoded */
+  SYNTAX_PATH_PERCENT,       /* a "%" is not followed by two hexadecimal digits */
+  SYNTAX_PATH_BACKSLASH,     /* it has a backslash, also after decoding */
+  SYNTAX_PATH_CONTROL,       /* it has a control character, also after decoding */
+  SYNTAX_PATH_ESCAPED_SLASH, /* it has more "/" after decoding */
+  SYNTAX_PATH_NOT_UTF8,      /* it is not valid UTF-8 after decoding */
+  SYNTAX_PATH_EMPTY_SEGMENT, /* a segment other than the last one is empty */
+  SYNTAX_PATH_NO_NAME,       /* a segment consists of parameters only (";...") */
+  SYNTAX_PATH_DOT_SEGMENT,   /* a segment is "." or ".." */
+  SYNTAX_PATH_FAULTS         /* how many values there are */
+};
+
+/* Returns SYNTAX_PATH_OK if the text is an absolute path that can be appended to a URL unchanged,
+ * and that means the same to every server and proxy. Otherwise, returns what is wrong with it: one
+ * fault, if there are several.
  *
- * It begins with "/", and consists of "/" and the characters that RFC 3986 calls pchar, except "@";
- * two hexadecimal digits follow each "%". All of the following is true of the path as it is, and
- * after it was percent-decoded once, twice and three times:
+ * Such a path begins with "/", and consists of "/" and the characters that RFC 3986 calls pchar,
+ * except "@"; two hexadecimal digits follow each "%". All of the following is true of the path as
+ * it is, and after it was percent-decoded once, twice and three times:
  * - it has the same number of "/";
  * - no segment but the last is empty;
  * - no segment is "." or "..", with or without parameters (";...");
  * - it contains no backslash and no control character;
  * - it is valid UTF-8, so that it has no overlong encodings of "." and "/". */
+enum syntax_path_fault syntax_path_fault(const char *text, size_t size);
+
+/* Returns a fault in words, such as "a backslash is refused", a static string. NULL for
+ * SYNTAX_PATH_OK. */
+const char *syntax_path_fault_text(enum syntax_path_fault fault);
+
+/* Returns whether a byte may be in a path as it is: "/", "%" and pchar without "@". */
+bool syntax_is_path_byte(char c);
+
+/* Returns whether syntax_path_fault finds no fault. */
 bool syntax_is_path(const char *text, size_t size);
 
 /* Returns where the path of an absolute http or https URL begins: at the first "/" or "?" after

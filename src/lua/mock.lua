@@ -63,8 +63,7 @@ local function encode_array(users)
   return "[" .. table.concat(parts, ",") .. "]"
 end
 
--- Returns the JSON of users, an array or JSON already, without its brackets, so that two can be joined; or nil and what
--- is not as the API's schema says.
+-- Returns the JSON of users, an array or JSON already; or nil and what is not as the API's schema says.
 local function encode_users(users)
   local text, problem = users, nil
   if type(users) == "table" then text, problem = encode_array(users) end
@@ -73,8 +72,14 @@ local function encode_users(users)
   local _, err = c.users({}, text)
   if err and err.kind == "memory" then error("not enough memory", 0) end
   if err then return nil, err.message end
-  local inside = text:match("^%s*%[(.*)%]%s*$")
-  return inside:find("%S") and inside or ""
+  return text
+end
+
+-- Returns two JSON arrays as one. It is only for this module and the command `podero mock`.
+function mock._join(first, second)
+  local one, other = first:match("^%s*%[(.*)%]%s*$"), second:match("^%s*%[(.*)%]%s*$")
+  local comma = one:find("%S") and other:find("%S") and "," or ""
+  return "[" .. one .. comma .. other .. "]"
 end
 
 -- Returns the JSON of users by organization id in lower case; or nil and what is wrong.
@@ -217,11 +222,11 @@ local function users_of(client, org_id, call)
   local id = org_id:lower()
   local users, deleted = client.users[id], client.deleted[id]
   if not users and not deleted then return nil end
-  users = users or ""
+  users = users or "[]"
   if deleted and ("&" .. (call.query or "") .. "&"):find("&include_deleted=true&", 1, true) then
-    users = users .. (users ~= "" and deleted ~= "" and "," or "") .. deleted
+    return mock._join(users, deleted)
   end
-  return "[" .. users .. "]"
+  return users
 end
 
 -- Returns what a list delivers (a user, if one is to be found), an error object or nil, and a function that tells the

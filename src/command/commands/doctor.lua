@@ -45,17 +45,7 @@ end
 
 --- Returns a text in lines that fit, all but the first of them indented.
 local function wrapped(content, columns, indentation)
-  local lines, line = {}, nil
-  for word in content:gmatch("%S+") do
-    if line and indentation + text.width(line) + 1 + text.width(word) > columns then
-      lines[#lines + 1] = line
-      line = word
-    else
-      line = line and line .. " " .. word or word
-    end
-  end
-  lines[#lines + 1] = line
-  return table.concat(lines, "\n" .. (" "):rep(indentation))
+  return table.concat(text.wrap(content, columns - indentation), "\n" .. (" "):rep(indentation))
 end
 
 --- Prints a step: `mark` is "good", "bad" or "note"; `help`, what to do, may be nil.
@@ -122,9 +112,7 @@ local function fail(report, given, name, err, seen, report_error)
   if podero.is_error(err) then
     if not seen.first and (err.kind == "network" or err.kind == "timeout") then name = "connection" end
     if err.kind == "argument" then name = "settings" end -- files of TLS are opened by the first request
-    local kind = err.kind ~= "argument" and err.kind .. ": " or ""
-    local message = kind .. wording.of(err.kind, err.message, given)
-    report:step("bad", name, message, advice.of(err, given, name, seen.first ~= nil))
+    report:step("bad", name, wording.with_kind(err, given), advice.of(err, given, name, seen.first ~= nil))
   elseif failure.is(err) and err.message then
     report:step("bad", name, err.message)
   else
@@ -143,8 +131,9 @@ local function show_settings(report, given)
   local doubtful = credentials.doubtful(given)
   report:step(doubtful and "note" or "good", "credentials", (credentials.describe(given)), doubtful
     and doubtful .. " begins or ends with a blank or a quotation mark: remove it, unless it belongs there." or nil)
-  local proxy, where_from = options.proxy(given)
-  if proxy then report:step("good", "proxy", ("%s (%s)"):format(proxy, where_from)) end
+  local proxy, where_from, exceptions = options.proxy(given)
+  local unless = exceptions and (", unless %s excepts the host"):format(exceptions) or ""
+  if proxy then report:step("good", "proxy", ("%s (%s%s)"):format(proxy, where_from, unless)) end
 end
 
 --- Checks the token. Returns the text of the step; nil if the list will tell.
@@ -157,8 +146,7 @@ local function check_token(api, given, seen)
       expires_at and expiry(expires_at) or "unknown", scope or "unknown")
   end
   if not given.org_id then
-    local ok, err = client.try_token(api, given)
-    if not ok then error(err, 0) end
+    client.try_token(api, given)
     return "the API accepts it; when it expires is unknown"
   end
 end

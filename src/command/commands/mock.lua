@@ -3,6 +3,7 @@ local failure = require "podero.command.failure"
 local input = require "podero.command.input"
 local option = require "podero.command.option"
 local output = require "podero.command.output"
+local podero_mock = require "podero.mock"
 local system = require "podero.command.system"
 local text = require "podero.command.text"
 
@@ -32,18 +33,18 @@ end
 local function read_users(label, name, org_id)
   local function fail(problem) failure.setup(("%s %s: %s"):format(label, name, problem)) end
   local json = input.read(label, name)
-  local is_valid, fault = pcall(require("podero.mock").new, { organizations = { [org_id] = json } })
+  local is_valid, fault = pcall(podero_mock.new, { organizations = { [org_id] = json } })
   if not is_valid then fail((fault:gsub("^.-users of [%x-]+: ", ""):gsub("^the response is ", ""))) end
   return json
 end
 
---- Returns the users to serve, see mock_api.lists. For ten made-up users there is a deleted one.
+--- Returns the users to serve, see mock_api.answer. For ten made-up users there is a deleted one.
 local function make_lists(given, api)
   local count = given.users and 0 or given.count or 25
   local users, deleted = api.make_users(1, count), api.make_users(count + 1, count + math.ceil(count / 10))
   if given.users then users = read_users("--users", given.users, api.ORG_ID) end
   if given.deleted then deleted = read_users("--deleted", given.deleted, api.ORG_ID) end
-  return api.lists(users, deleted)
+  return { users = users, all = podero_mock._join(users, deleted) }
 end
 
 local BEGINNING = [[

@@ -3,6 +3,7 @@ local failure = require "podero.command.failure"
 local input = require "podero.command.input"
 local option = require "podero.command.option"
 local response = require "podero.command.response"
+local words = require "podero.command.words"
 
 local OPTIONS = {
   option("--data FILE", "The body is in this file; - is standard input."),
@@ -13,8 +14,8 @@ for _, one in ipairs(response.OPTIONS) do OPTIONS[#OPTIONS + 1] = one end
 local request = {
   summary = "Send any request of the Partner API; print the JSON of its response.",
   arguments = {
-    { name = "METHOD", key = "method", help = "GET, HEAD, POST, PUT, PATCH or DELETE.", convert = convert.method,
-      words = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" } },
+    { name = "METHOD", key = "method", help = words.any(convert.METHODS) .. ".", convert = convert.method,
+      words = convert.METHODS },
     response.PATH,
   },
   options = { { "Options", OPTIONS } },

@@ -26,10 +26,7 @@ function token.run(given)
     local _, is_own = credentials.describe(given)
     local result, expires_at, scope = api:token()
     if not result then error(expires_at, 0) end
-    if is_own then
-      local ok, err = client.try_token(api, given)
-      if not ok then error(err, 0) end
-    end
+    if is_own then client.try_token(api, given) end
     description, value = describe(result, expires_at, scope, is_own)
   end)
   output.print(given.show and value or description)
