@@ -258,8 +258,9 @@ end
 local function open_notifier()
   local new, cookie, address = c.notifier_new()
   if not new then return end
-  local socket, connected = ngx.socket.tcp(), nil
+  local socket = ngx.socket.tcp()
   socket:settimeouts(CONNECT_TIMEOUT, CONNECT_TIMEOUT, READ_TIMEOUT)
+  local connected
   if type(address) == "string" then
     connected = socket:connect("unix:" .. address)
   else
@@ -294,18 +295,14 @@ end
 -- nginx first runs the handlers whose semaphores were posted to before, then the yielder, and then receives events of
 -- other requests and the byte. That takes less time than waking the notifier's thread. ngx.sleep(0) would not do: with
 -- OpenResty's patches, its timer runs only after nginx has waited for events again.
-local function run_yielder(semaphore)
+local function run_yielder()
+  local semaphore = require("ngx.semaphore").new()
   yielder = semaphore
   pcall(write_bytes, semaphore) -- a finalizer of the program may raise an error in it
   if yielder == semaphore then
     yielder = nil
     write_byte() -- the pump may be reading
   end
-end
-
--- Starts the yielder. On failure, `yielder` stays nil.
-local function start_yielder()
-  pcall(ngx.thread.spawn, run_yielder, require("ngx.semaphore").new())
 end
 
 local function end_yielder()
@@ -342,7 +339,7 @@ end
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
   local is_repeat, repeats = false, 0
-  start_yielder()
+  pcall(ngx.thread.spawn, run_yielder) -- on failure, `yielder` stays nil
   while true do
     if not notifier and c.clock() >= open_at then
       open_notifier()
