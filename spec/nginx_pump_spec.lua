@@ -23,7 +23,8 @@ local function call(method)
 end
 
 --- Replaces functions of nginx before the module is loaded. `sleeps` counts calls of ngx.sleep, which the pump makes if
--- it has no notifier; `address` is what the pump last connected to; `broken` names what fails.
+-- it has no notifier; `address` is what the pump last connected to; `broken` names what fails: "yield" is the pump's
+-- next read after it has posted to semaphores.
 local STAND_IN = [[
   state = { sleeps = 0 }
 
@@ -39,7 +40,7 @@ local STAND_IN = [[
     return at(...)
   end
 
-  local tcp = ngx.socket.tcp
+  local tcp, has_posted = ngx.socket.tcp, false
 
   -- Connections of other programs before the pump's: one is silent, and one sends a wrong cookie.
   local function connect_strangers(...)
@@ -59,6 +60,11 @@ local STAND_IN = [[
       return connect(self, ...)
     end
     function socket.receive(...)
+      if state.broken == "yield" and has_posted then
+        state.broken = nil
+        return nil, "injected"
+      end
+      has_posted = false
       local byte, problem = receive(...)
       if state.broken == "receive" then
         state.broken = nil
@@ -70,10 +76,21 @@ local STAND_IN = [[
   end
 
   local semaphore = require "ngx.semaphore"
-  local wait = semaphore.wait
+  local wait, post = semaphore.wait, semaphore.post
   function semaphore.wait(...)
     if state.broken == "semaphore" then return nil, "API disabled in the current context" end
+    if state.broken == "yielder" and ngx.get_phase() == "timer" then error("injected") end
     return wait(...)
+  end
+  function semaphore.post(...)
+    has_posted = true
+    return post(...)
+  end
+
+  local spawn = ngx.thread.spawn
+  function ngx.thread.spawn(...)
+    if state.broken == "spawn" then error("injected") end
+    return spawn(...)
   end
 
   -- Shuts the pump's connection down from outside.
@@ -213,6 +230,46 @@ describe("waiting in nginx", function()
       end
       assert.equal("25 users", receive(waiting))
     end)
+  end)
+
+  describe("has a light thread with which the pump yields", function()
+    local it = with_notifier
+
+    for what, name in pairs {
+      spawn = "or yields without it if nginx does not start it",
+      yielder = "or yields without it after it fails",
+    } do
+      it(name, function()
+        start {}
+        api:configure { organizations = { [ORG] = { users = 1000 } } }
+        get("/break?what=" .. what)
+        assert.equal("1000 users", get(call "list_users"))
+        get("/mend")
+        local waiting = send_slow(call "list_users")
+        get("/break?what=" .. what)
+        assert.equal("25 users", receive(waiting))
+        for method, expected in pairs(METHODS) do assert.equal(expected, get(call(method))) end
+        assert.equal("0", get("/sleeps"))
+        assert.equal("", server:complaints())
+      end)
+    end
+
+    for name, folder in pairs { ["in a folder"] = "/tmp", ["on 127.0.0.1"] = "/nowhere" } do
+      it("or opens another notifier if one fails meanwhile: " .. name, function()
+        start { main = "env TMPDIR=" .. folder .. ";" }
+        local slow = send_slow(call "list_users", 3)
+        socket.sleep(1.1) -- a notifier that fails earlier is not replaced at once
+        api:configure { always_api = { delay = 0.1 } }
+        get("/break?what=yield")
+        for _ = 1, 3 do
+          local seconds, body = helper.timed(get, call "list_users")
+          assert.equal("25 users", body)
+          assert.is_true(seconds < 1, seconds)
+        end
+        assert.equal("25 users", receive(slow))
+        assert.equal("", server:complaints())
+      end)
+    end
   end)
 
   describe("has one pump", function()

@@ -60,7 +60,7 @@ local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of ki
 --   alone_at       when handlers stop waiting for a pump to start
 --   notifier, connection   of the pump; both or neither
 --   reading        the pump waits for the notifier, which must be told of what the pump waits for
---   yielder        semaphore of the pump's light thread that run_yielder describes; nil if there is none
+--   yielder        semaphore of the light thread with which the pump yields; nil if there is none
 --   iteration      number of iterations of all pumps so far
 --   suppliers, supplier_count   suppliers that were not removed by end_suppliers
 --   handlers_until   end of the time limit of the handlers that the last iteration has woken
@@ -253,20 +253,25 @@ local function close_notifier()
   notifier, connection = nil, nil
 end
 
--- Opens a notifier and the connection to it. On failure, both stay nil.
+-- Opens a notifier and the connection to it. On failure, both stay nil. They are also nil while this yields, since a
+-- notifier must not be used before it is started.
 local function open_notifier()
-  local cookie, address
-  notifier, cookie, address = c.notifier_new()
-  if not notifier then return end
-  connection = ngx.socket.tcp()
-  connection:settimeouts(CONNECT_TIMEOUT, CONNECT_TIMEOUT, READ_TIMEOUT)
+  local new, cookie, address = c.notifier_new()
+  if not new then return end
+  local socket = ngx.socket.tcp()
+  socket:settimeouts(CONNECT_TIMEOUT, CONNECT_TIMEOUT, READ_TIMEOUT)
   local connected
   if type(address) == "string" then
-    connected = connection:connect("unix:" .. address)
+    connected = socket:connect("unix:" .. address)
   else
-    connected = connection:connect("127.0.0.1", address)
+    connected = socket:connect("127.0.0.1", address)
   end
-  if not (connected and connection:send(cookie) and c.notifier_start(notifier)) then close_notifier() end
+  if connected and socket:send(cookie) and c.notifier_start(new) then
+    notifier, connection = new, socket
+  else
+    c.notifier_close(new)
+    socket:close()
+  end
 end
 
 -- Reads the notifier's byte. Closes the notifier if it has failed.
@@ -274,21 +279,30 @@ local function read_byte()
   if connection:receive(1) then c.notifier_clear(notifier) else close_notifier() end
 end
 
--- Writes the notifier's byte each time its semaphore is posted to. While the pump reads, nginx first runs the handlers
--- whose semaphores were posted to before, then this light thread, and then receives events of other requests and the
--- byte. So the pump yields to all of them, without the notifier's thread. ngx.sleep(0) would not do: with OpenResty's
--- patches, its timer runs only after nginx has waited for events again.
-local function run_yielder(semaphore)
-  repeat
-    local ok, problem = semaphore:wait(MAX_SLEEP)
-    if ok and notifier then c.notifier_signal(notifier) end
-  until yielder ~= semaphore or not ok and problem ~= "timeout"
-  if yielder == semaphore then yielder = nil end
+local function write_byte()
+  if notifier then c.notifier_signal(notifier) end
 end
 
-local function start_yielder()
-  yielder = require("ngx.semaphore").new()
-  ngx.thread.spawn(run_yielder, yielder)
+-- Writes the notifier's byte each time the semaphore is posted to, until end_yielder is called or waiting fails.
+local function write_bytes(semaphore)
+  repeat
+    local ok, problem = semaphore:wait(MAX_SLEEP)
+    if ok then write_byte() end
+  until yielder ~= semaphore or not ok and problem ~= "timeout"
+end
+
+-- Runs the yielder, a light thread with which the pump yields: the pump posts to its semaphore and reads the byte.
+-- nginx first runs the handlers whose semaphores were posted to before, then the yielder, and then receives events of
+-- other requests and the byte. That takes less time than waking the notifier's thread. ngx.sleep(0) would not do: with
+-- OpenResty's patches, its timer runs only after nginx has waited for events again.
+local function run_yielder()
+  local semaphore = require("ngx.semaphore").new()
+  yielder = semaphore
+  pcall(write_bytes, semaphore) -- a finalizer of the program may raise an error in it
+  if yielder == semaphore then
+    yielder = nil
+    write_byte() -- the pump may be reading
+  end
 end
 
 local function end_yielder()
@@ -325,7 +339,7 @@ end
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
   local is_repeat, repeats = false, 0
-  start_yielder()
+  pcall(ngx.thread.spawn, run_yielder) -- on failure, `yielder` stays nil
   while true do
     if not notifier and c.clock() >= open_at then
       open_notifier()
