@@ -32,6 +32,11 @@ local SOCKETS, ALL_SOCKETS, HANDLERS, STEP = 0.0005, 0.002, 0.002, 0.0005
 -- more, since the rest of its work takes as long as reading that many bytes.
 local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 
+-- When a response has arrived, others often follow at once. So after an iteration that has woken handlers, the pump
+-- lets other requests run and iterates again, and then REPEATS times more. Only then it waits for the notifier, whose
+-- thread takes longer.
+local REPEATS = 2
+
 -- In seconds:
 --   LINGER      how long the pump continues if no call waits
 --   START       how long a handler waits for the pump to start before it runs the sockets of its client itself
@@ -338,7 +343,7 @@ end
 -- Runs until no call waits or, while the worker is exiting, no handler sleeps.
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
-  local is_repeat, repeats = false, 0
+  local repeats = 0
   pcall(ngx.thread.spawn, run_yielder) -- on failure, `yielder` stays nil
   while true do
     if not notifier and c.clock() >= open_at then
@@ -354,14 +359,11 @@ local function run_pump()
     local due = run_clients()
     local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
-    -- When a response has arrived, others often follow at once. So run again before waiting, which takes longer; and
-    -- if that has woken handlers, too, run again even if nothing has arrived in the meantime.
     if wake_waiters() then
-      due, repeats = 0, is_repeat and 1 or 0
+      due, repeats = 0, REPEATS
     elseif due and repeats > 0 then
       due, repeats = 0, repeats - 1
     end
-    is_repeat = due == 0
     if not due then
       local now = c.clock()
       idle_since = idle_since or now
