@@ -198,6 +198,18 @@ describe("client:get", function()
       assert.equal(0, #server:requests())
     end)
 
+    it("is in the error, with the rule that it breaks", function()
+      for path, rule in pairs {
+        ["api/x"] = "does not begin with '/'", ["/a?b=c"] = "has a query", ["/a@b"] = "'@' is refused",
+        ["/a b"] = "has to be escaped", ["/a//b"] = "empty segment", ["/a/%2e%2e/b"] = "'..'",
+        ["/a%2Fb"] = "escaped slash", ["/a%ffb"] = "UTF-8",
+      } do
+        local err = helper.failed("argument", client:get(path))
+        assert.truthy(err.message:find("'" .. path .. "'", 1, true), err.message)
+        assert.truthy(err.message:find(rule, 1, true), err.message)
+      end
+    end)
+
     it("may not contain an escaped dot segment", function()
       for _, path in ipairs { "/a/%2e%2e/b", "/a/.%2E/b", "/%2e" } do
         helper.failed("argument", client:get(path)) -- injection_spec has every spelling

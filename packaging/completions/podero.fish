@@ -69,5 +69,5 @@ complete -c podero -n '__fish_seen_subcommand_from request' -l content-type -x -
 complete -c podero -n '__fish_seen_subcommand_from mock' -l port -x -d 'Default: a free one.'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l count -x -d 'How many users (25).'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l users -r -F -d 'The users are in this file: a JSON array.'
-complete -c podero -n '__fish_seen_subcommand_from mock' -l deleted -r -F -d 'Users that only include_deleted lists, likewise.'
+complete -c podero -n '__fish_seen_subcommand_from mock' -l deleted -r -F -d 'The deleted users are in this file, likewise.'
 complete -c podero -n '__fish_seen_subcommand_from mock' -l quiet -s q -d 'Print no line for each request.'

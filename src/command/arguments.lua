@@ -64,7 +64,7 @@ local function find_option(index, argument)
   return one, nil, "-" .. rest
 end
 
--- the command's name ------------------------------------------------------------------------------------------------
+-- the command's name --------------------------------------------------------------------------------------------------
 
 --- Returns whether the value of an option before the command's name is the next argument. The option may be one of any
 -- command.
@@ -111,7 +111,7 @@ local function split(list)
   return list[at], rest, "podero " .. list[at]
 end
 
--- values ------------------------------------------------------------------------------------------------------------
+-- values --------------------------------------------------------------------------------------------------------------
 
 --- Returns the value of an option or argument, converted.
 local function converted(given, one, label, value)
@@ -147,7 +147,7 @@ local function store(given, one, label, value)
   end
 end
 
--- options -----------------------------------------------------------------------------------------------------------
+-- options -------------------------------------------------------------------------------------------------------------
 
 --- Returns the end of a message: which option, or what else, was meant.
 local function hint_for(given, index, name)
@@ -219,7 +219,7 @@ local function read_option(given, index, list, i)
   return i + 1
 end
 
--- arguments ---------------------------------------------------------------------------------------------------------
+-- arguments -----------------------------------------------------------------------------------------------------------
 
 --- Assigns the values that belong to no option to the arguments of the command, in their order.
 local function assign(given, command, values)
@@ -271,7 +271,7 @@ local function parse_for(name, command, list, label)
   return given
 end
 
--- rules of all commands ---------------------------------------------------------------------------------------------
+-- rules of all commands -----------------------------------------------------------------------------------------------
 
 --- Standard input can be read only once.
 local function check_standard_input(given)

@@ -10,7 +10,7 @@ local help = {}
 local WIDEST, LEAST_TEXT = 100, 24 -- columns of a line; of the texts beside names
 local NAMES = 26 -- columns of the names
 
--- lines -------------------------------------------------------------------------------------------------------------
+-- lines ---------------------------------------------------------------------------------------------------------------
 
 local Page = {}
 Page.__index = Page
@@ -55,7 +55,7 @@ function Page:text()
   return table.concat(self.lines, "\n") .. "\n"
 end
 
--- parts -------------------------------------------------------------------------------------------------------------
+-- parts ---------------------------------------------------------------------------------------------------------------
 
 local function option_name(one)
   local name = (one.short and one.short .. ", " or "") .. one.long
@@ -94,7 +94,7 @@ end
 local CREDENTIALS = "Credentials are the variables PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, or PODERO_USERNAME and "
   .. "PODERO_PASSWORD, or PODERO_ACCESS_TOKEN."
 
--- pages -------------------------------------------------------------------------------------------------------------
+-- pages ---------------------------------------------------------------------------------------------------------------
 
 local function overview(page)
   page:wrap("", "Lists users of organizations from Podero's Partner API.")

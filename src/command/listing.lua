@@ -20,7 +20,7 @@ local OTHERS_LEAST, LEAST = 8, 2
 
 local ROLE_STYLES = { admin = terminal.BOLD, staff = terminal.MAGENTA }
 
--- columns -----------------------------------------------------------------------------------------------------------
+-- columns -------------------------------------------------------------------------------------------------------------
 
 --- Returns a value as a cell.
 local function cell(value)
@@ -86,7 +86,7 @@ function listing.fields(columns)
   return fields
 end
 
--- widths ------------------------------------------------------------------------------------------------------------
+-- widths --------------------------------------------------------------------------------------------------------------
 
 --- Returns the steps in which columns are cut: pairs of a column's index and its least width.
 local function cuts(columns)
@@ -127,7 +127,7 @@ local function measure(columns, sample, widest)
   return widths
 end
 
--- the format --------------------------------------------------------------------------------------------------------
+-- the format ----------------------------------------------------------------------------------------------------------
 
 --- Strings of N spaces, by N.
 local SPACES = setmetatable({}, { __index = function(spaces, count)

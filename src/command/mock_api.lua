@@ -14,7 +14,7 @@ mock_api.ORG_ID = "016b78a7-0c7c-4241-a277-015c3ad3cb90"
 
 local TOKEN, TOKEN_SECONDS = "demo-token", 36000
 
--- users -------------------------------------------------------------------------------------------------------------
+-- users ---------------------------------------------------------------------------------------------------------------
 
 local FIRST = { "Anna", "Bert", "Cleo", "David", "Emma", "Felix", "Gerda", "Hugo", "Ida", "Jonas" }
 local LAST = { "Gruber", "Huber", "Bauer", "Wagner", "Pichler", "Steiner", "Moser", "Mayer" }
@@ -41,7 +41,7 @@ function mock_api.make_users(from, to)
   return "[" .. table.concat(list, ",") .. "]"
 end
 
--- requests ----------------------------------------------------------------------------------------------------------
+-- requests ------------------------------------------------------------------------------------------------------------
 
 --- Returns the values of a form or a query by name: of a repeated name, the last.
 local function values_of(text)

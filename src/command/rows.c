@@ -28,7 +28,7 @@
 #include "lua/compat.h"
 #include "lua/user_schema.h"
 
-/* How many tables may be inside each other. */
+/* How many tables may be nested. */
 #define MAX_DEPTH 512
 
 /* A buffer that has become larger than this is freed when it is empty. */
@@ -266,7 +266,7 @@ static void add_other(lua_State *L, struct buffer *out) {
 }
 
 /* Appends the value on top as JSON; it is `depth` tables deep. Values that JSON lacks are written
- * as tostring has them. Raises an error if tables are inside each other too deeply. [-0, +0, v] */
+ * as tostring has them. Raises an error if tables are nested too deeply. [-0, +0, v] */
 static void add_value(lua_State *L, struct buffer *out, int depth) {
   size_t size;
   const char *text;

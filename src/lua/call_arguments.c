@@ -267,12 +267,10 @@ static bool read_path(lua_State *L, const struct call_client *client, int index,
                       struct call_arguments *out) {
   size_t size;
   out->request.path = lua_tolstring(L, index, &size);
-  if (syntax_is_path(out->request.path, size)) return true;
-  lua_pushfstring(L,
-                  "the path must start with '/' and must not contain a query, a fragment, '@', an "
-                  "empty segment or a character that needs escaping, nor, in any spelling, a dot "
-                  "segment, a backslash, a control character or an escaped slash: '%s'",
-                  out->request.path);
+  enum syntax_path_fault fault = syntax_path_fault(out->request.path, size);
+  if (fault == SYNTAX_PATH_OK) return true;
+  lua_pushfstring(L, "the path '%s' cannot be used: %s", out->request.path,
+                  syntax_path_fault_text(fault));
   return fail_argument(L, client);
 }
 

@@ -15,7 +15,7 @@
 -- and wait_nginx.lua add fields to both.
 local c, begin, pcall, setmetatable, next, by_function, credentials, in_nginx = ...
 
--- Waiting -------------------------------------------------------------------------------------------------------------
+-- waiting -------------------------------------------------------------------------------------------------------------
 
 -- Time limits of one step, in seconds: without and with the option wait, which means that an event loop of the program
 -- runs in this thread. For the limit in nginx, see wait_nginx.lua.
@@ -71,7 +71,7 @@ local function forever()
   return true
 end
 
--- The token store ---------------------------------------------------------------------------------
+-- the token store -----------------------------------------------------------------------------------------------------
 
 -- A client that fetches a token holds a lock, so that other clients wait for the token. The lock is an entry of the
 -- store that expires.
@@ -182,7 +182,7 @@ local function advance(waiter, call)
   return ended
 end
 
--- Methods -------------------------------------------------------------------------------------------------------------
+-- methods -------------------------------------------------------------------------------------------------------------
 
 -- Returns whether a call can simply block: nothing else runs in this thread, and there are neither a token store nor
 -- credentials to be supplied.

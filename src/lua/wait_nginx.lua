@@ -117,7 +117,7 @@ local function wake(waiter)
   waiter.semaphore:post(1)
 end
 
--- The pump ------------------------------------------------------------------------------------------------------------
+-- the pump ------------------------------------------------------------------------------------------------------------
 
 -- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there were any.
 local function wake_waiters()
@@ -148,7 +148,7 @@ local function wake_pump()
   if reading then c.notifier_signal(notifier) end
 end
 
--- Suppliers -----------------------------------------------------------------------------------------------------------
+-- suppliers -----------------------------------------------------------------------------------------------------------
 --
 -- A supplier supplies the credentials of a client. It runs in a separate timer, because a function of the caller may
 -- call ngx.exit, which ends all light threads of a timer. If nginx starts no timer, the handlers supply the
@@ -395,7 +395,7 @@ local function start_pump()
   alone_at = ok and is_first and now + START or now
 end
 
--- Waiters -------------------------------------------------------------------------------------------------------------
+-- waiters -------------------------------------------------------------------------------------------------------------
 
 -- Sleeps until the waiter is woken, or for `seconds`, at least POLL and at most MAX_SLEEP.
 local function sleep(waiter, seconds)

@@ -23,7 +23,7 @@ local doctor = {
 local NAMES = 13 -- columns of the names of steps
 local CLOCK_SECONDS = 60 -- which a clock may be wrong by
 
--- the report --------------------------------------------------------------------------------------------------------
+-- the report ----------------------------------------------------------------------------------------------------------
 
 local function has_utf8()
   local locale = options.variable "LC_ALL" or options.variable "LC_CTYPE" or options.variable "LANG" or ""
@@ -61,7 +61,7 @@ function Report:step(mark, name, content, help)
   if help then self.sink:write((" "):rep(indentation), wrapped(text.printable(help), columns, indentation), "\n") end
 end
 
--- steps -------------------------------------------------------------------------------------------------------------
+-- steps ---------------------------------------------------------------------------------------------------------------
 
 --- Returns how far this machine's clock is ahead of the server's, in seconds, from the field Date (RFC 9110, 6.6.1) of
 -- a response; nil if it has none.

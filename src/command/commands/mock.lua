@@ -14,15 +14,15 @@ local mock = {
     option("--port N", "Default: a free one.", { convert = convert.port }),
     option("--count N", "How many users (25).", { convert = convert.count }),
     option("--users FILE", "The users are in this file: a JSON array."),
-    option("--deleted FILE", "Users that only include_deleted lists, likewise."),
+    option("--deleted FILE", "The deleted users are in this file, likewise."),
     option("-q --quiet", "Print no line for each request."),
   } } },
   examples = {
-    { "In one terminal", "podero mock --port 8080" },
+    { "In one terminal", "podero mock --port 8181" },
     { "In another one, after the lines that it has printed", "podero users $ORG" },
   },
-  notes = "For each ten made-up users there is a deleted one, which only include_deleted lists. Only this machine can "
-    .. "connect. Ctrl-C ends it.",
+  notes = "For every ten made-up users there is one deleted user, listed only with include_deleted. Only this machine "
+    .. "can connect. Ctrl-C ends it.",
 }
 
 function mock.check(given)
@@ -38,7 +38,7 @@ local function read_users(label, name, org_id)
   return json
 end
 
---- Returns the users to serve, see mock_api.answer. For ten made-up users there is a deleted one.
+--- Returns the users to serve, see mock_api.answer.
 local function make_lists(given, api)
   local count = given.users and 0 or given.count or 25
   local users, deleted = api.make_users(1, count), api.make_users(count + 1, count + math.ceil(count / 10))
