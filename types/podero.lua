@@ -242,7 +242,7 @@ local podero = {}
 ---@class podero.RequestOptions : podero.CallOptions
 ---@field raw? boolean Return the body as text instead of decoding it (false).
 ---@field query? podero.Query Parameters of the query.
----@field body? table|string A table is sent as JSON: as an array if all its keys are integers from 1 on, otherwise as an object. An empty table is an object. Numbers are written exactly. A string is sent unchanged. Not for GET and HEAD.
+---@field body? table|string A table is sent as JSON: as an array if all its keys are positive integers, otherwise as an object. An empty table is an object. Numbers are written exactly. A string is sent unchanged. Not for GET and HEAD.
 ---@field content_type? string The media type of the body. A string needs it. Default for a table: `application/json`.
 
 --- Status and header fields of a successful response.
