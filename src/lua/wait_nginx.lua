@@ -59,7 +59,7 @@ local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of ki
 --   start_at       when another pump may be started; 0 if none was started since the last one ended without an error
 --   alone_at       when handlers stop waiting for a pump to start
 --   notifier, connection   of the pump; both or neither
---   reading        the pump waits for the notifier, which must be told of what the pump waits for
+--   reading        the pump waits for the notifier, so handlers must tell the notifier what else to wait for
 --   yielder        semaphore of the light thread with which the pump yields; nil if there is none
 --   iteration      number of iterations of all pumps so far
 --   suppliers, supplier_count   suppliers that were not removed by end_suppliers
@@ -253,8 +253,8 @@ local function close_notifier()
   notifier, connection = nil, nil
 end
 
--- Opens a notifier and the connection to it. On failure, both stay nil. They are also nil while this yields, since a
--- notifier must not be used before it is started.
+-- Opens a notifier and the connection to it. On failure, both stay nil. They also stay nil while this yields, because
+-- the yielder must not use a notifier that is not started.
 local function open_notifier()
   local new, cookie, address = c.notifier_new()
   if not new then return end
@@ -298,7 +298,7 @@ end
 local function run_yielder()
   local semaphore = require("ngx.semaphore").new()
   yielder = semaphore
-  pcall(write_bytes, semaphore) -- a finalizer of the program may raise an error in it
+  pcall(write_bytes, semaphore) -- for example, memory may run out
   if yielder == semaphore then
     yielder = nil
     write_byte() -- the pump may be reading
@@ -338,7 +338,7 @@ end
 -- Runs until no call waits or, while the worker is exiting, no handler sleeps.
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
-  local is_repeat, repeats = false, 0
+  local is_repeat, again = false, false
   pcall(ngx.thread.spawn, run_yielder) -- on failure, `yielder` stays nil
   while true do
     if not notifier and c.clock() >= open_at then
@@ -354,12 +354,13 @@ local function run_pump()
     local due = run_clients()
     local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
-    -- When a response has arrived, others often follow at once. So run again before waiting, which takes longer; and
-    -- if that has woken handlers, too, run again even if nothing has arrived in the meantime.
+    -- After this has woken handlers, run again before waiting for the notifier: responses often arrive shortly after
+    -- each other, and that wait takes longer. After two runs in a row that have woken handlers, run again even if the
+    -- next one wakes none.
     if wake_waiters() then
-      due, repeats = 0, is_repeat and 1 or 0
-    elseif due and repeats > 0 then
-      due, repeats = 0, repeats - 1
+      due, again = 0, is_repeat
+    elseif due and again then
+      due, again = 0, false
     end
     is_repeat = due == 0
     if not due then
