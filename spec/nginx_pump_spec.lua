@@ -272,6 +272,29 @@ describe("waiting in nginx", function()
     end
   end)
 
+  with_notifier("uses no processor time while nothing happens, even after handlers were killed", function()
+    start {}
+    api:configure { organizations = { [ORG] = { users = 3000 } } }
+    for method in pairs(METHODS) do
+      local waiting = {}
+      for i = 1, 20 do waiting[i] = server:send(call(method)) end
+      assert.equal("3000 users", get(call "list_users"))
+      for i = 1, 20 do waiting[i]:close() end
+    end
+    local slow = send_slow(call "list_users", 2)
+    socket.sleep(0.2)
+    local before = server:processor_time()
+    socket.sleep(1)
+    assert.is_true(server:processor_time() - before <= 0.02, server:processor_time() - before)
+    assert.equal("1 running", get("/timers"))
+    assert.equal("25 users", receive(slow))
+    eventually(function()
+      get("/garbage") -- the calls of killed handlers keep the pump running until they are collected
+      return get("/timers") == "0 running"
+    end, "the pump stays", 2)
+    assert.equal("", server:complaints())
+  end)
+
   describe("has one pump", function()
     it("for all clients, which works with two timers", function()
       start {

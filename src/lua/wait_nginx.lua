@@ -64,7 +64,7 @@ local WEAK = { __mode = "v" } -- lets Lua collect clients, and the waiters of ki
 --   start_at       when another pump may be started; 0 if none was started since the last one ended without an error
 --   alone_at       when handlers stop waiting for a pump to start
 --   notifier, connection   of the pump; both or neither
---   reading        the pump waits for the notifier, which must be told of what the pump waits for
+--   reading        the pump waits for the notifier, so handlers must tell the notifier what else to wait for
 --   yielder        semaphore of the light thread with which the pump yields; nil if there is none
 --   iteration      number of iterations of all pumps so far
 --   suppliers, supplier_count   suppliers that were not removed by end_suppliers
@@ -258,8 +258,8 @@ local function close_notifier()
   notifier, connection = nil, nil
 end
 
--- Opens a notifier and the connection to it. On failure, both stay nil. They are also nil while this yields, since a
--- notifier must not be used before it is started.
+-- Opens a notifier and the connection to it. On failure, both stay nil. They also stay nil while this yields, because
+-- the yielder must not use a notifier that is not started.
 local function open_notifier()
   local new, cookie, address = c.notifier_new()
   if not new then return end
@@ -303,7 +303,7 @@ end
 local function run_yielder()
   local semaphore = require("ngx.semaphore").new()
   yielder = semaphore
-  pcall(write_bytes, semaphore) -- a finalizer of the program may raise an error in it
+  pcall(write_bytes, semaphore) -- for example, memory may run out
   if yielder == semaphore then
     yielder = nil
     write_byte() -- the pump may be reading

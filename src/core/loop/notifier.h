@@ -60,7 +60,9 @@ const char *notifier_cookie(const struct notifier *notifier);
  * notifier can only be freed. */
 bool notifier_start(struct notifier *notifier);
 
-/* ---- ask for a byte ---- */
+/* ---- ask for a byte ----
+ *
+ * Call these only after notifier_start has returned true. */
 
 /* Asks for a byte when the reactor's descriptor is readable. This works once, and must be repeated
  * after that. It has no effect any more once the reactor is freed. Returns false if the reactor has
