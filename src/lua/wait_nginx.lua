@@ -32,10 +32,10 @@ local SOCKETS, ALL_SOCKETS, HANDLERS, STEP = 0.0005, 0.002, 0.002, 0.0005
 -- more, since the rest of its work takes as long as reading that many bytes.
 local ITERATION_BYTES, HANDLER_BYTES = 128 * 1024, 8 * 1024
 
--- When a response has arrived, others often follow at once. So after an iteration that has woken handlers, the pump
--- lets other requests run and iterates again, and then REPEATS times more. Only then it waits for the notifier, whose
--- thread takes longer.
-local REPEATS = 2
+-- While calls overlap, the next response often arrives soon. So after an iteration that has woken handlers, the pump
+-- lets other requests run and iterates again, and then REPEATS times more, before it waits for the notifier, whose
+-- thread takes longer. Calls no longer overlap after OVERLAP such iterations in a row in which only one call waited.
+local REPEATS, OVERLAP = 2, 4
 
 -- In seconds:
 --   LINGER      how long the pump continues if no call waits
@@ -124,14 +124,14 @@ end
 
 -- the pump ------------------------------------------------------------------------------------------------------------
 
--- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns true if there were any.
+-- Wakes handlers whose calls have something to do, up to ITERATION_BYTES. Returns how many there were in all.
 local function wake_waiters()
-  local kept, found, budget = 0, false, ITERATION_BYTES
+  local kept, found, budget = 0, 0, ITERATION_BYTES
   for i = 1, waiter_count do
     local waiter = waiters[i]
     waiters[i] = nil
     local bytes = waiter and waiter.sleeping and c.pending(waiter.calls)
-    found = found or bytes
+    if bytes then found = found + 1 end
     if bytes and budget > 0 then
       budget = budget - bytes - HANDLER_BYTES
       waiter.listed, waiter.woken = false, true
@@ -343,7 +343,7 @@ end
 -- Runs until no call waits or, while the worker is exiting, no handler sleeps.
 local function run_pump()
   local open_at, reopen, idle_since, check_at = 0, REOPEN, nil, 0
-  local repeats = 0
+  local repeats, overlap = 0, 0
   pcall(ngx.thread.spawn, run_yielder) -- on failure, `yielder` stays nil
   while true do
     if not notifier and c.clock() >= open_at then
@@ -359,8 +359,10 @@ local function run_pump()
     local due = run_clients()
     local suppliers_due = supplier_count > 0 and end_suppliers()
     handlers_until = c.clock() + HANDLERS
-    if wake_waiters() then
-      due, repeats = 0, REPEATS
+    local found = wake_waiters()
+    if found + waiter_count > 1 then overlap = OVERLAP end
+    if found > 0 and overlap > 0 then
+      due, repeats, overlap = 0, REPEATS, overlap - 1
     elseif due and repeats > 0 then
       due, repeats = 0, repeats - 1
     end
