@@ -400,8 +400,9 @@ FOREIGN ?= s390x arm64 armhf
 test-foreign: packages-test-foreign
 	@for architecture in $(FOREIGN); do tools/foreign.sh $$architecture || exit 1; done
 
-spec:
+spec: packages-test
 	$(if $(FILE),,$(error FILE is missing: make spec FILE=spec/get_spec.lua))
+	$(if $(wildcard $(firstword $(FILE))),,$(error there is no $(firstword $(FILE))))
 	@$(AGAIN) -s -j$(JOBS) LUA=$(LUA) WERROR=-Werror all decoder allocations
 	@BUSTED='$(FILE)' spec/support/run.sh $(LUA)
 

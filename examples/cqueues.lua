@@ -5,6 +5,11 @@
 local cqueues = require "cqueues"
 local podero = require "podero"
 
+if not arg[1] then
+  io.stderr:write("usage: ", arg[0], " ORGANIZATION_ID...\n")
+  os.exit(2)
+end
+
 local client = assert(podero.new { wait = podero.waits.cqueues })
 
 local queue = cqueues.new()

@@ -25,7 +25,7 @@ end
 local client = assert(podero.new())
 -- The file gets its name after everything was received: until then, an existing file is left unchanged. (The command
 -- does more: it keeps the file's mode, follows links, and removes the temporary file when it is interrupted.)
-local part = ("%s.%s.part"):format(name, tostring(client):match("0x(%x+)") or os.time())
+local part = ("%s.%s.part"):format(name, tostring(COLUMNS):match("0x(%x+)") or os.time())
 local file = assert(io.open(part, "wb"))
 
 local ok, err = pcall(function()

@@ -138,7 +138,7 @@ describe("the arguments of the command", function()
         "users -o users.csv.gz " .. mock.ORG)
       is_wrong("--output '~/users.csv': the shell has not replaced ~: write $HOME/users.csv",
         "users --output='~/users.csv' " .. mock.ORG)
-      is_wrong("--columns: only a table has 'name': name first_name and last_name",
+      is_wrong("--columns: only a table has 'name': use first_name and last_name",
         "users --columns name -f csv " .. mock.ORG)
     end)
 

@@ -149,7 +149,7 @@ describe("podero doctor", function()
     it("a wrong secret", function()
       fails(3, "token", { "✔ connection", "✔ clock", "invalid_client",
         "check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET",
-        "Credentials of the sandbox work with --sandbox alone" }, "", { PODERO_CLIENT_SECRET = "hush-hush" })
+        "Sandbox credentials work only with --sandbox" }, "", { PODERO_CLIENT_SECRET = "hush-hush" })
     end)
 
     it("but not if something else is wrong", function()

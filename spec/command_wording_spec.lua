@@ -99,13 +99,13 @@ describe("the command's messages", function()
   end)
 
   it("say what to check, by the source of the credentials", function()
-    says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET: they belong to one base URL)", "token",
+    says(3, "(check PODERO_CLIENT_ID and PODERO_CLIENT_SECRET, and that they are for this base URL)", "token",
       { PODERO_CLIENT_SECRET = "wrong" })
-    says(3, "(check --client-id and --client-secret-file: they belong to one base URL)",
+    says(3, "(check --client-id and --client-secret-file, and that they are for this base URL)",
       "token --client-id x --client-secret-file " .. command.write("secret", "wrong"))
     says(3, "(check PODERO_USERNAME and PODERO_PASSWORD)", "token", {
       PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_USERNAME = "x", PODERO_PASSWORD = "y" })
-    says(3, "(check PODERO_ACCESS_TOKEN: it may have expired, and it belongs to one base URL)", "users " .. mock.ORG,
+    says(3, "(check PODERO_ACCESS_TOKEN: it may have expired, or be for another base URL)", "users " .. mock.ORG,
       { PODERO_CLIENT_ID = false, PODERO_CLIENT_SECRET = false, PODERO_ACCESS_TOKEN = "wrong" })
     local _, _, errors = command.run("token --errors json", command.environment(server, { PODERO_CLIENT_SECRET = "x" }))
     assert.truthy(cjson.decode(errors).message:find("check PODERO_CLIENT_ID and", 1, true), errors)

@@ -94,6 +94,9 @@ describe("the Makefile", function()
         "headers of libcurl are missing: install libcurl4-openssl-dev")
     end)
 
+    it("a FILE of make spec that does not exist", function()
+      fails("spec FILE=spec/none_spec.lua", "there is no spec/none_spec.lua")
+    end)
     it("a missing FILE of make spec", function() fails("spec", "FILE is missing: make spec FILE=spec/get_spec.lua") end)
   end)
 

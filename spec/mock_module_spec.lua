@@ -202,6 +202,7 @@ describe("podero.mock", function()
   end)
 
   it("raises at users that the API cannot return, and names the field", function()
+    helper.raises({ "'user'", "table expected, got number" }, mock.user, 3)
     helper.raises("num_wallboxes", mock.new, { organizations = { [ORG] = { mock.user { num_wallboxes = "two" } } } })
     helper.raises("organization_id", mock.new, { organizations = { [ORG] = { { id = "1" } } } })
     helper.raises("UUID", mock.new, { organizations = { x = {} } })

@@ -262,6 +262,13 @@ describe("base_url and token_url", function()
     end
   end)
 
+  it("must have a port from 1 to 65535, if any", function()
+    for _, url in ipairs { "https://app.podero.com:99999", "https://app.podero.com:http" } do
+      local err = helper.failed("argument", podero.new(with("base_url", url)))
+      assert.truthy(err.message:find("base_url has a port that is not a number from 1 to 65535", 1, true), err.message)
+    end
+  end)
+
   it("are refused in spellings that only libcurl accepts as URLs", function()
     for _, scheme in ipairs { "http", "https", "HTTP", "hTTps" } do
       for _, url in ipairs {

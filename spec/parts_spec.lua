@@ -211,7 +211,7 @@ describe("an option of a list", function()
     refused("where", { latitude = 0 / 0 }, "NaN")
     refused("where", { latitude = { 1, math.huge } }, "infinity")
     refused("where", setmetatable({}, { __index = { town = "x" } }), "metatable")
-    for _, limit in ipairs { 0, -1, 1.5, 0 / 0 } do refused("limit", limit, "integer from 1 on") end
+    for _, limit in ipairs { 0, -1, 1.5, 0 / 0 } do refused("limit", limit, "positive integer") end
     refused("limit", "1", "integer, got string")
     refused("on_invalid", true, "function")
   end)

@@ -689,7 +689,7 @@ describe("token_url", function()
         "client credentials are not granted here: check token_url" },
       { { status = 422, body = "{\"detail\": [{\"loc\": [\"body\", \"grant_type\"], \"msg\": \"Input should be\"}]}" },
         "client credentials are not granted here: check token_url" },
-      { { status = 407, body = "<html><title>Proxy" }, "a proxy wants credentials: check proxy" },
+      { { status = 407, body = "<html><title>Proxy" }, "a proxy requires credentials: check proxy" },
     }
     for _, case in ipairs(CASES) do
       it("about " .. case[1].status .. " " .. case[1].body, function()

@@ -86,5 +86,6 @@ awk -v jobs="$number" '
   END {
     if (NR < jobs) failed += jobs - NR # a job that never ran counts as a failure
     printf "%d passed, %d failed%s\n", passed, failed, (skipped > 0 ? ", " skipped " skipped" : "")
+    if (passed + failed + skipped == 0) print "no spec matches"
     exit (failed > 0 || passed == 0)
   }' "$dir/counts"

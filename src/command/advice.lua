@@ -57,7 +57,8 @@ local function of_users(err, url)
   if err.status == 403 then
     return "The credentials are right, but may not read this organization: check its id, and ask Podero for access."
   elseif err.status == 404 then
-    return ("There is no such organization at %s: check its id. The sandbox has others than production."):format(url)
+    return ("There is no such organization at %s: check its id. The sandbox and production have different "
+      .. "organizations."):format(url)
   elseif err.kind == "schema" then
     return "The list does not match the API's schema: --no-validate accepts it. Please report it."
   end
@@ -76,8 +77,8 @@ function advice.of(err, given, step, has_answered)
       err.retry_after and ("in %d s"):format(math.ceil(err.retry_after)) or "later")
   end
   if err.kind == "auth" and (CREDENTIALS[err.code] or (err.code == nil and err.status == 401)) then
-    return ("The base URL is %s (%s). Credentials of the sandbox work with --sandbox alone, others without it."):format(
-      url, source)
+    return ("The base URL is %s (%s). Sandbox credentials work only with --sandbox, all others only without it.")
+      :format(url, source)
   end
   if err.kind == "decode" and not err.message:find("HTML page", 1, true) then
     return ("This may not be the Partner API: check the base URL (%s)."):format(source)

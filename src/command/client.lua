@@ -12,7 +12,7 @@ local wording = require "podero.command.wording"
 
 local client = {}
 
---- Prints the line of --verbose for an HTTP exchange.
+--- Prints the line of --verbose for an HTTP transfer.
 local function print_event(event)
   if event.type ~= "exchange" then return end
   io.stderr:write(text.printable(("%s: %s %s: %s, attempt %d, %s in %.3f s"):format(event.purpose, event.method,

@@ -16,7 +16,7 @@ options.COMMON = {
       { convert = convert.seconds }),
     option("--errors FORM", "How errors are printed: as text, or as one JSON object on a line.",
       { choices = { "text", "json" } }),
-    option("-v --verbose", "Print a line for each HTTP exchange to standard error."),
+    option("-v --verbose", "Print a line for each HTTP transfer to standard error."),
     option("-q --quiet", "Print nothing but errors to standard error."),
   } },
 }

@@ -55,7 +55,7 @@ function user_output.check(given)
   end
   for _, name in ipairs(given.columns or {}) do
     if name == "name" and given.format ~= "table" then
-      failure.usage("--columns: only a table has 'name': name first_name and last_name", given.label)
+      failure.usage("--columns: only a table has 'name': use first_name and last_name", given.label)
     end
   end
 end

@@ -461,7 +461,7 @@ static bool wait_for_token(struct call *call) {
 /* The server chooses the target of a redirect, so secrets in it are replaced. */
 static void describe_redirect(struct call *call, const struct response *r, const char *url) {
   struct buffer target = {0};
-  add_redacted(call, r->redirect != NULL ? r->redirect : "nowhere", &target);
+  add_redacted(call, r->redirect != NULL ? r->redirect : "an unknown target", &target);
   failure_set(&call->failure, FAILURE_HTTP,
               "HTTP %ld from %.400s: a redirect to %.400s, which is not followed", r->status, url,
               text_of(&target));
@@ -474,7 +474,7 @@ static const char *describe_refusal(const struct call *call) {
   bool is_own =
       o->access_token != NULL || (o->supplied & CREDENTIAL_BIT(CREDENTIAL_ACCESS_TOKEN)) != 0;
   if (call->renewed) return ", and so was a new one";
-  return is_own ? " (check access_token: it may have expired, and it belongs to one base_url)" : "";
+  return is_own ? " (check access_token: it may have expired, or be for another base_url)" : "";
 }
 
 /* Sets the failure for a complete response whose status is not 2xx, and moves the body into it.

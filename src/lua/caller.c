@@ -71,7 +71,8 @@ static int push_client(lua_State *L) {
 }
 
 /* Writes the line, and calls on_event if its argument is on top. Pops the argument, and what
- * push_client has pushed. These functions may end the call and close the client. [-(2|3), +0, v] */
+ * push_client has pushed. The functions that it calls may end the call and close the client.
+ * [-(2|3), +0, v] */
 static void report(lua_State *L, struct call_object *object, int client,
                    const struct log_line *line) {
   log_write(L, client, line);

@@ -79,7 +79,7 @@ static void add_field(lua_State *L, struct buffer *fields, struct argument argum
   size_t name_size, value_size;
   const char *name = lua_tolstring(L, -2, &name_size);
   if (!is_name(name, name_size)) fail(L, argument, "'%s' is not a field name", name);
-  if (is_reserved(name)) fail(L, argument, "'%s' cannot be set", name);
+  if (is_reserved(name)) fail(L, argument, "'%s' cannot be set: the library sets it", name);
   if (lua_type(L, -1) != LUA_TSTRING) {
     lua_pushfstring(L, "field '%s': expected a string, got %s", name, luaL_typename(L, -1));
     fail(L, argument, "%s", lua_tostring(L, -1));

@@ -30,6 +30,9 @@ end
 
 -- Returns a user with these fields. The fields that a user must have, and that are missing, get values.
 function mock.user(fields)
+  if fields ~= nil and type(fields) ~= "table" then
+    error(("bad argument #1 to 'user' (table expected, got %s)"):format(type(fields)), 2)
+  end
   local user = { id = new_uuid(), organization_id = new_uuid() }
   for name, value in pairs(REQUIRED) do user[name] = value end
   for name, value in pairs(fields or {}) do user[name] = value end

@@ -331,7 +331,7 @@ static void read_search(const struct maker *m, const char *option) {
 }
 
 static void read_limit(const struct maker *m, const char *option) {
-  static const char expected[] = "an integer from 1 on";
+  static const char expected[] = "a positive integer";
   if (lua_type(m->L, -1) != LUA_TNUMBER)
     fail(m, option, "expected an integer, got %s", luaL_typename(m->L, -1));
   lua_Number limit = lua_tonumber(m->L, -1);

@@ -19,7 +19,7 @@ local mock = {
   } } },
   examples = {
     { "In one terminal", "podero mock --port 8181" },
-    { "In another one, after the lines that it has printed", "podero users $ORG" },
+    { "In another terminal, after running the lines that it printed", "podero users $ORG" },
   },
   notes = "For every ten made-up users there is one deleted user, listed only with include_deleted. Only this machine "
     .. "can connect. Ctrl-C ends it.",

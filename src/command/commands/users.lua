@@ -25,7 +25,7 @@ local users = {
     { "Output", user_output.OPTIONS },
     { nil, {
       option("--count", "Print how many users there are, and nothing else."),
-      option("--keep-going", "If the list of an organization fails, go on with the next one."),
+      option("--keep-going", "If the list of an organization fails, continue with the next one."),
       user_output.NO_VALIDATE,
     } },
   },

@@ -59,6 +59,7 @@ static const char *check(struct checked_url *c, const char *text, bool allow_htt
   CURLUcode code = c->url == NULL ? CURLUE_OUT_OF_MEMORY
                                   : curl_url_set(c->url, CURLUPART_URL, text, CURLU_PATH_AS_IS);
   c->out_of_memory = code == CURLUE_OUT_OF_MEMORY;
+  if (code == CURLUE_BAD_PORT_NUMBER) return "has a port that is not a number from 1 to 65535";
   return code == CURLUE_OK ? check_host(c, allow_http) : not_absolute;
 }
 

@@ -95,8 +95,9 @@ static const char *credentials_advice(const struct refused_request *q,
                                       const struct token_response *t) {
   if (!q->is_password || (q->has_client && token_response_has_error(t, "invalid_client")))
     return q->fixed_client_auth
-               ? "check client_id, client_secret and client_auth: they belong to one base_url"
-               : "check client_id and client_secret: they belong to one base_url";
+               ? "check client_id, client_secret and client_auth, and that they are for this "
+                 "base_url"
+               : "check client_id and client_secret, and that they are for this base_url";
   if (token_response_has_error(t, "invalid_grant") || !q->has_client)
     return "check username and password";
   return "check username and password, and client_id and client_secret";
@@ -142,7 +143,7 @@ static void write_advice(const struct refused_request *q, const struct response 
     snprintf(out, 256, " (this is not a token endpoint: check base_url and token_url%s)",
              page_reason(r));
     return;
-  case CLASS_PROXY: snprintf(out, 256, " (a proxy wants credentials: check proxy)"); return;
+  case CLASS_PROXY: snprintf(out, 256, " (a proxy requires credentials: check proxy)"); return;
   case CLASS_REDIRECT:
     snprintf(out, 256, " (%s)",
              is_slash_missing(r, q->url) ? SLASH_ADVICE : "check base_url and token_url");
@@ -190,7 +191,7 @@ static void quote_page(const struct refused_request *q, const struct response *r
 static void describe_redirect(const struct refused_request *q, const struct response *r,
                               const char *advice, struct failure *f) {
   struct buffer target = {0};
-  q->redact(q->context, r->redirect != NULL ? r->redirect : "nowhere", &target);
+  q->redact(q->context, r->redirect != NULL ? r->redirect : "an unknown target", &target);
   failure_set(f, FAILURE_HTTP, "HTTP %ld, a redirect to %.400s, which is not followed%s", r->status,
               target.data != NULL ? target.data : "?", advice);
   buffer_free(&target);

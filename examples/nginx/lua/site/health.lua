@@ -1,5 +1,5 @@
 --- GET /health: 200 if the site has a token from Podero, 503 if not. A token is kept for hours: most requests of
--- /health cause none to Podero.
+-- /health send none to Podero.
 
 local cjson = require "cjson"
 local client = require "site.client"
