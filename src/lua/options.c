@@ -203,8 +203,7 @@ static void read_string(const struct option_reader *reader, const struct option 
   size_t size;
   const char *text = lua_tolstring(reader->L, -1, &size);
   if (strlen(text) != size) fail_value(reader, o->name, "a string without NUL characters");
-  if (size == 0 && o->type != OPTION_TEXT)
-    fail_value(reader, o->name, "a non-empty string");
+  if (size == 0 && o->type != OPTION_TEXT) fail_value(reader, o->name, "a non-empty string");
   char **member = (char **)(void *)(reader->target + o->offset);
   secret_free(*member);
   *member = text_copy(text);
