@@ -40,10 +40,10 @@ static int command_escaped_path(lua_State *L) {
   luaL_Buffer out;
   luaL_buffinit(L, &out);
   for (size_t i = 0; i < size; i++) {
-    char escape[4];
     if (syntax_is_path_byte(path[i])) {
       luaL_addchar(&out, path[i]);
     } else {
+      char escape[4];
       snprintf(escape, sizeof escape, "%%%02X", (unsigned)(unsigned char)path[i]);
       luaL_addstring(&out, escape);
     }
