@@ -122,9 +122,10 @@ uint64_t sockets_count_received(const struct socket_entry *s) {
 }
 
 uint64_t sockets_count_read(const struct socket_entry *s) {
-  uint64_t received = sockets_count_received(s);
   int unread = 0;
   if (ioctl(s->fd, FIONREAD, &unread) != 0 || unread < 0) return 0;
+  /* Asked for last: bytes that arrive in between count as read, and are not subtracted. */
+  uint64_t received = sockets_count_received(s);
   return (uint64_t)unread < received ? received - (uint64_t)unread : 0;
 }
 
