@@ -4,6 +4,25 @@ local faults = require "spec.support.faults"
 local helper = require "spec.support.helper"
 local peer = require "spec.support.peer"
 local podero = require "podero"
+local preload = require "spec.support.preload"
+
+-- ioctl tells how many bytes are unread. Here a thread that calls it is interrupted first, as on a busy machine.
+local SLOW_IOCTL = [[
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+int ioctl(int fd, unsigned long request, ...) {
+  int (*real)(int, unsigned long, ...) = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+  va_list arguments;
+  va_start(arguments, request);
+  void *argument = va_arg(arguments, void *);
+  va_end(arguments);
+  usleep(100000);
+  return real(fd, request, argument);
+}
+]]
 
 local MARGIN = 0.5 -- seconds beyond the timeout that no call may take
 
@@ -68,6 +87,21 @@ describe("a client", function()
     assert.equal(2, outcome.requests[how.at or "api"])
     assert.is_true(outcome.seconds < outcome.timeout + MARGIN, outcome.seconds)
   end
+
+  it("handles an endless header field of which more arrives while it counts what it has read", function()
+    if os.getenv "VARIANT" == "-sanitized" then return pending "no library can be preloaded" end
+    local library, remove = preload(SLOW_IOCTL)
+    finally(remove)
+    local acts, lists = { { "flood", "HTTP/1.1 200 OK\r\nX: ", ("x"):rep(100), 100000, "" } }, {}
+    for i = 1, 12 do lists[i] = acts end
+    local listener = server:listen { api = lists }
+    local output = helper.run(([[
+      local client = require("podero").new { base_url = %q, access_token = "static", proxy = "", max_retries = 0 }
+      for _ = 1, 12 do print(select(2, client:list_users(%q)).kind) end
+    ]]):format(listener.url, helper.ORG), { LD_PRELOAD = library })
+    listener:close()
+    assert.equal(("too_large\n"):rep(12), output)
+  end)
 
   describe("handles a response:", function()
     for _, row in ipairs(faults.responses) do
